@@ -1,0 +1,129 @@
+package models
+
+import "time"
+
+// AuthorizationStatus is what an authorization is worth now. It is derived when
+// read, from the provider and from the credential's verdict.
+type AuthorizationStatus string
+
+// The statuses.
+const (
+	AuthorizationActive               AuthorizationStatus = "active"
+	AuthorizationExpired              AuthorizationStatus = "expired"              // the person must authorize again
+	AuthorizationInvalidOAuthClient   AuthorizationStatus = "invalidOAuthClient"   // the upstream refused our client
+	AuthorizationInvalidProviderState AuthorizationStatus = "invalidProviderState" // the provider is off, or no longer the client it was minted for
+)
+
+// Outcome is how the revocation of one authorization ended.
+type Outcome string
+
+// The outcomes. Only OutcomeFailed ends a deletion in ERROR.
+const (
+	OutcomeRevoked        Outcome = "revoked"
+	OutcomeAlreadyRevoked Outcome = "already_revoked" // the upstream says it was dead before
+	OutcomeSuperseded     Outcome = "superseded"      // a newer consent of the same grant must live, and only the whole grant can be revoked
+	OutcomeNoLiveToken    Outcome = "no_live_token"   // nothing is left that the upstream would accept as proof
+	OutcomeUnsupported    Outcome = "unsupported"     // the upstream has no revocation
+	OutcomeFailed         Outcome = "failed"
+	OutcomeAbandoned      Outcome = "abandoned" // given up on by ?force=true, or after the retention
+)
+
+// Outcomes lists every outcome, in the order in which they are reported.
+var Outcomes = []Outcome{OutcomeRevoked, OutcomeAlreadyRevoked, OutcomeSuperseded,
+	OutcomeNoLiveToken, OutcomeUnsupported, OutcomeFailed, OutcomeAbandoned}
+
+// RevokeScope says how much of a grant a revocation may take.
+type RevokeScope string
+
+// The scopes: the whole grant of that person to that client, or one token alone.
+const (
+	RevokeGrant RevokeScope = "grant"
+	RevokeToken RevokeScope = "token"
+)
+
+// Authorization is what a person granted to a provider's client: one per
+// (provider, user, sub). Once unlinked it is unusable and lives on only as an
+// item of revocation, until its outcome is known.
+type Authorization struct {
+	ID            string `gorm:"primaryKey" json:"id"`
+	OrgID         string `json:"orgId"`
+	UserID        string `json:"userId"`
+	ProviderID    string `json:"-"`
+	CredentialID  string `json:"credentialId"`
+	OAuthClientID string `gorm:"column:oauth_client_id" json:"oauthClientId"`
+
+	// Sub is the upstream's stable name for the account; the rest is for people.
+	Sub     string  `json:"-"`
+	Login   string  `json:"-"`
+	Email   string  `json:"-"`
+	Picture string  `json:"-"`
+	Scopes  Strings `json:"-"`
+
+	// Fingerprint names the client and origins the tokens were minted for: they
+	// are sent nowhere else.
+	Fingerprint string `json:"-"`
+	// GrantKey names the grant upstream, across providers and organisations.
+	GrantKey string `json:"-"`
+
+	// UnlinkedAt is set once the authorization is only there to be revoked.
+	UnlinkedAt *time.Time  `json:"-"`
+	Revoke     RevokeScope `gorm:"column:revoke_scope" json:"-"`
+
+	// The item of revocation.
+	JobID         *string    `json:"-"`
+	Outcome       *Outcome   `json:"-"`
+	OutcomeReason string     `json:"-"`
+	OutcomeAt     *time.Time `json:"-"`
+	ItemLease     *string    `json:"-"`
+	ItemDueAt     time.Time  `json:"-"` // when it may next be claimed; while claimed, when the lease ends
+	ItemAttempts  int        `json:"-"`
+
+	CreatedAt time.Time `json:"createdAt"`
+	UpdatedAt time.Time `json:"-"`
+
+	// What is derived when it is read.
+	Status                AuthorizationStatus `gorm:"-" json:"status"`
+	Provider              *Provider           `gorm:"-" json:"provider"`
+	RefreshTokenExpiresAt *time.Time          `gorm:"-" json:"refreshTokenExpiresAt,omitempty"`
+}
+
+// Verdict is what the upstream last said against a credential.
+type Verdict string
+
+// The verdicts that are remembered, so that the upstream is not asked again.
+const (
+	VerdictExpired       Verdict = "expired"
+	VerdictInvalidClient Verdict = "invalidOAuthClient"
+)
+
+// Credential holds the tokens of one authorization, sealed in one blob.
+type Credential struct {
+	ID              string `gorm:"primaryKey"`
+	AuthorizationID string
+	Sealed          []byte
+	// Generation fences every save: it rises by one with each pair of tokens.
+	Generation int64
+	// SavedBy is the attempt that saved this generation.
+	SavedBy string
+
+	HasRefreshToken  bool
+	ExpiresAt        *time.Time // nil when unknown
+	RefreshAfter     *time.Time // from here on a read refreshes; nil for never
+	RefreshExpiresAt *time.Time
+	SavedAt          time.Time
+
+	// The lease decides who calls the upstream, nothing else.
+	LeaseOwner *string
+	LeaseUntil *time.Time
+	// AttemptID is set while an attempt's outcome is unknown.
+	AttemptID     *string
+	NextAttemptAt *time.Time
+	Failures      int
+	LastAttempt   string // the attempt that ended last
+	LastError     string // its failure, "" when it succeeded
+
+	Verdict              *Verdict
+	VerdictReason        string
+	VerdictGeneration    int64
+	VerdictSecretVersion int64
+}

@@ -1,0 +1,77 @@
+package models
+
+import (
+	"database/sql/driver"
+	"encoding/json"
+	"fmt"
+)
+
+// Strings is a list of strings kept as JSON in one column. An empty list encodes
+// as [], never as null: clients iterate over it unasked.
+type Strings []string
+
+// Value implements driver.Valuer.
+func (s Strings) Value() (driver.Value, error) { return jsonValue(s) }
+
+// Scan implements sql.Scanner.
+func (s *Strings) Scan(src any) error { return scanJSON(src, (*[]string)(s)) }
+
+// MarshalJSON implements json.Marshaler.
+func (s Strings) MarshalJSON() ([]byte, error) {
+	if len(s) == 0 {
+		return []byte("[]"), nil
+	}
+	return json.Marshal([]string(s))
+}
+
+// Settings is an object kept as JSON in one column. An empty one encodes as {}.
+type Settings map[string]any
+
+// Value implements driver.Valuer.
+func (s Settings) Value() (driver.Value, error) { return jsonValue(s) }
+
+// Scan implements sql.Scanner.
+func (s *Settings) Scan(src any) error { return scanJSON(src, (*map[string]any)(s)) }
+
+// MarshalJSON implements json.Marshaler.
+func (s Settings) MarshalJSON() ([]byte, error) {
+	if len(s) == 0 {
+		return []byte("{}"), nil
+	}
+	return json.Marshal(map[string]any(s))
+}
+
+// Details is a job's list of details, kept as JSON in one column.
+type Details []Detail
+
+// Value implements driver.Valuer.
+func (d Details) Value() (driver.Value, error) { return jsonValue(d) }
+
+// Scan implements sql.Scanner.
+func (d *Details) Scan(src any) error { return scanJSON(src, (*[]Detail)(d)) }
+
+// MarshalJSON implements json.Marshaler.
+func (d Details) MarshalJSON() ([]byte, error) {
+	if len(d) == 0 {
+		return []byte("[]"), nil
+	}
+	return json.Marshal([]Detail(d))
+}
+
+func jsonValue(v json.Marshaler) (driver.Value, error) {
+	b, err := v.MarshalJSON()
+	return string(b), err
+}
+
+func scanJSON(src, dst any) error {
+	switch v := src.(type) {
+	case nil:
+		return nil
+	case []byte:
+		return json.Unmarshal(v, dst)
+	case string:
+		return json.Unmarshal([]byte(v), dst)
+	default:
+		return fmt.Errorf("scanning JSON from %T", src)
+	}
+}

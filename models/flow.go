@@ -1,0 +1,59 @@
+package models
+
+import "time"
+
+// FlowStatus is how far a consent has come:
+// open → claimed → exchanged → done, or failed from any of them.
+type FlowStatus string
+
+// The statuses. Claimed means the code is about to be spent or was; exchanged
+// means the tokens are saved in the flow and only their owner is missing.
+const (
+	FlowOpen      FlowStatus = "open"
+	FlowClaimed   FlowStatus = "claimed"
+	FlowExchanged FlowStatus = "exchanged"
+	FlowDone      FlowStatus = "done"
+	FlowFailed    FlowStatus = "failed"
+)
+
+// Channel is where a flow was begun; it completes only there.
+type Channel string
+
+// The channels.
+const (
+	ChannelAPI     Channel = "api"
+	ChannelBrowser Channel = "browser"
+	ChannelDevice  Channel = "device"
+	ChannelLink    Channel = "link"
+)
+
+// Flow is one consent under way. A caller finds it by its own organisation and
+// user, the provider, and the SHA-256 of the state; by nothing else.
+type Flow struct {
+	ID         string `gorm:"primaryKey"`
+	OrgID      string
+	UserID     string
+	ProviderID string
+	Channel    Channel
+	StateHash  []byte
+	Status     FlowStatus
+
+	RedirectURI string // stored, and reused byte for byte at the token endpoint
+	SkipConsent bool
+	Scopes      Strings
+	Fingerprint string
+	// Sealed holds the PKCE verifier and the nonce.
+	Sealed []byte
+	// CodeHash is the SHA-256 of the code that was spent.
+	CodeHash []byte
+	// SealedTokens holds what the code was exchanged for, until it has an owner.
+	SealedTokens []byte
+
+	AuthorizationID *string
+	Failure         string
+	ClaimedAt       *time.Time
+	ExchangedAt     *time.Time
+	DeliveredAt     *time.Time
+	ExpiresAt       time.Time
+	CreatedAt       time.Time
+}

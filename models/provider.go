@@ -1,0 +1,66 @@
+package models
+
+import "time"
+
+// ProviderStatus is where a provider stands.
+type ProviderStatus string
+
+// The statuses. Deleted means a delete job has been accepted; disabled is also
+// where a provider lands when that job ends in ERROR.
+const (
+	ProviderActive   ProviderStatus = "active"
+	ProviderInactive ProviderStatus = "inactive"
+	ProviderDisabled ProviderStatus = "disabled"
+	ProviderDeleted  ProviderStatus = "deleted"
+)
+
+// ProviderMetadata is what a provider's type needs or tells beside its client.
+type ProviderMetadata struct {
+	// Host is the self-managed host, "" for the type's public one.
+	Host string `json:"host"`
+	// SettingsURL is where a person can see and withdraw what they granted.
+	SettingsURL string `gorm:"column:settings_url" json:"settingsUrl"`
+}
+
+// Provider is an OAuth client registered at an upstream, owned by an
+// organisation. Its client secret lives in the SecureConfig row it points at.
+type Provider struct {
+	ID             string           `gorm:"primaryKey" json:"id"`
+	OrgID          string           `json:"orgId"`
+	Name           string           `json:"name"`
+	Slug           string           `json:"slug"`
+	Type           string           `json:"type"`
+	Status         ProviderStatus   `json:"status"`
+	ClientID       string           `json:"clientId"`
+	SecureConfigID string           `json:"secureConfigId"`
+	SkipConsent    bool             `json:"skipConsent"`
+	Metadata       ProviderMetadata `gorm:"embedded" json:"metadata"`
+	Scopes         Strings          `json:"scopes"`
+	RedirectURIs   Strings          `gorm:"column:redirect_uris" json:"redirectUris"`
+	Config         Settings         `json:"config"`
+	// Fingerprint names the client and the origins that tokens minted now are for.
+	Fingerprint string `json:"-"`
+	// SecretVersion rises with every change of the client secret, and voids the
+	// verdicts that were reached with the old one.
+	SecretVersion int64 `json:"-"`
+	// DeleteJobID is the job that is deleting the provider, or last tried to.
+	DeleteJobID *string   `json:"-"`
+	CreatedAt   time.Time `json:"createdAt"`
+	UpdatedAt   time.Time `json:"updatedAt"`
+}
+
+// Usable reports whether consent and tokens may be asked of the provider.
+func (p Provider) Usable() bool { return p.Status == ProviderActive }
+
+// DeletionAsked reports whether the provider's deletion was accepted: it is
+// running, or it failed and may be resumed. It is never undone.
+func (p Provider) DeletionAsked() bool { return p.DeleteJobID != nil }
+
+// SecureConfig holds a provider's client secret, sealed to its owner.
+type SecureConfig struct {
+	ID         string `gorm:"primaryKey"`
+	ProviderID string
+	Sealed     []byte
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+}
