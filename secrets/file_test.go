@@ -1,0 +1,108 @@
+package secrets
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func create(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "new", "keyset.json")
+	if err := Create(path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func mode(t *testing.T, path string) fs.FileMode {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Mode().Perm()
+}
+
+func TestK2_ANewKeysetIsPrivate(t *testing.T) {
+	t.Parallel()
+	path := create(t)
+	if got := mode(t, path); got != 0o600 {
+		t.Errorf("file mode %04o", got)
+	}
+	if got := mode(t, filepath.Dir(path)); got != 0o700 {
+		t.Errorf("folder mode %04o", got)
+	}
+}
+
+func TestK2_AKeysetIsNeverOverwritten(t *testing.T) {
+	t.Parallel()
+	path := create(t)
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Create(path); !errors.Is(err, os.ErrExist) || !strings.Contains(err.Error(), "never overwritten") {
+		t.Fatalf("err = %v", err)
+	}
+	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
+		t.Fatal("the keyset was touched")
+	}
+}
+
+func TestALoadedKeysetOpensWhatItSealed(t *testing.T) {
+	t.Parallel()
+	path, o := create(t), CredentialOwner("c", "a", "o", "u", "p")
+	first, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustOpen(t, again, o, seal(t, first, o, "token"), "token")
+}
+
+func TestK2_AKeysetOpenToOthersIsRefused(t *testing.T) {
+	t.Parallel()
+	path := create(t)
+	for _, open := range []fs.FileMode{0o604, 0o620, 0o644, 0o660} {
+		if err := os.Chmod(path, open); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+			t.Errorf("mode %04o: err = %v", open, err)
+		}
+	}
+	if err := os.Chmod(path, 0o400); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(path); err != nil {
+		t.Errorf("mode 0400: %v", err)
+	}
+}
+
+func TestLoadSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if _, err := Load(filepath.Join(dir, "none")); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "grantd keys init") {
+		t.Errorf("missing: %v", err)
+	}
+	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "not a file") {
+		t.Errorf("folder: %v", err)
+	}
+	for _, text := range []string{"", "{}", `{"primaryKeyId":1,"key":[]}`, "c2VjcmV0", `{"primaryKeyId":1,"key":[{"keyId":1}]}`} {
+		path := filepath.Join(t.TempDir(), "keyset.json")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Load(path)
+		if err == nil || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "c2VjcmV0") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
