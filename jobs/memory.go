@@ -1,0 +1,63 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+)
+
+// tick is how often time passes in the Redis of this process, and so how
+// precisely keys expire there.
+const tick = 500 * time.Millisecond
+
+// memory is a Redis in this process: no port, no file, one user.
+type memory struct {
+	server *miniredis.Miniredis
+	ctx    context.Context // ends with close
+	cancel context.CancelFunc
+	clock  sync.WaitGroup
+}
+
+func startMemory() *memory {
+	m := &memory{server: miniredis.NewMiniRedis()}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	m.clock.Go(m.run)
+	return m
+}
+
+// run makes time pass. Without it keys never expire, and a lock that asynq left
+// behind would hold forever; miniredis can also do it by itself (ClockTTL), but
+// then looks at every key for every command.
+func (m *memory) run() {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	last := time.Now()
+	for {
+		select {
+		case <-m.ctx.Done():
+			return
+		case <-ticker.C:
+			now := time.Now()
+			m.server.FastForward(now.Sub(last))
+			last = now
+		}
+	}
+}
+
+// dial refuses after close: miniredis would start anew for a late client.
+func (m *memory) dial(context.Context, string, string) (net.Conn, error) {
+	if m.ctx.Err() != nil {
+		return nil, errors.New("the Redis in this process is closed")
+	}
+	return m.server.Dial()
+}
+
+func (m *memory) close() {
+	m.cancel()
+	m.clock.Wait()
+	m.server.Close()
+}
