@@ -1,0 +1,101 @@
+package providers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+
+	"golang.org/x/oauth2"
+
+	"github.com/grantd/grantd/models"
+)
+
+// ExchangeRequest is an authorization code and what it was asked for with.
+type ExchangeRequest struct {
+	Code        models.Secret
+	RedirectURI string // the same as at AuthorizeURL, byte for byte
+	Verifier    models.Secret
+}
+
+// Exchange spends an authorization code (RFC 6749 §4.1.3). Once a 2xx with an
+// access token was read there is no error, whatever else is odd about it.
+func (r *Registry) Exchange(ctx context.Context, c Client, req ExchangeRequest) (Tokens, error) {
+	u, err := r.upstream(ctx, c)
+	if err != nil {
+		return Tokens{}, err
+	}
+	var options []oauth2.AuthCodeOption
+	if u.pkce() {
+		options = append(options, oauth2.VerifierOption(req.Verifier.Reveal()))
+	}
+	a, err := u.ask(ctx, func(ctx context.Context) error {
+		_, err := u.config(req.RedirectURI).Exchange(ctx, req.Code.Reveal(), options...)
+		return err
+	})
+	if err != nil {
+		return Tokens{}, err
+	}
+	t, err := u.readTokens(a, req.Code, req.Verifier)
+	if missing(u.scopes(), t.Scopes) {
+		t.Flags = append(t.Flags, FlagMissingScopes)
+	}
+	return t, err
+}
+
+// Refresh spends a refresh token (RFC 6749 §6), without a scope, so that it can
+// never ask for more than was granted. The answer's Refresh is "" when none
+// came: the old one lives on.
+func (r *Registry) Refresh(ctx context.Context, c Client, t Tokens) (Tokens, error) {
+	if t.Refresh == "" {
+		return Tokens{}, &Error{Kind: KindDenied, Err: errors.New("there is no refresh token")}
+	}
+	u, err := r.upstream(ctx, c)
+	if err != nil {
+		return Tokens{}, err
+	}
+	a, err := u.ask(ctx, func(ctx context.Context) error {
+		_, err := u.config("").TokenSource(ctx, &oauth2.Token{RefreshToken: t.Refresh.Reveal()}).Token()
+		return err
+	})
+	if err != nil {
+		return Tokens{}, err
+	}
+	return u.readTokens(a, t.Refresh, t.Access)
+}
+
+// ask makes one call to the token endpoint through x/oauth2, which writes the
+// request, and returns the answer for us to read. x/oauth2's own reading is left
+// aside: it refuses a whole answer, freshly rotated tokens and all, for an
+// expires_in like 3600.0, and its errors print the body.
+func (u *upstream) ask(ctx context.Context, call func(context.Context) error) (*answer, error) {
+	tap := &tap{base: u.tokens.Transport}
+	client := &http.Client{Transport: tap, CheckRedirect: noRedirect}
+	err := call(context.WithValue(ctx, oauth2.HTTPClient, client))
+	if tap.answer == nil {
+		return nil, asError(err)
+	}
+	return tap.answer, nil
+}
+
+// tap keeps the answer that passes through it.
+type tap struct {
+	base   http.RoundTripper
+	answer *answer
+}
+
+// RoundTrip asks for JSON, which x/oauth2 does not, and reads the answer.
+func (t *tap) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	req.Header.Set("Accept", "application/json")
+	resp, err := t.base.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	if t.answer, err = readAnswer(resp); err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(t.answer.body))
+	return resp, nil
+}

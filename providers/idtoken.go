@@ -1,0 +1,104 @@
+package providers
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+
+	"github.com/grantd/grantd/models"
+)
+
+// skew is how far the upstream's clock may be from ours.
+const skew = time.Minute
+
+// signatures are the algorithms an id_token may be signed with: never none, and
+// no HS*, whose key an upstream could be talked into taking from its public one.
+var signatures = []string{oidc.RS256, oidc.RS384, oidc.RS512, oidc.ES256, oidc.ES384, oidc.ES512,
+	oidc.PS256, oidc.PS384, oidc.PS512, oidc.EdDSA}
+
+// verifyIDToken checks an id_token (OIDC Core §3.1.3.7) and returns its claims:
+// signature, issuer, audience and expiry by go-oidc; authorized party, nonce and
+// the times it lets pass here.
+func (u *upstream) verifyIDToken(ctx context.Context, raw models.Secret, nonce string) (map[string]any, error) {
+	if raw == "" {
+		return nil, protocol("the answer has no id_token")
+	}
+	now := u.now()
+	token, err := u.verify(ctx, raw.Reveal(), &oidc.Config{
+		ClientID: u.c.ID,
+		Now:      func() time.Time { return now.Add(-skew) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	var bound struct {
+		Party     string  `json:"azp"`
+		NotBefore float64 `json:"nbf"`
+	}
+	claims := map[string]any{}
+	if token.Claims(&bound) != nil || token.Claims(&claims) != nil {
+		return nil, protocol("the id_token has malformed claims")
+	}
+	latest := now.Add(skew)
+	switch {
+	case nonce == "" || token.Nonce != nonce:
+		return nil, protocol("the id_token has another nonce")
+	case bound.Party != "" && bound.Party != u.c.ID, bound.Party == "" && len(token.Audience) > 1:
+		return nil, protocol("the id_token was issued to another party")
+	case token.IssuedAt.After(latest), bound.NotBefore > float64(latest.Unix()):
+		return nil, protocol("the id_token is from the future")
+	}
+	return claims, nil
+}
+
+// verifyUserInfo checks a signed user info answer (OIDC Core §5.3.2), which
+// need not expire nor name an audience.
+func (u *upstream) verifyUserInfo(ctx context.Context, body []byte) (map[string]any, error) {
+	token, err := u.verify(ctx, string(body), &oidc.Config{SkipClientIDCheck: true, SkipExpiryCheck: true})
+	if err != nil {
+		return nil, err
+	}
+	claims := map[string]any{}
+	if token.Claims(&claims) != nil {
+		return nil, protocol("the user info has malformed claims")
+	}
+	return claims, nil
+}
+
+// verify runs go-oidc. Its errors quote tokens and whole key documents, so none
+// of their text is passed on.
+func (u *upstream) verify(ctx context.Context, raw string, config *oidc.Config) (*oidc.IDToken, error) {
+	if u.e.keys == nil {
+		return nil, protocol("the upstream publishes no keys")
+	}
+	config.SupportedSigningAlgs = signatures
+	keys := &watchedKeys{KeySet: u.e.keys}
+	token, err := oidc.NewVerifier(u.e.Issuer, keys, config).Verify(ctx, raw)
+	var expired *oidc.TokenExpiredError
+	switch {
+	case err == nil:
+		return token, nil
+	case keys.unavailable:
+		return nil, unreachable(errors.New("the keys of the upstream could not be read"), false)
+	case errors.As(err, &expired):
+		return nil, protocol("the id_token has expired")
+	}
+	return nil, protocol("the id_token does not verify")
+}
+
+// watchedKeys notices whether a signature failed or the keys could not be had,
+// which the verifier's error no longer tells.
+type watchedKeys struct {
+	oidc.KeySet
+	unavailable bool
+}
+
+// VerifySignature implements oidc.KeySet. RemoteKeySet wraps the cause when it
+// cannot fetch keys, and nothing when a signature is wrong.
+func (k *watchedKeys) VerifySignature(ctx context.Context, jwt string) ([]byte, error) {
+	payload, err := k.KeySet.VerifySignature(ctx, jwt)
+	k.unavailable = errors.Unwrap(err) != nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	return payload, err
+}

@@ -1,0 +1,14 @@
+package providers
+
+// list returns every provider type. A new type is a file of its own and a line
+// here.
+func list(testHost string) []*Type {
+	types := []*Type{
+		githubType(),
+		oidcType(),
+	}
+	if testHost != "" {
+		types = append(types, testType(testHost))
+	}
+	return types
+}

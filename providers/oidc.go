@@ -1,0 +1,53 @@
+package providers
+
+import (
+	"slices"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+)
+
+// oidcType is any OpenID Provider, known by its issuer.
+func oidcType() *Type {
+	return &Type{
+		Name:          "oidc",
+		DisplayName:   "OpenID Connect",
+		DefaultScopes: []string{oidc.ScopeOpenID, "profile", "email", oidc.ScopeOfflineAccess},
+
+		// What an unknown server does, on the safe side: it rotates, and may drop
+		// the whole grant when one of its tokens is revoked (RFC 7009 §2.1).
+		RefreshKillsAccess: true,
+		RevokesSingly:      false,
+
+		openID:    true,
+		discovers: true,
+		settings:  []setting{{name: "issuer", required: true, check: isIssuer}},
+		at:        oidcAt,
+		authorize: oidcAuthorize,
+	}
+}
+
+func oidcAt(c Client, _ string) Endpoints {
+	issuer, _ := c.Config["issuer"].(string)
+	return Endpoints{Issuer: issuer}
+}
+
+// oidcAuthorize asks for consent where offline access is wanted, which otherwise
+// may be ignored (OIDC Core §11).
+func oidcAuthorize(u *upstream, req AuthorizeRequest) map[string]string {
+	if req.SkipConsent || !slices.Contains(u.scopes(), oidc.ScopeOfflineAccess) {
+		return nil
+	}
+	return map[string]string{"prompt": "consent"}
+}
+
+// isIssuer judges config.issuer, which is compared byte for byte ever after.
+func isIssuer(allow allowlist, v any) string {
+	issuer, ok := v.(string)
+	if !ok {
+		return "must be a string"
+	}
+	if err := allow.checkURL(issuer, false); err != nil {
+		return err.Error()
+	}
+	return ""
+}

@@ -1,0 +1,100 @@
+package providers
+
+import (
+	"crypto/tls"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/grantd/grantd/models"
+)
+
+// Client is an OAuth client registered at an upstream: what a provider row and
+// its opened secret say. It travels by value and is never kept.
+type Client struct {
+	Type   string
+	ID     string
+	Secret models.Secret // "" for a public client
+	Host   string        // metadata.host, "" = the type's public one
+	Scopes []string      // to be requested; nil = the type's default
+	// SkipConsent asks the upstream not to prompt people who have consented
+	// before.
+	SkipConsent bool
+	// Config holds the settings Validate knows for the type: pkce and
+	// requireIss for all, issuer for oidc.
+	Config map[string]any
+}
+
+// Tokens is a token endpoint's answer in plain text. It lives in memory only.
+type Tokens struct {
+	Access, Refresh, ID models.Secret
+	// Scopes are the granted ones; nil = not said, that is as requested.
+	Scopes           []string
+	ExpiresIn        time.Duration // counted from when the request was sent; 0 = unknown or never
+	RefreshExpiresIn time.Duration // 0 = unknown or never
+	// Flags name oddities of the answer that did not keep the tokens from being
+	// saved, such as FlagBadExpiry.
+	Flags []string
+}
+
+// Options says how a Registry reaches upstreams. The zero value is right for
+// production.
+type Options struct {
+	// Allow lists hosts, host:port pairs and CIDRs that may be dialled although
+	// they are private or loopback. Plain http is spoken only to a host:port
+	// that is listed.
+	Allow []string
+	// TestHost is the base URL of the test authorization server, admitted as if
+	// it were in Allow. Without it the type "test" does not exist.
+	TestHost string
+	Now      func() time.Time // nil = time.Now
+	TLS      *tls.Config      // nil = Go's defaults; tests bring roots of their own
+}
+
+// Registry knows the provider types and speaks to their upstreams. It is safe
+// for concurrent use.
+type Registry struct {
+	types   map[string]*Type
+	names   []string
+	allow   allowlist
+	now     func() time.Time
+	dialer  *dialer
+	issuers *issuers
+
+	// Token calls get a fresh connection each, the others share (see call.go).
+	tokens, calls, reads *http.Client
+}
+
+// New returns a Registry of all types. An error names the entry of Allow, or
+// the TestHost, that cannot be understood.
+func New(o Options) (*Registry, error) {
+	allow, err := parseAllow(o.Allow)
+	if err != nil {
+		return nil, err
+	}
+	if o.TestHost, err = allow.admitTestHost(o.TestHost); err != nil {
+		return nil, err
+	}
+	r := &Registry{allow: allow, now: o.Now, types: map[string]*Type{}}
+	if r.now == nil {
+		r.now = time.Now
+	}
+	for _, t := range list(o.TestHost) {
+		r.types[t.Name] = t
+		r.names = append(r.names, t.Name)
+	}
+	slices.Sort(r.names)
+	r.dialer = newDialer(allow)
+	r.tokens, r.calls, r.reads = clients(r.dialer, o.TLS)
+	r.issuers = newIssuers(r)
+	return r, nil
+}
+
+// Type returns the type of that name.
+func (r *Registry) Type(name string) (*Type, bool) {
+	t, ok := r.types[name]
+	return t, ok
+}
+
+// Names returns the names of all types, sorted.
+func (r *Registry) Names() []string { return slices.Clone(r.names) }

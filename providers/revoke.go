@@ -1,0 +1,73 @@
+package providers
+
+import (
+	"context"
+	"net/url"
+
+	"github.com/grantd/grantd/models"
+)
+
+// Revoke gives tokens back to the upstream. RevokeGrant may take everything the
+// person granted to the client, RevokeToken takes these tokens alone where the
+// type can (RevokesSingly). It may be repeated: the outcome of tokens that are
+// dead already is revoked or already_revoked, depending on what the upstream
+// tells. With nothing to send it is no_live_token.
+func (r *Registry) Revoke(ctx context.Context, c Client, t Tokens, scope models.RevokeScope) (models.Outcome, error) {
+	u, err := r.upstream(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	if u.t.revoke != nil {
+		return u.t.revoke(ctx, u, t, scope)
+	}
+	return u.revokeByForm(ctx, t)
+}
+
+// revokeByForm is RFC 7009: first the refresh token, which is what lives longest
+// and takes the access token along at most upstreams, then the access token.
+func (u *upstream) revokeByForm(ctx context.Context, t Tokens) (models.Outcome, error) {
+	if u.e.Revoke == "" {
+		return models.OutcomeUnsupported, nil
+	}
+	outcomes := map[models.Outcome]bool{}
+	for _, held := range []struct {
+		hint  string
+		token models.Secret
+	}{{"refresh_token", t.Refresh}, {"access_token", t.Access}} {
+		if held.token == "" {
+			continue
+		}
+		outcome, err := u.revokeOne(ctx, held.token, held.hint)
+		if err != nil {
+			return "", err
+		}
+		outcomes[outcome] = true
+	}
+	for _, best := range []models.Outcome{models.OutcomeRevoked, models.OutcomeAlreadyRevoked, models.OutcomeUnsupported} {
+		if outcomes[best] {
+			return best, nil
+		}
+	}
+	return models.OutcomeNoLiveToken, nil
+}
+
+// revokeOne revokes one token. A 200 says nothing about whether it was alive
+// (RFC 7009 §2.2); Google and Box say so with an error.
+func (u *upstream) revokeOne(ctx context.Context, token models.Secret, hint string) (models.Outcome, error) {
+	form := url.Values{"token": {token.Reveal()}, "token_type_hint": {hint}}
+	a, err := u.post(ctx, u.e.Revoke, form)
+	if err != nil {
+		return "", err
+	}
+	if a.ok() && a.text("error") == "" {
+		return models.OutcomeRevoked, nil
+	}
+	e := failure(a, u.now(), token, u.c.Secret)
+	switch {
+	case e.Kind == KindDenied:
+		return models.OutcomeAlreadyRevoked, nil
+	case e.Kind == KindRefused && e.Code == "unsupported_token_type":
+		return models.OutcomeUnsupported, nil
+	}
+	return "", e
+}

@@ -1,0 +1,122 @@
+package providers
+
+import (
+	"encoding/json"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/grantd/grantd/models"
+)
+
+// The flags of Tokens.
+const (
+	FlagBadExpiry        = "bad_expires_in"
+	FlagBadRefreshExpiry = "bad_refresh_expires_in"
+	FlagOddTokenType     = "odd_token_type"
+	FlagMissingScopes    = "missing_scopes"
+	FlagErrorWithToken   = "error_with_token"
+)
+
+// maxToken is the longest token that is kept. Entra's and Bitbucket's reach a
+// few kilobytes.
+const maxToken = 16 << 10
+
+// readTokens reads a token answer (RFC 6749 §5). The tokens in it may be the
+// only ones that live, so a 2xx with an access token is an answer, and the rest
+// of it is read for what it is worth. sent are the secrets of the request.
+func (u *upstream) readTokens(a *answer, sent ...models.Secret) (Tokens, error) {
+	t := Tokens{
+		Access:  models.Secret(a.text("access_token")),
+		Refresh: models.Secret(a.text("refresh_token")),
+		ID:      models.Secret(a.text("id_token")),
+		Scopes:  grantedScopes(a.object),
+	}
+	if !a.ok() || t.Access == "" {
+		return Tokens{}, failure(a, u.now(), append(sent, u.c.Secret)...)
+	}
+	if len(t.Access) > maxToken || len(t.Refresh) > maxToken {
+		return Tokens{}, protocol("a token is longer than 16 KiB")
+	}
+	flag := func(odd bool, name string) {
+		if odd {
+			t.Flags = append(t.Flags, name)
+		}
+	}
+	var ok bool
+	t.ExpiresIn, ok = lifetime(a.object["expires_in"])
+	flag(!ok, FlagBadExpiry)
+	t.RefreshExpiresIn, ok = lifetime(refreshLifetime(a.object))
+	flag(!ok, FlagBadRefreshExpiry)
+	kind := a.text("token_type")
+	flag(kind != "" && !strings.EqualFold(kind, "bearer"), FlagOddTokenType)
+	flag(a.text("error") != "", FlagErrorWithToken)
+	return t, nil
+}
+
+// refreshLifetime finds the lifetime of the refresh token under the names that
+// GitHub, Keycloak and Intuit give it.
+func refreshLifetime(fields map[string]any) any {
+	for _, name := range []string{"refresh_token_expires_in", "refresh_expires_in", "x_refresh_token_expires_in"} {
+		if v := fields[name]; v != nil {
+			return v
+		}
+	}
+	return nil
+}
+
+// lifetime reads seconds from a number or a numeric string. Absent and zero are
+// unknown; ok is false for what makes no sense, which is unknown too.
+func lifetime(v any) (d time.Duration, ok bool) {
+	var text string
+	switch v := v.(type) {
+	case nil:
+		return 0, true
+	case json.Number:
+		text = v.String()
+	case string:
+		text = strings.TrimSpace(v)
+	}
+	seconds, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(seconds >= 0 && seconds <= math.MaxInt64/1e9-1) {
+		return 0, false
+	}
+	return time.Duration(seconds) * time.Second, true
+}
+
+// grantedScopes reads scope (scopes, at Bitbucket), a list or a string in which
+// space or, at GitHub, comma separates. nil = not said.
+func grantedScopes(fields map[string]any) []string {
+	for _, name := range []string{"scope", "scopes"} {
+		switch v := fields[name].(type) {
+		case string:
+			return splitScopes(v)
+		case []any:
+			scopes := []string{}
+			for _, scope := range v {
+				s, _ := scope.(string)
+				scopes = append(scopes, splitScopes(s)...)
+			}
+			return scopes
+		}
+	}
+	return nil
+}
+
+func splitScopes(s string) []string {
+	scopes := strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' })
+	return append([]string{}, scopes...)
+}
+
+// missing reports whether granted lacks a requested scope. offline_access is not
+// echoed, and a GitHub App, which has permissions instead, grants "".
+func missing(requested, granted []string) bool {
+	if len(granted) == 0 {
+		return false
+	}
+	return slices.ContainsFunc(requested, func(scope string) bool {
+		return scope != "offline_access" && !slices.Contains(granted, scope)
+	})
+}

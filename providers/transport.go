@@ -1,0 +1,137 @@
+package providers
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	maxBody     = 1 << 20 // after decompression
+	maxHeader   = 64 << 10
+	readTimeout = 3 * time.Second
+	callTimeout = 30 * time.Second
+)
+
+// clients returns the three ways to call an upstream:
+//
+//   - tokens, for the token endpoint: no time-out but the context's, and a fresh
+//     connection for each call. net/http sends a POST again by itself only if
+//     not a byte of it was written, which is safe; but a kept connection that
+//     the upstream closes while the request is under way makes the outcome
+//     unknown for no reason, and a refresh token is too dear for that.
+//   - calls, for revocations, which may be repeated.
+//   - reads, for user info, discovery and keys, with a short time-out.
+//
+// All speak HTTP/1.1, where net/http's rules of sending again are the ones
+// above, use no proxy and follow no redirect: a 307 from a token endpoint would
+// post the client secret to wherever it points.
+func clients(d *dialer, config *tls.Config) (tokens, calls, reads *http.Client) {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	fresh := &http.Transport{
+		Proxy:                  nil,
+		DialContext:            d.DialContext,
+		TLSClientConfig:        config.Clone(),
+		TLSHandshakeTimeout:    dialTimeout,
+		MaxResponseHeaderBytes: maxHeader,
+		Protocols:              protocols,
+		DisableKeepAlives:      true,
+	}
+	kept := fresh.Clone()
+	kept.DisableKeepAlives = false
+	kept.MaxIdleConnsPerHost = 16
+	kept.IdleConnTimeout = 90 * time.Second
+	return client(fresh, 0), client(kept, callTimeout), client(kept, readTimeout)
+}
+
+func client(base http.RoundTripper, timeout time.Duration) *http.Client {
+	return &http.Client{Transport: &transport{base}, CheckRedirect: noRedirect, Timeout: timeout}
+}
+
+// noRedirect hands the redirect itself back as the answer.
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// transport caps what is read and turns every failure on the way into an Error
+// that says whether the request may have arrived.
+type transport struct{ base http.RoundTripper }
+
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	var sent atomic.Bool // from the moment there is a connection, to be on the safe side
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }}
+	req = req.Clone(httptrace.WithClientTrace(req.Context(), trace))
+	req.Header.Set("User-Agent", "grantd")
+	resp, err := t.base.RoundTrip(req)
+	if err != nil {
+		return nil, unreachable(err, sent.Load())
+	}
+	resp.Body = &cappedBody{ReadCloser: resp.Body, left: maxBody}
+	return resp, nil
+}
+
+// cappedBody fails once more than maxBody was read.
+type cappedBody struct {
+	io.ReadCloser
+	left int64
+}
+
+func (b *cappedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, &Error{Kind: KindProtocol, Ambiguous: true, Err: errors.New("the answer is longer than 1 MiB")}
+	}
+	if err != nil && err != io.EOF {
+		err = unreachable(err, true)
+	}
+	return n, err
+}
+
+// unreachable makes the Error for a request without a whole answer. However it
+// failed, it reads the same.
+func unreachable(err error, sent bool) *Error {
+	return &Error{Kind: KindTransient, Ambiguous: sent, Err: cause(err)}
+}
+
+// cause keeps the errors whose text is known to be ours or the system's.
+// net/http quotes malformed answers in others, which may repeat a secret.
+func cause(err error) error {
+	var (
+		op   *net.OpError
+		dns  *net.DNSError
+		cert *tls.CertificateVerificationError
+		slow net.Error
+	)
+	switch {
+	case errors.Is(err, errBlocked):
+		return errBlocked
+	case errors.Is(err, context.Canceled):
+		return context.Canceled
+	case errors.As(err, &op):
+		return op
+	case errors.As(err, &dns):
+		return dns
+	case errors.As(err, &cert):
+		return cert
+	case errors.As(err, &slow) && slow.Timeout():
+		return context.DeadlineExceeded
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return io.ErrUnexpectedEOF
+	}
+	return errors.New("the connection broke")
+}
+
+// asError finds the Error that transport made. What http.Client adds on its own,
+// such as its time-out, counts as sent.
+func asError(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return unreachable(err, true)
+}

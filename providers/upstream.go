@@ -1,0 +1,140 @@
+package providers
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"golang.org/x/oauth2"
+)
+
+// upstream is a client at its endpoints: what one call works with.
+type upstream struct {
+	*Registry
+	t *Type
+	c Client
+	e Endpoints
+}
+
+// derived returns c's upstream as it follows from c alone, whether or not it may
+// be spoken to.
+func (r *Registry) derived(c Client) (*upstream, error) {
+	t, ok := r.types[c.Type]
+	if !ok {
+		return nil, &Error{Kind: KindRefused, Err: fmt.Errorf("unknown provider type %q", c.Type)}
+	}
+	base := t.DefaultHost
+	switch {
+	case c.Host != "":
+		var err error
+		if base, err = baseOf(c.Host); err != nil {
+			return nil, unreachable(errBlocked, false)
+		}
+	case base != "" && !strings.Contains(base, "://"):
+		base = "https://" + base
+	}
+	return &upstream{Registry: r, t: t, c: c, e: t.at(c, base)}, nil
+}
+
+// known returns c's upstream as far as it is known without network. A host that
+// has left the allow list is a blocked one, and blocked looks like unreachable.
+func (r *Registry) known(c Client) (*upstream, error) {
+	if c.Host != "" && r.allow.checkHost(c.Host) != nil {
+		return nil, unreachable(errBlocked, false)
+	}
+	return r.derived(c)
+}
+
+// upstream returns c's upstream with every endpoint, discovered if need be.
+func (r *Registry) upstream(ctx context.Context, c Client) (*upstream, error) {
+	u, err := r.known(c)
+	if err != nil || !u.t.discovers {
+		return u, err
+	}
+	u.e, err = r.issuers.endpoints(ctx, u.e.Issuer)
+	return u, err
+}
+
+// config returns what x/oauth2 needs to know. A client without a secret has
+// nothing to put into a header, so it names itself in the form.
+func (u *upstream) config(redirectURI string) *oauth2.Config {
+	return &oauth2.Config{
+		ClientID:     u.c.ID,
+		ClientSecret: u.c.Secret.Reveal(),
+		Endpoint: oauth2.Endpoint{
+			AuthURL:   u.e.AuthURL,
+			TokenURL:  u.e.TokenURL,
+			AuthStyle: u.authStyle(),
+		},
+		RedirectURL: redirectURI,
+		Scopes:      u.scopes(),
+	}
+}
+
+func (u *upstream) authStyle() oauth2.AuthStyle {
+	if u.c.Secret == "" {
+		return oauth2.AuthStyleInParams
+	}
+	return u.e.AuthStyle
+}
+
+// scopes returns what is requested.
+func (u *upstream) scopes() []string {
+	if u.c.Scopes != nil {
+		return u.c.Scopes
+	}
+	return u.t.DefaultScopes
+}
+
+// pkce reports whether PKCE is used: always, unless switched off for an
+// upstream that chokes on it.
+func (u *upstream) pkce() bool {
+	on, given := u.c.Config["pkce"].(bool)
+	return on || !given
+}
+
+// Origins returns where tokens of the client may be sent, sorted: scheme and
+// host of every endpoint, or the whole issuer where the endpoints are
+// discovered. It follows from the client alone, not from the network or the
+// allow list, so that tokens can be bound to it. A malformed host has none.
+func (r *Registry) Origins(c Client) []string {
+	u, err := r.derived(c)
+	if err != nil {
+		return nil
+	}
+	if u.t.discovers && u.e.Issuer != "" {
+		return []string{u.e.Issuer}
+	}
+	var origins []string
+	for _, endpoint := range []string{u.e.TokenURL, u.e.Revoke, u.e.UserInfo, u.e.API} {
+		if endpoint != "" {
+			origins = append(origins, origin(endpoint))
+		}
+	}
+	slices.Sort(origins)
+	return slices.Compact(origins)
+}
+
+func origin(endpoint string) string {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// GrantDomain returns what, together with the origins, a grant-wide revocation
+// takes along: every token of one person under the same domain.
+func (r *Registry) GrantDomain(c Client) string { return c.ID }
+
+// SettingsURL returns the page where people see and withdraw what they granted
+// to the client, "" where none is known.
+func (r *Registry) SettingsURL(c Client) string {
+	u, err := r.derived(c)
+	if err != nil {
+		return ""
+	}
+	return u.e.Settings
+}
