@@ -1,0 +1,104 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/grantd/grantd/models"
+)
+
+// AuditEvent says who did what to which thing: ids and codes only (H2).
+type AuditEvent struct {
+	ID              string `gorm:"primaryKey"`
+	OrgID           string
+	At              time.Time
+	UserID          string
+	TokenID         string
+	Action          Action
+	ProviderID      string
+	AuthorizationID string
+	JobID           string
+	Code            string
+}
+
+// Action is what happened.
+type Action string
+
+// The actions.
+const (
+	ActionProviderCreated      Action = "provider.created"
+	ActionProviderChanged      Action = "provider.changed"
+	ActionProviderDeleteAsked  Action = "provider.delete_asked"
+	ActionProviderDeleted      Action = "provider.deleted"
+	ActionFlowFailed           Action = "flow.failed"
+	ActionAuthorizationMade    Action = "authorization.made"
+	ActionAuthorizationRenewed Action = "authorization.renewed"
+	ActionAuthorizationUnlink  Action = "authorization.unlinked"
+	ActionRefreshed            Action = "token.refreshed"
+	ActionRefreshFailed        Action = "token.refresh_failed"
+	ActionRevoked              Action = "authorization.revoked"
+	ActionJobCreated           Action = "job.created"
+)
+
+// Audit writes events; within a transaction they stand or fall with the change.
+func (s *Store) Audit(ctx context.Context, events ...AuditEvent) error {
+	if len(events) == 0 {
+		return nil
+	}
+	now, err := s.Now(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range events {
+		events[i].At = now
+	}
+	return s.db.WithContext(ctx).Create(&events).Error
+}
+
+// Fetches counts token fetches of one authorization by one caller in one minute.
+type Fetches struct {
+	AuthorizationID string
+	Caller          models.Caller
+	Minute          time.Time
+	N               int64
+}
+
+// AddFetches adds counts to what is known of the same minutes, always in the same
+// order: replicas that write the same rows would block each other for good.
+func (s *Store) AddFetches(ctx context.Context, all []Fetches) error {
+	slices.SortFunc(all, func(a, b Fetches) int {
+		return cmp.Or(cmp.Compare(a.AuthorizationID, b.AuthorizationID), cmp.Compare(a.Caller.TokenID, b.Caller.TokenID), a.Minute.Compare(b.Minute))
+	})
+	return s.Tx(ctx, func(tx *Store) error {
+		for _, f := range all {
+			err := tx.db.Exec(`INSERT INTO token_fetches (authorization_id, token_id, minute, org_id, user_id, fetches)
+				VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (authorization_id, token_id, minute)
+				DO UPDATE SET fetches = token_fetches.fetches + excluded.fetches`,
+				f.AuthorizationID, f.Caller.TokenID, f.Minute.UTC(), f.Caller.OrgID, f.Caller.UserID, f.N).Error
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// CountActions counts an organisation's events of the last while, by action.
+func (s *Store) CountActions(ctx context.Context, org string, last time.Duration) (map[Action]int64, error) {
+	var counts []Count
+	err := s.db.WithContext(ctx).Raw(`SELECT action AS name, count(*) AS n FROM audit_events
+		WHERE org_id = ? AND at > ? GROUP BY action`, org, s.in(-last)).Scan(&counts).Error
+	byAction := map[Action]int64{}
+	for _, c := range counts {
+		byAction[Action(c.Name)] = c.N
+	}
+	return byAction, err
+}
+
+// CountFetches returns how often an authorization's token was fetched.
+func (s *Store) CountFetches(ctx context.Context, authorization string) (int64, error) {
+	var n int64
+	return n, s.db.WithContext(ctx).Raw("SELECT CAST(COALESCE(SUM(fetches), 0) AS BIGINT) FROM token_fetches WHERE authorization_id = ?", authorization).Row().Scan(&n)
+}

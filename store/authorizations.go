@@ -1,0 +1,146 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/grantd/grantd/models"
+)
+
+// Linked is an authorization together with what decides about its use.
+type Linked struct {
+	Authorization models.Authorization
+	Provider      models.Provider
+	Credential    models.Credential
+	Now           time.Time // the database's, when it was read
+}
+
+// AuthorizationFilter says which authorizations of an organisation are asked
+// for. Empty fields do not filter.
+type AuthorizationFilter struct {
+	UserID     string
+	ProviderID string
+	After      *Position
+	Limit      int
+}
+
+// Authorizations returns a page of an organisation's linked authorizations.
+func (s *Store) Authorizations(ctx context.Context, org string, f AuthorizationFilter) ([]Linked, error) {
+	q := s.db.WithContext(ctx).Where("org_id = ? AND unlinked_at IS NULL", org)
+	if f.UserID != "" {
+		q = q.Where("user_id = ?", f.UserID)
+	}
+	if f.ProviderID != "" {
+		q = q.Where("provider_id = ?", f.ProviderID)
+	}
+	var rows []models.Authorization
+	if err := page(q, f.After, false, f.Limit).Find(&rows).Error; err != nil {
+		return nil, err
+	}
+	return s.link(ctx, rows)
+}
+
+// link adds to each authorization its provider and credential, with one query
+// for all of them each.
+func (s *Store) link(ctx context.Context, rows []models.Authorization) ([]Linked, error) {
+	now, err := s.Now(ctx)
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	var providerIDs, credentialIDs []string
+	for _, a := range rows {
+		providerIDs = append(providerIDs, a.ProviderID)
+		credentialIDs = append(credentialIDs, a.CredentialID)
+	}
+	providers := map[string]models.Provider{}
+	var ps []models.Provider
+	if err := s.db.WithContext(ctx).Find(&ps, "id IN ?", unique(providerIDs)).Error; err != nil {
+		return nil, err
+	}
+	for _, p := range ps {
+		providers[p.ID] = p
+	}
+	credentials := map[string]models.Credential{}
+	var cs []models.Credential
+	if err := s.db.WithContext(ctx).Find(&cs, "id IN ?", credentialIDs).Error; err != nil {
+		return nil, err
+	}
+	for _, c := range cs {
+		credentials[c.ID] = c
+	}
+	linked := make([]Linked, len(rows))
+	for i, a := range rows {
+		linked[i] = Linked{Authorization: a, Provider: providers[a.ProviderID], Credential: credentials[a.CredentialID], Now: now}
+	}
+	return linked, nil
+}
+
+func unique(ids []string) []string {
+	seen := map[string]bool{}
+	var out []string
+	for _, id := range ids {
+		if !seen[id] {
+			seen[id] = true
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// LiveAuthorization returns the authorization of this account that may be used,
+// ErrNotFound when there is none.
+func (s *Store) LiveAuthorization(ctx context.Context, provider, user, sub string) (models.Authorization, error) {
+	var a models.Authorization
+	return a, s.db.WithContext(ctx).
+		First(&a, "provider_id = ? AND user_id = ? AND sub = ? AND unlinked_at IS NULL", provider, user, sub).Error
+}
+
+// GrantIsLive reports whether any authorization that may be used holds this
+// grant, whichever provider and organisation it belongs to (D1).
+func (s *Store) GrantIsLive(ctx context.Context, grantKey string) (bool, error) {
+	var live bool
+	err := s.db.WithContext(ctx).Raw(`SELECT EXISTS (SELECT 1 FROM authorizations a JOIN providers p ON p.id = a.provider_id
+		WHERE a.grant_key = ? AND a.outcome IS NULL AND a.unlinked_at IS NULL AND p.delete_job_id IS NULL)`, grantKey).Row().Scan(&live)
+	return live, err
+}
+
+// InsertAuthorization keeps a new authorization and its sealed tokens.
+func (s *Store) InsertAuthorization(ctx context.Context, a *models.Authorization, save Save) error {
+	return s.Tx(ctx, func(tx *Store) error {
+		if err := tx.db.Create(a).Error; err != nil {
+			return err
+		}
+		row := save.columns(tx)
+		row["id"], row["authorization_id"], row["generation"] = a.CredentialID, a.ID, 1
+		return tx.db.Model(&models.Credential{}).Create(row).Error
+	})
+}
+
+// UpdateAuthorization writes what a renewed consent told about the account.
+func (s *Store) UpdateAuthorization(ctx context.Context, a *models.Authorization) error {
+	return s.db.WithContext(ctx).Model(a).Where("unlinked_at IS NULL").
+		Select("login", "email", "picture", "scopes", "fingerprint", "grant_key", "oauth_client_id", "updated_at").Updates(a).Error
+}
+
+// Unlink makes an authorization unusable and leaves it to be revoked. It reports
+// whether this call did it.
+func (s *Store) Unlink(ctx context.Context, id string) (bool, error) {
+	return changed(s.db.WithContext(ctx).Model(&models.Authorization{}).
+		Where("id = ? AND unlinked_at IS NULL", id).
+		Updates(map[string]any{"unlinked_at": s.now(), "updated_at": s.now()}))
+}
+
+// CountAuthorizations counts an organisation's linked authorizations by status.
+// A verdict counts only while what caused it holds (R5).
+func (s *Store) CountAuthorizations(ctx context.Context, org string) ([]Count, error) {
+	var counts []Count
+	err := s.db.WithContext(ctx).Raw(`SELECT status, count(*) AS n FROM (
+		SELECT CASE
+			WHEN p.status <> 'active' OR p.fingerprint <> a.fingerprint THEN 'invalidProviderState'
+			WHEN c.verdict IS NOT NULL AND c.verdict_generation = c.generation
+				AND c.verdict_secret_version = p.secret_version THEN c.verdict
+			ELSE 'active' END AS status
+		FROM authorizations a JOIN providers p ON p.id = a.provider_id JOIN credentials c ON c.authorization_id = a.id
+		WHERE a.org_id = ? AND a.unlinked_at IS NULL) AS t GROUP BY status ORDER BY status`, org).Scan(&counts).Error
+	return counts, err
+}

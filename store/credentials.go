@@ -1,0 +1,131 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/grantd/grantd/models"
+)
+
+// Save is a pair of tokens on its way into a credential: sealed, with what is
+// known of its life. Durations count from now; 0 means unknown.
+type Save struct {
+	Attempt          string
+	Sealed           []byte
+	HasRefreshToken  bool
+	ExpiresIn        time.Duration
+	Known            bool          // whether ExpiresIn says anything; it may be negative by now
+	RefreshAfter     time.Duration // from when on a read refreshes; only when Known
+	RefreshExpiresIn time.Duration
+}
+
+// columns are what a save sets, whichever way it comes in: new tokens void every
+// verdict, back-off and lease that concerned the old ones (R1).
+func (v Save) columns(s *Store) map[string]any {
+	row := map[string]any{
+		"sealed": v.Sealed, "saved_by": v.Attempt, "saved_at": s.now(),
+		"has_refresh_token": v.HasRefreshToken,
+		"expires_at":        nil, "refresh_after": nil, "refresh_expires_at": nil,
+		"lease_owner": nil, "lease_until": nil, "attempt_id": nil,
+		"next_attempt_at": nil, "failures": 0, "last_attempt": v.Attempt, "last_error": "",
+		"verdict": nil, "verdict_reason": "", "verdict_generation": 0, "verdict_secret_version": 0,
+	}
+	if v.Known {
+		row["expires_at"] = s.in(v.ExpiresIn)
+		if v.HasRefreshToken {
+			row["refresh_after"] = s.in(v.RefreshAfter)
+		}
+	}
+	if v.RefreshExpiresIn > 0 {
+		row["refresh_expires_at"] = s.in(v.RefreshExpiresIn)
+	}
+	return row
+}
+
+func (s *Store) credential(ctx context.Context, id string) *gorm.DB {
+	return s.db.WithContext(ctx).Model(&models.Credential{}).Where("id = ?", id)
+}
+
+// SaveTokens writes tokens over generation g, however late, and reports whether
+// g was still the newest (R1). The generation is the fence; the lease is not.
+func (s *Store) SaveTokens(ctx context.Context, credential string, g int64, save Save) (bool, error) {
+	row := save.columns(s)
+	row["generation"] = g + 1
+	return changed(s.credential(ctx, credential).Where("generation = ?", g).Updates(row))
+}
+
+// Credential returns a credential by its id.
+func (s *Store) Credential(ctx context.Context, id string) (models.Credential, error) {
+	var c models.Credential
+	return c, s.db.WithContext(ctx).First(&c, "id = ?", id).Error
+}
+
+// LeaseForRefresh gives the attempt the right to call the upstream with
+// generation g for the given time, unless somebody else has it or a back-off is
+// running. ambiguous is the attempt whose outcome the caller knows to be unknown,
+// nil when there is none: it must still be so (R3).
+func (s *Store) LeaseForRefresh(ctx context.Context, credential string, g int64, attempt string, ambiguous *string, lease time.Duration) (bool, error) {
+	q := s.credential(ctx, credential).
+		Where("generation = ? AND (lease_until IS NULL OR lease_until <= ?)", g, s.now()).
+		Where("next_attempt_at IS NULL OR next_attempt_at <= ?", s.now())
+	if ambiguous == nil {
+		q = q.Where("attempt_id IS NULL")
+	} else {
+		q = q.Where("attempt_id = ?", *ambiguous)
+	}
+	return changed(q.Updates(map[string]any{"lease_owner": attempt, "lease_until": s.in(lease), "attempt_id": attempt}))
+}
+
+// LeaseForRevocation gives owner the credential to itself, unless a refresh or
+// another revocation is running (R9). It starts no attempt.
+func (s *Store) LeaseForRevocation(ctx context.Context, credential, owner string, lease time.Duration) (bool, error) {
+	return changed(s.credential(ctx, credential).
+		Where("lease_until IS NULL OR lease_until <= ? OR lease_owner = ?", s.now(), owner).
+		Updates(map[string]any{"lease_owner": owner, "lease_until": s.in(lease)}))
+}
+
+// ReleaseLease gives a lease back, if owner still has it.
+func (s *Store) ReleaseLease(ctx context.Context, credential, owner string) error {
+	return s.credential(ctx, credential).Where("lease_owner = ?", owner).
+		Updates(map[string]any{"lease_owner": nil, "lease_until": nil}).Error
+}
+
+// Failed is the definite or ambiguous end of an attempt that brought no tokens.
+type Failed struct {
+	Attempt       string
+	Error         string        // a code, never upstream text
+	RetryIn       time.Duration // before this nobody asks again; 0 means no gate
+	Ambiguous     bool          // the upstream may have spent the refresh token
+	LeaseFor      time.Duration // how long an ambiguous attempt may still be running
+	Verdict       models.Verdict
+	Reason        string
+	SecretVersion int64
+}
+
+// SaveFailure writes how an attempt over generation g failed. A definite outcome
+// ends the attempt; an ambiguous one keeps it, and its lease, on the row (R3). A
+// verdict carries the generation and the secret it was reached under (R5).
+func (s *Store) SaveFailure(ctx context.Context, credential string, g int64, f Failed) (bool, error) {
+	row := map[string]any{"last_attempt": f.Attempt, "last_error": f.Error, "failures": gorm.Expr("failures + 1")}
+	if f.RetryIn > 0 {
+		row["next_attempt_at"] = s.in(f.RetryIn)
+	}
+	if f.Ambiguous {
+		row["lease_until"] = s.in(f.LeaseFor)
+	} else {
+		row["attempt_id"], row["lease_owner"], row["lease_until"] = nil, nil, nil
+	}
+	if f.Verdict != "" {
+		row["verdict"], row["verdict_reason"] = f.Verdict, f.Reason
+		row["verdict_generation"], row["verdict_secret_version"] = g, f.SecretVersion
+	}
+	return changed(s.credential(ctx, credential).Where("generation = ? AND attempt_id = ?", g, f.Attempt).Updates(row))
+}
+
+// AbandonAttempt ends an attempt that did not call the upstream after all.
+func (s *Store) AbandonAttempt(ctx context.Context, credential, attempt string, before *string) error {
+	return s.credential(ctx, credential).Where("attempt_id = ? AND lease_owner = ?", attempt, attempt).
+		Updates(map[string]any{"attempt_id": before, "lease_owner": nil, "lease_until": nil}).Error
+}

@@ -1,0 +1,118 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/grantd/grantd/models"
+)
+
+// InsertFlow keeps a new flow that lives for the given time. ErrDuplicate means
+// that its owner used the same state for the same provider before.
+func (s *Store) InsertFlow(ctx context.Context, f *models.Flow, life time.Duration) error {
+	return s.Tx(ctx, func(tx *Store) error {
+		now, err := tx.Now(ctx)
+		if err != nil {
+			return err
+		}
+		f.CreatedAt, f.ExpiresAt = now, now.Add(life)
+		return tx.db.Create(f).Error
+	})
+}
+
+// Flow returns the flow with this id.
+func (s *Store) Flow(ctx context.Context, id string) (models.Flow, error) {
+	var f models.Flow
+	return f, s.db.WithContext(ctx).First(&f, "id = ?", id).Error
+}
+
+// FlowByState finds a flow the only way there is (A2). The second result says
+// whether its time is over.
+func (s *Store) FlowByState(ctx context.Context, c models.Caller, provider string, stateHash []byte) (models.Flow, bool, error) {
+	var f models.Flow
+	err := s.db.WithContext(ctx).First(&f, "org_id = ? AND user_id = ? AND provider_id = ? AND state_hash = ?",
+		c.OrgID, c.UserID, provider, stateHash).Error
+	if err != nil {
+		return f, false, err
+	}
+	now, err := s.Now(ctx)
+	return f, !now.Before(f.ExpiresAt), err
+}
+
+func (s *Store) flow(ctx context.Context, id string, from ...models.FlowStatus) *gorm.DB {
+	return s.db.WithContext(ctx).Model(&models.Flow{}).Where("id = ? AND status IN ?", id, from)
+}
+
+// ClaimFlow spends an open flow on one code, and reports whether it was open.
+func (s *Store) ClaimFlow(ctx context.Context, id string, codeHash []byte) (bool, error) {
+	return changed(s.flow(ctx, id, models.FlowOpen).Where("expires_at > ?", s.now()).
+		Updates(map[string]any{"status": models.FlowClaimed, "code_hash": codeHash, "claimed_at": s.now()}))
+}
+
+// SaveExchange keeps what a claimed flow's code was exchanged for.
+func (s *Store) SaveExchange(ctx context.Context, id string, sealedTokens []byte) (bool, error) {
+	return changed(s.flow(ctx, id, models.FlowClaimed, models.FlowFailed).Where("exchanged_at IS NULL").
+		Updates(map[string]any{"status": models.FlowExchanged, "sealed_tokens": sealedTokens, "exchanged_at": s.now(), "failure": ""}))
+}
+
+// FinishFlow gives an exchanged flow's tokens their owner and forgets them here.
+func (s *Store) FinishFlow(ctx context.Context, id, authorization string) (bool, error) {
+	return changed(s.flow(ctx, id, models.FlowExchanged).
+		Updates(map[string]any{"status": models.FlowDone, "authorization_id": authorization, "sealed_tokens": nil}))
+}
+
+// FailFlow ends a flow that is in one of the given states, with a reason that is
+// a code.
+func (s *Store) FailFlow(ctx context.Context, id, reason string, from ...models.FlowStatus) (bool, error) {
+	return changed(s.flow(ctx, id, from...).
+		Updates(map[string]any{"status": models.FlowFailed, "failure": reason, "sealed_tokens": nil}))
+}
+
+// DeliverFlow marks a finished flow's result as handed over, once.
+func (s *Store) DeliverFlow(ctx context.Context, id string) (bool, error) {
+	return changed(s.flow(ctx, id, models.FlowDone).Where("delivered_at IS NULL AND expires_at > ?", s.now()).
+		Update("delivered_at", s.now()))
+}
+
+// OwnerlessFlows returns flows whose tokens never got an owner: those past their
+// time, and with provider set those of that provider whatever their time.
+func (s *Store) OwnerlessFlows(ctx context.Context, provider string, limit int) ([]models.Flow, error) {
+	q := s.db.WithContext(ctx).Where("status = ?", models.FlowExchanged)
+	if provider != "" {
+		q = q.Where("provider_id = ?", provider)
+	} else {
+		q = q.Where("expires_at <= ?", s.now())
+	}
+	var flows []models.Flow
+	return flows, q.Limit(limit).Find(&flows).Error
+}
+
+// LapseFlows fails the flows whose code was sent so long ago that no answer can
+// come any more, and those never completed in their time.
+func (s *Store) LapseFlows(ctx context.Context, claimedFor time.Duration) error {
+	err := s.db.WithContext(ctx).Model(&models.Flow{}).
+		Where("status = ? AND claimed_at <= ?", models.FlowClaimed, s.in(-claimedFor)).
+		Updates(map[string]any{"status": models.FlowFailed, "failure": "lost_response"}).Error
+	if err != nil {
+		return err
+	}
+	return s.db.WithContext(ctx).Model(&models.Flow{}).
+		Where("status = ? AND expires_at <= ?", models.FlowOpen, s.now()).
+		Updates(map[string]any{"status": models.FlowFailed, "failure": "expired"}).Error
+}
+
+// FlowsUnderWay counts a provider's flows whose code may be being spent now.
+func (s *Store) FlowsUnderWay(ctx context.Context, provider string) (int64, error) {
+	var n int64
+	return n, s.db.WithContext(ctx).Model(&models.Flow{}).
+		Where("provider_id = ? AND status = ?", provider, models.FlowClaimed).Count(&n).Error
+}
+
+// ForgetFlows deletes flows that ended longer ago than the retention.
+func (s *Store) ForgetFlows(ctx context.Context, retention time.Duration, limit int) (int64, error) {
+	r := s.db.WithContext(ctx).Exec(`DELETE FROM flows WHERE id IN
+		(SELECT id FROM flows WHERE expires_at <= ? AND status IN ('done', 'failed') LIMIT ?)`, s.in(-retention), limit)
+	return r.RowsAffected, r.Error
+}

@@ -1,0 +1,112 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+
+	"github.com/grantd/grantd/migrations"
+)
+
+// The hot path: one query loads everything that decides about a token. It runs
+// on database/sql with a statement that each connection prepares once, because
+// building and reflecting it anew costs more than the rest of the fetch.
+
+var authorizationColumns = []string{"id", "org_id", "user_id", "provider_id", "credential_id", "oauth_client_id",
+	"sub", "login", "email", "picture", "scopes", "fingerprint", "grant_key", "unlinked_at", "revoke_scope", "outcome",
+	"created_at", "updated_at"}
+
+var providerColumns = []string{"id", "org_id", "name", "slug", "type", "status", "client_id", "secure_config_id",
+	"skip_consent", "host", "settings_url", "scopes", "redirect_uris", "config", "fingerprint", "secret_version",
+	"delete_job_id", "created_at", "updated_at"}
+
+var credentialColumns = []string{"id", "authorization_id", "sealed", "generation", "saved_by", "has_refresh_token",
+	"expires_at", "refresh_after", "refresh_expires_at", "saved_at", "lease_owner", "lease_until", "attempt_id",
+	"next_attempt_at", "failures", "last_attempt", "last_error", "verdict", "verdict_reason", "verdict_generation",
+	"verdict_secret_version"}
+
+// hotQuery ends where the id goes.
+func hotQuery(d dialect) string {
+	columns := func(alias string, names []string) string { return alias + "." + strings.Join(names, ", "+alias+".") }
+	query := "SELECT " + columns("a", authorizationColumns) + ", " + columns("p", providerColumns) + ", " + columns("c", credentialColumns)
+	if d.name == migrations.Postgres {
+		query += ", statement_timestamp()"
+	}
+	return query + ` FROM authorizations a JOIN providers p ON p.id = a.provider_id
+		JOIN credentials c ON c.authorization_id = a.id WHERE a.id = `
+}
+
+// targets returns where the hot query's columns go, in their order.
+func (l *Linked) targets() []any {
+	a, p, c := &l.Authorization, &l.Provider, &l.Credential
+	return []any{
+		&a.ID, &a.OrgID, &a.UserID, &a.ProviderID, &a.CredentialID, &a.OAuthClientID,
+		&a.Sub, &a.Login, &a.Email, &a.Picture, &a.Scopes, &a.Fingerprint, &a.GrantKey, &a.UnlinkedAt, &a.Revoke, &a.Outcome,
+		&a.CreatedAt, &a.UpdatedAt,
+		&p.ID, &p.OrgID, &p.Name, &p.Slug, &p.Type, &p.Status, &p.ClientID, &p.SecureConfigID,
+		&p.SkipConsent, &p.Metadata.Host, &p.Metadata.SettingsURL, &p.Scopes, &p.RedirectURIs, &p.Config, &p.Fingerprint, &p.SecretVersion,
+		&p.DeleteJobID, &p.CreatedAt, &p.UpdatedAt,
+		&c.ID, &c.AuthorizationID, &c.Sealed, &c.Generation, &c.SavedBy, &c.HasRefreshToken,
+		&c.ExpiresAt, &c.RefreshAfter, &c.RefreshExpiresAt, &c.SavedAt, &c.LeaseOwner, &c.LeaseUntil, &c.AttemptID,
+		&c.NextAttemptAt, &c.Failures, &c.LastAttempt, &c.LastError, &c.Verdict, &c.VerdictReason, &c.VerdictGeneration,
+		&c.VerdictSecretVersion,
+	}
+}
+
+// Linked returns an authorization with its provider and credential, linked or
+// not, and the database's time. ErrNotFound where any of the three is gone.
+func (s *Store) Linked(ctx context.Context, authorization string) (Linked, error) {
+	row, err := s.hotRow(ctx, authorization)
+	if err != nil {
+		return Linked{}, err
+	}
+	var l Linked
+	targets := l.targets()
+	if s.dialect.name == migrations.Postgres {
+		targets = append(targets, &l.Now)
+	} else {
+		l.Now = s.clock()
+	}
+	switch err := row.Scan(targets...); {
+	case errors.Is(err, sql.ErrNoRows):
+		return Linked{}, ErrNotFound
+	case err != nil:
+		return Linked{}, fmt.Errorf("loading authorization %s: %w", authorization, err)
+	}
+	return l, nil
+}
+
+// hotRow runs the query on the prepared statement, made at its first use since
+// the tables must exist then; inside a transaction gorm runs it.
+func (s *Store) hotRow(ctx context.Context, authorization string) (*sql.Row, error) {
+	if s.inTx {
+		return s.db.WithContext(ctx).Raw(hotQuery(s.dialect)+"?", authorization).Row(), nil
+	}
+	stmt, err := s.hot(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the token query: %w", err)
+	}
+	return stmt.QueryRowContext(ctx, authorization), nil
+}
+
+// prepared returns a function that prepares the query once it can be.
+func prepared(db *sql.DB, d dialect) func(context.Context) (*sql.Stmt, error) {
+	var ready atomic.Pointer[sql.Stmt]
+	placeholder := map[migrations.Dialect]string{migrations.Postgres: "$1", migrations.SQLite: "?"}[d.name]
+	return func(ctx context.Context) (*sql.Stmt, error) {
+		if stmt := ready.Load(); stmt != nil {
+			return stmt, nil
+		}
+		stmt, err := db.PrepareContext(ctx, hotQuery(d)+placeholder)
+		if err != nil {
+			return nil, err
+		}
+		if !ready.CompareAndSwap(nil, stmt) {
+			stmt.Close()
+		}
+		return ready.Load(), nil
+	}
+}

@@ -1,0 +1,217 @@
+package store
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/grantd/grantd/models"
+)
+
+// An item is an authorization that is to be revoked: one of a provider that is
+// being deleted, or one that was unlinked. Its lease says who revokes it; unlike
+// a refresh, an outcome that comes after the lease went to somebody else is
+// refused (D6).
+
+// ClaimItems leases up to limit of a provider's items to the owner of the lease,
+// and returns how many: those that are due, and with paused also those that wait
+// for their time, but none that somebody else holds.
+func (s *Store) ClaimItems(ctx context.Context, provider, lease string, leaseFor time.Duration, limit int, paused bool) (int64, error) {
+	claimable := "item_due_at <= ?"
+	if paused {
+		claimable = "(item_due_at <= ? OR item_lease IS NULL)"
+	}
+	r := s.db.WithContext(ctx).Exec(`UPDATE authorizations SET item_lease = ?, item_due_at = ? WHERE id IN
+		(SELECT id FROM authorizations WHERE provider_id = ? AND outcome IS NULL AND `+claimable+`
+		ORDER BY item_due_at LIMIT ?`+s.dialect.skipLocked+`)`,
+		lease, s.in(leaseFor), provider, s.now(), limit)
+	return r.RowsAffected, r.Error
+}
+
+// ClaimItem leases one unlinked authorization, due or not, unless somebody is at
+// it. It reports whether it did.
+func (s *Store) ClaimItem(ctx context.Context, id, lease string, leaseFor time.Duration) (bool, error) {
+	return changed(s.db.WithContext(ctx).Model(&models.Authorization{}).
+		Where("id = ? AND unlinked_at IS NOT NULL AND outcome IS NULL AND (item_lease IS NULL OR item_due_at <= ?)", id, s.now()).
+		Updates(map[string]any{"item_lease": lease, "item_due_at": s.in(leaseFor)}))
+}
+
+// LeaseItemCredentials gives the lease the credentials of all its items to itself,
+// except those that a refresh is using (R9).
+func (s *Store) LeaseItemCredentials(ctx context.Context, lease string, leaseFor time.Duration) error {
+	return s.db.WithContext(ctx).Model(&models.Credential{}).
+		Where("authorization_id IN (SELECT id FROM authorizations WHERE item_lease = ? AND outcome IS NULL)", lease).
+		Where("lease_until IS NULL OR lease_until <= ?", s.now()).
+		Updates(map[string]any{"lease_owner": lease, "lease_until": s.in(leaseFor)}).Error
+}
+
+// ItemsUnder returns what a lease holds, with providers and credentials.
+func (s *Store) ItemsUnder(ctx context.Context, lease string) ([]Linked, error) {
+	var rows []models.Authorization
+	if err := s.db.WithContext(ctx).Where("item_lease = ? AND outcome IS NULL", lease).Find(&rows).Error; err != nil {
+		return nil, err
+	}
+	return s.link(ctx, rows)
+}
+
+// GiveBackItem lets an item be claimed again after the given time. An attempt
+// that says something about the item itself is counted; a pause is not (D4).
+func (s *Store) GiveBackItem(ctx context.Context, id, lease, reason string, after time.Duration, attempt bool) error {
+	row := map[string]any{"item_lease": nil, "item_due_at": s.in(after), "outcome_reason": reason}
+	if attempt {
+		row["item_attempts"] = gorm.Expr("item_attempts + 1")
+	}
+	return s.db.WithContext(ctx).Model(&models.Authorization{}).
+		Where("id = ? AND item_lease = ? AND outcome IS NULL", id, lease).Updates(row).Error
+}
+
+// Settled is an item whose revocation ended.
+type Settled struct {
+	ID         string
+	Generation int64 // of the credential that was revoked
+	Outcome    models.Outcome
+	Reason     string
+}
+
+// SettleItems writes the outcomes of items under a lease, once each, wipes what
+// is no longer needed, and counts them in the job (none for a single
+// disconnect). It returns those it really settled: an item whose lease has gone
+// to somebody else is not among them, nor one whose credential has newer tokens,
+// which must be revoked in turn (R9).
+func (s *Store) SettleItems(ctx context.Context, lease string, job *string, settled []Settled) ([]string, error) {
+	var done []string
+	err := s.Tx(ctx, func(tx *Store) error {
+		done = done[:0]
+		groups := map[[2]string][]Settled{}
+		for _, i := range settled {
+			key := [2]string{string(i.Outcome), i.Reason}
+			groups[key] = append(groups[key], i)
+		}
+		for key, group := range groups {
+			ids, err := tx.settleGroup(lease, job, models.Outcome(key[0]), key[1], group)
+			if err != nil {
+				return err
+			}
+			done = append(done, ids...)
+		}
+		return nil
+	})
+	return done, err
+}
+
+// settleGroup settles items that share an outcome and its reason.
+func (s *Store) settleGroup(lease string, job *string, o models.Outcome, reason string, group []Settled) ([]string, error) {
+	pairs := make([]string, len(group))
+	var args []any
+	for i, item := range group {
+		pairs[i] = "(CAST(? AS TEXT), CAST(? AS BIGINT))"
+		args = append(args, item.ID, item.Generation)
+	}
+	match := "(SELECT authorization_id FROM credentials WHERE (authorization_id, generation) IN (VALUES " + strings.Join(pairs, ", ") + "))"
+	wipe := `, sub = '', login = '', email = '', picture = '', scopes = '[]', grant_key = '', fingerprint = ''`
+	if o == models.OutcomeFailed { // it may be resumed, and needs all of it then
+		wipe = ""
+	}
+	var ids []string
+	err := s.db.Raw(`UPDATE authorizations SET outcome = ?, outcome_reason = ?, outcome_at = ?, job_id = ?, item_lease = NULL,
+		unlinked_at = COALESCE(unlinked_at, ?), updated_at = ?`+wipe+`
+		WHERE item_lease = ? AND outcome IS NULL AND id IN `+match+` RETURNING id`,
+		append([]any{o, reason, s.now(), job, s.now(), s.now(), lease}, args...)...).Scan(&ids).Error
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	if o != models.OutcomeFailed {
+		if err := s.db.Exec("DELETE FROM credentials WHERE authorization_id IN ?", ids).Error; err != nil {
+			return nil, err
+		}
+	}
+	if job == nil {
+		return ids, nil
+	}
+	column := string(o)
+	return ids, s.db.Model(&models.Job{}).Where("id = ?", *job).
+		Update(column, gorm.Expr(column+" + ?", len(ids))).Error
+}
+
+// PendingItems counts a provider's items without outcome, up to the limit.
+func (s *Store) PendingItems(ctx context.Context, provider string, limit int) (int64, error) {
+	var n int64
+	return n, s.db.WithContext(ctx).Raw(`SELECT count(*) FROM
+		(SELECT 1 FROM authorizations WHERE provider_id = ? AND outcome IS NULL LIMIT ?) AS t`, provider, limit).Row().Scan(&n)
+}
+
+// CountItems counts a provider's items without outcome and returns the first ids.
+func (s *Store) CountItems(ctx context.Context, provider string, sample int) (int64, models.Strings, error) {
+	q := s.db.WithContext(ctx).Model(&models.Authorization{}).Where("provider_id = ? AND outcome IS NULL", provider)
+	var n int64
+	if err := q.Session(&gorm.Session{}).Count(&n).Error; err != nil {
+		return 0, nil, err
+	}
+	var ids []string
+	return n, ids, q.Order("id").Limit(sample).Pluck("id", &ids).Error
+}
+
+// NextItemDue returns in how long the next of a provider's items may be claimed,
+// 0 when one may be now, and false when there is none.
+func (s *Store) NextItemDue(ctx context.Context, provider string) (time.Duration, bool, error) {
+	var due []time.Time
+	err := s.db.WithContext(ctx).Model(&models.Authorization{}).
+		Where("provider_id = ? AND outcome IS NULL", provider).Order("item_due_at").Limit(1).Pluck("item_due_at", &due).Error
+	if err != nil || len(due) == 0 {
+		return 0, false, err
+	}
+	now, err := s.Now(ctx)
+	return max(0, due[0].Sub(now)), true, err
+}
+
+// RetryItems makes what failed in an earlier deletion of the provider pending
+// again, and due what waited for its time, so that a resumed one takes all of it
+// up (D5).
+func (s *Store) RetryItems(ctx context.Context, provider string) error {
+	err := s.db.WithContext(ctx).Exec(`UPDATE authorizations SET item_due_at = ?
+		WHERE provider_id = ? AND outcome IS NULL AND item_lease IS NULL AND item_due_at > ?`, s.now(), provider, s.now()).Error
+	if err != nil {
+		return err
+	}
+	return s.db.WithContext(ctx).Exec(`UPDATE authorizations SET outcome = NULL, outcome_reason = '', outcome_at = NULL,
+		job_id = NULL, item_attempts = 0, item_due_at = ? WHERE provider_id = ? AND outcome = 'failed'`, s.now(), provider).Error
+}
+
+// DueTombstones returns unlinked authorizations of providers that are not being
+// deleted, whose revocation is due, and moves their due time so that replicas
+// sweeping at once share them out (O1).
+func (s *Store) DueTombstones(ctx context.Context, next time.Duration, limit int) ([]string, error) {
+	var ids []string
+	return ids, s.db.WithContext(ctx).Raw(`UPDATE authorizations SET item_due_at = ?, item_lease = NULL WHERE id IN
+		(SELECT a.id FROM authorizations a JOIN providers p ON p.id = a.provider_id
+		WHERE a.unlinked_at IS NOT NULL AND a.outcome IS NULL AND a.item_due_at <= ? AND p.delete_job_id IS NULL
+		ORDER BY a.item_due_at LIMIT ?`+strings.Replace(s.dialect.skipLocked, "UPDATE", "UPDATE OF a", 1)+`)
+		RETURNING id`, s.in(next), s.now(), limit).Scan(&ids).Error
+}
+
+// AbandonTombstones gives up on single revocations that were tried for longer
+// than the retention, and returns how many (P1).
+func (s *Store) AbandonTombstones(ctx context.Context, retention time.Duration, limit int) (int64, error) {
+	var ids []string
+	err := s.Tx(ctx, func(tx *Store) error {
+		err := tx.db.Raw(`UPDATE authorizations SET outcome = 'abandoned', outcome_at = ?, sub = '', login = '', email = '',
+			picture = '', scopes = '[]', grant_key = '' WHERE id IN
+			(SELECT a.id FROM authorizations a JOIN providers p ON p.id = a.provider_id
+			WHERE a.unlinked_at <= ? AND a.outcome IS NULL AND p.delete_job_id IS NULL LIMIT ?) RETURNING id`,
+			tx.now(), tx.in(-retention), limit).Scan(&ids).Error
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		return tx.db.Exec("DELETE FROM credentials WHERE authorization_id IN ?", ids).Error
+	})
+	return int64(len(ids)), err
+}
+
+// ForgetTombstones deletes what is left of single disconnects after the
+// retention.
+func (s *Store) ForgetTombstones(ctx context.Context, retention time.Duration, limit int) error {
+	return s.db.WithContext(ctx).Exec(`DELETE FROM authorizations WHERE id IN (SELECT id FROM authorizations
+		WHERE job_id IS NULL AND outcome IS NOT NULL AND outcome_at <= ? LIMIT ?)`, s.in(-retention), limit).Error
+}

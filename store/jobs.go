@@ -1,0 +1,124 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/grantd/grantd/models"
+)
+
+// InsertJob keeps a new job, due for the sweeper after the given time in case the
+// bell is not heard. ErrDuplicate means that its key was used.
+func (s *Store) InsertJob(ctx context.Context, j *models.Job, sweepIn time.Duration) error {
+	return s.Tx(ctx, func(tx *Store) error {
+		now, err := tx.Now(ctx)
+		if err != nil {
+			return err
+		}
+		j.CreatedAt, j.DueAt = now, now.Add(sweepIn)
+		return tx.db.Create(j).Error
+	})
+}
+
+// Job returns the job with this id.
+func (s *Store) Job(ctx context.Context, id string) (models.Job, error) {
+	var j models.Job
+	return j, s.db.WithContext(ctx).First(&j, "id = ?", id).Error
+}
+
+// Rung is a job whose bell is to be rung.
+type Rung struct {
+	ID   string
+	Type models.JobType
+	Ring int64
+}
+
+// RingDueJobs returns unfinished jobs that nobody seems to be working on, and
+// moves each to its next ring and due time, so that replicas sweeping at once
+// share them out (O1).
+func (s *Store) RingDueJobs(ctx context.Context, next time.Duration, limit int) ([]Rung, error) {
+	var rung []Rung
+	return rung, s.db.WithContext(ctx).Raw(`UPDATE jobs SET ring = ring + 1, due_at = ? WHERE id IN
+		(SELECT id FROM jobs WHERE status IN ('PENDING', 'RUNNING') AND due_at <= ? ORDER BY due_at LIMIT ?`+s.dialect.skipLocked+`)
+		RETURNING id, type, ring`, s.in(next), s.now(), limit).Scan(&rung).Error
+}
+
+// RingJob moves an unfinished job to its next ring. It returns false when the
+// job has ended.
+func (s *Store) RingJob(ctx context.Context, id string, next time.Duration) (Rung, bool, error) {
+	var rung []Rung
+	err := s.db.WithContext(ctx).Raw(`UPDATE jobs SET ring = ring + 1, due_at = ?
+		WHERE id = ? AND status IN ('PENDING', 'RUNNING') RETURNING id, type, ring`, s.in(next), id).Scan(&rung).Error
+	if err != nil || len(rung) == 0 {
+		return Rung{}, false, err
+	}
+	return rung[0], true, nil
+}
+
+// PostponeJob tells the sweeper that somebody is at work for the given time.
+func (s *Store) PostponeJob(ctx context.Context, id string, d time.Duration) error {
+	return s.db.WithContext(ctx).Model(&models.Job{}).Where("id = ?", id).Update("due_at", s.in(d)).Error
+}
+
+// StartJob moves a job from PENDING to RUNNING and reports whether this call did.
+func (s *Store) StartJob(ctx context.Context, id string) (bool, error) {
+	return changed(s.db.WithContext(ctx).Model(&models.Job{}).Where("id = ? AND status = ?", id, models.JobPending).
+		Updates(map[string]any{"status": models.JobRunning, "started_at": s.now()}))
+}
+
+// SetTotal records how many items a deletion has and the first of their ids. The
+// caller holds the provider, so that nothing joins meanwhile (D2).
+func (s *Store) SetTotal(ctx context.Context, job string, total int64, sample models.Strings) error {
+	return s.db.WithContext(ctx).Model(&models.Job{}).Where("id = ?", job).
+		Updates(map[string]any{"total": total, "sample_ids": sample}).Error
+}
+
+// AddToTotal counts items that joined a running deletion.
+func (s *Store) AddToTotal(ctx context.Context, job string, n int64) error {
+	return s.db.WithContext(ctx).Model(&models.Job{}).Where("id = ? AND status = ?", job, models.JobRunning).
+		Update("total", gorm.Expr("total + ?", n)).Error
+}
+
+// FinishJob ends a job that has not ended, and reports whether this call did.
+// details is nil where they are derived.
+func (s *Store) FinishJob(ctx context.Context, id string, status models.JobStatus, failure string, details models.Details) (bool, error) {
+	row := map[string]any{"status": status, "failure": failure, "finished_at": s.now()}
+	if details != nil {
+		row["details"] = details
+	}
+	return changed(s.db.WithContext(ctx).Model(&models.Job{}).
+		Where("id = ? AND status IN ('PENDING', 'RUNNING')", id).Updates(row))
+}
+
+// ForceJob makes an unfinished job give up on the upstream.
+func (s *Store) ForceJob(ctx context.Context, id string) error {
+	return s.db.WithContext(ctx).Model(&models.Job{}).
+		Where("id = ? AND status IN ('PENDING', 'RUNNING')", id).Update("force", true).Error
+}
+
+// FailedItems returns the first items of a job that failed, for its details.
+func (s *Store) FailedItems(ctx context.Context, job string, limit int) ([]models.Authorization, error) {
+	var items []models.Authorization
+	return items, s.db.WithContext(ctx).Select("id", "outcome_reason").
+		Where("job_id = ? AND outcome = ?", job, models.OutcomeFailed).Order("id").Limit(limit).Find(&items).Error
+}
+
+// ForgetJobs deletes jobs that ended longer ago than the retention, and the
+// outcomes that were kept for them.
+func (s *Store) ForgetJobs(ctx context.Context, retention time.Duration, limit int) (int64, error) {
+	var ids []string
+	err := s.db.WithContext(ctx).Model(&models.Job{}).
+		Where("finished_at <= ?", s.in(-retention)).Limit(limit).Pluck("id", &ids).Error
+	if err != nil || len(ids) == 0 {
+		return 0, err
+	}
+	return int64(len(ids)), s.Tx(ctx, func(tx *Store) error {
+		if err := tx.db.Exec("DELETE FROM authorizations WHERE job_id IN ? AND outcome IS NOT NULL AND outcome <> 'failed'", ids).Error; err != nil {
+			return err
+		}
+		return tx.db.Exec(`DELETE FROM jobs WHERE id IN ? AND NOT EXISTS
+			(SELECT 1 FROM providers p WHERE p.delete_job_id = jobs.id)`, ids).Error
+	})
+}

@@ -1,0 +1,175 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/ncruces/go-sqlite3/driver"
+	"github.com/ncruces/go-sqlite3/gormlite"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+
+	"github.com/grantd/grantd/migrations"
+)
+
+// Options say which database to open and how.
+type Options struct {
+	// URL is "sqlite:PATH" or "postgres://…".
+	URL string
+	// Clock is the time on SQLite, where the process is the database. PostgreSQL
+	// has its own. Nil means time.Now.
+	Clock func() time.Time
+	// MaxConns bounds the PostgreSQL pool; 0 means 16, beyond which the tail of
+	// the latencies grows without more throughput.
+	MaxConns int
+	// AllowAsyncCommit accepts a PostgreSQL that may lose the last commits in a
+	// crash, and with them refresh tokens that cannot be had again (R11).
+	AllowAsyncCommit bool
+}
+
+// Store is an open database, or one transaction of it.
+type Store struct {
+	db      *gorm.DB
+	sql     *sql.DB
+	dialect dialect
+	clock   func() time.Time
+	hot     func(context.Context) (*sql.Stmt, error)
+	inTx    bool
+}
+
+// Open connects to the database that o names and checks that it keeps what it
+// acknowledges (R11). It does not look at the schema: see Migrate and CheckSchema.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	s := &Store{clock: func() time.Time { return o.Clock().UTC() }}
+	var err error
+	switch scheme, path, _ := strings.Cut(o.URL, ":"); scheme {
+	case "sqlite":
+		err = s.openSQLite(path)
+	case "postgres", "postgresql":
+		err = s.openPostgres(ctx, o)
+	default:
+		err = fmt.Errorf("a database URL begins with sqlite: or postgres://")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := s.sql.PingContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("connecting to the database: %w", err), s.sql.Close())
+	}
+	return s, s.checkDurability(ctx, o.AllowAsyncCommit)
+}
+
+// openSQLite opens the file with one connection: SQLite has one writer, and
+// waiting for it in Go is fairer and faster than inside SQLite.
+func (s *Store) openSQLite(path string) error {
+	if path == "" {
+		return errors.New("sqlite: needs a path, such as sqlite:grantd.db")
+	}
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
+		"?_pragma=journal_mode(wal)&_pragma=busy_timeout(5000)&_pragma=foreign_keys(1)" +
+		"&_pragma=synchronous(full)&_txlock=immediate&_timefmt=" + url.QueryEscape(sqliteTime)
+	db, err := driver.Open(dsn)
+	if err != nil {
+		return fmt.Errorf("opening %s: %w", path, err)
+	}
+	db.SetMaxOpenConns(1)
+	return s.use(db, sqliteDialect, gormlite.OpenDB(db))
+}
+
+func (s *Store) openPostgres(ctx context.Context, o Options) error {
+	config, err := pgx.ParseConfig(o.URL)
+	if err != nil {
+		// pgx repeats the URL, and with it the password.
+		return errors.New("the postgres:// URL cannot be parsed")
+	}
+	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(readUTC))
+	if o.MaxConns == 0 {
+		o.MaxConns = 16
+	}
+	db.SetMaxOpenConns(o.MaxConns)
+	db.SetMaxIdleConns(o.MaxConns)
+	db.SetConnMaxIdleTime(time.Minute)
+	return s.use(db, postgresDialect, postgres.New(postgres.Config{Conn: db}))
+}
+
+// readUTC makes a connection return times in UTC, as the API shows them.
+func readUTC(_ context.Context, c *pgx.Conn) error {
+	c.TypeMap().RegisterType(&pgtype.Type{
+		Name: "timestamptz", OID: pgtype.TimestamptzOID,
+		Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
+	})
+	return nil
+}
+
+func (s *Store) use(db *sql.DB, d dialect, g gorm.Dialector) error {
+	s.sql, s.dialect, s.hot = db, d, prepared(db, d)
+	var err error
+	s.db, err = gorm.Open(g, &gorm.Config{
+		// gorm's logger prints statements with their values, secrets included.
+		Logger:                 logger.Discard,
+		TranslateError:         true,
+		SkipDefaultTransaction: true,
+		DisableAutomaticPing:   true,
+		NowFunc:                s.clock,
+	})
+	if err != nil {
+		return errors.Join(fmt.Errorf("opening the database: %w", err), db.Close())
+	}
+	return nil
+}
+
+// checkDurability refuses a database that acknowledges what it may still lose,
+// and a replica, whose tokens may be behind (R11).
+func (s *Store) checkDurability(ctx context.Context, allowAsync bool) error {
+	if s.dialect.name != migrations.Postgres {
+		return nil
+	}
+	var commit string
+	var replica bool
+	err := s.sql.QueryRowContext(ctx, `SELECT current_setting('synchronous_commit'), pg_is_in_recovery()`).Scan(&commit, &replica)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("asking the database for its settings: %w", err)
+	case replica:
+		err = errors.New("the database is a read replica; GRANTD_DATABASE_URL must name the primary")
+	case commit == "off" && !allowAsync:
+		err = errors.New("the database runs with synchronous_commit=off and may lose refresh tokens that cannot be had again; " +
+			"turn it on, or accept the loss with GRANTD_ALLOW_ASYNC_COMMIT=true")
+	}
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	return nil
+}
+
+// Ping asks the database whether it is there.
+func (s *Store) Ping(ctx context.Context) error { return s.sql.PingContext(ctx) }
+
+// Close ends all connections.
+func (s *Store) Close() error { return s.sql.Close() }
+
+// Tx runs f in one transaction, which commits when f returns nil. Inside f only
+// the store it is given may be used: on SQLite the outer one would wait for the
+// connection that f holds.
+func (s *Store) Tx(ctx context.Context, f func(*Store) error) error {
+	if s.inTx {
+		return f(s)
+	}
+	return s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		inner := *s
+		inner.db, inner.inTx = tx, true
+		return f(&inner)
+	})
+}

@@ -1,0 +1,144 @@
+package store
+
+import (
+	"context"
+
+	"gorm.io/gorm"
+
+	"github.com/grantd/grantd/models"
+)
+
+// ProviderFilter says which of an organisation's providers are asked for. Empty
+// fields do not filter.
+type ProviderFilter struct {
+	IDs   []string
+	Types []string
+	// Hosts are metadata hosts; PublicTypes are the types whose public host is
+	// among them, whose providers name no host of their own.
+	Hosts       []string
+	PublicTypes []string
+	Descending  bool
+	After       *Position
+	Limit       int
+}
+
+// InsertProvider keeps a new provider and its sealed client secret.
+// ErrDuplicate means that its slug is taken.
+func (s *Store) InsertProvider(ctx context.Context, p *models.Provider, secret *models.SecureConfig) error {
+	return s.Tx(ctx, func(tx *Store) error {
+		if err := tx.db.Create(p).Error; err != nil {
+			return err
+		}
+		return tx.db.Create(secret).Error
+	})
+}
+
+// Provider returns a provider, whatever its status.
+func (s *Store) Provider(ctx context.Context, id string) (models.Provider, error) {
+	var p models.Provider
+	return p, s.db.WithContext(ctx).First(&p, "id = ?", id).Error
+}
+
+// HoldProvider returns a provider that nobody else changes, deletes or makes an
+// authorization live for until this transaction ends.
+func (s *Store) HoldProvider(ctx context.Context, id string) (models.Provider, error) {
+	var all []models.Provider
+	err := s.db.WithContext(ctx).Raw("SELECT * FROM providers WHERE id = ?"+s.dialect.lock, id).Scan(&all).Error
+	if err == nil && len(all) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return models.Provider{}, err
+	}
+	return all[0], nil
+}
+
+// ProviderSecret returns the sealed client secret a provider uses now.
+func (s *Store) ProviderSecret(ctx context.Context, p models.Provider) (models.SecureConfig, error) {
+	var c models.SecureConfig
+	return c, s.db.WithContext(ctx).First(&c, "id = ?", p.SecureConfigID).Error
+}
+
+// Providers returns a page of an organisation's providers. Those being deleted
+// appear only when asked for by id.
+func (s *Store) Providers(ctx context.Context, org string, f ProviderFilter) ([]models.Provider, error) {
+	q := s.db.WithContext(ctx).Where("org_id = ?", org)
+	if f.IDs != nil {
+		q = q.Where("id IN ?", f.IDs)
+	} else {
+		q = q.Where("status <> ?", models.ProviderDeleted)
+	}
+	if f.Types != nil {
+		q = q.Where("type IN ?", f.Types)
+	}
+	if f.Hosts != nil {
+		q = q.Where("host IN ? OR (host = '' AND type IN ?)", f.Hosts, append(f.PublicTypes, ""))
+	}
+	var all []models.Provider
+	return all, page(q, f.After, f.Descending, f.Limit).Find(&all).Error
+}
+
+// SaveProvider writes a provider that this transaction holds.
+func (s *Store) SaveProvider(ctx context.Context, p *models.Provider) error {
+	return s.db.WithContext(ctx).Save(p).Error
+}
+
+// SaveSecret writes the sealed client secret of a provider that this
+// transaction holds.
+func (s *Store) SaveSecret(ctx context.Context, c *models.SecureConfig) error {
+	return s.db.WithContext(ctx).Save(c).Error
+}
+
+// ProviderInUse reports whether tokens or a consent under way were minted for
+// the provider as it is now, so that it may not become another client (A4).
+func (s *Store) ProviderInUse(ctx context.Context, id string) (bool, error) {
+	var used bool
+	err := s.db.WithContext(ctx).Raw(`SELECT EXISTS (SELECT 1 FROM authorizations WHERE provider_id = ? AND outcome IS NULL)
+		OR EXISTS (SELECT 1 FROM flows WHERE provider_id = ? AND status IN ('open', 'claimed', 'exchanged') AND expires_at > ?)`,
+		id, id, s.now()).Row().Scan(&used)
+	return used, err
+}
+
+// DeleteProvider removes a provider, its secret and its flows. What is left of
+// its authorizations are outcomes.
+func (s *Store) DeleteProvider(ctx context.Context, id string) error {
+	return s.Tx(ctx, func(tx *Store) error {
+		if err := tx.db.Exec("DELETE FROM flows WHERE provider_id = ?", id).Error; err != nil {
+			return err
+		}
+		return tx.db.Exec("DELETE FROM providers WHERE id = ?", id).Error
+	})
+}
+
+// CountProviders counts an organisation's providers by type and status.
+func (s *Store) CountProviders(ctx context.Context, org string) ([]Count, error) {
+	var counts []Count
+	return counts, s.db.WithContext(ctx).Raw(`SELECT type AS name, status AS status, count(*) AS n
+		FROM providers WHERE org_id = ? GROUP BY type, status ORDER BY type, status`, org).Scan(&counts).Error
+}
+
+// Organisations returns every organisation that has a provider.
+func (s *Store) Organisations(ctx context.Context) ([]string, error) {
+	var orgs []string
+	return orgs, s.db.WithContext(ctx).Model(&models.Provider{}).Distinct().Order("org_id").Pluck("org_id", &orgs).Error
+}
+
+// Count is one line of a statistic.
+type Count struct {
+	Name   string
+	Status string
+	N      int64
+}
+
+// page orders a query by creation and cuts one page out of it: keyset paging, so
+// that the thousandth page costs what the first does.
+func page(q *gorm.DB, after *Position, descending bool, limit int) *gorm.DB {
+	order, beyond := "created_at, id", "(created_at, id) > (?, ?)"
+	if descending {
+		order, beyond = "created_at DESC, id DESC", "(created_at, id) < (?, ?)"
+	}
+	if after != nil {
+		q = q.Where(beyond, after.CreatedAt, after.ID)
+	}
+	return q.Order(order).Limit(limit)
+}

@@ -1,0 +1,455 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/grantd/grantd/brokertest"
+	"github.com/grantd/grantd/brokertest/services"
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/store"
+)
+
+func TestMain(m *testing.M) { brokertest.Main(m) }
+
+var ctx = context.Background()
+
+func id() string { return uuid.Must(uuid.NewV7()).String() }
+
+// fixture is a store with one provider.
+type fixture struct {
+	*store.Store
+	provider models.Provider
+}
+
+func each(t *testing.T, f func(*testing.T, fixture)) {
+	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
+		s := b.Store(t, nil)
+		p := models.Provider{ID: id(), OrgID: "acme", Name: "GitHub", Slug: "github", Type: "github", Status: models.ProviderActive,
+			ClientID: "c", SecureConfigID: id(), SecretVersion: 1}
+		if err := s.InsertProvider(ctx, &p, &models.SecureConfig{ID: p.SecureConfigID, ProviderID: p.ID, Sealed: []byte("sealed")}); err != nil {
+			t.Fatal(err)
+		}
+		f(t, fixture{s, p})
+	})
+}
+
+// authorization keeps an authorization whose token lives for the given time.
+func (f fixture) authorization(t *testing.T, sub string, life time.Duration) models.Authorization {
+	t.Helper()
+	now := time.Now().UTC()
+	a := models.Authorization{ID: id(), OrgID: "acme", UserID: "ada", ProviderID: f.provider.ID, CredentialID: id(), OAuthClientID: "c",
+		Sub: sub, Revoke: models.RevokeGrant, ItemDueAt: time.Unix(0, 0).UTC(), CreatedAt: now, UpdatedAt: now}
+	err := f.InsertAuthorization(ctx, &a, store.Save{Attempt: "first", Sealed: []byte("one"), HasRefreshToken: true,
+		Known: true, ExpiresIn: life, RefreshAfter: life * 4 / 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func (f fixture) linked(t *testing.T, id string) store.Linked {
+	t.Helper()
+	l, err := f.Linked(ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func must[T any](v T, err error) func(*testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func TestWhatIsReadIsWhatWasWritten(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		p := f.provider
+		p.Scopes, p.Config = models.Strings{"a", "b"}, models.Settings{"pkce": false}
+		if err := f.SaveProvider(ctx, &p); err != nil {
+			t.Fatal(err)
+		}
+		a := f.authorization(t, "1", time.Hour)
+		l := f.linked(t, a.ID)
+		if l.Provider.Scopes[1] != "b" || l.Provider.Config["pkce"] != false {
+			t.Errorf("the provider came back as %+v", l.Provider)
+		}
+		if string(l.Credential.Sealed) != "one" || l.Credential.Generation != 1 || !l.Credential.HasRefreshToken {
+			t.Errorf("the credential came back as %+v", l.Credential)
+		}
+		left := l.Credential.ExpiresAt.Sub(l.Now)
+		if left < 55*time.Minute || left > time.Hour {
+			t.Errorf("the token lives for %v more, want almost an hour by the database's clock", left)
+		}
+		if got := l.Credential.ExpiresAt.Location(); got != time.UTC {
+			t.Errorf("times come back in %v, want UTC", got)
+		}
+	})
+}
+
+// R1: a save at the newest generation is accepted without any lease; a second one
+// at the same generation is not, and does not change a thing.
+func TestR1_GenerationFencesSaves(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		a := f.authorization(t, "1", time.Hour)
+		save := func(attempt string) store.Save {
+			return store.Save{Attempt: attempt, Sealed: []byte(attempt), HasRefreshToken: true}
+		}
+		if !must(f.SaveTokens(ctx, a.CredentialID, 1, save("late")))(t) {
+			t.Fatal("a save over the newest generation was refused")
+		}
+		if must(f.SaveTokens(ctx, a.CredentialID, 1, save("later")))(t) {
+			t.Fatal("a save over an old generation was accepted")
+		}
+		if c := f.linked(t, a.ID).Credential; string(c.Sealed) != "late" || c.Generation != 2 || c.SavedBy != "late" {
+			t.Errorf("the row is %+v", c)
+		}
+	})
+}
+
+// R1: a save voids the verdict, the back-off, the lease and the attempt.
+func TestR1_ASaveOverwritesVerdicts(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		a := f.authorization(t, "1", -time.Second)
+		lease := func(attempt string) bool {
+			return must(f.LeaseForRefresh(ctx, a.CredentialID, 1, attempt, nil, time.Minute))(t)
+		}
+		if !lease("x") || lease("y") {
+			t.Fatal("a lease must go to exactly one")
+		}
+		failed := store.Failed{Attempt: "x", Error: "denied", Verdict: models.VerdictExpired, SecretVersion: 1, RetryIn: time.Hour}
+		if !must(f.SaveFailure(ctx, a.CredentialID, 1, failed))(t) {
+			t.Fatal("the holder's failure was refused")
+		}
+		if c := f.linked(t, a.ID).Credential; c.Verdict == nil || c.LeaseOwner != nil || c.AttemptID != nil || c.Generation != 1 {
+			t.Fatalf("after a definite failure the row is %+v", c)
+		}
+		if !must(f.SaveTokens(ctx, a.CredentialID, 1, store.Save{Attempt: "late", Sealed: []byte("2")}))(t) {
+			t.Fatal("the late save was refused")
+		}
+		if c := f.linked(t, a.ID).Credential; c.Verdict != nil || c.NextAttemptAt != nil || c.Failures != 0 || c.LastAttempt != "late" {
+			t.Errorf("the save left %+v", c)
+		}
+	})
+}
+
+// R8: a back-off gates the lease statement itself.
+func TestR8_BackOffGatesTheLease(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		a := f.authorization(t, "1", -time.Second)
+		must(f.LeaseForRefresh(ctx, a.CredentialID, 1, "x", nil, time.Minute))(t)
+		must(f.SaveFailure(ctx, a.CredentialID, 1, store.Failed{Attempt: "x", Error: "transient", RetryIn: time.Hour}))(t)
+		if must(f.LeaseForRefresh(ctx, a.CredentialID, 1, "y", nil, time.Minute))(t) {
+			t.Error("the lease was given during the back-off")
+		}
+	})
+}
+
+// R2: of many who want it at once, one gets the lease.
+func TestR2_OneLeaseForMany(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		a := f.authorization(t, "1", -time.Second)
+		var won atomic.Int64
+		var wg sync.WaitGroup
+		for i := range 40 {
+			wg.Go(func() {
+				ok, err := f.LeaseForRefresh(ctx, a.CredentialID, 1, fmt.Sprint(i), nil, time.Minute)
+				if err != nil {
+					t.Error(err)
+				}
+				if ok {
+					won.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if won.Load() != 1 {
+			t.Errorf("%d got the lease, want 1", won.Load())
+		}
+	})
+}
+
+// A migration that ran is not run again, and a schema of another version is
+// refused with what to do.
+func TestSchemaVersions(t *testing.T) {
+	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
+		url, _ := b.URLs(t)
+		s := must(store.Open(ctx, store.Options{URL: url}))(t)
+		defer s.Close()
+		if err := s.CheckSchema(ctx); err == nil {
+			t.Error("an empty database passes for a migrated one")
+		}
+		var wg sync.WaitGroup
+		for range 4 { // as replicas that start together
+			wg.Go(func() {
+				if _, err := s.Migrate(ctx); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if err := s.CheckSchema(ctx); err != nil {
+			t.Error(err)
+		}
+		if n := must(s.Migrate(ctx))(t); n != 0 {
+			t.Errorf("migrating again took %d steps", n)
+		}
+	})
+}
+
+// R11: a PostgreSQL that may lose acknowledged commits is refused, unless allowed.
+func TestR11_AsynchronousCommitIsRefused(t *testing.T) {
+	t.Parallel()
+	url := services.Database(t) + "&options=-c%20synchronous_commit%3Doff"
+	if _, err := store.Open(ctx, store.Options{URL: url}); err == nil {
+		t.Fatal("a database with synchronous_commit=off was accepted")
+	}
+	s, err := store.Open(ctx, store.Options{URL: url, AllowAsyncCommit: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+}
+
+// D6: items are claimed once, in batches, and an outcome is written once by
+// whoever holds the lease.
+func TestD6_ItemsAreClaimedAndSettledOnce(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		job := models.Job{ID: id(), OrgID: "acme", Type: models.JobDeleteProvider, Status: models.JobRunning, ProviderID: &f.provider.ID}
+		if err := f.InsertJob(ctx, &job, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 150 {
+			f.authorization(t, fmt.Sprint(i), time.Hour)
+		}
+		var wg sync.WaitGroup
+		var claimed atomic.Int64
+		for range 4 {
+			wg.Go(func() {
+				for {
+					lease := id()
+					n, err := f.ClaimItems(ctx, f.provider.ID, lease, time.Minute, 64, false)
+					if err != nil {
+						t.Error(err)
+					}
+					if err != nil || n == 0 {
+						return
+					}
+					claimed.Add(n)
+					items, err := f.ItemsUnder(ctx, lease)
+					if err != nil || int64(len(items)) != n {
+						t.Errorf("the lease holds %d of %d items: %v", len(items), n, err)
+						return
+					}
+					var settled []store.Settled
+					for i, l := range items {
+						o := models.OutcomeRevoked
+						if i%10 == 0 {
+							o = models.OutcomeFailed
+						}
+						settled = append(settled, store.Settled{ID: l.Authorization.ID, Generation: l.Credential.Generation, Outcome: o})
+					}
+					done, err := f.SettleItems(ctx, lease, &job.ID, settled)
+					if err != nil || int64(len(done)) != n {
+						t.Errorf("settled %d of %d: %v", len(done), n, err)
+					}
+					if again, err := f.SettleItems(ctx, lease, &job.ID, settled); err != nil || len(again) != 0 {
+						t.Errorf("%d outcomes were written twice: %v", len(again), err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		j := must(f.Job(ctx, job.ID))(t)
+		if claimed.Load() != 150 || j.Settled() != 150 || j.Failed == 0 {
+			t.Errorf("%d were claimed, the job counts %d, of them %d failed", claimed.Load(), j.Settled(), j.Failed)
+		}
+	})
+}
+
+// R9: an item whose credential has newer tokens than were revoked is not settled.
+func TestR9_NewerTokensAreNotTakenForRevoked(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		a := f.authorization(t, "1", time.Hour)
+		must(f.ClaimItems(ctx, f.provider.ID, "lease", time.Minute, 64, false))(t)
+		must(f.SaveTokens(ctx, a.CredentialID, 1, store.Save{Attempt: "late", Sealed: []byte("newer")}))(t)
+		done := must(f.SettleItems(ctx, "lease", nil, []store.Settled{{ID: a.ID, Generation: 1, Outcome: models.OutcomeRevoked}}))(t)
+		if len(done) != 0 {
+			t.Error("newer tokens were deleted unrevoked")
+		}
+	})
+}
+
+// P1: what is settled keeps only id, provider, user and outcome.
+func TestP1_SettledItemsAreWiped(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		a := f.authorization(t, "subject-42", time.Hour)
+		must(f.ClaimItems(ctx, f.provider.ID, "lease", time.Minute, 64, false))(t)
+		must(f.SettleItems(ctx, "lease", nil, []store.Settled{{ID: a.ID, Generation: 1, Outcome: models.OutcomeRevoked}}))(t)
+		if _, err := f.Linked(ctx, a.ID); !store.IsNotFound(err) {
+			t.Error("the credential is still there")
+		}
+		if n := must(f.PendingItems(ctx, f.provider.ID, 10))(t); n != 0 {
+			t.Errorf("%d items are pending", n)
+		}
+	})
+}
+
+// O1: of replicas that sweep at once, one rings for a job, each time with a new ring.
+func TestO1_DueJobsAreSharedOut(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		for range 20 {
+			if err := f.InsertJob(ctx, &models.Job{ID: id(), OrgID: "acme", Type: models.JobStats, Status: models.JobPending}, -time.Second); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var mu sync.Mutex
+		rings := map[string]int{}
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				rung, err := f.RingDueJobs(ctx, time.Hour, 100)
+				if err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				for _, r := range rung {
+					rings[r.ID]++
+				}
+			})
+		}
+		wg.Wait()
+		for id, n := range rings {
+			if n != 1 {
+				t.Errorf("job %s was rung for %d times", id, n)
+			}
+		}
+		if rest := must(f.RingDueJobs(ctx, time.Hour, 100))(t); len(rings)+len(rest) != 20 {
+			t.Errorf("%d jobs were rung for, want 20", len(rings)+len(rest))
+		}
+	})
+}
+
+// O1: "once an hour" is a unique key.
+func TestO1_OneJobPerKey(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		key := "STATS:acme:2026-11-22T02"
+		insert := func() error {
+			return f.InsertJob(ctx, &models.Job{ID: id(), OrgID: "acme", Type: models.JobStats, Status: models.JobPending, DedupeKey: &key}, 0)
+		}
+		if err := insert(); err != nil {
+			t.Fatal(err)
+		}
+		if err := insert(); !errors.Is(err, store.ErrDuplicate) {
+			t.Errorf("the second job of the hour gave %v, want ErrDuplicate", err)
+		}
+	})
+}
+
+func TestPagesFollowEachOther(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		want := map[string]bool{}
+		for i := range 25 {
+			want[f.authorization(t, fmt.Sprint(i), time.Hour).ID] = true
+		}
+		var after *store.Position
+		last := ""
+		for pages := 0; len(want) > 0; pages++ {
+			rows := must(f.Authorizations(ctx, "acme", store.AuthorizationFilter{UserID: "ada", After: after, Limit: 10}))(t)
+			if len(rows) == 0 || pages > 3 {
+				t.Fatalf("%d authorizations were on no page", len(want))
+			}
+			for _, l := range rows {
+				if a := l.Authorization; !want[a.ID] || a.ID <= last {
+					t.Fatalf("%s came twice, or out of order", a.ID)
+				}
+				last = l.Authorization.ID
+				delete(want, last)
+			}
+			end := rows[len(rows)-1].Authorization
+			at := must(store.ParsePosition(store.Position{CreatedAt: end.CreatedAt, ID: end.ID}.String()))(t)
+			after = &at
+		}
+	})
+}
+
+// D5: DELETE frees a slug at once.
+func TestD5_ADeletedProviderOccupiesNoSlug(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		second := f.provider
+		second.ID, second.SecureConfigID = id(), id()
+		secret := &models.SecureConfig{ID: second.SecureConfigID, ProviderID: second.ID, Sealed: []byte("s")}
+		if err := f.InsertProvider(ctx, &second, secret); !errors.Is(err, store.ErrDuplicate) {
+			t.Fatalf("a taken slug gave %v, want ErrDuplicate", err)
+		}
+		first, job := f.provider, id()
+		first.Status, first.DeleteJobID = models.ProviderDeleted, &job
+		if err := f.SaveProvider(ctx, &first); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.InsertProvider(ctx, &second, secret); err != nil {
+			t.Errorf("the slug of a deleted provider is still taken: %v", err)
+		}
+	})
+}
+
+// H2: counts of the same minute add up.
+func TestH2_FetchesAddUp(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		minute := time.Now().Truncate(time.Minute)
+		rows := []store.Fetches{{AuthorizationID: "a", Caller: models.Caller{TokenID: "t"}, Minute: minute, N: 3}}
+		for range 2 {
+			if err := f.AddFetches(ctx, rows); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := must(f.CountFetches(ctx, "a"))(t); n != 6 {
+			t.Errorf("%d fetches are counted, want 6", n)
+		}
+	})
+}
+
+// A flow moves forward only: each step is taken once.
+func TestR10_FlowsMoveForwardOnly(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		flow := models.Flow{ID: id(), OrgID: "acme", UserID: "ada", ProviderID: f.provider.ID, Channel: models.ChannelAPI,
+			StateHash: []byte("h"), Status: models.FlowOpen, Sealed: []byte("s")}
+		if err := f.InsertFlow(ctx, &flow, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		again := flow
+		again.ID = id()
+		if err := f.InsertFlow(ctx, &again, time.Minute); !errors.Is(err, store.ErrDuplicate) {
+			t.Errorf("the same state again gave %v, want ErrDuplicate", err)
+		}
+		steps := []func() (bool, error){
+			func() (bool, error) { return f.ClaimFlow(ctx, flow.ID, []byte("c")) },
+			func() (bool, error) { return f.SaveExchange(ctx, flow.ID, []byte("t")) },
+			func() (bool, error) { return f.FinishFlow(ctx, flow.ID, "a") },
+			func() (bool, error) { return f.DeliverFlow(ctx, flow.ID) },
+		}
+		for i, step := range steps {
+			if !must(step())(t) {
+				t.Fatalf("step %d was refused", i)
+			}
+			for j, earlier := range steps[:i+1] {
+				if must(earlier())(t) {
+					t.Fatalf("after step %d, step %d was taken again", i, j)
+				}
+			}
+		}
+	})
+}
