@@ -3,6 +3,7 @@ package models
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -59,13 +60,14 @@ func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// Invalid makes a CodeInvalid error that names the fields which are wrong.
+// Invalid makes a CodeInvalid error that names the fields which are wrong, in its
+// message too: clients print that alone.
 func Invalid(fields ...FieldError) *Error {
-	e := &Error{Code: CodeInvalid, Message: "The request is not valid.", Fields: fields}
-	if len(fields) == 1 {
-		e.Message = fmt.Sprintf("%s: %s", fields[0].Name, fields[0].Message)
+	sentences := make([]string, len(fields))
+	for i, f := range fields {
+		sentences[i] = f.Name + ": " + f.Message
 	}
-	return e
+	return &Error{Code: CodeInvalid, Message: strings.Join(sentences, "; "), Fields: fields}
 }
 
 // CodeOf returns the code of the first Error in err's chain, CodeInternal when

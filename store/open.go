@@ -52,7 +52,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	s := &Store{clock: func() time.Time { return o.Clock().UTC() }}
+	// What SQLite keeps has milliseconds; what is answered must equal what is read later.
+	s := &Store{clock: func() time.Time { return o.Clock().UTC().Truncate(time.Millisecond) }}
 	var err error
 	switch scheme, path, _ := strings.Cut(o.URL, ":"); scheme {
 	case "sqlite":

@@ -124,7 +124,7 @@ func TestR1_ASaveOverwritesVerdicts(t *testing.T) {
 	each(t, func(t *testing.T, f fixture) {
 		a := f.authorization(t, "1", -time.Second)
 		lease := func(attempt string) bool {
-			return must(f.LeaseForRefresh(ctx, a.CredentialID, 1, attempt, nil, time.Minute))(t)
+			return must(f.LeaseForRefresh(ctx, f.linked(t, a.ID), attempt, time.Minute))(t)
 		}
 		if !lease("x") || lease("y") {
 			t.Fatal("a lease must go to exactly one")
@@ -149,9 +149,9 @@ func TestR1_ASaveOverwritesVerdicts(t *testing.T) {
 func TestR8_BackOffGatesTheLease(t *testing.T) {
 	each(t, func(t *testing.T, f fixture) {
 		a := f.authorization(t, "1", -time.Second)
-		must(f.LeaseForRefresh(ctx, a.CredentialID, 1, "x", nil, time.Minute))(t)
+		must(f.LeaseForRefresh(ctx, f.linked(t, a.ID), "x", time.Minute))(t)
 		must(f.SaveFailure(ctx, a.CredentialID, 1, store.Failed{Attempt: "x", Error: "transient", RetryIn: time.Hour}))(t)
-		if must(f.LeaseForRefresh(ctx, a.CredentialID, 1, "y", nil, time.Minute))(t) {
+		if must(f.LeaseForRefresh(ctx, f.linked(t, a.ID), "y", time.Minute))(t) {
 			t.Error("the lease was given during the back-off")
 		}
 	})
@@ -161,11 +161,12 @@ func TestR8_BackOffGatesTheLease(t *testing.T) {
 func TestR2_OneLeaseForMany(t *testing.T) {
 	each(t, func(t *testing.T, f fixture) {
 		a := f.authorization(t, "1", -time.Second)
+		l := f.linked(t, a.ID)
 		var won atomic.Int64
 		var wg sync.WaitGroup
 		for i := range 40 {
 			wg.Go(func() {
-				ok, err := f.LeaseForRefresh(ctx, a.CredentialID, 1, fmt.Sprint(i), nil, time.Minute)
+				ok, err := f.LeaseForRefresh(ctx, l, fmt.Sprint(i), time.Minute)
 				if err != nil {
 					t.Error(err)
 				}

@@ -1,0 +1,58 @@
+# Bare `make` explains itself. Flags for the runner go into ARGS, packages into PKG: make test ARGS='-run Refresh -v' PKG=./broker
+.DEFAULT_GOAL := help
+ARGS ?=
+PKG ?= ./...
+
+# What `grantd version` says; a tarball without git history says dev.
+VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+OIDC := brokertest/oidcprovider
+
+.PHONY: help demo dev build test check bench fmt clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Play the whole story on embedded parts; ends by itself, with 0 only if every step held
+	go run ./cmd/grantd demo $(ARGS)
+
+dev: ## The same parts, kept running, with tokens and curl lines to try
+	go run ./cmd/grantd dev $(ARGS)
+
+build: ## Build bin/grantd, one static binary
+	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/grantd ./cmd/grantd
+
+# Building the race runtime is the honest probe: it needs cgo, a C compiler and its headers, as the tests will.
+test: $(OIDC)/node_modules/.package-lock.json ## Run all tests, on SQLite and on PostgreSQL + Redis where those are installed
+	@race=; \
+	if go build -race runtime/race runtime/cgo 2>/dev/null; then race=-race; \
+	elif [ "$$GRANTD_TEST_REQUIRE_SERVICES" = 1 ]; then echo 'the race detector cannot run: it needs a C compiler and CGO_ENABLED=1' >&2; exit 1; \
+	else echo 'left out: the race detector, which needs a C compiler and CGO_ENABLED=1'; fi; \
+	echo "go test $$race $(ARGS) $(PKG)"; \
+	go run ./brokertest/services/with go test $$race $(ARGS) $(PKG)
+
+# npm leaves this file behind; touched, it says that what is installed is not older than what is locked.
+# Without node, or without a registry, the tests that need the server say so themselves (or fail, where services are required).
+$(OIDC)/node_modules/.package-lock.json: $(OIDC)/package-lock.json
+	@if ! command -v node >/dev/null || ! command -v npm >/dev/null; then \
+		echo 'left out: tests against oidc-provider, which needs node and npm'; \
+	elif cd $(OIDC) && npm ci --loglevel=error; then touch node_modules/.package-lock.json; \
+	else echo 'left out: tests against oidc-provider, because npm ci failed'; fi
+
+check: ## Formatting, vet, staticcheck, the import ladder, go.mod: everything but the tests
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt (make fmt) would change:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+# A go.mod of its own: grantd's users do not inherit a linter's dependencies.
+	go tool -modfile=.ci/tools.mod staticcheck ./...
+	go test -count=1 -run Ladder .
+	go mod verify
+	go mod tidy -diff
+
+bench: ## Measure what the README promises, against a bare handler in the same run
+	go run ./brokertest/services/with go run ./brokertest/bench $(ARGS)
+
+fmt: ## Format the code
+	gofmt -w .
+
+clean: ## Remove what the targets made, but no data: grantd-data may hold a keyset
+	rm -rf bin coverage* $(OIDC)/node_modules

@@ -1,0 +1,30 @@
+package api
+
+import (
+	"context"
+
+	"github.com/grantd/grantd/broker"
+	"github.com/grantd/grantd/models"
+)
+
+type authorizationList struct {
+	ProviderID string `query:"providerId" doc:"Only those of this provider."`
+	Status     string `query:"status" doc:"Only those that are active, expired, invalidOAuthClient or invalidProviderState."`
+	UserID     string `query:"userId" doc:"Only those of this user; for admins."`
+	Paging
+}
+
+func (s *Server) listAuthorizations(ctx context.Context, c models.Caller, in *authorizationList) (*answer[List[models.Authorization]], error) {
+	page, err := s.service.Authorizations(ctx, c, broker.AuthorizationQuery{
+		ProviderID: storable(in.ProviderID), Status: storable(in.Status), UserID: storable(in.UserID),
+		Limit: in.Limit, Cursor: storable(in.Cursor),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return list(ctx, s, page, authorization), nil
+}
+
+func (s *Server) deleteAuthorization(ctx context.Context, c models.Caller, in *ByID) (*struct{}, error) {
+	return nil, s.service.Disconnect(ctx, c, in.ID)
+}

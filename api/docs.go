@@ -1,0 +1,38 @@
+package api
+
+import (
+	_ "embed"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+)
+
+// The page that renders the document comes with the binary: it works offline,
+// and nobody else learns who reads it.
+var (
+	//go:embed docs.html
+	docsPage []byte
+	//go:embed redoc/redoc.standalone.js
+	docsScript []byte
+	//go:embed redoc/LICENSE
+	docsLicense []byte
+)
+
+const docsScriptPath = "/docs/redoc.standalone.js"
+
+// docsPolicy lets the page load from here only. Redoc writes its styles into
+// the page and its search into a worker, which is why those may be inline. It
+// also asks for a logo elsewhere, and does without.
+const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; " +
+	"img-src 'self' data:; font-src 'self'; connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+func serve(contentType string, content []byte) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		h := c.Response().Header()
+		h.Set("Content-Security-Policy", docsPolicy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-cache")
+		return c.Blob(http.StatusOK, contentType, content)
+	}
+}

@@ -1,0 +1,45 @@
+package api
+
+import "net/http"
+
+const (
+	forbidden  = http.StatusForbidden
+	notFound   = http.StatusNotFound
+	conflict   = http.StatusConflict
+	gone       = http.StatusGone
+	badGateway = http.StatusBadGateway
+	badRequest = http.StatusBadRequest
+	noService  = http.StatusServiceUnavailable
+)
+
+// routes is the whole surface. Paths are below /api/v2/externalOAuth/ and work
+// without their last slash too.
+func (s *Server) routes() {
+	on(s, operation{"GET", "providers/", 200, "listProviders", "List the providers", nil}, s.listProviders)
+	on(s, operation{"POST", "providers/", 201, "createProvider", "Register a provider", []int{forbidden}}, s.createProvider)
+	on(s, operation{"GET", "providers/{id}/", 200, "getProvider", "Get a provider", []int{notFound}}, s.getProvider)
+	on(s, operation{"PATCH", "providers/{id}/", 200, "updateProvider", "Change a provider", []int{forbidden, notFound, conflict}}, s.updateProvider)
+	on(s, operation{"DELETE", "providers/{id}/", 202, "deleteProvider", "Delete a provider and revoke its authorizations", []int{forbidden, notFound}}, s.deleteProvider)
+
+	on(s, operation{"POST", "providers/{id}/authorize/", 200, "authorize", "Begin a consent", []int{notFound, conflict, badGateway}}, s.authorize)
+	on(s, operation{"POST", "providers/callback/", 200, "callback", "Complete a consent", []int{badRequest, notFound, badGateway}}, s.callback)
+
+	on(s, operation{"GET", "authorizedProviders/", 200, "listAuthorizations", "List the authorizations", nil}, s.listAuthorizations)
+	on(s, operation{"DELETE", "authorizedProviders/{id}/", 204, "deleteAuthorization", "Disconnect: delete and revoke an authorization", []int{notFound}}, s.deleteAuthorization)
+	on(s, operation{"POST", "authorizedProviders/{id}/token/", 201, "getToken", "Get an access token", []int{forbidden, notFound, gone, badGateway}}, s.token)
+	on(s, operation{"POST", "authorizedProviders/{id}/accessToken/", 201, "getAccessToken", "Get an access token (the same operation as token/)", []int{forbidden, notFound, gone, badGateway}}, s.token)
+	on(s, operation{"GET", "authorizedProviders/{id}/userinfo/", 200, "getUserInfo", "Ask the provider who authorized", []int{forbidden, notFound, gone, badGateway}}, s.userInfo)
+
+	on(s, operation{"POST", "jobs/", 202, "startJob", "Start a job", []int{forbidden}}, s.startJob)
+	on(s, operation{"GET", "jobs/{id}/", 200, "getJob", "See how a job is doing", []int{notFound}}, s.getJob)
+
+	open(s, operation{"GET", "/healthz", 200, "healthz", "Is the process alive?", nil}, s.healthz)
+	open(s, operation{"GET", "/readyz", 200, "readyz", "Can requests be served?", []int{noService}}, s.readyz)
+
+	s.echo.GET(landingPath, landing)
+	s.echo.GET(documentPath, s.serveDocument)
+	s.echo.GET("/docs", serve("text/html; charset=utf-8", docsPage))
+	s.echo.GET("/docs/", serve("text/html; charset=utf-8", docsPage))
+	s.echo.GET(docsScriptPath, serve("text/javascript; charset=utf-8", docsScript))
+	s.echo.GET("/docs/LICENSE", serve("text/plain; charset=utf-8", docsLicense))
+}

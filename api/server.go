@@ -1,0 +1,120 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/grantd/grantd/broker"
+	"github.com/grantd/grantd/models"
+)
+
+// maxBody is how much a request may send.
+const maxBody = 1 << 20
+
+// Options are what a Server is made of.
+type Options struct {
+	Service *broker.Service
+	// PublicURL is where clients reach this instance. Links in answers start
+	// with it.
+	PublicURL string
+	Version   string
+	// Log defaults to none.
+	Log *slog.Logger
+	// TrustedProxies are the networks whose X-Forwarded-For is believed; without
+	// any, the address of the connection counts.
+	TrustedProxies []netip.Prefix
+	// Metrics defaults to a registry of the server's own.
+	Metrics *prometheus.Registry
+	// MetricsElsewhere leaves out /metrics: MetricsHandler is served on a
+	// listener of its own.
+	MetricsElsewhere bool
+}
+
+// Server answers the HTTP API.
+type Server struct {
+	service   *broker.Service
+	callerOf  func(context.Context, models.Secret) (models.Caller, error)
+	publicURL string
+	log       *slog.Logger
+	echo      *echo.Echo
+	huma      huma.API
+	document  []byte
+	metrics   *metrics
+	patterns  map[string]bool
+	draining  atomic.Bool
+}
+
+// New builds a Server. It opens nothing and starts nothing.
+func New(o Options) *Server {
+	s := &Server{
+		service:   o.Service,
+		callerOf:  o.Service.Authenticate,
+		publicURL: strings.TrimRight(o.PublicURL, "/"),
+		log:       o.Log,
+		echo:      newEcho(o.TrustedProxies),
+		metrics:   newMetrics(o.Metrics),
+		patterns:  map[string]bool{},
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.echo.HTTPErrorHandler = s.answerEchoError
+	s.echo.Use(s.observe)
+	s.huma = humaecho.NewV4(s.echo, humaConfig(s.publicURL, o.Version))
+	s.routes()
+	if !o.MetricsElsewhere {
+		s.echo.GET("/metrics", echo.WrapHandler(s.MetricsHandler()))
+	}
+	for _, r := range s.echo.Routes() {
+		s.patterns[r.Path] = true
+	}
+	s.document = s.openAPI()
+	return s
+}
+
+func newEcho(proxies []netip.Prefix) *echo.Echo {
+	e := echo.New()
+	e.IPExtractor = echo.ExtractIPDirect()
+	if len(proxies) > 0 {
+		e.IPExtractor = echo.ExtractIPFromXFFHeader(trust(proxies)...)
+	}
+	return e
+}
+
+// trust names the proxies that are believed, and none else: Echo would believe
+// every private address too.
+func trust(proxies []netip.Prefix) []echo.TrustOption {
+	options := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
+	for _, p := range proxies {
+		p = p.Masked()
+		mask := net.CIDRMask(p.Bits(), p.Addr().BitLen())
+		options = append(options, echo.TrustIPRange(&net.IPNet{IP: p.Addr().AsSlice(), Mask: mask}))
+	}
+	return options
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	addSlash(r.URL)
+	s.echo.ServeHTTP(w, r)
+}
+
+// Drain makes /readyz answer 503 from now on, so that no new clients are sent
+// here. Requests are answered as before.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// MetricsHandler serves the metrics in Prometheus' format.
+func (s *Server) MetricsHandler() http.Handler { return s.metrics.handler() }
+
+// OpenAPI returns the document that /api/v2/openapi.json serves.
+func (s *Server) OpenAPI() []byte { return s.document }

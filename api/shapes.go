@@ -1,0 +1,91 @@
+package api
+
+import (
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/grantd/grantd/models"
+)
+
+// ByID is the input of what needs nothing else. It is exported because Huma
+// passes over embedded fields that are not.
+type ByID struct {
+	ID string `path:"id" doc:"The id, as it was given out."`
+}
+
+// answer is an output with a body and nothing else.
+type answer[T any] struct {
+	Body *T
+}
+
+// private is an answer that must not be kept by anyone on its way.
+type private[T any] struct {
+	CacheControl string `header:"Cache-Control"`
+	Body         *T
+}
+
+func privately[T any](body *T) *private[T] {
+	return &private[T]{CacheControl: "no-store", Body: body}
+}
+
+// optional is a query parameter whose absence means something of its own.
+type optional[T any] struct {
+	Value T
+	Given bool
+}
+
+// Receiver implements huma.ParamWrapper.
+func (o *optional[T]) Receiver() reflect.Value { return reflect.ValueOf(o).Elem().Field(0) }
+
+// OnParamSet implements huma.ParamReactor.
+func (o *optional[T]) OnParamSet(given bool, _ any) { o.Given = given }
+
+// Schema implements huma.SchemaProvider.
+func (o *optional[T]) Schema(r huma.Registry) *huma.Schema {
+	return huma.SchemaFromType(r, reflect.TypeFor[T]())
+}
+
+func (o *optional[T]) pointer() *T {
+	if !o.Given {
+		return nil
+	}
+	return &o.Value
+}
+
+// storable keeps text that a database refuses out of it: in its place stands a
+// character that matches nothing.
+func storable(s string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
+}
+
+// The times of what is sent are in UTC, wherever the database's driver put them.
+
+func inUTC(t *time.Time) *time.Time {
+	if t == nil || t.Location() == time.UTC {
+		return t
+	}
+	u := t.UTC()
+	return &u
+}
+
+func provider(p models.Provider) *models.Provider {
+	p.CreatedAt, p.UpdatedAt = p.CreatedAt.UTC(), p.UpdatedAt.UTC()
+	return &p
+}
+
+func authorization(a models.Authorization) *models.Authorization {
+	a.CreatedAt = a.CreatedAt.UTC()
+	a.RefreshTokenExpiresAt = inUTC(a.RefreshTokenExpiresAt)
+	if a.Provider != nil { // may be shared with other answers
+		a.Provider = provider(*a.Provider)
+	}
+	return &a
+}
+
+func job(j models.Job) *models.Job {
+	j.StartedAt, j.FinishedAt = inUTC(j.StartedAt), inUTC(j.FinishedAt)
+	return &j
+}

@@ -1,0 +1,93 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// about opens the document.
+const about = `grantd keeps OAuth authorizations: an admin registers a provider, a person consents, a service fetches access tokens, and whoever deletes a provider sees every authorization of it revoked.
+
+Every path works with and without its last slash. Every answer carries X-Request-Id, the caller's own where it sent one. Every error has the body Error, whose message is meant to be read. Unknown fields are refused, unknown query parameters ignored, and an empty query parameter counts as absent.`
+
+// tags are the first segments of the paths, in the order of the story.
+var tags = []*huma.Tag{
+	{Name: "providers", Description: "OAuth clients that an organisation registered at providers, and the consents that are given to them."},
+	{Name: "authorizedProviders", Description: "What people authorized, and the tokens that come of it."},
+	{Name: "jobs", Description: "Work that outlives its request."},
+	{Name: "service", Description: "For probes. No token is needed."},
+}
+
+// descriptions say of an operation what its summary leaves open.
+var descriptions = map[string]string{
+	"listProviders":       "The organisation's providers. Filters never fail: what matches nothing answers with an empty list. Providers that are being deleted are left out unless asked for by id.",
+	"createProvider":      "For admins. The provider is not called: whether the client id and secret are right shows with the first consent.",
+	"getProvider":         "Also answers while the provider is being deleted.",
+	"updateProvider":      "For admins. What is absent or null stays as it is; lists and objects are replaced as a whole.",
+	"deleteProvider":      "For admins. The provider and its authorizations are unusable at once; a job revokes every authorization at the provider, and then removes what is left here. Asking again while it runs gives the same job, asking after ERROR resumes.",
+	"authorize":           "Gives the address of the provider's consent page. Send the person there. A second consent does not end the first.",
+	"callback":            "Takes what the provider added to the address that the person returned to, and fetches the tokens. A state works once, for the user who began and for this provider.",
+	"listAuthorizations":  "A user's own; for an admin, the whole organisation's.",
+	"deleteAuthorization": "Unusable at once. Revocation at the provider is tried before the answer, and otherwise goes on in the background.",
+	"getToken":            "The token that works now, refreshed when it is about to expire. Only for the user who authorized, whatever the role.",
+	"getAccessToken":      "The token that works now, refreshed when it is about to expire. Only for the user who authorized, whatever the role.",
+	"getUserInfo":         "Asked from the provider each time; nothing of it is kept.",
+	"startJob":            "For admins. STATS counts providers, authorizations and what happened in the last day; the counts are the job's details.",
+	"getJob":              "For admins. Poll it until the status is COMPLETED or ERROR.",
+	"readyz":              "503 names the parts that do not answer.",
+}
+
+// meanings say when an operation answers with an error.
+var meanings = map[int]string{
+	http.StatusBadRequest:            "The body is missing or no JSON; or the state or code cannot be used.",
+	http.StatusUnauthorized:          "The API token is missing, unknown, expired or revoked.",
+	http.StatusForbidden:             "Not for this role, not for this user, or not while the provider is not active.",
+	http.StatusNotFound:              "It does not exist, or not for this caller.",
+	http.StatusRequestTimeout:        "The body did not arrive in time.",
+	http.StatusConflict:              "The state of the provider does not allow it.",
+	http.StatusGone:                  "The authorization has expired: the person has to authorize again.",
+	http.StatusRequestEntityTooLarge: "The body is larger than 1 MiB.",
+	http.StatusUnsupportedMediaType:  "The body is not application/json.",
+	http.StatusUnprocessableEntity:   "A field or parameter is wrong; errorFields names each.",
+	http.StatusTooManyRequests:       "Too many requests.",
+	http.StatusInternalServerError:   "A fault of grantd. The log tells more under the requestId.",
+	http.StatusBadGateway:            "The provider does not answer, or refuses the client.",
+	http.StatusServiceUnavailable:    "The database or the keyset is not available.",
+}
+
+// fieldDocs describe the fields of the models.
+var fieldDocs = map[string]map[string]string{
+	"Provider": {
+		"orgId":          "The organisation it belongs to.",
+		"type":           "The kind of provider, such as github or oidc.",
+		"status":         "active; inactive or disabled when switched off; deleted while it is being deleted; disabled also when deleting it failed.",
+		"secureConfigId": "Where the client secret is kept, sealed.",
+		"skipConsent":    "Whether the provider may leave out its consent page where it has consent already.",
+		"scopes":         "The scopes that are asked for; empty for the type's own.",
+		"redirectUris":   "The only addresses that a consent may return to; empty for the instance's rule.",
+		"config":         "Settings of the type.",
+	},
+	"ProviderMetadata": {
+		"host":        "The self-managed host; empty for the type's public one.",
+		"settingsUrl": "Where a person sees and withdraws what they granted.",
+	},
+	"Authorization": {
+		"userId":                "Who authorized.",
+		"credentialId":          "Where the tokens are kept, sealed.",
+		"oauthClientId":         "The client id that the tokens were made for.",
+		"status":                "active; expired: authorize again; invalidOAuthClient: the provider refuses the client; invalidProviderState: the provider is not active.",
+		"refreshTokenExpiresAt": "When the person has to authorize again at the latest; left out when unknown.",
+	},
+	"Job": {
+		"type":       "DELETE_PROVIDER, STATS and others.",
+		"startedAt":  "null until it started.",
+		"finishedAt": "null until it finished.",
+		"details":    "What there is to tell, by name.",
+	},
+	"User": {
+		"sub":   "The provider's lasting name for the account.",
+		"email": "Empty when the provider gives none.",
+		"raw":   "What the provider answered.",
+	},
+}

@@ -1,0 +1,101 @@
+package broker
+
+import (
+	"context"
+	"slices"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/store"
+)
+
+// AuthorizationQuery filters and pages a list of authorizations. Empty fields do
+// not filter.
+type AuthorizationQuery struct {
+	ProviderID string
+	Status     string
+	UserID     string // an admin's; a user sees its own in any case
+	Limit      int    // 0 means 100
+	Cursor     string
+}
+
+// Authorizations returns a page of the caller's authorizations; an admin's page
+// shows the whole organisation's.
+func (s *Service) Authorizations(ctx context.Context, c models.Caller, q AuthorizationQuery) (Page[models.Authorization], error) {
+	limit, after, err := paging(q.Limit, 100, q.Cursor)
+	if err != nil {
+		return Page[models.Authorization]{}, err
+	}
+	f := store.AuthorizationFilter{UserID: q.UserID, ProviderID: q.ProviderID, After: after, Limit: limit + 1}
+	if !c.IsAdmin() {
+		if q.UserID != "" && q.UserID != c.UserID {
+			return Page[models.Authorization]{Data: []models.Authorization{}}, nil
+		}
+		f.UserID = c.UserID
+	}
+	rows, err := s.withStatus(ctx, c.OrgID, f, models.AuthorizationStatus(q.Status))
+	return cut(rows, limit, after,
+		func(l store.Linked) store.Position {
+			return store.Position{CreatedAt: l.Authorization.CreatedAt, ID: l.Authorization.ID}
+		}, show), found(err, "OAuth provider authorizations")
+}
+
+// withStatus fills a page with authorizations of one status. The status is
+// derived and not a column, so whole pages are read until one is full.
+func (s *Service) withStatus(ctx context.Context, org string, f store.AuthorizationFilter, status models.AuthorizationStatus) ([]store.Linked, error) {
+	var rows []store.Linked
+	for {
+		batch, err := s.store.Authorizations(ctx, org, f)
+		if err != nil {
+			return nil, err
+		}
+		full := len(batch) == f.Limit
+		if full {
+			last := batch[len(batch)-1].Authorization
+			f.After = &store.Position{CreatedAt: last.CreatedAt, ID: last.ID}
+		}
+		if status != "" {
+			batch = slices.DeleteFunc(batch, func(l store.Linked) bool { return statusOf(l) != status })
+		}
+		rows = append(rows, batch...)
+		if !full || len(rows) >= f.Limit {
+			return rows[:min(len(rows), f.Limit)], nil
+		}
+	}
+}
+
+// show completes an authorization with what is derived when it is read.
+func show(l store.Linked) models.Authorization {
+	a, p := l.Authorization, l.Provider
+	a.Status, a.Provider, a.RefreshTokenExpiresAt = statusOf(l), &p, l.Credential.RefreshExpiresAt
+	return a
+}
+
+// statusOf derives the status. A provider that is off, or that is no longer the
+// client the tokens were minted for, comes before any verdict.
+func statusOf(l store.Linked) models.AuthorizationStatus {
+	switch {
+	case !l.Provider.Usable() || l.Provider.Fingerprint != l.Authorization.Fingerprint:
+		return models.AuthorizationInvalidProviderState
+	case hasVerdict(l, models.VerdictExpired):
+		return models.AuthorizationExpired
+	case hasVerdict(l, models.VerdictInvalidClient):
+		return models.AuthorizationInvalidOAuthClient
+	case !alive(l) && !l.Credential.HasRefreshToken:
+		return models.AuthorizationExpired
+	}
+	return models.AuthorizationActive
+}
+
+// hasVerdict reports whether v holds: a verdict is void as soon as the tokens or
+// the client secret it was reached with have changed (R5).
+func hasVerdict(l store.Linked, v models.Verdict) bool {
+	c := l.Credential
+	return c.Verdict != nil && *c.Verdict == v &&
+		c.VerdictGeneration == c.Generation && c.VerdictSecretVersion == l.Provider.SecretVersion
+}
+
+// alive reports whether the access token can still be used, as far as is known.
+func alive(l store.Linked) bool {
+	e := l.Credential.ExpiresAt
+	return e == nil || l.Now.Before(*e)
+}

@@ -1,0 +1,113 @@
+package broker
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/providers"
+	"github.com/grantd/grantd/store"
+)
+
+// AuthorizeRequest begins a consent.
+type AuthorizeRequest struct {
+	ProviderID  string
+	State       string // 8 to 512 characters, echoed unchanged; "" has one made
+	RedirectURI string // "" means the public URL's own callback
+	SkipConsent *bool  // decides about the upstream's prompt; nil follows the provider
+}
+
+// AuthorizeAnswer is where to send the person, and the state that will come back.
+type AuthorizeAnswer struct{ RedirectURL, State string }
+
+// maxRedirectURL keeps the answer within a cookie (contract: both it and the
+// state end up in 4 kB ones).
+const maxRedirectURL = 1500
+
+// Authorize opens a flow and tells where the person gives consent. The same open
+// state again gives the same answer (A2); a second flow leaves the first alone.
+func (s *Service) Authorize(ctx context.Context, c models.Caller, r AuthorizeRequest) (AuthorizeAnswer, error) {
+	p, err := s.visibleProvider(ctx, c, r.ProviderID)
+	if err != nil {
+		return AuthorizeAnswer{}, err
+	}
+	if !p.Usable() {
+		return AuthorizeAnswer{}, models.Errorf(models.CodeConflict, "The provider is %s; consent can be given only while it is active.", p.Status)
+	}
+	if err := s.completeRequest(p, &r); err != nil {
+		return AuthorizeAnswer{}, err
+	}
+	client, err := s.client(ctx, p)
+	if err != nil {
+		return AuthorizeAnswer{}, err
+	}
+	f, req, err := s.openFlow(ctx, c, p, r)
+	if err != nil {
+		return AuthorizeAnswer{}, err
+	}
+	client.SkipConsent = f.SkipConsent
+	target, err := s.upstream.AuthorizeURL(ctx, client, providers.AuthorizeRequest{
+		State: r.State, RedirectURI: f.RedirectURI, Nonce: req.Nonce,
+		Verifier: models.Secret(req.Verifier),
+	})
+	if err != nil {
+		return AuthorizeAnswer{}, s.upstreamFailed(p, err)
+	}
+	if len(target) >= maxRedirectURL {
+		return AuthorizeAnswer{}, models.Invalid(models.FieldError{Name: "state", Message: "is too long together with the redirect_uri and scopes: the address to send the person to must stay below 1500 characters"})
+	}
+	return AuthorizeAnswer{RedirectURL: target, State: r.State}, nil
+}
+
+// completeRequest fills in what the caller left out and judges the rest.
+func (s *Service) completeRequest(p models.Provider, r *AuthorizeRequest) error {
+	if r.State == "" {
+		r.State = randomText()
+	}
+	if len(r.State) < 8 || len(r.State) > 512 || !printable(r.State) {
+		return models.Invalid(models.FieldError{Name: "state", Message: "must be 8 to 512 printable characters, and hard to guess"})
+	}
+	if r.RedirectURI == "" {
+		r.RedirectURI = s.publicURL + "/external-auth/" + p.ID + "/callback"
+		return nil
+	}
+	return s.redirects.check(r.RedirectURI, p.RedirectURIs)
+}
+
+// openFlow keeps a new flow, or finds the open one that this is a repetition of.
+func (s *Service) openFlow(ctx context.Context, c models.Caller, p models.Provider, r AuthorizeRequest) (models.Flow, request, error) {
+	f := models.Flow{
+		ID: newID(), OrgID: c.OrgID, UserID: c.UserID, ProviderID: p.ID, Channel: models.ChannelAPI,
+		StateHash: hashOf(r.State), Status: models.FlowOpen, RedirectURI: r.RedirectURI,
+		SkipConsent: p.SkipConsent, Scopes: p.Scopes, Fingerprint: p.Fingerprint,
+	}
+	set(&f.SkipConsent, r.SkipConsent)
+	req := request{Verifier: randomText(), Nonce: randomText()}
+	var err error
+	if f.Sealed, err = s.sealJSON(flowOwner(f, "request"), req); err != nil {
+		return f, req, err
+	}
+	err = s.store.InsertFlow(ctx, &f, s.timing.FlowLife)
+	if errors.Is(err, store.ErrDuplicate) {
+		return s.sameFlow(ctx, c, r)
+	}
+	return f, req, found(err, "Flow")
+}
+
+func (s *Service) sameFlow(ctx context.Context, c models.Caller, r AuthorizeRequest) (models.Flow, request, error) {
+	f, over, err := s.store.FlowByState(ctx, c, r.ProviderID, hashOf(r.State))
+	if err != nil {
+		return f, request{}, found(err, "Flow")
+	}
+	if over || f.Status != models.FlowOpen || f.RedirectURI != r.RedirectURI || f.Channel != models.ChannelAPI {
+		return f, request{}, models.Invalid(models.FieldError{Name: "state", Message: "was used before; give a new one, or none"})
+	}
+	var req request
+	return f, req, s.openJSON(flowOwner(f, "request"), f.Sealed, &req)
+}
+
+func hashOf(text string) []byte {
+	sum := sha256.Sum256([]byte(text))
+	return sum[:]
+}

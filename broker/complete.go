@@ -1,0 +1,303 @@
+package broker
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/providers"
+	"github.com/grantd/grantd/store"
+)
+
+// Callback is what the upstream sent the person back with: a code or an error,
+// never both (RFC 6749 section 4.1.2).
+type Callback struct {
+	ProviderID, State       string
+	Code                    models.Secret
+	Error, ErrorDescription string
+	Iss                     string // RFC 9207, "" when absent
+}
+
+// Completed is a finished consent.
+type Completed struct {
+	Authorization models.Authorization
+	User          models.User
+}
+
+var errBadState = models.Errorf(models.CodeBadRequest,
+	"The state is unknown, expired, already used, or not yours. Start again with authorize.")
+
+// Complete turns a code into an authorization. The state is spent before the code
+// is; once the code is spent, what it brought is saved before anything else, and
+// the same caller with the same state and code may fetch a result that was never
+// delivered (R10). It answers within the caller's patience, or says to ask again.
+func (s *Service) Complete(ctx context.Context, c models.Caller, cb Callback) (Completed, error) {
+	p, err := s.visibleProvider(ctx, c, cb.ProviderID)
+	if err != nil {
+		return Completed{}, err
+	}
+	if (cb.Code == "") == (cb.Error == "") {
+		return Completed{}, models.Invalid(models.FieldError{Name: "code", Message: "send either code or error, not both and not neither"})
+	}
+	f, over, err := s.store.FlowByState(ctx, c, p.ID, hashOf(cb.State))
+	switch {
+	case store.IsNotFound(err):
+		return Completed{}, errBadState
+	case err != nil:
+		return Completed{}, unavailable(err)
+	case over || f.Channel != models.ChannelAPI:
+		return Completed{}, errBadState
+	case cb.Error != "":
+		return Completed{}, s.declined(ctx, c, f, cb)
+	}
+	return s.spend(ctx, c, p, f, cb)
+}
+
+// declined ends a flow whose person did not consent. Nothing is asked of the
+// token endpoint, and an authorization that exists stays as it is.
+func (s *Service) declined(ctx context.Context, c models.Caller, f models.Flow, cb Callback) error {
+	ended, err := s.store.FailFlow(ctx, f.ID, "declined", models.FlowOpen)
+	if err != nil {
+		return unavailable(err)
+	}
+	if !ended {
+		return errBadState
+	}
+	if err := s.store.Audit(ctx, event(c, store.ActionFlowFailed).provider(f.ProviderID).code("declined").done()); err != nil {
+		return unavailable(err)
+	}
+	if cb.Error == "access_denied" {
+		return &models.Error{Code: models.CodeBadRequest, Message: "The user declined the consent.", Detail: "access_denied"}
+	}
+	return &models.Error{Code: models.CodeBadRequest, Message: "The provider did not grant the consent. Start again with authorize.", Detail: "consent_failed"}
+}
+
+// spend exchanges the code, or joins whoever is doing so already.
+func (s *Service) spend(ctx context.Context, c models.Caller, p models.Provider, f models.Flow, cb Callback) (Completed, error) {
+	code := hashOf(cb.Code.Reveal())
+	if f.Status == models.FlowOpen {
+		if !p.Usable() {
+			return Completed{}, s.providerOff(ctx, f)
+		}
+		client, err := s.client(ctx, p)
+		if err != nil {
+			return Completed{}, err
+		}
+		if err := s.upstream.CheckIssuer(ctx, client, cb.Iss, f.Channel == models.ChannelBrowser); err != nil {
+			return Completed{}, s.foreignIssuer(ctx, p, f, err)
+		}
+		claimed, err := s.store.ClaimFlow(ctx, f.ID, code)
+		if err != nil {
+			return Completed{}, unavailable(err)
+		}
+		if claimed {
+			f.Status, f.CodeHash = models.FlowClaimed, code
+			return s.collect(ctx, c, f, func(ctx context.Context) error { return s.exchange(ctx, client, p, f, cb.Code) })
+		}
+		if f, err = s.store.Flow(ctx, f.ID); err != nil {
+			return Completed{}, found(err, "Flow")
+		}
+	}
+	if !bytes.Equal(f.CodeHash, code) || f.Status == models.FlowFailed {
+		return Completed{}, errBadState
+	}
+	return s.collect(ctx, c, f, func(context.Context) error { return nil })
+}
+
+// collect runs the rest of a flow detached from the caller: the exchange, then
+// the owner, then the answer.
+func (s *Service) collect(ctx context.Context, c models.Caller, f models.Flow, exchange func(context.Context) error) (Completed, error) {
+	done, err := detach(s, ctx, s.timing.CallerWait, s.timing.TokenCall+s.timing.LeaseMargin, late,
+		func(ctx context.Context) (Completed, error) {
+			if err := exchange(ctx); err != nil {
+				return Completed{}, err
+			}
+			return s.settleFlow(ctx, c, f.ID)
+		})
+	if err != nil {
+		return Completed{}, err
+	}
+	delivered, err := s.store.DeliverFlow(ctx, f.ID)
+	if err != nil {
+		return Completed{}, unavailable(err)
+	}
+	if !delivered {
+		return Completed{}, errBadState
+	}
+	return done, nil
+}
+
+// exchange spends the code and saves what it brought, before judging it.
+func (s *Service) exchange(ctx context.Context, client providers.Client, p models.Provider, f models.Flow, code models.Secret) error {
+	var req request
+	if err := s.openJSON(flowOwner(f, "request"), f.Sealed, &req); err != nil {
+		return err
+	}
+	sent, err := s.store.Now(ctx)
+	if err != nil {
+		return unavailable(err)
+	}
+	call, cancel := context.WithTimeout(ctx, s.timing.TokenCall)
+	defer cancel()
+	t, err := s.upstream.Exchange(call, client, providers.ExchangeRequest{
+		Code: code, RedirectURI: f.RedirectURI, Verifier: models.Secret(req.Verifier)})
+	if err != nil {
+		return s.exchangeFailed(ctx, p, f, err)
+	}
+	sealed, err := s.sealJSON(flowOwner(f, "tokens"), newExchanged(t, sent))
+	if err != nil {
+		return err
+	}
+	return s.untilSaved(ctx, func(ctx context.Context) error {
+		saved, err := s.store.SaveExchange(ctx, f.ID, sealed)
+		if err == nil && !saved {
+			err = s.flowTaken(ctx, f)
+		}
+		return err
+	})
+}
+
+// flowTaken settles a save of unknown outcome: it is there already, or the flow
+// is gone with its provider.
+func (s *Service) flowTaken(ctx context.Context, f models.Flow) error {
+	now, err := s.store.Flow(ctx, f.ID)
+	if store.IsNotFound(err) {
+		return models.Errorf(models.CodeNotFound, "OAuth provider not found.")
+	}
+	if err == nil && now.Status != models.FlowExchanged && now.Status != models.FlowDone {
+		return errBadState
+	}
+	return err
+}
+
+// untilSaved repeats a write that must not be lost, until it succeeds, the rules
+// refuse it, or the process ends (R1).
+func (s *Service) untilSaved(ctx context.Context, write func(context.Context) error) error {
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		err := write(own)
+		cancel()
+		var ruling *models.Error
+		if err == nil || errors.As(err, &ruling) {
+			return err
+		}
+		s.log.Error("saving tokens failed; trying again", "error", err)
+		time.Sleep(pause)
+	}
+}
+
+func (s *Service) exchangeFailed(ctx context.Context, p models.Provider, f models.Flow, err error) error {
+	up := failure(err)
+	if _, saveErr := s.store.FailFlow(ctx, f.ID, "exchange_"+string(up.Kind), models.FlowClaimed); saveErr != nil {
+		s.log.Error("ending a flow failed", "flow", f.ID, "error", saveErr)
+	}
+	if up.Kind == providers.KindDenied {
+		return &models.Error{Code: models.CodeBadRequest, Detail: "invalid_grant", Err: err,
+			Message: "The provider does not accept the code: it is wrong, expired or was used before. Start again with authorize."}
+	}
+	return s.upstreamFailed(p, err)
+}
+
+func (s *Service) providerOff(ctx context.Context, f models.Flow) error {
+	if _, err := s.store.FailFlow(ctx, f.ID, "provider_off", models.FlowOpen); err != nil {
+		return unavailable(err)
+	}
+	return models.Errorf(models.CodeNotFound, "The OAuth provider is not active; the consent was not used.")
+}
+
+func (s *Service) foreignIssuer(ctx context.Context, p models.Provider, f models.Flow, err error) error {
+	if up := failure(err); up.Kind == providers.KindTransient {
+		return s.upstreamFailed(p, err)
+	}
+	if _, err := s.store.FailFlow(ctx, f.ID, "issuer", models.FlowOpen); err != nil {
+		return unavailable(err)
+	}
+	return &models.Error{Code: models.CodeBadRequest, Detail: "invalid_issuer", Err: err,
+		Message: "The answer comes from another issuer than the one the consent was begun with. Start again with authorize."}
+}
+
+// settleFlow brings a flow whose code is being or was exchanged to its end: it
+// waits for another process's exchange, and gives the tokens their owner.
+func (s *Service) settleFlow(ctx context.Context, c models.Caller, id string) (Completed, error) {
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
+		f, err := s.store.Flow(ctx, id)
+		if err != nil {
+			return Completed{}, found(err, "Flow")
+		}
+		switch f.Status {
+		case models.FlowExchanged:
+			return s.own(ctx, c, f)
+		case models.FlowDone:
+			return s.finished(ctx, c, f)
+		case models.FlowFailed:
+			return Completed{}, errBadState
+		}
+		select {
+		case <-ctx.Done():
+			return Completed{}, late
+		case <-time.After(pause):
+		}
+	}
+}
+
+// own asks who consented and makes the authorization live.
+func (s *Service) own(ctx context.Context, c models.Caller, f models.Flow) (Completed, error) {
+	p, err := s.store.Provider(ctx, f.ProviderID)
+	if err != nil {
+		return Completed{}, found(err, "OAuth provider")
+	}
+	var e exchanged
+	if err := s.openJSON(flowOwner(f, "tokens"), f.SealedTokens, &e); err != nil {
+		return Completed{}, err
+	}
+	var req request
+	if err := s.openJSON(flowOwner(f, "request"), f.Sealed, &req); err != nil {
+		return Completed{}, err
+	}
+	client, err := s.client(ctx, p)
+	if err != nil {
+		return Completed{}, err
+	}
+	user, err := s.upstream.Identify(ctx, client, e.tokens(), req.Nonce)
+	if err != nil {
+		return Completed{}, s.notIdentified(ctx, p, f, e, err)
+	}
+	if err := s.link(ctx, c, client, f, e, user); err != nil {
+		return Completed{}, err
+	}
+	f, err = s.store.Flow(ctx, f.ID)
+	if err != nil {
+		return Completed{}, found(err, "Flow")
+	}
+	done, err := s.finished(ctx, c, f)
+	done.User = user
+	return done, err
+}
+
+// notIdentified keeps the tokens for another try when the upstream is in trouble,
+// and sees to their revocation when what it says is wrong.
+func (s *Service) notIdentified(ctx context.Context, p models.Provider, f models.Flow, e exchanged, err error) error {
+	if failure(err).Kind == providers.KindTransient {
+		return s.upstreamFailed(p, err)
+	}
+	if err := s.disown(ctx, p, f, e, "not_identified"); err != nil {
+		return unavailable(err)
+	}
+	return &models.Error{Code: models.CodeUpstream, Detail: "identity", Err: err,
+		Message: "The provider did not say reliably who consented. Start again with authorize."}
+}
+
+// finished shows a flow that is done, with what is kept of the profile.
+func (s *Service) finished(ctx context.Context, c models.Caller, f models.Flow) (Completed, error) {
+	if f.Status != models.FlowDone || f.AuthorizationID == nil {
+		return Completed{}, errBadState
+	}
+	l, err := s.store.Linked(ctx, *f.AuthorizationID)
+	if err != nil {
+		return Completed{}, found(err, "OAuth provider authorization")
+	}
+	a := l.Authorization
+	return Completed{Authorization: show(l), User: models.User{Sub: a.Sub, NickName: a.Login, Email: a.Email, Picture: a.Picture}}, nil
+}

@@ -1,0 +1,45 @@
+package broker
+
+import (
+	"context"
+
+	"github.com/grantd/grantd/jobs"
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/store"
+)
+
+// Disconnect makes an authorization unusable at once and takes it back upstream:
+// now if that is quick, else by the worker, which tries until it is revoked.
+func (s *Service) Disconnect(ctx context.Context, c models.Caller, id string) error {
+	l, err := s.visibleAuthorization(ctx, c, id)
+	if err != nil {
+		return err
+	}
+	err = s.store.Tx(ctx, func(tx *store.Store) error {
+		unlinked, err := tx.Unlink(ctx, id)
+		if err != nil {
+			return err
+		}
+		if !unlinked {
+			return store.ErrNotFound
+		}
+		return tx.Audit(ctx, event(c, store.ActionAuthorizationUnlink).provider(l.Provider.ID).authorization(id).done())
+	})
+	if err != nil {
+		return found(err, "OAuth provider authorization")
+	}
+	// Whatever comes of this, the revocation is on record and the sweeper goes on.
+	_, err = detach(s, ctx, s.timing.InlineRevoke, s.timing.itemLease(), late, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, s.RevokeOne(ctx, id)
+	})
+	if err != nil {
+		s.log.Warn("a disconnect was not finished at once", "authorization", id, "error", err)
+	}
+	return nil
+}
+
+// ringRevoke tells the workers of an item of revocation. A bell that is not heard
+// costs only time: the sweeper rings again.
+func (s *Service) ringRevoke(ctx context.Context, id string, ring int64) error {
+	return s.bell.Ring(ctx, jobs.NewRevokeTask(jobs.Revoke{AuthorizationID: id, Ring: ring}))
+}

@@ -1,0 +1,68 @@
+package broker
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/store"
+)
+
+// fetchCounter counts token fetches in memory, so that the hot path writes
+// nothing. A process that is killed loses the counts of the last second (H2).
+type fetchCounter struct {
+	mu     sync.Mutex
+	counts map[fetchKey]int64
+}
+
+type fetchKey struct {
+	authorization string
+	caller        models.Caller
+	minute        int64 // Unix time of its start, in minutes
+}
+
+func (f *fetchCounter) add(authorization string, c models.Caller, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.counts == nil {
+		f.counts = map[fetchKey]int64{}
+	}
+	f.counts[fetchKey{authorization, c, now.Unix() / 60}]++
+}
+
+func (f *fetchCounter) take() map[fetchKey]int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	counts := f.counts
+	f.counts = nil
+	return counts
+}
+
+func (f *fetchCounter) giveBack(counts map[fetchKey]int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.counts == nil {
+		f.counts = map[fetchKey]int64{}
+	}
+	for k, n := range counts {
+		f.counts[k] += n
+	}
+}
+
+// FlushFetches writes down the token fetches counted since the last time.
+func (s *Service) FlushFetches(ctx context.Context) error {
+	counts := s.fetches.take()
+	if len(counts) == 0 {
+		return nil
+	}
+	rows := make([]store.Fetches, 0, len(counts))
+	for k, n := range counts {
+		rows = append(rows, store.Fetches{AuthorizationID: k.authorization, Caller: k.caller, Minute: time.Unix(k.minute*60, 0), N: n})
+	}
+	if err := s.store.AddFetches(ctx, rows); err != nil {
+		s.fetches.giveBack(counts)
+		return unavailable(err)
+	}
+	return nil
+}

@@ -1,0 +1,21 @@
+package broker_test
+
+import (
+	"github.com/grantd/grantd/broker"
+	"github.com/grantd/grantd/brokertest"
+	"github.com/grantd/grantd/models"
+)
+
+func statusTo(p models.Provider, s models.ProviderStatus) func(*brokertest.House) error {
+	return func(h *brokertest.House) error {
+		_, err := h.Service.ChangeProvider(ctx, h.Admin.Caller, p.ID, broker.ProviderChange{Status: &s})
+		return err
+	}
+}
+
+func secretTo(p models.Provider, secret models.Secret) func(*brokertest.House) error {
+	return func(h *brokertest.House) error {
+		_, err := h.Service.ChangeProvider(ctx, h.Admin.Caller, p.ID, broker.ProviderChange{ClientSecret: &secret})
+		return err
+	}
+}

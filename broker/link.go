@@ -1,0 +1,231 @@
+package broker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/providers"
+	"github.com/grantd/grantd/store"
+)
+
+// link gives a flow's tokens their owner, in one transaction that holds the
+// provider (D2): the account's authorization lives on with new tokens, or is
+// made; and if the provider is no longer active, what was granted is kept only
+// to be revoked.
+func (s *Service) link(ctx context.Context, c models.Caller, client providers.Client, f models.Flow, e exchanged, user models.User) error {
+	var off bool
+	err := s.store.Tx(ctx, func(tx *store.Store) error {
+		p, err := tx.HoldProvider(ctx, f.ProviderID)
+		if err != nil {
+			return err
+		}
+		a := s.newAuthorization(p, client, f, e, user)
+		if off = !p.Usable() || p.Fingerprint != f.Fingerprint; off {
+			return s.keepToRevoke(ctx, tx, p, f, e, a, models.RevokeGrant, "provider_off")
+		}
+		renewed, err := s.renew(ctx, tx, &a, e)
+		if err != nil {
+			return err
+		}
+		action := store.ActionAuthorizationRenewed
+		if !renewed {
+			action = store.ActionAuthorizationMade
+			if err := s.insertTokens(ctx, tx, &a, e); err != nil {
+				return err
+			}
+		}
+		if ok, err := tx.FinishFlow(ctx, f.ID, a.ID); err != nil || !ok {
+			return errors.Join(err, flowMoved(ok))
+		}
+		return tx.Audit(ctx, event(c, action).provider(p.ID).authorization(a.ID).done())
+	})
+	switch {
+	case errors.Is(err, errFlowMoved):
+		return nil // another process finished it; what it wrote is read next
+	case err != nil:
+		return found(err, "OAuth provider")
+	case off:
+		return models.Errorf(models.CodeNotFound, "The OAuth provider is not active any more; what was granted is being revoked.")
+	}
+	return nil
+}
+
+var errFlowMoved = errors.New("the flow was settled by somebody else")
+
+func flowMoved(ok bool) error {
+	if ok {
+		return nil
+	}
+	return errFlowMoved
+}
+
+func (s *Service) newAuthorization(p models.Provider, client providers.Client, f models.Flow, e exchanged, user models.User) models.Authorization {
+	return models.Authorization{
+		ID: newID(), OrgID: f.OrgID, UserID: f.UserID, ProviderID: p.ID, CredentialID: newID(), OAuthClientID: p.ClientID,
+		Sub: user.Sub, Login: cmp.Or(user.NickName, user.Name), Email: user.Email, Picture: user.Picture, Scopes: e.Scopes,
+		Fingerprint: f.Fingerprint, GrantKey: s.grantKey(client, user.Sub), Revoke: models.RevokeGrant, ItemDueAt: alwaysDue,
+	}
+}
+
+// alwaysDue marks an item that may be claimed as soon as it is one.
+var alwaysDue = time.Unix(0, 0).UTC()
+
+// insertTokens keeps a new authorization and its tokens.
+func (s *Service) insertTokens(ctx context.Context, tx *store.Store, a *models.Authorization, e exchanged) error {
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return err
+	}
+	a.CreatedAt, a.UpdatedAt = now, now
+	sealed, err := s.sealPair(*a, e.pair)
+	if err != nil {
+		return err
+	}
+	return tx.InsertAuthorization(ctx, a, newSave(newID(), sealed, e, now))
+}
+
+// renew puts new tokens into the authorization that the account has already, and
+// leaves the old pair to be revoked alone where the type can. It returns false
+// when the account has none; otherwise a becomes the one that lives on.
+func (s *Service) renew(ctx context.Context, tx *store.Store, a *models.Authorization, e exchanged) (bool, error) {
+	old, err := tx.LiveAuthorization(ctx, a.ProviderID, a.UserID, a.Sub)
+	if store.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	fresh := *a
+	*a = old
+	a.Login, a.Email, a.Picture, a.Scopes = fresh.Login, fresh.Email, fresh.Picture, fresh.Scopes
+	a.Fingerprint, a.GrantKey, a.OAuthClientID = fresh.Fingerprint, fresh.GrantKey, fresh.OAuthClientID
+	if err := tx.UpdateAuthorization(ctx, a); err != nil {
+		return true, err
+	}
+	return true, s.replacePair(ctx, tx, *a, e)
+}
+
+// replacePair saves over whichever generation is the newest. A refresh that runs
+// meanwhile loses its fence, and revokes what it brought (R9).
+func (s *Service) replacePair(ctx context.Context, tx *store.Store, a models.Authorization, e exchanged) error {
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return err
+	}
+	sealed, err := s.sealPair(a, e.pair)
+	if err != nil {
+		return err
+	}
+	for {
+		l, err := tx.Linked(ctx, a.ID)
+		if err != nil {
+			return err
+		}
+		saved, err := tx.SaveTokens(ctx, a.CredentialID, l.Credential.Generation, newSave(newID(), sealed, e, now))
+		if err != nil {
+			return err
+		}
+		if saved {
+			return s.retire(ctx, tx, l, e.pair)
+		}
+	}
+}
+
+// retire keeps a pair of tokens that was replaced, so that it is revoked alone.
+// Where the type revokes only whole grants the old pair is left to end by itself:
+// taking it back would take the new one along.
+func (s *Service) retire(ctx context.Context, tx *store.Store, l store.Linked, successor pair) error {
+	if t, ok := s.upstream.Type(l.Provider.Type); !ok || !t.RevokesSingly {
+		return nil
+	}
+	old, err := s.openPair(l)
+	if err != nil {
+		s.log.Error("a replaced pair of tokens cannot be opened, and is not revoked", "authorization", l.Authorization.ID, "error", err)
+		return nil
+	}
+	if old.Access == successor.Access {
+		return nil
+	}
+	return s.entomb(ctx, tx, l.Authorization, exchanged{pair: old}, l.Credential)
+}
+
+// entomb keeps tokens that belong to nobody any more as an item of revocation.
+func (s *Service) entomb(ctx context.Context, tx *store.Store, of models.Authorization, e exchanged, was models.Credential) error {
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return err
+	}
+	t := of
+	t.ID, t.CredentialID, t.Revoke, t.UnlinkedAt, t.ItemDueAt = newID(), newID(), models.RevokeToken, &now, alwaysDue
+	t.Outcome, t.ItemLease, t.CreatedAt, t.UpdatedAt = nil, nil, now, now
+	sealed, err := s.sealPair(t, e.pair)
+	if err != nil {
+		return err
+	}
+	save := newSave(newID(), sealed, e, now)
+	if was.ExpiresAt != nil {
+		save.Known, save.ExpiresIn = true, was.ExpiresAt.Sub(now)
+	}
+	return tx.InsertAuthorization(ctx, &t, save)
+}
+
+// keepToRevoke gives tokens to an authorization that is there only to be revoked,
+// and counts it in a deletion that is running.
+func (s *Service) keepToRevoke(ctx context.Context, tx *store.Store, p models.Provider, f models.Flow, e exchanged, a models.Authorization, scope models.RevokeScope, why string) error {
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return err
+	}
+	a.UnlinkedAt, a.Revoke = &now, scope
+	if err := s.insertTokens(ctx, tx, &a, e); err != nil {
+		return err
+	}
+	if ok, err := tx.FailFlow(ctx, f.ID, why, models.FlowExchanged); err != nil || !ok {
+		return errors.Join(err, flowMoved(ok))
+	}
+	if p.DeleteJobID == nil {
+		return nil
+	}
+	return tx.AddToTotal(ctx, *p.DeleteJobID, 1)
+}
+
+// disown leaves the tokens of a flow that found no owner to be revoked, alone.
+func (s *Service) disown(ctx context.Context, p models.Provider, f models.Flow, e exchanged, why string) error {
+	a := s.newAuthorization(p, unsealedClient(p), f, e, models.User{})
+	a.GrantKey = ""
+	err := s.store.Tx(ctx, func(tx *store.Store) error {
+		held, err := tx.HoldProvider(ctx, p.ID)
+		if err != nil {
+			return fmt.Errorf("holding provider %s: %w", p.ID, err)
+		}
+		return s.keepToRevoke(ctx, tx, held, f, e, a, models.RevokeToken, why)
+	})
+	if errors.Is(err, errFlowMoved) {
+		return nil
+	}
+	return err
+}
+
+// newSave describes tokens for the store: their lives count from when they were
+// asked for, by the database's clock (R4), and a read refreshes them once a fifth
+// of their life is left, a minute at most (R7).
+func newSave(attempt string, sealed []byte, e exchanged, now time.Time) store.Save {
+	v := store.Save{Attempt: attempt, Sealed: sealed, HasRefreshToken: e.Refresh != ""}
+	elapsed := now.Sub(e.SentAt)
+	if e.SentAt.IsZero() {
+		elapsed = 0
+	}
+	if e.ExpiresIn > 0 {
+		v.Known = true
+		v.ExpiresIn = e.ExpiresIn - elapsed
+		v.RefreshAfter = v.ExpiresIn - min(time.Minute, e.ExpiresIn/5)
+	}
+	if e.RefreshExpiresIn > 0 {
+		v.RefreshExpiresIn = max(time.Second, e.RefreshExpiresIn-elapsed)
+	}
+	return v
+}

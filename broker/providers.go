@@ -1,0 +1,324 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/store"
+)
+
+// ProviderQuery filters and pages a list of providers. A nil list does not
+// filter; what matches nothing gives an empty page.
+type ProviderQuery struct {
+	IDs, Types, Hosts []string
+	OrderBy           string // "", createdAt or -createdAt
+	Limit             int    // 0 means 1000
+	Cursor            string
+}
+
+// Providers returns a page of the organisation's providers.
+func (s *Service) Providers(ctx context.Context, c models.Caller, q ProviderQuery) (Page[models.Provider], error) {
+	limit, after, err := paging(q.Limit, 1000, q.Cursor)
+	if err == nil && q.OrderBy != "" && q.OrderBy != "createdAt" && q.OrderBy != "-createdAt" {
+		err = models.Invalid(models.FieldError{Name: "orderBy", Message: "must be createdAt or -createdAt"})
+	}
+	if err != nil {
+		return Page[models.Provider]{}, err
+	}
+	rows, err := s.store.Providers(ctx, c.OrgID, store.ProviderFilter{
+		IDs: q.IDs, Types: q.Types, Hosts: q.Hosts, PublicTypes: s.typesAt(q.Hosts),
+		Descending: q.OrderBy == "-createdAt", After: after, Limit: limit + 1,
+	})
+	return cut(rows, limit, after,
+		func(p models.Provider) store.Position { return store.Position{CreatedAt: p.CreatedAt, ID: p.ID} },
+		func(p models.Provider) models.Provider { return p }), found(err, "OAuth providers")
+}
+
+// typesAt returns the types whose public host is among the hosts.
+func (s *Service) typesAt(hosts []string) []string {
+	var names []string
+	for _, name := range s.upstream.Names() {
+		if t, _ := s.upstream.Type(name); t.DefaultHost != "" && slices.Contains(hosts, t.DefaultHost) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Provider returns a provider of the caller's organisation.
+func (s *Service) Provider(ctx context.Context, c models.Caller, id string) (models.Provider, error) {
+	return s.visibleProvider(ctx, c, id)
+}
+
+// NewProvider is what an admin registers.
+type NewProvider struct {
+	Name, Type, ClientID string
+	ClientSecret         models.Secret
+	SkipConsent          bool
+	Slug, Host           string
+	Scopes, RedirectURIs []string
+	Config               map[string]any
+}
+
+// CreateProvider registers an OAuth client. It asks nothing of the upstream.
+func (s *Service) CreateProvider(ctx context.Context, c models.Caller, n NewProvider) (models.Provider, error) {
+	if err := onlyAdmins(c); err != nil {
+		return models.Provider{}, err
+	}
+	p := models.Provider{
+		ID: newID(), OrgID: c.OrgID, Name: n.Name, Slug: n.Slug, Type: n.Type, Status: models.ProviderActive,
+		ClientID: n.ClientID, SecureConfigID: newID(), SkipConsent: n.SkipConsent,
+		Metadata: models.ProviderMetadata{Host: n.Host}, Scopes: n.Scopes, RedirectURIs: n.RedirectURIs,
+		Config: n.Config, SecretVersion: 1,
+	}
+	if p.Slug == "" {
+		p.Slug = slugFor(p.Name, p.Type)
+	}
+	if wrong := append(s.judge(p), judgeSecret(n.ClientSecret)...); len(wrong) > 0 {
+		return models.Provider{}, models.Invalid(wrong...)
+	}
+	s.describe(&p)
+	secret, err := s.sealSecret(p, n.ClientSecret)
+	if err != nil {
+		return models.Provider{}, err
+	}
+	return p, s.insertProvider(ctx, c, &p, secret, n.Slug == "")
+}
+
+// insertProvider keeps the provider; where its slug was our idea and is taken,
+// the end of its id makes it unique.
+func (s *Service) insertProvider(ctx context.Context, c models.Caller, p *models.Provider, secret *models.SecureConfig, ourSlug bool) error {
+	insert := func() error {
+		return s.store.Tx(ctx, func(tx *store.Store) error {
+			now, err := tx.Now(ctx)
+			if err != nil {
+				return err
+			}
+			p.CreatedAt, p.UpdatedAt = now, now
+			if err := tx.InsertProvider(ctx, p, secret); err != nil {
+				return err
+			}
+			return tx.Audit(ctx, event(c, store.ActionProviderCreated).provider(p.ID).done())
+		})
+	}
+	err := insert()
+	if errors.Is(err, store.ErrDuplicate) && ourSlug {
+		p.Slug = strings.TrimRight(fmt.Sprintf("%.54s", p.Slug), "-") + "-" + p.ID[len(p.ID)-8:]
+		err = insert()
+	}
+	return slugTaken(err, p.Slug)
+}
+
+func slugTaken(err error, slug string) error {
+	if errors.Is(err, store.ErrDuplicate) {
+		return &models.Error{Code: models.CodeConflict, Message: fmt.Sprintf("Another provider of the organisation has the slug %q.", slug),
+			Fields: []models.FieldError{{Name: "slug", Message: "is taken; choose another"}}}
+	}
+	return found(err, "OAuth provider")
+}
+
+// describe sets what follows from the client and its host.
+func (s *Service) describe(p *models.Provider) {
+	c := unsealedClient(*p)
+	p.Fingerprint = s.fingerprint(c)
+	p.Metadata.SettingsURL = s.upstream.SettingsURL(c)
+}
+
+func (s *Service) sealSecret(p models.Provider, secret models.Secret) (*models.SecureConfig, error) {
+	sealed, err := s.sealJSON(s.secretOwner(p.SecureConfigID, p), secret.Reveal())
+	return &models.SecureConfig{ID: p.SecureConfigID, ProviderID: p.ID, Sealed: sealed}, err
+}
+
+// ProviderChange says what to change; nil leaves as it is.
+type ProviderChange struct {
+	Name         *string
+	ClientSecret *models.Secret
+	SkipConsent  *bool
+	Status       *models.ProviderStatus
+	Slug, Host   *string
+	Scopes       *[]string
+	RedirectURIs *[]string
+	Config       *map[string]any
+	Type         *string // given at all, it is an error
+	ClientID     *string // likewise
+}
+
+// ChangeProvider changes a provider and returns it whole. While its deletion is
+// asked for only the secret may change (D5); while anything was minted for it, it
+// stays the client it is (A4).
+func (s *Service) ChangeProvider(ctx context.Context, c models.Caller, id string, ch ProviderChange) (models.Provider, error) {
+	if _, err := s.visibleProvider(ctx, c, id); err != nil {
+		return models.Provider{}, err
+	}
+	if err := onlyAdmins(c); err != nil {
+		return models.Provider{}, err
+	}
+	if wrong := ch.judge(); len(wrong) > 0 {
+		return models.Provider{}, models.Invalid(wrong...)
+	}
+	var p models.Provider
+	err := s.store.Tx(ctx, func(tx *store.Store) error {
+		var err error
+		if p, err = tx.HoldProvider(ctx, id); err != nil {
+			return err
+		}
+		return s.applyChange(ctx, tx, c, &p, ch)
+	})
+	if ch.Slug != nil {
+		err = slugTaken(err, *ch.Slug)
+	}
+	return p, found(err, "OAuth provider")
+}
+
+func (s *Service) applyChange(ctx context.Context, tx *store.Store, c models.Caller, p *models.Provider, ch ProviderChange) error {
+	if ch == (ProviderChange{}) {
+		return nil
+	}
+	if p.DeletionAsked() && !ch.onlySecret() {
+		return models.Errorf(models.CodeConflict, "The provider's deletion was asked for and is not undone; only clientSecret may change. DELETE resumes it.")
+	}
+	before := p.Fingerprint
+	ch.apply(p)
+	if wrong := s.judge(*p); len(wrong) > 0 {
+		return models.Invalid(wrong...)
+	}
+	s.describe(p)
+	if p.Fingerprint != before {
+		if err := s.mayMove(ctx, tx, *p, ch); err != nil {
+			return err
+		}
+	}
+	if ch.ClientSecret != nil {
+		p.SecretVersion++
+		secret, err := s.sealSecret(*p, *ch.ClientSecret)
+		if err != nil {
+			return err
+		}
+		if err := tx.SaveSecret(ctx, secret); err != nil {
+			return err
+		}
+	}
+	if err := tx.SaveProvider(ctx, p); err != nil {
+		return err
+	}
+	return tx.Audit(ctx, event(c, store.ActionProviderChanged).provider(p.ID).done())
+}
+
+// mayMove refuses to turn a provider into a client elsewhere while tokens were
+// minted for it, or without the new place's secret (A4).
+func (s *Service) mayMove(ctx context.Context, tx *store.Store, p models.Provider, ch ProviderChange) error {
+	used, err := tx.ProviderInUse(ctx, p.ID)
+	switch {
+	case err != nil:
+		return err
+	case used:
+		return models.Errorf(models.CodeConflict, "The provider has authorizations or consents under way for the host it has now; create a new provider instead.")
+	case ch.ClientSecret == nil:
+		return models.Invalid(models.FieldError{Name: "clientSecret", Message: "must be given again when the host or an endpoint changes, so that it is never sent to a place it was not given for"})
+	}
+	return nil
+}
+
+func (ch ProviderChange) onlySecret() bool {
+	ch.ClientSecret = nil
+	return ch == (ProviderChange{})
+}
+
+func (ch ProviderChange) apply(p *models.Provider) {
+	set(&p.Name, ch.Name)
+	set(&p.SkipConsent, ch.SkipConsent)
+	set(&p.Status, ch.Status)
+	set(&p.Slug, ch.Slug)
+	set(&p.Metadata.Host, ch.Host)
+	set((*[]string)(&p.Scopes), ch.Scopes)
+	set((*[]string)(&p.RedirectURIs), ch.RedirectURIs)
+	set((*map[string]any)(&p.Config), ch.Config)
+}
+
+func set[T any](dst *T, src *T) {
+	if src != nil {
+		*dst = *src
+	}
+}
+
+func (ch ProviderChange) judge() []models.FieldError {
+	var wrong []models.FieldError
+	for name, given := range map[string]*string{"type": ch.Type, "clientId": ch.ClientID} {
+		if given != nil {
+			wrong = append(wrong, models.FieldError{Name: name, Message: "cannot be changed; create a new provider instead"})
+		}
+	}
+	if ch.ClientSecret != nil {
+		wrong = append(wrong, judgeSecret(*ch.ClientSecret)...)
+	}
+	settable := []models.ProviderStatus{models.ProviderActive, models.ProviderInactive, models.ProviderDisabled}
+	if ch.Status != nil && !slices.Contains(settable, *ch.Status) {
+		wrong = append(wrong, models.FieldError{Name: "status", Message: "must be active, inactive or disabled; to delete the provider use DELETE"})
+	}
+	return wrong
+}
+
+var slugShape = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// judge says what is wrong with a provider as a whole.
+func (s *Service) judge(p models.Provider) []models.FieldError {
+	var wrong []models.FieldError
+	bad := func(name, format string, args ...any) {
+		wrong = append(wrong, models.FieldError{Name: name, Message: fmt.Sprintf(format, args...)})
+	}
+	if n := utf8.RuneCountInString(p.Name); n < 1 || n > 255 || !printable(p.Name) {
+		bad("name", "must be 1 to 255 printable characters")
+	}
+	if !slugShape.MatchString(p.Slug) {
+		bad("slug", "must be 1 to 63 lower-case letters, digits and hyphens")
+	}
+	if len(p.RedirectURIs) > 50 {
+		bad("redirectUris", "must be at most 50")
+	}
+	for i, u := range p.RedirectURIs {
+		if _, problem := parseRedirect(u); problem != "" {
+			bad(fmt.Sprintf("redirectUris[%d]", i), "%s", problem)
+		}
+	}
+	if _, ok := s.upstream.Type(p.Type); !ok {
+		bad("type", "must be one of %s", strings.Join(s.upstream.Names(), ", "))
+		return wrong
+	}
+	return append(wrong, s.upstream.Validate(unsealedClient(p))...)
+}
+
+func judgeSecret(secret models.Secret) []models.FieldError {
+	if v := secret.Reveal(); v == "" || len(v) > 4096 || !printable(v) {
+		return []models.FieldError{{Name: "clientSecret", Message: "must be 1 to 4096 printable characters"}}
+	}
+	return nil
+}
+
+func printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// slugFor makes a slug of a name, or of the type where the name has no letters
+// that a slug may hold.
+func slugFor(name, typ string) string {
+	var b strings.Builder
+	for _, r := range strings.ToLower(name) {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			b.WriteRune(r)
+		} else if n := b.Len(); n > 0 && b.String()[n-1] != '-' {
+			b.WriteByte('-')
+		}
+	}
+	slug := strings.Trim(fmt.Sprintf("%.63s", b.String()), "-")
+	if slug == "" {
+		return typ
+	}
+	return slug
+}

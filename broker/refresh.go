@@ -1,0 +1,233 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/providers"
+	"github.com/grantd/grantd/store"
+)
+
+// A refresh token is spent once. Callers in one process join one flight; across
+// processes a lease on the row decides who calls the upstream; whoever holds it
+// reads the row again, calls detached from everybody, and saves what came back
+// over the generation it started from, however late (R1, R2).
+
+// refresh brings an authorization's tokens up to date, and waits for that no
+// longer than callers do. due says whether a row that was just read still needs it.
+func (s *Service) refresh(ctx context.Context, id string, due func(store.Linked) bool) (store.Linked, error) {
+	flight := s.beginRefresh(ctx, id, due)
+	timer := time.NewTimer(s.timing.CallerWait)
+	defer timer.Stop()
+	select {
+	case r := <-flight:
+		l, _ := r.Val.(store.Linked)
+		return l, r.Err
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return store.Linked{}, late
+}
+
+// beginRefresh starts a refresh, or joins the one under way in this process.
+func (s *Service) beginRefresh(ctx context.Context, id string, due func(store.Linked) bool) <-chan singleflight.Result {
+	return s.flights.DoChan(id, func() (any, error) {
+		s.inflight.begin()
+		defer s.inflight.end()
+		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timing.TokenCall+s.timing.LeaseMargin)
+		defer cancel()
+		return s.refreshOnce(own, id, due)
+	})
+}
+
+// refreshOnce calls the upstream, or adopts what another process's call brings.
+func (s *Service) refreshOnce(ctx context.Context, id string, due func(store.Linked) bool) (store.Linked, error) {
+	for {
+		l, err := s.store.Linked(ctx, id)
+		if err != nil {
+			return l, found(err, "OAuth provider authorization")
+		}
+		if !due(l) {
+			return l, nil
+		}
+		c, attempt := l.Credential, newID()
+		won, err := s.store.LeaseForRefresh(ctx, l, attempt, s.timing.TokenCall+s.timing.LeaseMargin)
+		if err != nil {
+			return l, unavailable(fmt.Errorf("leasing credential %s: %w", c.ID, err))
+		}
+		if won {
+			return s.callRefresh(ctx, id, attempt, c.AttemptID, due)
+		}
+		ended, err := s.awaitOther(ctx, l)
+		if err != nil || ended {
+			return s.adopt(ctx, id, err)
+		}
+	}
+}
+
+// awaitOther waits until whoever holds the lease has come to an end, failures
+// included (R8). It returns false when nobody seems to be at it any more.
+func (s *Service) awaitOther(ctx context.Context, before store.Linked) (bool, error) {
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		now, err := s.store.Linked(ctx, before.Authorization.ID)
+		if err != nil {
+			return false, found(err, "OAuth provider authorization")
+		}
+		c := now.Credential
+		switch {
+		case c.Generation != before.Credential.Generation, c.LastAttempt != before.Credential.LastAttempt:
+			return true, nil
+		case gated(now):
+			return true, nil
+		case c.LeaseUntil == nil || !now.Now.Before(*c.LeaseUntil):
+			return false, nil
+		}
+		select {
+		case <-ctx.Done():
+			return false, late
+		case <-time.After(pause):
+		}
+	}
+}
+
+// adopt takes another attempt's outcome for ours.
+func (s *Service) adopt(ctx context.Context, id string, err error) (store.Linked, error) {
+	if err != nil {
+		return store.Linked{}, err
+	}
+	l, err := s.store.Linked(ctx, id)
+	if err != nil {
+		return l, found(err, "OAuth provider authorization")
+	}
+	return l, dead(l)
+}
+
+// callRefresh is the holder of the lease at work. before is an attempt whose
+// outcome nobody knows, and which this one replays (R3).
+func (s *Service) callRefresh(ctx context.Context, id, attempt string, before *string, due func(store.Linked) bool) (store.Linked, error) {
+	l, err := s.store.Linked(ctx, id) // again: the row may have changed before the lease was ours
+	if err != nil || !due(l) {
+		return l, errors.Join(found(err, "OAuth provider authorization"), s.giveUpLease(ctx, l, attempt, before))
+	}
+	client, err := s.client(ctx, l.Provider)
+	var old pair
+	if err == nil {
+		old, err = s.openPair(l)
+	}
+	if err != nil {
+		return l, errors.Join(err, s.giveUpLease(ctx, l, attempt, before))
+	}
+	sent := l.Now
+	call, cancel := context.WithTimeout(ctx, s.timing.TokenCall)
+	defer cancel()
+	t, err := s.upstream.Refresh(call, client, old.tokens())
+	if err != nil {
+		return l, s.refreshFailed(ctx, l, attempt, before != nil, err)
+	}
+	return s.saveRefreshed(ctx, l, attempt, old, newExchanged(t, sent))
+}
+
+func (s *Service) giveUpLease(ctx context.Context, l store.Linked, attempt string, before *string) error {
+	if err := s.store.AbandonAttempt(ctx, l.Authorization.CredentialID, attempt, before); err != nil {
+		s.log.Error("giving a refresh lease back failed", "authorization", l.Authorization.ID, "error", err)
+	}
+	return nil
+}
+
+// saveRefreshed saves new tokens over the generation they were made from. If that
+// is no longer the newest, either an earlier try of this save went through and
+// only its acknowledgement was lost, or somebody else's tokens won: then ours are
+// revoked alone (R1, R9).
+func (s *Service) saveRefreshed(ctx context.Context, l store.Linked, attempt string, old pair, e exchanged) (store.Linked, error) {
+	if e.Refresh == "" {
+		e.Refresh = old.Refresh // RFC 6749 section 6: none given means the old one stays
+	}
+	sealed, err := s.sealPair(l.Authorization, e.pair)
+	if err != nil {
+		return l, err
+	}
+	err = s.untilSaved(ctx, func(ctx context.Context) error {
+		return s.store.Tx(ctx, func(tx *store.Store) error {
+			now, err := tx.Now(ctx)
+			if err != nil {
+				return err
+			}
+			saved, err := tx.SaveTokens(ctx, l.Authorization.CredentialID, l.Credential.Generation, newSave(attempt, sealed, e, now))
+			if err != nil {
+				return err
+			}
+			if saved {
+				return tx.Audit(ctx, ownEvent(l.Authorization.OrgID, store.ActionRefreshed).
+					provider(l.Provider.ID).authorization(l.Authorization.ID).done())
+			}
+			return s.lostRace(ctx, tx, l, attempt, e)
+		})
+	})
+	if err != nil {
+		return l, err
+	}
+	now, err := s.store.Linked(context.WithoutCancel(ctx), l.Authorization.ID)
+	return now, found(err, "OAuth provider authorization")
+}
+
+func (s *Service) lostRace(ctx context.Context, tx *store.Store, l store.Linked, attempt string, e exchanged) error {
+	now, err := tx.Credential(ctx, l.Authorization.CredentialID)
+	if store.IsNotFound(err) || err == nil && now.SavedBy == attempt {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if t, ok := s.upstream.Type(l.Provider.Type); !ok || !t.RevokesSingly {
+		return nil
+	}
+	return s.entomb(ctx, tx, l.Authorization, e, models.Credential{})
+}
+
+// refreshFailed writes down how an attempt ended, and answers with it.
+func (s *Service) refreshFailed(ctx context.Context, l store.Linked, attempt string, replay bool, err error) error {
+	up := failure(err)
+	f := store.Failed{Attempt: attempt, Error: string(up.Kind), SecretVersion: l.Provider.SecretVersion}
+	switch {
+	case up.Kind == providers.KindDenied:
+		f.Verdict, f.Reason = models.VerdictExpired, up.Code
+		if replay {
+			f.Reason = "lost_response"
+		}
+	case up.Kind == providers.KindClient:
+		f.Verdict, f.Reason, f.RetryIn = models.VerdictInvalidClient, up.Code, s.timing.ClientProbe
+	case up.Ambiguous:
+		f.Ambiguous, f.LeaseFor = true, time.Second
+		if errors.Is(err, context.DeadlineExceeded) {
+			f.LeaseFor = s.timing.LeaseMargin
+		}
+	default:
+		f.RetryIn = max(up.RetryAfter, s.backoff(l.Credential.Failures))
+	}
+	saveErr := s.store.Tx(context.WithoutCancel(ctx), func(tx *store.Store) error {
+		saved, err := tx.SaveFailure(ctx, l.Authorization.CredentialID, l.Credential.Generation, f)
+		if err != nil || !saved {
+			return err
+		}
+		return tx.Audit(ctx, ownEvent(l.Authorization.OrgID, store.ActionRefreshFailed).
+			provider(l.Provider.ID).authorization(l.Authorization.ID).code(f.Error).done())
+	})
+	if saveErr != nil {
+		s.log.Error("saving a refresh's failure failed", "authorization", l.Authorization.ID, "error", saveErr)
+	}
+	s.log.Warn("refresh failed", "authorization", l.Authorization.ID, "provider", l.Provider.ID, "kind", up.Kind, "code", up.Code)
+	return s.upstreamFailed(l.Provider, err)
+}
+
+// backoff doubles with every failure, up to a minute, with jitter so that
+// credentials which failed together do not come back together.
+func (s *Service) backoff(failures int) time.Duration {
+	d := min(s.timing.Backoff<<min(failures, 6), time.Minute)
+	return d/2 + rand.N(d/2+1)
+}

@@ -1,0 +1,149 @@
+package broker
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/providers"
+	"github.com/grantd/grantd/secrets"
+	"github.com/grantd/grantd/store"
+)
+
+// What is sealed, and to whom. Every blob is bound to its owner by associated
+// data of immutable values (K1): a row copied to another owner does not open.
+
+// pair is a credential's plain text.
+type pair struct {
+	Access  string `json:"a"`
+	Refresh string `json:"r,omitempty"`
+}
+
+func (p pair) tokens() providers.Tokens {
+	return providers.Tokens{Access: models.Secret(p.Access), Refresh: models.Secret(p.Refresh)}
+}
+
+func credentialOwner(a models.Authorization) secrets.Owner {
+	return secrets.CredentialOwner(a.CredentialID, a.ID, a.OrgID, a.UserID, a.ProviderID)
+}
+
+func (s *Service) sealPair(a models.Authorization, p pair) ([]byte, error) {
+	return s.sealJSON(credentialOwner(a), p)
+}
+
+func (s *Service) openPair(l store.Linked) (pair, error) {
+	var p pair
+	return p, s.openJSON(credentialOwner(l.Authorization), l.Credential.Sealed, &p)
+}
+
+// request is what an open flow keeps to itself until the code is exchanged.
+type request struct {
+	Verifier string `json:"v"`
+	Nonce    string `json:"n"`
+}
+
+// exchanged is what a code was exchanged for, until it has an owner. The
+// id_token is kept for as long as that takes, since only it carries the nonce.
+type exchanged struct {
+	pair
+	ID               string        `json:"i,omitempty"`
+	Scopes           []string      `json:"s,omitempty"`
+	ExpiresIn        time.Duration `json:"e,omitempty"`
+	RefreshExpiresIn time.Duration `json:"re,omitempty"`
+	// SentAt is the database's time when the code was sent: lives count from then.
+	SentAt time.Time `json:"t"`
+}
+
+func newExchanged(t providers.Tokens, sent time.Time) exchanged {
+	return exchanged{
+		pair: pair{t.Access.Reveal(), t.Refresh.Reveal()}, ID: t.ID.Reveal(), Scopes: t.Scopes,
+		ExpiresIn: t.ExpiresIn, RefreshExpiresIn: t.RefreshExpiresIn, SentAt: sent,
+	}
+}
+
+func (e exchanged) tokens() providers.Tokens {
+	t := e.pair.tokens()
+	t.ID, t.Scopes, t.ExpiresIn, t.RefreshExpiresIn = models.Secret(e.ID), e.Scopes, e.ExpiresIn, e.RefreshExpiresIn
+	return t
+}
+
+func flowOwner(f models.Flow, part string) secrets.Owner {
+	return secrets.FlowOwner(f.ID, part, f.OrgID, f.UserID, f.ProviderID)
+}
+
+func (s *Service) sealJSON(o secrets.Owner, v any) ([]byte, error) {
+	plain, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return s.keys.Seal(o, plain)
+}
+
+// openJSON opens what sealJSON made. A row that does not open is our trouble,
+// not the person's: 503 and an alert, never a change of status (K2).
+func (s *Service) openJSON(o secrets.Owner, sealed []byte, v any) error {
+	plain, err := s.keys.Open(o, sealed)
+	if err == nil {
+		err = json.Unmarshal(plain, v)
+	}
+	if err != nil {
+		return &models.Error{Code: models.CodeUnavailable, RetryAfter: time.Minute, Err: err,
+			Message: "A stored secret cannot be opened with this keyset. An operator must restore the right keyset."}
+	}
+	return nil
+}
+
+func undecryptable(err error) bool { return errors.Is(err, secrets.ErrUndecryptable) }
+
+// unsealedClient is a provider as an OAuth client, without its secret. No scopes
+// means the type's own.
+func unsealedClient(p models.Provider) providers.Client {
+	c := providers.Client{Type: p.Type, ID: p.ClientID, Host: p.Metadata.Host, SkipConsent: p.SkipConsent, Config: p.Config}
+	if len(p.Scopes) > 0 {
+		c.Scopes = p.Scopes
+	}
+	return c
+}
+
+// secretOwner binds a client secret to the client and the origins it may be sent
+// to: a row whose host was tampered with does not open.
+func (s *Service) secretOwner(configID string, p models.Provider) secrets.Owner {
+	return secrets.SecretOwner(configID, p.ID, p.OrgID, p.Type, p.ClientID, s.upstream.Origins(unsealedClient(p)))
+}
+
+// client is a provider as an OAuth client, with its secret opened.
+func (s *Service) client(ctx context.Context, p models.Provider) (providers.Client, error) {
+	c := unsealedClient(p)
+	config, err := s.store.ProviderSecret(ctx, p)
+	if err != nil {
+		return c, unavailable(fmt.Errorf("loading the client secret of provider %s: %w", p.ID, err))
+	}
+	var secret string
+	if err := s.openJSON(s.secretOwner(config.ID, p), config.Sealed, &secret); err != nil {
+		return c, err
+	}
+	c.Secret = models.Secret(secret)
+	return c, nil
+}
+
+// fingerprint names a client and the origins that its tokens may be sent to (A4).
+func (s *Service) fingerprint(c providers.Client) string {
+	return digest(append([]string{c.Type, c.ID}, s.upstream.Origins(c)...)...)
+}
+
+// grantKey names what a grant-wide revocation upstream would take: this account's
+// grant to this client, whoever holds it here (D1).
+func (s *Service) grantKey(c providers.Client, sub string) string {
+	return digest(append([]string{c.Type, s.upstream.GrantDomain(c), sub}, s.upstream.Origins(c)...)...)
+}
+
+func digest(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return hex.EncodeToString(sum[:])
+}

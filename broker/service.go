@@ -1,0 +1,251 @@
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/grantd/grantd/jobs"
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/providers"
+	"github.com/grantd/grantd/secrets"
+	"github.com/grantd/grantd/store"
+)
+
+// Options are what a Service is made of.
+type Options struct {
+	Store    *store.Store
+	Upstream *providers.Registry
+	Keys     *secrets.Keyring
+	Bell     *jobs.Bell
+	// PublicURL is where people and clients reach this instance.
+	PublicURL string
+	// RedirectAllow are origins, such as https://app.example.com, that a consent
+	// may return to beside the public URL's and loopback (A1).
+	RedirectAllow []string
+	// AnyRedirect admits every well-formed redirect_uri; for trying things out.
+	AnyRedirect bool
+	// Log is where failures go; nil discards them.
+	Log *slog.Logger
+	// Timing overrides single durations of DefaultTiming.
+	Timing Timing
+	// Concurrency is how many revocations a slice has in flight; 0 means 32.
+	Concurrency int
+}
+
+// Timing is how long things may take.
+type Timing struct {
+	CallerWait   time.Duration // a caller waits for an upstream (R2)
+	TokenCall    time.Duration // a call to a token endpoint, detached (R2)
+	LeaseMargin  time.Duration // a lease outlives its call by this
+	InlineRevoke time.Duration // a disconnect tries the upstream before it answers
+	RefreshWait  time.Duration // a disconnect waits for a running refresh (R9)
+	RevokeCall   time.Duration // one revocation
+	Slice        time.Duration // a deletion's task ends after this (D6)
+	FlowLife     time.Duration // a state works for this long
+	Resweep      time.Duration // a job that nobody works on is rung for again
+	ClientProbe  time.Duration // a refused client is tried again (R5)
+	Backoff      time.Duration // the first pause after a failure; it doubles
+}
+
+// DefaultTiming is what a running instance uses.
+var DefaultTiming = Timing{
+	CallerWait:   4500 * time.Millisecond,
+	TokenCall:    30 * time.Second,
+	LeaseMargin:  10 * time.Second,
+	InlineRevoke: 4 * time.Second,
+	RefreshWait:  2 * time.Second,
+	RevokeCall:   10 * time.Second,
+	Slice:        5 * time.Second,
+	FlowLife:     10 * time.Minute,
+	Resweep:      10 * time.Second,
+	ClientProbe:  5 * time.Minute,
+	Backoff:      time.Second,
+}
+
+func (t Timing) withDefaults() Timing {
+	for _, f := range []struct{ set, def *time.Duration }{
+		{&t.CallerWait, &DefaultTiming.CallerWait}, {&t.TokenCall, &DefaultTiming.TokenCall},
+		{&t.LeaseMargin, &DefaultTiming.LeaseMargin}, {&t.InlineRevoke, &DefaultTiming.InlineRevoke},
+		{&t.RefreshWait, &DefaultTiming.RefreshWait}, {&t.RevokeCall, &DefaultTiming.RevokeCall},
+		{&t.Slice, &DefaultTiming.Slice}, {&t.FlowLife, &DefaultTiming.FlowLife},
+		{&t.Resweep, &DefaultTiming.Resweep}, {&t.ClientProbe, &DefaultTiming.ClientProbe},
+		{&t.Backoff, &DefaultTiming.Backoff},
+	} {
+		if *f.set == 0 {
+			*f.set = *f.def
+		}
+	}
+	return t
+}
+
+// itemLease is how long an item of revocation is claimed for: its slice, its
+// call, and a margin.
+func (t Timing) itemLease() time.Duration { return t.Slice + t.RevokeCall + t.LeaseMargin/2 }
+
+// Service is grantd. Its methods are safe for concurrent use, by as many
+// processes as share the database.
+type Service struct {
+	store       *store.Store
+	upstream    *providers.Registry
+	keys        *secrets.Keyring
+	bell        *jobs.Bell
+	log         *slog.Logger
+	publicURL   string
+	redirects   redirectPolicy
+	timing      Timing
+	concurrency int
+
+	callers  callerCache
+	fetches  fetchCounter
+	flights  singleflight.Group // refreshes under way in this process, by authorization
+	inflight inflight           // calls that must end before the process may
+	swept    hourly             // when this process last asked for hourly work
+}
+
+// New makes a Service. It stops when the keyset is not the one this database was
+// filled with (K2).
+func New(ctx context.Context, o Options) (*Service, error) {
+	s := &Service{
+		store: o.Store, upstream: o.Upstream, keys: o.Keys, bell: o.Bell, log: o.Log,
+		publicURL: strings.TrimRight(o.PublicURL, "/"), timing: o.Timing.withDefaults(), concurrency: o.Concurrency,
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.concurrency == 0 {
+		s.concurrency = 32
+	}
+	public, err := url.Parse(s.publicURL)
+	if err != nil || public.Host == "" {
+		return nil, fmt.Errorf("the public URL %q is not absolute", o.PublicURL)
+	}
+	s.redirects = redirectPolicy{public: origin(public), allow: o.RedirectAllow, any: o.AnyRedirect}
+	return s, s.checkKeyset(ctx)
+}
+
+// canary is the name of the fact that ties a database to its keyset.
+const canary = "canary"
+
+// checkKeyset opens the canary with the keyset, or seals the first one.
+func (s *Service) checkKeyset(ctx context.Context) error {
+	sealed, err := s.store.Meta(ctx, canary)
+	if err == nil && sealed == nil {
+		if sealed, err = s.keys.Canary(); err == nil {
+			sealed, err = s.store.StateMeta(ctx, canary, sealed)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("reading the keyset's canary: %w", err)
+	}
+	if err := s.keys.CheckCanary(sealed); err != nil {
+		return fmt.Errorf("the keyset is not the one that this database was filled with; a database without its keyset is nothing: %w", err)
+	}
+	return nil
+}
+
+// Part is one of the things an instance stands on.
+type Part struct {
+	Name   string
+	Err    error
+	Needed bool // without it the instance cannot serve
+}
+
+// Ready asks each part. SQL is needed; without Redis tokens are still handed out
+// and jobs accepted, and the sweeper does what the bell would have rung for.
+func (s *Service) Ready(ctx context.Context) []Part {
+	return []Part{{"redis", s.bell.Ping(ctx), false}, {"sql", s.store.Ping(ctx), true}}
+}
+
+// Wait returns when no call that may spend a token is in flight, or when ctx
+// ends (R2).
+func (s *Service) Wait(ctx context.Context) error { return s.inflight.wait(ctx) }
+
+// JobURL is the absolute location of a job.
+func (s *Service) JobURL(id string) string {
+	return s.publicURL + "/api/v2/externalOAuth/jobs/" + id + "/"
+}
+
+// newID makes an id that sorts by the time it was made (UUIDv7).
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// randomText is 256 bits that nobody can guess, as 43 URL-safe characters.
+func randomText() string {
+	var b [32]byte
+	rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// Page is one page of a list ordered by creation.
+type Page[T any] struct {
+	Data []T
+	// Next is the cursor of the page after this one, "" on the last. Previous
+	// leads back to the first page, "" when this is it.
+	Next     string
+	Previous string
+}
+
+const firstPage = "first"
+
+// paging judges limit and cursor. limit 0 means def.
+func paging(limit, def int, cursor string) (int, *store.Position, error) {
+	if limit == 0 {
+		limit = def
+	}
+	if limit < 1 || limit > 1000 {
+		return 0, nil, models.Invalid(models.FieldError{Name: "limit", Message: "must be between 1 and 1000"})
+	}
+	if cursor == "" || cursor == firstPage {
+		return limit, nil, nil
+	}
+	at, err := store.ParsePosition(cursor)
+	if err != nil {
+		return 0, nil, models.Invalid(models.FieldError{Name: "cursor", Message: "must be a cursor from a next or previous link"})
+	}
+	return limit, &at, nil
+}
+
+// cut makes a page of up to limit out of rows that were asked for with one more.
+func cut[R, T any](rows []R, limit int, after *store.Position, position func(R) store.Position, show func(R) T) Page[T] {
+	p := Page[T]{Data: []T{}}
+	if len(rows) > limit {
+		rows = rows[:limit]
+		p.Next = position(rows[limit-1]).String()
+	}
+	if after != nil {
+		p.Previous = firstPage
+	}
+	for _, r := range rows {
+		p.Data = append(p.Data, show(r))
+	}
+	return p
+}
+
+// internal hides err behind the sentence for a database that cannot be reached.
+func unavailable(err error) error {
+	return &models.Error{Code: models.CodeUnavailable, Message: "The service cannot reach its database right now. Try again shortly.",
+		RetryAfter: time.Second, Err: err}
+}
+
+// found turns a missing row into "not found", and leaves other failures to be
+// reported as unavailability.
+func found(err error, what string) error {
+	var known *models.Error
+	switch {
+	case err == nil || errors.As(err, &known):
+		return err
+	case store.IsNotFound(err):
+		return models.Errorf(models.CodeNotFound, "%s not found.", what)
+	default:
+		return unavailable(err)
+	}
+}

@@ -1,0 +1,105 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/store"
+)
+
+// How long things are kept (P1), and how many are taken up at a time.
+const (
+	keepFlows      = 24 * time.Hour
+	keepTombstones = 7 * 24 * time.Hour
+	keepJobs       = 30 * 24 * time.Hour
+	sweepBatch     = 100
+)
+
+// Sweep rings for whatever is due and not being worked on, and clears what is
+// over: SQL is the truth, and a bell that nobody heard, a worker that died or an
+// emptied Redis cost only the time until the next sweep (O1). Where the bell
+// cannot be rung the work is done here.
+func (s *Service) Sweep(ctx context.Context) error {
+	var errs []error
+	for _, part := range []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"jobs", s.sweepJobs}, {"revocations", s.sweepTombstones}, {"flows", s.sweepFlows},
+		{"statistics", s.hourlyStats}, {"retention", s.forget},
+	} {
+		if err := part.do(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("sweeping %s: %w", part.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Service) sweepJobs(ctx context.Context) error {
+	rung, err := s.store.RingDueJobs(ctx, s.timing.Resweep, sweepBatch)
+	for _, r := range rung {
+		if !s.ringJob(ctx, r) {
+			err = errors.Join(err, s.run(ctx, r))
+		}
+	}
+	return err
+}
+
+func (s *Service) sweepTombstones(ctx context.Context) error {
+	ids, err := s.store.DueTombstones(ctx, s.timing.Resweep, sweepBatch)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	now, err := s.store.Now(ctx)
+	for _, id := range ids {
+		if s.ringRevoke(ctx, id, now.UnixMilli()) != nil {
+			err = errors.Join(err, s.RevokeOne(ctx, id))
+		}
+	}
+	return err
+}
+
+// sweepFlows ends flows that cannot go on, and sees to tokens without an owner.
+func (s *Service) sweepFlows(ctx context.Context) error {
+	if err := s.store.LapseFlows(ctx, s.timing.TokenCall+s.timing.LeaseMargin); err != nil {
+		return err
+	}
+	return s.reapFlows(ctx, "")
+}
+
+// reapFlows leaves tokens that found no owner to be revoked: those of flows past
+// their time, and, with a provider given, all of that provider's.
+func (s *Service) reapFlows(ctx context.Context, provider string) error {
+	flows, err := s.store.OwnerlessFlows(ctx, provider, sweepBatch)
+	for _, f := range flows {
+		err = errors.Join(err, s.reapFlow(ctx, f))
+	}
+	return err
+}
+
+func (s *Service) reapFlow(ctx context.Context, f models.Flow) error {
+	p, err := s.store.Provider(ctx, f.ProviderID)
+	if store.IsNotFound(err) {
+		_, err := s.store.FailFlow(ctx, f.ID, "provider_gone", models.FlowExchanged)
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	var e exchanged
+	if err := s.openJSON(flowOwner(f, "tokens"), f.SealedTokens, &e); err != nil {
+		return err
+	}
+	return s.disown(ctx, p, f, e, "no_owner")
+}
+
+// forget deletes what was kept long enough.
+func (s *Service) forget(ctx context.Context) error {
+	_, flows := s.store.ForgetFlows(ctx, keepFlows, sweepBatch)
+	_, abandoned := s.store.AbandonTombstones(ctx, keepTombstones, sweepBatch)
+	_, jobs := s.store.ForgetJobs(ctx, keepJobs, sweepBatch)
+	return errors.Join(flows, abandoned, jobs, s.store.ForgetTombstones(ctx, keepTombstones, sweepBatch))
+}

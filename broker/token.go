@@ -1,0 +1,156 @@
+package broker
+
+import (
+	"context"
+	"time"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/providers"
+	"github.com/grantd/grantd/store"
+)
+
+// Token is an access token on its way to its owner.
+type Token struct {
+	Access        models.Secret
+	ExpiresAt     *time.Time // nil when unknown
+	Authorization models.Authorization
+}
+
+// Token returns a usable access token of an authorization of the caller's. A
+// token that is fresh costs one query: no lock, no write, no Redis, no upstream.
+// One that still lives is served when its refresh fails, is slow, or is somebody
+// else's turn.
+func (s *Service) Token(ctx context.Context, c models.Caller, id string) (Token, error) {
+	l, err := s.freshest(ctx, c, id)
+	if err != nil {
+		return Token{}, err
+	}
+	p, err := s.openPair(l)
+	if err != nil {
+		return Token{}, err
+	}
+	s.fetches.add(l.Authorization.ID, c, l.Now)
+	return Token{Access: models.Secret(p.Access), ExpiresAt: l.Credential.ExpiresAt, Authorization: show(l)}, nil
+}
+
+// freshest returns an authorization whose access token lives, refreshed if that
+// was due.
+func (s *Service) freshest(ctx context.Context, c models.Caller, id string) (store.Linked, error) {
+	l, err := s.usable(ctx, c, id)
+	if err != nil {
+		return l, err
+	}
+	if !refreshDue(l) {
+		return l, dead(l)
+	}
+	if alive(l) && !s.refreshKillsAccess(l) {
+		s.beginRefresh(ctx, id, refreshDue)
+		return l, nil
+	}
+	_, refreshErr := s.refresh(ctx, id, refreshDue)
+	// What may be seen is decided by what the row says after the save (R9).
+	if l, err = s.usable(ctx, c, id); err != nil {
+		return l, err
+	}
+	if alive(l) {
+		return l, nil
+	}
+	if refreshErr != nil {
+		return l, refreshErr
+	}
+	return l, dead(l)
+}
+
+// usable returns an authorization whose tokens the caller may have now.
+func (s *Service) usable(ctx context.Context, c models.Caller, id string) (store.Linked, error) {
+	l, err := s.ownAuthorization(ctx, c, id)
+	if err == nil && statusOf(l) == models.AuthorizationInvalidProviderState {
+		err = models.Errorf(models.CodeForbidden, "The OAuth provider is %s; it gives no tokens.", l.Provider.Status)
+		if l.Provider.Usable() {
+			err = models.Errorf(models.CodeForbidden, "The OAuth provider is no longer the client this authorization was given to. The user must authorize again.")
+		}
+	}
+	return l, err
+}
+
+// dead says why the access token cannot be had, nil while it lives.
+func dead(l store.Linked) error {
+	switch {
+	case alive(l):
+		return nil
+	case hasVerdict(l, models.VerdictInvalidClient):
+		return clientRefused(nil)
+	case hasVerdict(l, models.VerdictExpired):
+		return expired(nil)
+	case !l.Credential.HasRefreshToken:
+		return models.Errorf(models.CodeGone, "The access token has expired and the provider granted no refresh token. The user must authorize again.")
+	}
+	wait := time.Second
+	if next := l.Credential.NextAttemptAt; next != nil {
+		wait = max(wait, next.Sub(l.Now))
+	}
+	return &models.Error{Code: models.CodeUpstream, RetryAfter: wait,
+		Message: "The access token has expired and the provider could not be asked for a new one. Try again shortly."}
+}
+
+// refreshDue reports whether a read should refresh: the time has come, there is
+// something to refresh with, and the upstream has not ruled it out.
+func refreshDue(l store.Linked) bool {
+	c := l.Credential
+	due := c.RefreshAfter != nil && !l.Now.Before(*c.RefreshAfter)
+	return due && mayRefresh(l)
+}
+
+// mayRefresh reports whether there is something to refresh with, and neither a
+// verdict nor a back-off in the way.
+func mayRefresh(l store.Linked) bool {
+	return l.Credential.HasRefreshToken && !gated(l) && !hasVerdict(l, models.VerdictExpired)
+}
+
+// gated reports whether a back-off is running. That of a refused client ends with
+// the secret it was refused with (R5).
+func gated(l store.Linked) bool {
+	c := l.Credential
+	if c.NextAttemptAt == nil || !l.Now.Before(*c.NextAttemptAt) {
+		return false
+	}
+	refused := c.Verdict != nil && *c.Verdict == models.VerdictInvalidClient
+	return !refused || hasVerdict(l, models.VerdictInvalidClient)
+}
+
+func (s *Service) refreshKillsAccess(l store.Linked) bool {
+	t, ok := s.upstream.Type(l.Provider.Type)
+	return !ok || t.RefreshKillsAccess
+}
+
+// UserInfo asks the upstream who the account is, for its owner alone (A6). A token
+// that the upstream no longer takes is refreshed once (RFC 6750 section 3.1).
+func (s *Service) UserInfo(ctx context.Context, c models.Caller, id string) (models.User, error) {
+	l, err := s.freshest(ctx, c, id)
+	if err != nil {
+		return models.User{}, err
+	}
+	user, err := s.askProfile(ctx, l)
+	if failure(err).Kind == providers.KindDenied && l.Credential.HasRefreshToken {
+		refused := l.Credential.Generation
+		if l, err = s.refresh(ctx, id, func(now store.Linked) bool { return now.Credential.Generation == refused }); err == nil {
+			user, err = s.askProfile(ctx, l)
+		}
+	}
+	if err != nil {
+		return models.User{}, s.upstreamFailed(l.Provider, err)
+	}
+	return user, nil
+}
+
+func (s *Service) askProfile(ctx context.Context, l store.Linked) (models.User, error) {
+	client, err := s.client(ctx, l.Provider)
+	if err != nil {
+		return models.User{}, err
+	}
+	p, err := s.openPair(l)
+	if err != nil {
+		return models.User{}, err
+	}
+	return s.upstream.UserInfo(ctx, client, models.Secret(p.Access))
+}

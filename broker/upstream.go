@@ -1,0 +1,56 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/providers"
+)
+
+// upstreamFailed turns a failure of a provider into a sentence for the caller.
+// Refused, blocked and timed out look the same (S1).
+func (s *Service) upstreamFailed(p models.Provider, err error) error {
+	var known *models.Error
+	var up *providers.Error
+	switch {
+	case errors.As(err, &known):
+		return err
+	case !errors.As(err, &up):
+		return fmt.Errorf("asking provider %s: %w", p.ID, err)
+	case up.Kind == providers.KindClient:
+		return clientRefused(err)
+	case up.Kind == providers.KindDenied:
+		return expired(err)
+	}
+	return &models.Error{Code: models.CodeUpstream, Message: "The provider could not be reached or did not answer as it should. Try again shortly.",
+		Detail: up.Code, RetryAfter: max(up.RetryAfter, time.Second), Err: err}
+}
+
+func clientRefused(err error) error {
+	return &models.Error{Code: models.CodeUpstream, Detail: string(models.AuthorizationInvalidOAuthClient), Err: err,
+		Message: "The provider refuses this OAuth client. An admin must correct its clientSecret; nobody needs to authorize again."}
+}
+
+func expired(err error) error {
+	return &models.Error{Code: models.CodeGone, Message: "The authorization has expired or was withdrawn at the provider. The user must authorize again.", Err: err}
+}
+
+// late is the answer when an upstream takes longer than a caller waits (R2). The
+// call goes on, so asking again soon is worth it.
+var late = &models.Error{Code: models.CodeUpstream, RetryAfter: 2 * time.Second,
+	Message: "The provider is slow to answer. The request goes on here; ask again shortly."}
+
+// failure returns the upstream error in err's chain, one without a kind for nil,
+// or one that says only that something failed on the way.
+func failure(err error) *providers.Error {
+	if err == nil {
+		return &providers.Error{}
+	}
+	var up *providers.Error
+	if errors.As(err, &up) {
+		return up
+	}
+	return &providers.Error{Kind: providers.KindTransient, Code: "internal", Err: err}
+}

@@ -1,0 +1,102 @@
+package brokertest
+
+import (
+	"context"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/grantd/grantd/brokertest/services"
+	"github.com/grantd/grantd/store"
+)
+
+// Backend is a pair of a database and a Redis.
+type Backend string
+
+// The backends: real servers, and what runs on nothing but Go.
+const (
+	Embedded Backend = "embedded" // SQLite and in-process Redis
+	Servers  Backend = "servers"  // PostgreSQL and Redis
+)
+
+// Main runs the tests of a package and stops what they started.
+func Main(m *testing.M) { services.Main(m) }
+
+// Each runs a test on both backends. Without PostgreSQL or Redis the second is
+// skipped and says so, or fails where they are required.
+func Each(t *testing.T, f func(*testing.T, Backend)) {
+	for _, b := range []Backend{Embedded, Servers} {
+		t.Run(string(b), func(t *testing.T) {
+			t.Parallel()
+			f(t, b)
+		})
+	}
+}
+
+// URLs returns an empty database and an empty Redis that end with the test.
+func (b Backend) URLs(t testing.TB) (database, redis string) {
+	t.Helper()
+	if b == Servers {
+		return services.Database(t), services.RedisDatabase(t)
+	}
+	return "sqlite:" + filepath.Join(t.TempDir(), "grantd.db"), "memory:"
+}
+
+// Store opens and migrates a database of the backend. The clock moves time on
+// SQLite only: PostgreSQL has its own.
+func (b Backend) Store(t testing.TB, clock *Clock) *store.Store {
+	t.Helper()
+	url, _ := b.URLs(t)
+	return OpenStore(t, url, clock)
+}
+
+// OpenStore opens and migrates the database at url, and closes it with the test.
+func OpenStore(t testing.TB, url string, clock *Clock) *store.Store {
+	t.Helper()
+	s, err := store.Open(context.Background(), store.Options{URL: url, Clock: clock.Now})
+	if err != nil {
+		t.Fatalf("opening the store: %v", err)
+	}
+	t.Cleanup(func() { s.Close() })
+	if _, err := s.Migrate(context.Background()); err != nil {
+		t.Fatalf("migrating the store: %v", err)
+	}
+	return s
+}
+
+// Clock is the real time plus what a test has advanced it by. Its zero value is
+// ready to use, and so is a nil one.
+type Clock struct {
+	mu    sync.Mutex
+	ahead time.Duration
+}
+
+// Now returns the clock's time, in UTC.
+func (c *Clock) Now() time.Time {
+	if c == nil {
+		return time.Now().UTC()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().UTC().Add(c.ahead)
+}
+
+// Advance moves the clock forward.
+func (c *Clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ahead += d
+}
+
+// Eventually polls until ok holds, and fails the test when it never does.
+func Eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(60 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited a minute in vain: %s", what)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}

@@ -1,0 +1,267 @@
+package contract_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/grantd/grantd/brokertest"
+)
+
+// things are what a row of the policy acts on: made anew for every cell, so that
+// no cell lives on another's leavings.
+type things struct {
+	t *testing.T
+	h *brokertest.House
+
+	provider, authorization, job string
+	callback                     object // what the upstream sent the owner back with
+}
+
+func (x *things) needProvider() { x.provider = x.h.Provider(x.t, "test").ID }
+
+func (x *things) needAuthorization() { x.needAuthorizationOf(x.h.User) }
+
+func (x *things) needAuthorizationOf(who brokertest.Person) {
+	p := x.h.Provider(x.t, "test")
+	x.provider, x.authorization = p.ID, x.h.Consent(x.t, who, p, "ada").ID
+}
+
+func (x *things) needAdminsAuthorization() { x.needAuthorizationOf(x.h.Admin) }
+
+func (x *things) needCallback() {
+	p := x.h.Provider(x.t, "test")
+	back := x.h.Approve(x.t, x.h.Authorize(x.t, x.h.User, p), "ada")
+	x.provider = p.ID
+	x.callback = object{"providerId": p.ID, "state": back.State, "code": secret(back.Code)}
+}
+
+func (x *things) needJob() {
+	j, err := x.h.Service.StartStats(ctx, x.h.Admin.Caller)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	x.job = j.ID
+}
+
+func (x *things) needNothing() {}
+
+// rule is a row: what is asked, and how each caller is answered. The owner is a
+// user; the other user is of the same organisation; the foreign admin of another.
+type rule struct {
+	operation string // the OpenAPI document's id
+	about     string // when an operation has more than one row
+	need      func(*things)
+	method    string
+	path      string // {provider}, {authorization} and {job} stand for the things
+	body      func(*things) any
+
+	admin, owner, other, foreign int
+}
+
+func nothing(*things) any { return nil }
+
+var policy = []rule{
+	{"listProviders", "", (*things).needProvider, "GET", "providers/", nothing, 200, 200, 200, 200},
+	{"createProvider", "", (*things).needNothing, "POST", "providers/", func(*things) any { return newProvider(nil) }, 201, 403, 403, 201},
+	{"getProvider", "", (*things).needProvider, "GET", "providers/{provider}/", nothing, 200, 200, 200, 404},
+	{"updateProvider", "", (*things).needProvider, "PATCH", "providers/{provider}/", func(*things) any { return object{"name": "Renamed"} }, 200, 403, 403, 404},
+	{"updateProvider", "with nothing in it", (*things).needProvider, "PATCH", "providers/{provider}/", func(*things) any { return object{} }, 200, 403, 403, 404},
+	{"deleteProvider", "", (*things).needProvider, "DELETE", "providers/{provider}/", nothing, 202, 403, 403, 404},
+	{"deleteProvider", "by force", (*things).needProvider, "DELETE", "providers/{provider}/?force=true", nothing, 202, 403, 403, 404},
+
+	{"authorize", "", (*things).needProvider, "POST", "providers/{provider}/authorize/", nothing, 200, 200, 200, 404},
+	// A state belongs to who began, whatever the role (A2).
+	{"callback", "", (*things).needCallback, "POST", "providers/callback/", func(x *things) any { return x.callback }, 400, 200, 400, 404},
+	{"callback", "with a refusal", (*things).needCallback, "POST", "providers/callback/", func(x *things) any {
+		return object{"providerId": x.provider, "state": x.callback["state"], "error": "access_denied"}
+	}, 400, 400, 400, 404},
+
+	{"listAuthorizations", "", (*things).needAuthorization, "GET", "authorizedProviders/", nothing, 200, 200, 200, 200},
+	{"deleteAuthorization", "", (*things).needAuthorization, "DELETE", "authorizedProviders/{authorization}/", nothing, 204, 204, 404, 404},
+	{"deleteAuthorization", "an admin's", (*things).needAdminsAuthorization, "DELETE", "authorizedProviders/{authorization}/", nothing, 204, 404, 404, 404},
+
+	// Tokens and profiles are the owner's alone (A6): an admin sees the
+	// authorization, so the answer is 403 and not 404.
+	{"getToken", "", (*things).needAuthorization, "POST", "authorizedProviders/{authorization}/token/", nothing, 403, 201, 404, 404},
+	{"getToken", "of an admin's own", (*things).needAdminsAuthorization, "POST", "authorizedProviders/{authorization}/token/", nothing, 201, 404, 404, 404},
+	{"getAccessToken", "", (*things).needAuthorization, "POST", "authorizedProviders/{authorization}/accessToken/", nothing, 403, 201, 404, 404},
+	{"getAccessToken", "of an admin's own", (*things).needAdminsAuthorization, "POST", "authorizedProviders/{authorization}/accessToken/", nothing, 201, 404, 404, 404},
+	{"getUserInfo", "", (*things).needAuthorization, "GET", "authorizedProviders/{authorization}/userinfo/", nothing, 403, 200, 404, 404},
+	{"getUserInfo", "of an admin's own", (*things).needAdminsAuthorization, "GET", "authorizedProviders/{authorization}/userinfo/", nothing, 200, 404, 404, 404},
+
+	// Jobs list other users' ids (A6): nobody but an admin sees that there are any.
+	{"getJob", "", (*things).needJob, "GET", "jobs/{job}/", nothing, 200, 404, 404, 404},
+	{"startJob", "", (*things).needNothing, "POST", "jobs/", func(*things) any { return object{"type": "STATS"} }, 202, 403, 403, 202},
+}
+
+func TestWhoMayDoWhat(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.House) {
+		for _, r := range policy {
+			for _, cell := range []struct {
+				caller string
+				who    brokertest.Person
+				status int
+			}{
+				{"an admin", h.Admin, r.admin}, {"the owner", h.User, r.owner}, {"another user", h.Colleague, r.other},
+				{"a foreign admin", h.Other, r.foreign}, {"nobody", nobody, 401}, {"a bad token", impostor, 401},
+			} {
+				t.Run(strings.TrimSpace(r.operation+" "+r.about)+"/"+cell.caller, func(t *testing.T) {
+					x := &things{t: t, h: h}
+					r.need(x)
+					path := strings.NewReplacer("{provider}", x.provider, "{authorization}", x.authorization, "{job}", x.job).Replace(r.path)
+					want(t, cell.status, h.Do(t, cell.who, r.method, root+path, r.body(x)))
+				})
+			}
+		}
+	})
+}
+
+func TestThePolicyCoversEveryOperation(t *testing.T) {
+	h := embedded(t)
+	covered := map[string]bool{}
+	for _, r := range policy {
+		covered[r.operation] = true
+	}
+	for _, op := range operations(t, h) {
+		if strings.HasPrefix(op.path, root) && !covered[op.id] {
+			t.Errorf("the policy table has no row for %s (%s %s)", op.id, op.method, op.path)
+		}
+	}
+}
+
+// What a caller may not see is answered as if it did not exist, to the letter.
+func TestWhatIsNotYoursLooksLikeWhatDoesNotExist(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.House) {
+		x := &things{t: t, h: h}
+		x.needJob()
+		x.needAuthorization()
+		for _, c := range []struct {
+			name, method, path, id string
+			who                    brokertest.Person
+		}{
+			{"another organisation's provider", "GET", "providers/{id}/", x.provider, h.Other},
+			{"another organisation's provider, to change", "PATCH", "providers/{id}/", x.provider, h.Other},
+			{"another organisation's provider, to delete", "DELETE", "providers/{id}/", x.provider, h.Other},
+			{"another organisation's provider, to authorize", "POST", "providers/{id}/authorize/", x.provider, h.Other},
+			{"another user's token", "POST", "authorizedProviders/{id}/token/", x.authorization, h.Colleague},
+			{"another user's profile", "GET", "authorizedProviders/{id}/userinfo/", x.authorization, h.Colleague},
+			{"another user's authorization, to delete", "DELETE", "authorizedProviders/{id}/", x.authorization, h.Colleague},
+			{"another organisation's job", "GET", "jobs/{id}/", x.job, h.Other},
+			{"a job, for a user", "GET", "jobs/{id}/", x.job, h.User},
+		} {
+			var body any
+			if c.method == "PATCH" {
+				body = object{}
+			}
+			ask := func(id string) object {
+				answer := want(t, 404, h.Do(t, c.who, c.method, root+strings.Replace(c.path, "{id}", id, 1), body))
+				delete(answer, "requestId")
+				return answer
+			}
+			if hidden, missing := ask(c.id), ask(unknownID); !same(hidden, missing) {
+				t.Errorf("%s: %v, but what does not exist: %v", c.name, hidden, missing)
+			}
+		}
+	})
+}
+
+func TestListsShowOnlyWhatTheCallerMaySee(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.House) {
+		p := createID(t, h, nil)
+		foreign := text(t, want(t, 201, h.Do(t, h.Other, "POST", root+"providers/", newProvider(nil))), "id")
+		adas, graces, admins := consent(t, h, h.User, p, "ada"), consent(t, h, h.Colleague, p, "grace"), consent(t, h, h.Admin, p, "linus")
+		for _, c := range []struct {
+			name, path string
+			who        brokertest.Person
+			want       []string
+		}{
+			{"an admin's providers", "providers/", h.Admin, []string{p}},
+			{"a user's providers", "providers/", h.User, []string{p}},
+			{"another organisation's providers", "providers/", h.Other, []string{foreign}},
+			{"another organisation's providers by id", "providers/?ids=" + p, h.Other, nil},
+			{"a user's authorizations", "authorizedProviders/", h.User, []string{adas}},
+			{"another user's authorizations", "authorizedProviders/", h.Colleague, []string{graces}},
+			{"an admin's authorizations", "authorizedProviders/", h.Admin, []string{adas, graces, admins}},
+			{"an admin's authorizations, of one user", "authorizedProviders/?userId=grace", h.Admin, []string{graces}},
+			{"an admin's authorizations, of nobody", "authorizedProviders/?userId=Grace", h.Admin, nil},
+			{"a user's authorizations, of another user", "authorizedProviders/?userId=grace", h.User, nil},
+			{"another organisation's authorizations", "authorizedProviders/", h.Other, nil},
+			{"another organisation's authorizations by provider", "authorizedProviders/?providerId=" + p, h.Other, nil},
+		} {
+			got := ids(t, want(t, 200, h.Do(t, c.who, "GET", root+c.path, nil)))
+			if !slices.Equal(got, c.want) && len(got)+len(c.want) > 0 {
+				t.Errorf("%s: got %v, want %v", c.name, got, c.want)
+			}
+		}
+	})
+}
+
+// A5: names are compared byte for byte.
+func TestA5_NamesAreComparedByteForByte(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.House) {
+		p := createID(t, h, nil)
+		a := consent(t, h, h.User, p, "ada")
+		for _, who := range [][2]string{{"acme", "Ada"}, {"acme", "ada."}, {"acme", "ad"}} {
+			person := h.Person(t, who[0], who[1], "user")
+			want(t, 200, h.Do(t, person, "GET", provider(p), nil))
+			want(t, 404, h.Do(t, person, "POST", tokenOf(a), nil))
+		}
+		for _, org := range []string{"ACME", "acme.", "acm"} {
+			want(t, 404, h.Do(t, h.Person(t, org, "root", "admin"), "GET", provider(p), nil))
+		}
+	})
+}
+
+// A5: API tokens count in headers only, since addresses end up in logs.
+func TestA5_ATokenCountsInHeadersOnly(t *testing.T) {
+	h := embedded(t)
+	token := secret(h.Admin.Token)
+	for _, c := range []struct {
+		name, query string
+		header      http.Header
+		status      int
+	}{
+		{"Bearer", "", http.Header{"Authorization": {"Bearer " + token}}, 200},
+		{"bearer, in lower case", "", http.Header{"Authorization": {"bearer " + token}}, 200},
+		{"the session header", "", http.Header{"Coder-Session-Token": {token}}, 200},
+		{"Basic", "", http.Header{"Authorization": {"Basic " + token}}, 401},
+		{"without a scheme", "", http.Header{"Authorization": {token}}, 401},
+		{"a cookie", "", http.Header{"Cookie": {"token=" + token + "; session_token=" + token}}, 401},
+		{"the query", "?access_token=" + token + "&token=" + token, nil, 401},
+		{"half of it", "", http.Header{"Authorization": {"Bearer " + token[:len(token)-1]}}, 401},
+		{"another secret behind its id", "", http.Header{"Authorization": {"Bearer " + token[:45] + strings.Repeat("A", len(token)-45)}}, 401},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := request(t, h, "GET", root+"providers/"+c.query, "")
+			r.Header = c.header.Clone()
+			if r.Header == nil {
+				r.Header = http.Header{}
+			}
+			want(t, c.status, h.Send(t, r))
+		})
+	}
+}
+
+// What needs no token carries no organisation's data.
+func TestWhatIsOpenToAnyoneTellsNothing(t *testing.T) {
+	h := embedded(t)
+	p := create(t, h, object{"name": "Our very own provider"})
+	consent(t, h, h.User, text(t, p, "id"), "ada")
+	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/docs", "/api/v2/openapi.json"} {
+		res, err := http.Get(h.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := read(t, res)
+		if res.StatusCode != 200 {
+			t.Errorf("%s: %s", path, res.Status)
+		}
+		for _, private := range []string{"acme", "Our very own", text(t, p, "id"), brokertest.ClientID, h.IdPURL} {
+			if strings.Contains(body, private) {
+				t.Errorf("%s tells %q", path, private)
+			}
+		}
+	}
+}

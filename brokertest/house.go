@@ -1,0 +1,255 @@
+package brokertest
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/grantd/grantd/api"
+	"github.com/grantd/grantd/broker"
+	"github.com/grantd/grantd/client"
+	"github.com/grantd/grantd/jobs"
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/providers"
+	"github.com/grantd/grantd/secrets"
+	"github.com/grantd/grantd/store"
+	"github.com/grantd/grantd/testidp"
+	"github.com/grantd/grantd/worker"
+)
+
+// ClientID and ClientSecret are the client that a house's authorization server
+// knows. The characters are those that hand-made Basic headers get wrong; a colon
+// in the id is beyond RFC 7617, which GitHub's REST endpoints use.
+const (
+	ClientID     = "grantd+tests%client"
+	ClientSecret = "s3cret/+%:&=never-in-a-log"
+)
+
+// Options change a house. Nil or zero fields mean good defaults.
+type Options struct {
+	Backend Backend // Embedded
+	// DatabaseURL and RedisURL are for a second house on the first one's.
+	DatabaseURL, RedisURL string
+	Keys                  *secrets.Keyring
+	IdP                   *testidp.Server
+	IdPURL                string
+
+	Timing        broker.Timing
+	Concurrency   int
+	RedirectAllow []string
+	Allow         []string // further upstreams that may be dialled
+	WithoutWorker bool
+}
+
+// House is the whole service in one process, on real HTTP, with the test
+// authorization server as its upstream.
+type House struct {
+	Service *broker.Service
+	Store   *store.Store
+	Keys    *secrets.Keyring
+	Clock   *Clock
+	IdP     *testidp.Server
+	IdPURL  string
+	URL     string // of the API
+	Log     *LogBuffer
+
+	DatabaseURL, RedisURL string
+
+	// Admin and User belong to the organisation "acme", Other to "globex".
+	Admin, User, Colleague, Other Person
+
+	worker   *worker.Worker
+	document *document
+}
+
+// Person is somebody with an API token.
+type Person struct {
+	Caller models.Caller
+	Token  models.Secret
+	Client *client.Client
+}
+
+// New builds a house that is torn down with the test.
+func New(t testing.TB, o *Options) *House {
+	t.Helper()
+	if o == nil {
+		o = &Options{}
+	}
+	h := &House{Clock: &Clock{}, Log: &LogBuffer{}, Keys: o.Keys, IdP: o.IdP, IdPURL: o.IdPURL,
+		DatabaseURL: o.DatabaseURL, RedisURL: o.RedisURL}
+	if h.DatabaseURL == "" {
+		backend := o.Backend
+		if backend == "" {
+			backend = Embedded
+		}
+		h.DatabaseURL, h.RedisURL = backend.URLs(t)
+	}
+	if h.IdP == nil {
+		h.startIdP(t)
+	}
+	if h.Keys == nil {
+		h.Keys = must(secrets.Generate())(t)
+	}
+	h.Store = OpenStore(t, h.DatabaseURL, h.Clock)
+	h.serve(t, *o)
+	h.Admin = h.Person(t, "acme", "root", models.RoleAdmin)
+	h.User = h.Person(t, "acme", "ada", models.RoleUser)
+	h.Colleague = h.Person(t, "acme", "grace", models.RoleUser)
+	h.Other = h.Person(t, "globex", "boss", models.RoleAdmin)
+	return h
+}
+
+func (h *House) startIdP(t testing.TB) {
+	h.IdP = testidp.New(testidp.Options{AutoConsent: true, Clients: []testidp.Client{{ID: ClientID, Secret: ClientSecret}}})
+	server := httptest.NewServer(h.IdP)
+	t.Cleanup(server.Close)
+	t.Cleanup(h.IdP.Close)
+	h.IdPURL = server.URL
+}
+
+func (h *House) serve(t testing.TB, o Options) {
+	ctx := context.Background()
+	log := slog.New(slog.NewTextHandler(h.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	redis := must(jobs.OpenRedis(h.RedisURL))(t)
+	bell := jobs.NewBell(redis)
+	t.Cleanup(func() { bell.Close(); redis.Close() })
+	upstream := must(providers.New(providers.Options{TestHost: h.IdPURL, Allow: append(o.Allow, strings.TrimPrefix(h.IdPURL, "http://"))}))(t)
+	listener := must(net.Listen("tcp", "127.0.0.1:0"))(t)
+	h.URL = "http://" + listener.Addr().String()
+	h.Service = must(broker.New(ctx, broker.Options{
+		Store: h.Store, Upstream: upstream, Keys: h.Keys, Bell: bell, PublicURL: h.URL, RedirectAllow: o.RedirectAllow,
+		Log: log, Timing: o.Timing, Concurrency: o.Concurrency,
+	}))(t)
+	server := httptest.NewUnstartedServer(api.New(api.Options{Service: h.Service, PublicURL: h.URL, Version: "test", Log: log,
+		TrustedProxies: []netip.Prefix{}}))
+	server.Listener.Close()
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(func() {
+		server.Close()
+		wait, cancel := context.WithTimeout(ctx, 50*time.Second)
+		defer cancel()
+		h.Service.Wait(wait)
+	})
+	if o.WithoutWorker {
+		return
+	}
+	h.worker = must(worker.New(worker.Options{Service: h.Service, Redis: redis, Log: log, SweepEvery: 100 * time.Millisecond}))(t)
+	if err := h.worker.Start(); err != nil {
+		t.Fatalf("starting the worker: %v", err)
+	}
+	t.Cleanup(h.worker.Shutdown)
+}
+
+// Person makes somebody with an API token of their own.
+func (h *House) Person(t testing.TB, org, user string, role models.Role) Person {
+	t.Helper()
+	row, token, err := h.Service.CreateAPIToken(context.Background(), broker.NewAPIToken{OrgID: org, UserID: user, Role: role})
+	if err != nil {
+		t.Fatalf("making a token for %s: %v", user, err)
+	}
+	return Person{Caller: row.Caller(), Token: token, Client: client.New(h.URL, token, nil)}
+}
+
+// Provider registers the authorization server's client as a provider of the type
+// test or github.
+func (h *House) Provider(t testing.TB, typ string) models.Provider {
+	t.Helper()
+	n := broker.NewProvider{Name: typ + " provider", Type: typ, ClientID: ClientID, ClientSecret: ClientSecret}
+	if typ != "test" {
+		n.Host = h.IdPURL
+	}
+	p, err := h.Service.CreateProvider(context.Background(), h.Admin.Caller, n)
+	if err != nil {
+		t.Fatalf("registering a provider: %v", err)
+	}
+	return p
+}
+
+// Callback is where consents return to. Nothing listens there: the harness reads
+// the address of the redirect instead.
+const Callback = "http://localhost:5173/oauth/callback"
+
+// Consent lets an account at the upstream consent, and returns the authorization
+// that who has from then on.
+func (h *House) Consent(t testing.TB, who Person, p models.Provider, account string) models.Authorization {
+	t.Helper()
+	back := h.Approve(t, h.Authorize(t, who, p), account)
+	back.ProviderID = p.ID
+	done, err := h.Service.Complete(context.Background(), who.Caller, back)
+	if err != nil {
+		t.Fatalf("completing the consent of %s: %v", account, err)
+	}
+	return done.Authorization
+}
+
+// Authorize begins a consent and returns where to send the person.
+func (h *House) Authorize(t testing.TB, who Person, p models.Provider) broker.AuthorizeAnswer {
+	t.Helper()
+	answer, err := h.Service.Authorize(context.Background(), who.Caller, broker.AuthorizeRequest{ProviderID: p.ID, RedirectURI: Callback})
+	if err != nil {
+		t.Fatalf("beginning a consent: %v", err)
+	}
+	return answer
+}
+
+// Approve follows the address as the account's browser would, and returns what
+// comes back to the callback, less the provider.
+func (h *House) Approve(t testing.TB, a broker.AuthorizeAnswer, account string) broker.Callback {
+	t.Helper()
+	target := must(url.Parse(a.RedirectURL))(t)
+	q := target.Query()
+	q.Set("login_hint", account)
+	q.Set("login", account) // GitHub's word for it
+	target.RawQuery = q.Encode()
+	browser := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	answer, err := browser.Get(target.String())
+	if err != nil {
+		t.Fatalf("asking for consent: %v", err)
+	}
+	answer.Body.Close()
+	back, err := answer.Location()
+	if err != nil {
+		t.Fatalf("the authorization server answered %s without a redirect", answer.Status)
+	}
+	got := back.Query()
+	return broker.Callback{State: got.Get("state"), Code: models.Secret(got.Get("code")),
+		Error: got.Get("error"), ErrorDescription: got.Get("error_description"), Iss: got.Get("iss")}
+}
+
+// LogBuffer keeps what was logged, for tests that look for secrets in it.
+type LogBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *LogBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *LogBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}

@@ -1,0 +1,111 @@
+package processes
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/grantd/grantd/brokertest"
+	"github.com/grantd/grantd/client"
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/testidp"
+)
+
+// Upstream is a test authorization server on real HTTP, in this process, so that
+// faults and counters are at hand.
+type Upstream struct {
+	*testidp.Server
+	URL string
+
+	http *httptest.Server
+}
+
+// StartUpstream starts one at which everybody consents to brokertest.ClientID.
+func StartUpstream() *Upstream {
+	idp := testidp.New(testidp.Options{
+		AutoConsent: true,
+		Clients:     []testidp.Client{{ID: brokertest.ClientID, Secret: brokertest.ClientSecret}},
+	})
+	server := httptest.NewServer(idp)
+	return &Upstream{Server: idp, URL: server.URL, http: server}
+}
+
+// Close ends it.
+func (u *Upstream) Close() {
+	u.Server.Close()
+	u.http.Close()
+}
+
+// connections are kept by all clients together; the usual two for each host would
+// have most consents open new ones.
+var connections = &http.Transport{MaxIdleConnsPerHost: 64}
+
+// NewClient returns a client of the grantd at base that waits for an answer as
+// long as the contract's slowest client does.
+func NewClient(base string, token models.Secret) *client.Client {
+	return client.New(base, token, &http.Client{Transport: connections, Timeout: 5 * time.Second})
+}
+
+// Provider registers the upstream's client as a provider.
+func Provider(ctx context.Context, admin *client.Client) (models.Provider, error) {
+	return admin.CreateProvider(ctx, client.NewProvider{
+		Name: "Test", Type: "test", ClientID: brokertest.ClientID, ClientSecret: brokertest.ClientSecret,
+	})
+}
+
+// Consent has a person at the upstream consent, and returns the authorization
+// that the client's caller has from then on.
+func Consent(ctx context.Context, c *client.Client, provider, person string) (models.Authorization, error) {
+	begun, err := c.Authorize(ctx, provider, client.AuthorizeRequest{RedirectURI: brokertest.Callback})
+	if err != nil {
+		return models.Authorization{}, fmt.Errorf("beginning the consent of %s: %w", person, err)
+	}
+	back, err := visit(ctx, begun.RedirectURL+"&login_hint="+url.QueryEscape(person))
+	if err != nil {
+		return models.Authorization{}, fmt.Errorf("%s visiting the upstream: %w", person, err)
+	}
+	done, err := c.Complete(ctx, client.ReturnTo(provider, back.Query()))
+	if err != nil {
+		return models.Authorization{}, fmt.Errorf("completing the consent of %s: %w", person, err)
+	}
+	return done.Authorization, nil
+}
+
+// Consents has n people consent, 16 at a time, and returns the ids of their
+// authorizations.
+func Consents(ctx context.Context, c *client.Client, provider string, n int) ([]string, error) {
+	ids := make([]string, n)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(16)
+	for i := range ids {
+		group.Go(func() error {
+			a, err := Consent(ctx, c, provider, fmt.Sprint("person-", i))
+			ids[i] = a.ID
+			return err
+		})
+	}
+	return ids, group.Wait()
+}
+
+// visit opens an address as a browser does, and returns where it is sent back to.
+func visit(ctx context.Context, address string) (*url.URL, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := connections.RoundTrip(request)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	back, err := answer.Location()
+	if err != nil {
+		return nil, fmt.Errorf("it answered %s and sent nobody back", answer.Status)
+	}
+	return back, nil
+}

@@ -1,0 +1,124 @@
+package client
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/grantd/grantd/models"
+)
+
+// AuthorizeRequest begins a consent. Empty fields are grantd's to choose.
+type AuthorizeRequest struct {
+	State       string // given back unchanged; "" has one made
+	RedirectURI string // where the person returns to; "" for grantd's own page
+	SkipConsent *bool  // whether the upstream may leave its question out
+}
+
+// Consent is where to send the person, and the state they will bring back.
+type Consent struct {
+	RedirectURL string `json:"redirectUrl"`
+	State       string `json:"state"`
+}
+
+// Authorize begins the caller's consent to a provider.
+func (c *Client) Authorize(ctx context.Context, provider string, r AuthorizeRequest) (Consent, error) {
+	query := url.Values{}
+	set(query, "state", r.State)
+	set(query, "redirect_uri", r.RedirectURI)
+	if r.SkipConsent != nil {
+		query.Set("skip_consent", strconv.FormatBool(*r.SkipConsent))
+	}
+	var answer Consent
+	return answer, c.call(ctx, http.MethodPost, at("providers", provider, "authorize/"), query, nil, &answer)
+}
+
+// Callback is what the person brought back from the upstream: a code, or an
+// error.
+type Callback struct {
+	ProviderID string
+	State      string
+	Code       models.Secret
+	Error      string
+	Detail     string // error_description
+	Iss        string
+}
+
+// ReturnTo reads a callback from the query the person returned with.
+func ReturnTo(provider string, query url.Values) Callback {
+	return Callback{
+		ProviderID: provider,
+		State:      query.Get("state"),
+		Code:       models.Secret(query.Get("code")),
+		Error:      query.Get("error"),
+		Detail:     query.Get("error_description"),
+		Iss:        query.Get("iss"),
+	}
+}
+
+type callbackBody struct {
+	ProviderID string `json:"providerId"`
+	State      string `json:"state"`
+	Code       string `json:"code,omitempty"`
+	Error      string `json:"error,omitempty"`
+	Detail     string `json:"error_description,omitempty"`
+	Iss        string `json:"iss,omitempty"`
+}
+
+// Completed is a consent that became an authorization.
+type Completed struct {
+	Authorization models.Authorization `json:"authorizedProvider"`
+	User          models.User          `json:"userInfo"`
+}
+
+// Complete ends a consent. It must be called by whoever began it, and once.
+func (c *Client) Complete(ctx context.Context, cb Callback) (Completed, error) {
+	body := callbackBody{cb.ProviderID, cb.State, cb.Code.Reveal(), cb.Error, cb.Detail, cb.Iss}
+	var done Completed
+	return done, c.call(ctx, http.MethodPost, "providers/callback/", nil, body, &done)
+}
+
+// AuthorizationQuery filters a list of authorizations. Empty means all that the
+// caller may see: a user's own, an admin's whole organisation.
+type AuthorizationQuery struct {
+	ProviderID string
+	Status     models.AuthorizationStatus
+	UserID     string // for admins
+}
+
+// Authorizations goes through the authorizations that the caller may see.
+func (c *Client) Authorizations(ctx context.Context, q AuthorizationQuery) iter.Seq2[models.Authorization, error] {
+	query := url.Values{}
+	set(query, "providerId", q.ProviderID)
+	set(query, "status", string(q.Status))
+	set(query, "userId", q.UserID)
+	return list[models.Authorization](ctx, c, "authorizedProviders/", query)
+}
+
+// Disconnect ends one authorization; the upstream is told now or later.
+func (c *Client) Disconnect(ctx context.Context, authorization string) error {
+	return c.call(ctx, http.MethodDelete, at("authorizedProviders", authorization), nil, nil, nil)
+}
+
+// Token is an access token of the upstream.
+type Token struct {
+	AccessToken   models.Secret        `json:"accessToken"`
+	ExpiresAt     *time.Time           `json:"expiresAt"` // nil when unknown
+	Authorization models.Authorization `json:"authorizedOauthProvider"`
+}
+
+// Token returns an access token that can be used now, refreshed if need be. It
+// is meant to be asked for before every use, not kept.
+func (c *Client) Token(ctx context.Context, authorization string) (Token, error) {
+	var t Token
+	return t, c.call(ctx, http.MethodPost, at("authorizedProviders", authorization, "token/"), nil, nil, &t)
+}
+
+// UserInfo asks the upstream who the authorization belongs to.
+func (c *Client) UserInfo(ctx context.Context, authorization string) (models.User, error) {
+	var u models.User
+	return u, c.call(ctx, http.MethodGet, at("authorizedProviders", authorization, "userinfo/"), nil, nil, &u)
+}

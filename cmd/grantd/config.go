@@ -1,0 +1,353 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// Config is every setting. A flag wins over the environment variable of the same
+// name (--public-url, GRANTD_PUBLIC_URL), that over the default; an empty
+// variable counts as absent.
+type Config struct {
+	Listen    string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where the API listens."`
+	PublicURL string `name:"public-url" placeholder:"URL" help:"Where people and clients reach this instance; by default http:// and the address it listens on."`
+
+	Data        string `default:"./grantd-data" placeholder:"DIR" help:"Folder for what is kept in files: grantd.db and keyset.json."`
+	DatabaseURL string `name:"database-url" placeholder:"URL" help:"sqlite:PATH or postgres://user:password@host/database; by default grantd.db in the data folder."`
+	RedisURL    string `name:"redis-url" default:"memory:" placeholder:"URL" help:"redis://, rediss:// or redis-sentinel://, or memory: for a Redis inside this process."`
+	Keyset      string `placeholder:"FILE" help:"The keyset that seals all secrets; by default keyset.json in the data folder. Must be given with PostgreSQL."`
+
+	UpstreamAllow []string `placeholder:"HOST" help:"Upstreams admitted although private, loopback or plain http: host, host:port or CIDR."`
+	RedirectAllow []string `placeholder:"ORIGIN" help:"Origins that a consent may return to, such as https://app.example.com, beside the public URL and loopback."`
+	TestProvider  string   `placeholder:"URL" help:"A test authorization server; makes the provider type \"test\" available. Not for production."`
+
+	TrustedProxies []string `placeholder:"CIDR" help:"Proxies whose X-Forwarded-For is believed."`
+	MetricsListen  string   `placeholder:"HOST:PORT" help:"Serve /metrics, /healthz and /readyz here as well; a worker has no other address."`
+	LogLevel       string   `default:"info" placeholder:"LEVEL" help:"debug, info, warn or error."`
+	LogFormat      string   `default:"text" placeholder:"FORMAT" help:"text or json."`
+
+	AllowAsyncCommit bool          `help:"Accept a PostgreSQL with synchronous_commit=off, which may lose refresh tokens in a crash."`
+	DrainDelay       time.Duration `default:"1s" placeholder:"TIME" help:"How long /readyz says 503 before the API stops accepting, so that a load balancer sees it."`
+
+	origin map[string]string // where each setting comes from, by flag
+}
+
+// variable names the environment variable of a setting.
+func variable(flag string) string {
+	return "GRANTD_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+func isSetting(f *kong.Flag) bool { return f.Group != nil && f.Group.Key == "settings" }
+
+// withVariable adds a setting's variable and default to its help.
+func withVariable(v *kong.Value) string {
+	if v.Flag == nil || !isSetting(v.Flag) {
+		return v.Help
+	}
+	note := "$" + variable(v.Name)
+	if v.HasDefault {
+		note += ", default " + v.Default
+	}
+	return v.Help + " [" + note + "]"
+}
+
+// fromEnvironment resolves settings that are no flags. It is not kong's own
+// support for variables, which reads the process's environment and so cannot be
+// given another one by tests.
+func fromEnvironment(environ []string) kong.Resolver {
+	values := map[string]string{}
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		values[name] = value
+	}
+	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, f *kong.Flag) (any, error) {
+		name := variable(f.Name)
+		value := values[name]
+		if !isSetting(f) || value == "" {
+			return nil, nil
+		}
+		if f.IsBool() {
+			b, err := strconv.ParseBool(value)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %q is neither true nor false", name, value)
+			}
+			return b, nil
+		}
+		if _, ok := f.Target.Interface().(time.Duration); ok {
+			if _, err := time.ParseDuration(value); err != nil {
+				return nil, fmt.Errorf("%s: %q is not a duration such as 5s", name, value)
+			}
+		}
+		return value, nil
+	})
+}
+
+// origins tells which settings were given, and how.
+func origins(parsed *kong.Context) map[string]string {
+	from := map[string]string{}
+	for _, p := range parsed.Path {
+		switch {
+		case p.Flag == nil:
+		case p.Resolved:
+			from[p.Flag.Name] = "environment"
+		default:
+			from[p.Flag.Name] = "flag"
+		}
+	}
+	return from
+}
+
+// complete derives the defaults that depend on other settings.
+func (c *Config) complete(origin map[string]string) {
+	c.origin = origin
+	if c.DatabaseURL == "" {
+		c.DatabaseURL = "sqlite:" + filepath.Join(c.Data, "grantd.db")
+	}
+	if c.Keyset == "" && !c.postgres() {
+		c.Keyset = filepath.Join(c.Data, "keyset.json")
+	}
+	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
+	if c.PublicURL == "" {
+		c.PublicURL = urlOf(c.Listen)
+	}
+	for _, list := range []*[]string{&c.UpstreamAllow, &c.RedirectAllow, &c.TrustedProxies} {
+		*list = slices.DeleteFunc(trimmed(*list), func(s string) bool { return s == "" })
+	}
+}
+
+// given reports whether a setting is not left to its default.
+func (c *Config) given(flag string) bool { return c.origin[flag] != "" }
+
+func trimmed(list []string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = strings.TrimSpace(s)
+	}
+	return out
+}
+
+// urlOf is how this machine reaches a server that listens on addr: one that
+// listens on every address is reached on localhost.
+func urlOf(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "http://" + addr
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+func (c *Config) postgres() bool {
+	return strings.HasPrefix(c.DatabaseURL, "postgres://") || strings.HasPrefix(c.DatabaseURL, "postgresql://")
+}
+
+// sqlitePath is the database's file, "" on PostgreSQL.
+func (c *Config) sqlitePath() string {
+	path, ok := strings.CutPrefix(c.DatabaseURL, "sqlite:")
+	if !ok {
+		return ""
+	}
+	return path
+}
+
+// validate says everything that is wrong with the settings, each by its
+// variable, and what the command finds wrong beyond that. No value is repeated
+// that may hold a password.
+func (c *Config) validate(more ...error) error {
+	var wrong []error
+	judge := func(flag string, problem string) {
+		if problem != "" {
+			wrong = append(wrong, fmt.Errorf("%s: %s", variable(flag), problem))
+		}
+	}
+	judge("listen", judgeAddress(c.Listen))
+	judge("public-url", judgePublicURL(c.PublicURL))
+	judge("data", judgeData(c.Data))
+	judge("database-url", judgeDatabaseURL(c.DatabaseURL))
+	judge("redis-url", judgeRedisURL(c.RedisURL))
+	judge("upstream-allow", each(c.UpstreamAllow, judgeUpstream))
+	judge("redirect-allow", each(c.RedirectAllow, judgeOrigin))
+	judge("test-provider", optional(c.TestProvider, judgeTestProvider))
+	judge("trusted-proxies", each(c.TrustedProxies, judgeProxy))
+	judge("metrics-listen", optional(c.MetricsListen, judgeAddress))
+	judge("log-level", oneOf(c.LogLevel, "debug", "info", "warn", "error"))
+	judge("log-format", oneOf(c.LogFormat, "text", "json"))
+	judge("drain-delay", judgeDrainDelay(c.DrainDelay))
+	if err := errors.Join(append(wrong, more...)...); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+// needKeyset is for the commands that open secrets. With PostgreSQL the keyset
+// has no default: it must be the same file for every process, and none of them
+// may make one of its own.
+func (c *Config) needKeyset() error {
+	if c.Keyset == "" {
+		return errors.New("GRANTD_KEYSET: must name the keyset's file when the database is PostgreSQL; make one with `grantd keys init`")
+	}
+	return nil
+}
+
+// needShared is for the commands that are one process of several.
+func (c *Config) needShared(command string) error {
+	const format = "%s: `grantd %s` shares it with other processes, so it cannot be %s; give a %s URL, " +
+		"or run `grantd serve`, which is API and worker in one"
+	var wrong []error
+	if c.RedisURL == "memory:" {
+		wrong = append(wrong, fmt.Errorf(format, "GRANTD_REDIS_URL", command, "memory:", "redis://"))
+	}
+	if c.sqlitePath() != "" {
+		wrong = append(wrong, fmt.Errorf(format, "GRANTD_DATABASE_URL", command, "SQLite", "postgres://"))
+	}
+	return errors.Join(wrong...)
+}
+
+// each returns what is wrong with the first bad entry of a list.
+func each(list []string, judge func(string) string) string {
+	for _, entry := range list {
+		if problem := judge(entry); problem != "" {
+			return problem
+		}
+	}
+	return ""
+}
+
+// optional judges a setting that may be left out.
+func optional(value string, judge func(string) string) string {
+	if value == "" {
+		return ""
+	}
+	return judge(value)
+}
+
+func oneOf(value string, allowed ...string) string {
+	if slices.Contains(allowed, value) {
+		return ""
+	}
+	return fmt.Sprintf("%q is not one of %s", value, strings.Join(allowed, ", "))
+}
+
+func judgeAddress(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err == nil && validPort(port) && !strings.ContainsAny(host, "/ ") {
+		return ""
+	}
+	return fmt.Sprintf("%q is not host:port, such as 127.0.0.1:8080, or :8080 for every address", addr)
+}
+
+func validPort(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 16)
+	return err == nil
+}
+
+func judgePublicURL(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
+		u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return "must be an http or https URL without user, query or fragment, such as https://grantd.example.com"
+	}
+	return ""
+}
+
+func judgeData(dir string) string {
+	if dir == "" {
+		return "must name a folder"
+	}
+	return ""
+}
+
+func judgeDatabaseURL(raw string) string {
+	scheme, rest, _ := strings.Cut(raw, ":")
+	switch {
+	case scheme == "sqlite" && strings.HasPrefix(rest, "//"):
+		return "a SQLite database is sqlite:PATH, without //, such as sqlite:/var/lib/grantd/grantd.db"
+	case scheme == "sqlite" && rest != "",
+		(scheme == "postgres" || scheme == "postgresql") && strings.HasPrefix(rest, "//"):
+		return ""
+	}
+	return "must be sqlite:PATH or postgres://user:password@host/database"
+}
+
+// judgeRedisURL looks at the scheme only: jobs.OpenRedis knows the rest.
+func judgeRedisURL(raw string) string {
+	scheme, _, _ := strings.Cut(raw, "://")
+	if raw == "memory:" || slices.Contains([]string{"redis", "rediss", "redis-sentinel"}, scheme) {
+		return ""
+	}
+	return "must be memory:, redis://host:port/db, rediss://… or redis-sentinel://host:port,host:port/master"
+}
+
+func judgeDrainDelay(d time.Duration) string {
+	if d < 0 || d > time.Minute {
+		return "must be between 0s and 1m"
+	}
+	return ""
+}
+
+// judgeUpstream finds what is plainly no host; providers.New is stricter.
+func judgeUpstream(entry string) string {
+	if _, err := netip.ParsePrefix(entry); err == nil {
+		return ""
+	}
+	if _, err := netip.ParseAddr(strings.Trim(entry, "[]")); err == nil {
+		return ""
+	}
+	host, port, err := net.SplitHostPort(entry)
+	if err != nil {
+		host, port = entry, "443"
+	}
+	if _, err := netip.ParseAddr(host); err == nil && validPort(port) {
+		return ""
+	}
+	if host == "" || !validPort(port) || strings.ContainsAny(host, "/@:?#*% ") {
+		return fmt.Sprintf("%q is not a host, host:port or CIDR, such as git.example.com, localhost:9000 or 10.0.0.0/8", entry)
+	}
+	return ""
+}
+
+func judgeOrigin(entry string) string {
+	u, err := url.Parse(entry)
+	if err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && entry == u.Scheme+"://"+u.Host &&
+		entry == strings.ToLower(entry) {
+		return ""
+	}
+	return fmt.Sprintf("%q is not an origin: lower-case scheme and host, a port if it is not the usual one, no path, "+
+		"such as https://app.example.com", entry)
+}
+
+func judgeTestProvider(raw string) string {
+	u, err := url.Parse(strings.TrimRight(raw, "/"))
+	if err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil &&
+		u.Path == "" && u.RawQuery == "" && u.Fragment == "" {
+		return ""
+	}
+	return "must be the base URL of a test authorization server, such as http://127.0.0.1:9000"
+}
+
+func judgeProxy(entry string) string {
+	if _, err := parseProxy(entry); err != nil {
+		return fmt.Sprintf("%q is not an IP address or CIDR, such as 10.0.0.0/8", entry)
+	}
+	return ""
+}
+
+// parseProxy takes a lone address for the network that holds nothing else.
+func parseProxy(entry string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(entry); err == nil {
+		return addr.Prefix(addr.BitLen())
+	}
+	return netip.ParsePrefix(entry)
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/grantd/grantd/broker"
+	"github.com/grantd/grantd/secrets"
+	"github.com/grantd/grantd/store"
+)
+
+// logger writes to w as the settings say. They have been validated, so an
+// unknown level cannot happen.
+func (c *Config) logger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.LogLevel))
+	options := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// openStore connects to the database. A SQLite file is made where there is
+// none, in a folder that only its owner may enter.
+func (c *Config) openStore(ctx context.Context) (*store.Store, error) {
+	if path := c.sqlitePath(); path != "" {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return nil, fmt.Errorf("making the folder of the database: %w", err)
+		}
+	}
+	st, err := store.Open(ctx, store.Options{URL: c.DatabaseURL, AllowAsyncCommit: c.AllowAsyncCommit})
+	if err != nil {
+		return nil, fmt.Errorf("GRANTD_DATABASE_URL (%s): %w", redact(c.DatabaseURL), err)
+	}
+	return st, nil
+}
+
+// openMigrated is openStore, and brings the schema up to date where that is
+// asked for or the database is a SQLite file, which nobody else may be using
+// with an older grantd.
+func (c *Config) openMigrated(ctx context.Context, migrate bool, log *slog.Logger) (*store.Store, error) {
+	st, err := c.openStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.prepareSchema(ctx, st, migrate, log); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	return st, nil
+}
+
+func (c *Config) prepareSchema(ctx context.Context, st *store.Store, migrate bool, log *slog.Logger) error {
+	if migrate || c.sqlitePath() != "" {
+		steps, err := st.Migrate(ctx)
+		if err != nil {
+			return err
+		}
+		if steps > 0 {
+			log.Info("schema brought up to date", "steps", steps)
+		}
+	}
+	return st.CheckSchema(ctx)
+}
+
+// keyring loads the keyset. With SQLite a missing one is made, but only while
+// the database holds nothing that was sealed with another (K2): for a database
+// in use a new keyset would be the silent loss of every token.
+func (c *Config) keyring(ctx context.Context, st *store.Store, log *slog.Logger) (*secrets.Keyring, error) {
+	keys, err := secrets.Load(c.Keyset)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return keys, named("GRANTD_KEYSET", err)
+	}
+	canary, metaErr := st.Meta(ctx, "canary")
+	switch {
+	case metaErr != nil:
+		return nil, fmt.Errorf("asking the database for its keyset: %w", metaErr)
+	case canary != nil:
+		return nil, fmt.Errorf("GRANTD_KEYSET: there is no keyset at %s, and this database was sealed with one: "+
+			"a database without its keyset is nothing. Put the file back from its backup, or point GRANTD_KEYSET at it", c.Keyset)
+	case c.sqlitePath() == "":
+		return nil, named("GRANTD_KEYSET", err)
+	}
+	if err := secrets.Create(c.Keyset); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, named("GRANTD_KEYSET", err)
+	}
+	log.Info("made a keyset; keep a copy of it apart from the database's", "file", c.Keyset)
+	keys, err = secrets.Load(c.Keyset)
+	return keys, named("GRANTD_KEYSET", err)
+}
+
+func named(variable string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", variable, err)
+}
+
+// tokenService opens what the token commands need: the rules over database and
+// keyset, without upstreams and without Redis. close ends it.
+func (c *Config) tokenService(ctx context.Context, log *slog.Logger) (s *broker.Service, close func() error, err error) {
+	st, err := c.openMigrated(ctx, false, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	keys, err := c.keyring(ctx, st, log)
+	if err == nil {
+		s, err = broker.New(ctx, broker.Options{Store: st, Keys: keys, PublicURL: c.PublicURL, Log: log})
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, st.Close())
+	}
+	return s, st.Close, nil
+}
+
+// mustExist refuses a SQLite file that is not there, for commands that have no
+// business in making one: a mistyped path would otherwise be an empty database.
+func (c *Config) mustExist() error {
+	path := c.sqlitePath()
+	if path == "" {
+		return nil
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no database at %s yet; `grantd token create` or `grantd serve` makes one", path)
+	}
+	return nil
+}

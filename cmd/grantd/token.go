@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/grantd/grantd/broker"
+	"github.com/grantd/grantd/models"
+)
+
+type tokenCommand struct {
+	Create tokenCreateCommand `cmd:"" help:"Make an API token and print it, once."`
+	List   tokenListCommand   `cmd:"" help:"List the API tokens, without the tokens themselves."`
+	Revoke tokenRevokeCommand `cmd:"" help:"End an API token."`
+}
+
+type tokenCreateCommand struct {
+	Org     string        `required:"" placeholder:"NAME" help:"The organisation: providers belong to it."`
+	User    string        `required:"" placeholder:"NAME" help:"The user: authorizations belong to it."`
+	Role    string        `required:"" placeholder:"ROLE" help:"admin manages the organisation's providers; user authorizes and fetches tokens."`
+	Name    string        `placeholder:"TEXT" help:"What the token is for, shown in lists."`
+	Expires time.Duration `placeholder:"TIME" help:"How long the token works, such as 720h; without it, until it is revoked."`
+}
+
+// Help is the longer text of `grantd token create --help`.
+func (tokenCreateCommand) Help() string {
+	return "Prints the token alone on standard output; only its hash is kept, so it cannot be shown again. " +
+		"Works on database and keyset directly and needs no running server. " +
+		"With SQLite it makes data folder, database and keyset where they are missing.\n\n" +
+		"TOKEN=$(grantd token create --org acme --user ada --role admin)"
+}
+
+// Run makes the token.
+func (t tokenCreateCommand) Run(ctx context.Context, c console, cfg *Config) error {
+	return cfg.withTokens(ctx, c, func(s *broker.Service) error {
+		made, token, err := s.CreateAPIToken(ctx, broker.NewAPIToken{
+			OrgID: t.Org, UserID: t.User, Role: models.Role(t.Role), Name: t.Name, Life: t.Expires,
+		})
+		if err != nil {
+			return flagsAtFault(err)
+		}
+		fmt.Fprintf(c.err, "Made API token %s: %s of organisation %s, role %s, %s.\n", made.ID, made.UserID, made.OrgID, made.Role, until(made))
+		_, err = fmt.Fprintln(c.out, token.Reveal())
+		return err
+	})
+}
+
+// flagsAtFault tells which flags are wrong; the fields have their names.
+func flagsAtFault(err error) error {
+	var invalid *models.Error
+	if !errors.As(err, &invalid) || invalid.Code != models.CodeInvalid {
+		return err
+	}
+	var wrong []error
+	for _, f := range invalid.Fields {
+		wrong = append(wrong, fmt.Errorf("--%s: %s", f.Name, f.Message))
+	}
+	return usageError{errors.Join(wrong...)}
+}
+
+type tokenListCommand struct{}
+
+// Run prints a table.
+func (tokenListCommand) Run(ctx context.Context, c console, cfg *Config) error {
+	if err := cfg.mustExist(); err != nil {
+		return err
+	}
+	return cfg.withTokens(ctx, c, func(s *broker.Service) error {
+		tokens, err := s.APITokens(ctx)
+		if err != nil {
+			return err
+		}
+		return printTokens(c.out, tokens, time.Now())
+	})
+}
+
+func printTokens(w io.Writer, tokens []models.APIToken, now time.Time) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "ID\tORG\tUSER\tROLE\tCREATED\tSTATE\tNAME")
+	for _, t := range tokens {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%q\n", t.ID, t.OrgID, t.UserID, t.Role, t.CreatedAt.UTC().Format(time.DateOnly), state(t, now), t.Name)
+	}
+	return table.Flush()
+}
+
+func state(t models.APIToken, now time.Time) string {
+	switch {
+	case t.RevokedAt != nil:
+		return "revoked"
+	case !t.Usable(now):
+		return "expired"
+	}
+	return until(t)
+}
+
+func until(t models.APIToken) string {
+	if t.ExpiresAt == nil {
+		return "does not expire"
+	}
+	return "until " + t.ExpiresAt.UTC().Format(time.RFC3339)
+}
+
+type tokenRevokeCommand struct {
+	ID string `arg:"" help:"The token's id, as token list shows it."`
+}
+
+// Run ends the token.
+func (t tokenRevokeCommand) Run(ctx context.Context, c console, cfg *Config) error {
+	if err := cfg.mustExist(); err != nil {
+		return err
+	}
+	return cfg.withTokens(ctx, c, func(s *broker.Service) error {
+		if err := s.RevokeAPIToken(ctx, t.ID); err != nil {
+			return err
+		}
+		fmt.Fprintf(c.err, "Revoked API token %s. Servers that are running refuse it within ten seconds.\n", t.ID)
+		return nil
+	})
+}
+
+// withTokens opens what holds the tokens, lets f use it, and closes it.
+func (c *Config) withTokens(ctx context.Context, out console, f func(*broker.Service) error) (err error) {
+	if err := c.validate(c.needKeyset()); err != nil {
+		return err
+	}
+	s, close, err := c.tokenService(ctx, c.logger(out.err))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := close(); err == nil {
+			err = closeErr
+		}
+	}()
+	return f(s)
+}

@@ -1,0 +1,153 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/grantd/grantd/broker"
+	"github.com/grantd/grantd/jobs"
+)
+
+// Options are what a Worker is made of.
+type Options struct {
+	Service *broker.Service
+	Redis   *jobs.Redis
+	// Log defaults to none.
+	Log *slog.Logger
+	// SweepEvery is the pause between sweeps; 0 means 2 s.
+	SweepEvery time.Duration
+	// Concurrency is how many tasks run at once; 0 means 8. A slice of a
+	// deletion revokes many authorizations concurrently, but is one task.
+	Concurrency int
+	// Grace is how long Shutdown lets tasks finish; 0 means 8 s.
+	Grace time.Duration
+	// Metrics may be nil.
+	Metrics prometheus.Registerer
+}
+
+// Worker works on what the bell announces, and sweeps.
+type Worker struct {
+	service     *broker.Service
+	sweepOnce   func(context.Context) error
+	redis       *jobs.Redis
+	log         *slog.Logger
+	every       time.Duration
+	concurrency int
+	grace       time.Duration
+	metrics     *metrics
+	kinds       map[string]task
+
+	server    *asynq.Server
+	stopSweep context.CancelFunc
+	sweeping  sync.WaitGroup
+	stopTasks context.CancelFunc
+	tasks     sync.WaitGroup
+}
+
+// New builds a Worker. It opens nothing and starts nothing.
+func New(o Options) (*Worker, error) {
+	if o.Service == nil || o.Redis == nil {
+		return nil, errors.New("a worker needs a service and a Redis")
+	}
+	w := &Worker{
+		service: o.Service, sweepOnce: o.Service.Sweep, redis: o.Redis, log: o.Log,
+		every: o.SweepEvery, concurrency: o.Concurrency, grace: o.Grace,
+	}
+	w.setDefaults()
+	w.kinds = w.table()
+	var err error
+	w.metrics, err = newMetrics(o.Metrics)
+	return w, err
+}
+
+func (w *Worker) setDefaults() {
+	if w.log == nil {
+		w.log = slog.New(slog.DiscardHandler)
+	}
+	if w.every <= 0 {
+		w.every = 2 * time.Second
+	}
+	if w.concurrency <= 0 {
+		w.concurrency = 8
+	}
+	if w.grace <= 0 {
+		w.grace = 8 * time.Second
+	}
+}
+
+// Start begins to sweep and to listen, and returns. A Redis that is away is no
+// error: asynq asks until it is back, and sweeping needs SQL only.
+func (w *Worker) Start() error {
+	taskContext, stopTasks := context.WithCancel(context.Background())
+	w.stopTasks = stopTasks
+	w.server = asynq.NewServer(w.redis, w.config(taskContext))
+	if err := w.server.Start(asynq.HandlerFunc(w.process)); err != nil {
+		return fmt.Errorf("starting to listen for tasks: %w", err)
+	}
+	sweepContext, stopSweep := context.WithCancel(context.Background())
+	w.stopSweep = stopSweep
+	w.sweeping.Go(func() { w.sweepUntil(sweepContext) })
+	return nil
+}
+
+// config leaves out asynq's retries: tasks are enqueued without.
+func (w *Worker) config(ctx context.Context) asynq.Config {
+	redis := complaint{log: w.log, what: "asking Redis for tasks"}
+	return asynq.Config{
+		BaseContext: func() context.Context { return ctx },
+		Concurrency: w.concurrency,
+		Queues:      jobs.Queues,
+		// How long a ring waits to be heard: at asynq's own second, every
+		// deletion would start a second late.
+		TaskCheckInterval:        20 * time.Millisecond,
+		DelayedTaskCheckInterval: time.Second,
+		ShutdownTimeout:          w.grace,
+		Logger:                   quietLog{w.log},
+		LogLevel:                 asynq.DebugLevel,
+		HealthCheckInterval:      5 * time.Second,
+		HealthCheckFunc:          redis.note,
+	}
+}
+
+// What Shutdown waits for at most, beyond the grace: asynq, which may be waiting
+// for a Redis that hangs, and tasks that were told to stop.
+const (
+	waitForRedis = 2 * time.Second
+	waitForTasks = 3 * time.Second
+)
+
+// Shutdown stops sweeping and listening, lets tasks finish for a while, then
+// cancels them and waits a little more. What they leave undone is in SQL.
+func (w *Worker) Shutdown() {
+	if w.stopSweep == nil {
+		return
+	}
+	w.stopSweep()
+	w.sweeping.Wait()
+	if !within(w.grace+waitForRedis, w.server.Shutdown) {
+		w.log.Warn("Redis did not let the worker go")
+	}
+	w.stopTasks()
+	if !within(waitForTasks, w.tasks.Wait) {
+		w.log.Warn("tasks did not stop; whoever sweeps next takes them over")
+	}
+}
+
+// within reports whether f returned in time.
+func within(d time.Duration, f func()) bool {
+	done := make(chan struct{})
+	go func() { f(); close(done) }()
+	select {
+	case <-done:
+		return true
+	case <-time.After(d):
+		return false
+	}
+}
