@@ -146,6 +146,24 @@ CREATE UNIQUE INDEX flows_state ON flows (org_id, user_id, provider_id, state_ha
 CREATE INDEX flows_of_provider ON flows (provider_id);
 CREATE INDEX flows_ended ON flows (expires_at);
 
+-- Who may decide about a grant upstream right now (D1): a revocation while it is
+-- sent, a callback while its authorization becomes live.
+CREATE TABLE grant_leases (
+    grant_key TEXT PRIMARY KEY,
+    owner     TEXT NOT NULL,
+    until     {{time}} NOT NULL
+);
+CREATE INDEX grant_leases_over ON grant_leases (until);
+
+-- What an upstream asked us to wait for (S3). provider_id '' speaks for the host.
+CREATE TABLE pauses (
+    provider_id TEXT NOT NULL,
+    host        TEXT NOT NULL,
+    class       TEXT NOT NULL,
+    until       {{time}} NOT NULL,
+    PRIMARY KEY (provider_id, host, class)
+);
+
 CREATE TABLE jobs (
     id              TEXT PRIMARY KEY,
     org_id          TEXT NOT NULL,
@@ -175,6 +193,7 @@ CREATE TABLE jobs (
     created_at      {{time}} NOT NULL
 );
 CREATE UNIQUE INDEX jobs_once ON jobs (dedupe_key) WHERE dedupe_key IS NOT NULL;
+CREATE INDEX jobs_of_org ON jobs (org_id, created_at, id);
 CREATE INDEX jobs_due ON jobs (due_at) WHERE status IN ('PENDING', 'RUNNING');
 CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 

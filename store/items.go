@@ -122,10 +122,13 @@ func (s *Store) settleGroup(lease string, job *string, o models.Outcome, reason 
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	if o != models.OutcomeFailed {
-		if err := s.db.Exec("DELETE FROM credentials WHERE authorization_id IN ?", ids).Error; err != nil {
-			return nil, err
-		}
+	if o == models.OutcomeFailed {
+		err = s.db.Exec("UPDATE credentials SET lease_owner = NULL, lease_until = NULL WHERE authorization_id IN ? AND lease_owner = ?", ids, lease).Error
+	} else {
+		err = s.db.Exec("DELETE FROM credentials WHERE authorization_id IN ?", ids).Error
+	}
+	if err != nil {
+		return nil, err
 	}
 	if job == nil {
 		return ids, nil

@@ -22,7 +22,7 @@ type person struct {
 var builtIn = []person{
 	{1, "ada", "Ada", "Lovelace", "Wrote the first program for a machine that was never built."},
 	{2, "grace", "Grace", "Hopper", "Taught computers to read words."},
-	{3, "linus", "Linus", "Torvalds", "Merges things."},
+	{3, "linus", "Linus", "Pauling", "Merges things."},
 }
 
 // findPerson returns the person with this login, the first one for none.
