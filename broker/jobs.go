@@ -62,6 +62,8 @@ func (s *Service) ringJob(ctx context.Context, r store.Rung) bool {
 	switch r.Type {
 	case models.JobDeleteProvider:
 		task = jobs.NewDeleteProviderTask(jobs.DeleteProvider{JobID: r.ID, Ring: r.Ring})
+	case models.JobRevokeUser:
+		task = jobs.NewRevokeUserTask(jobs.RevokeUser{JobID: r.ID, Ring: r.Ring})
 	case models.JobStats:
 		task = jobs.NewStatsTask(jobs.Stats{JobID: r.ID, Ring: r.Ring})
 	default:
@@ -77,8 +79,8 @@ func (s *Service) ringJob(ctx context.Context, r store.Rung) bool {
 
 // run does a job's work here and now, as a worker that heard the bell would.
 func (s *Service) run(ctx context.Context, r store.Rung) error {
-	if r.Type == models.JobDeleteProvider {
-		return s.RunDeletion(ctx, r.ID)
+	if r.Type == models.JobStats {
+		return s.RunStats(ctx, r.ID)
 	}
-	return s.RunStats(ctx, r.ID)
+	return s.RunRevocation(ctx, r.ID)
 }

@@ -12,11 +12,38 @@ import (
 	"github.com/grantd/grantd/store"
 )
 
-// link gives a flow's tokens their owner, in one transaction that holds the
-// provider (D2): the account's authorization lives on with new tokens, or is
-// made; and if the provider is no longer active, what was granted is kept only
-// to be revoked.
+// link gives a flow's tokens their owner while it has the say over the grant: a
+// late revocation of the same grant comes before, or sees the new authorization
+// live and spares it (D1).
 func (s *Service) link(ctx context.Context, c models.Caller, client providers.Client, f models.Flow, e exchanged, user models.User) error {
+	key, owner := s.grantKey(client, user.Sub), newID()
+	for {
+		ok, err := s.store.LeaseGrant(ctx, key, owner, s.timing.LeaseMargin)
+		if err != nil {
+			return unavailable(err)
+		}
+		if ok {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return late
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	defer func() {
+		if err := s.store.ReleaseGrants(context.WithoutCancel(ctx), owner); err != nil {
+			s.log.Warn("giving a grant lease back failed; it runs out", "error", err)
+		}
+	}()
+	return s.linkHeld(ctx, c, client, f, e, user)
+}
+
+// linkHeld makes the authorization live, in one transaction that holds the
+// provider (D2): the account's authorization lives on with new tokens, or is
+// made; and if the provider is no longer active, what was granted is kept only to
+// be revoked.
+func (s *Service) linkHeld(ctx context.Context, c models.Caller, client providers.Client, f models.Flow, e exchanged, user models.User) error {
 	var off bool
 	err := s.store.Tx(ctx, func(tx *store.Store) error {
 		p, err := tx.HoldProvider(ctx, f.ProviderID)

@@ -231,3 +231,17 @@ func (s *Service) backoff(failures int) time.Duration {
 	d := min(s.timing.Backoff<<min(failures, 6), time.Minute)
 	return d/2 + rand.N(d/2+1)
 }
+
+// RefreshDue refreshes an authorization before anybody asks for its token: one
+// that is in use and due, one whose refresh token would lapse, or one whose last
+// attempt ended in the dark (R3). It is safe to run twice.
+func (s *Service) RefreshDue(ctx context.Context, id string) error {
+	_, err := s.refresh(ctx, id, func(l store.Linked) bool {
+		idle := l.Credential.KeepAliveAt != nil && !l.Now.Before(*l.Credential.KeepAliveAt)
+		return refreshDue(l) || mayRefresh(l) && (idle || l.Credential.AttemptID != nil)
+	})
+	if models.CodeOf(err) == models.CodeInternal {
+		return err
+	}
+	return nil // it is on the row, and the next sweep acts on that
+}

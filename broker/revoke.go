@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/grantd/grantd/models"
@@ -16,7 +15,8 @@ type ruling struct {
 	reason  string
 	// For "again later":
 	after         time.Duration
-	attempt       bool // counts against the item; a pause or a refused client does not (D4)
+	attempt       bool          // counts against the item; a pause or a refused client does not (D4)
+	pause         time.Duration // what the upstream asked everybody to wait for (S3)
 	clientRefused bool
 }
 
@@ -25,25 +25,26 @@ func settled(o models.Outcome, reason string) ruling { return ruling{outcome: o,
 // maxAttempts is how often an item is tried before it has failed.
 const maxAttempts = 6
 
-// revokeItem takes one item back upstream. The caller holds the lease of the item
-// and of its credential, so that no refresh runs meanwhile (R9).
-func (s *Service) revokeItem(ctx context.Context, l store.Linked, client providers.Client) ruling {
-	p, err := s.openPair(l)
+// revoke takes one item back upstream. The lease of the item, of its credential
+// and of its grant are the batch's, so that no refresh runs meanwhile (R9) and no
+// newer consent becomes live (D1).
+func (b *batch) revoke(ctx context.Context, l store.Linked, client providers.Client) ruling {
+	p, err := b.s.openPair(l)
 	if err != nil {
 		return settled(models.OutcomeFailed, "undecryptable")
 	}
-	scope, r := s.scopeOf(ctx, l)
+	scope, r := b.scopeOf(l)
+	if r == nil {
+		r = b.s.noProof(l)
+	}
 	if r != nil {
 		return *r
 	}
-	if r := s.noProof(l); r != nil {
-		return *r
-	}
-	call, cancel := context.WithTimeout(ctx, s.timing.RevokeCall)
+	call, cancel := context.WithTimeout(ctx, b.s.timing.RevokeCall)
 	defer cancel()
-	outcome, err := s.upstream.Revoke(call, client, p.tokens(), scope)
+	outcome, err := b.s.upstream.Revoke(call, client, p.tokens(), scope)
 	if err != nil {
-		return s.notRevoked(l, err)
+		return b.notRevoked(ctx, l, err)
 	}
 	if outcome == models.OutcomeAlreadyRevoked && (!alive(l) || hasVerdict(l, models.VerdictExpired) || l.Credential.AttemptID != nil) {
 		// By our own record the token was dead: its rejection proves nothing.
@@ -55,21 +56,20 @@ func (s *Service) revokeItem(ctx context.Context, l store.Linked, client provide
 // scopeOf decides, when sending, how much to revoke: never more than this token
 // while a newer consent of the same grant lives (D1). Where only whole grants can
 // be revoked, nothing is sent.
-func (s *Service) scopeOf(ctx context.Context, l store.Linked) (models.RevokeScope, *ruling) {
-	scope := l.Authorization.Revoke
+func (b *batch) scopeOf(l store.Linked) (models.RevokeScope, *ruling) {
+	scope, key := l.Authorization.Revoke, l.Authorization.GrantKey
 	if l.Provider.DeletionAsked() {
 		scope = models.RevokeGrant
 	}
-	if scope == models.RevokeGrant && l.Authorization.GrantKey != "" {
-		live, err := s.store.GrantIsLive(ctx, l.Authorization.GrantKey)
-		if err != nil {
-			return scope, &ruling{reason: "database", after: s.timing.Backoff}
+	if scope == models.RevokeGrant && key != "" {
+		if !b.held[key] {
+			return scope, &ruling{reason: "grant_busy", after: b.s.timing.Backoff / 2}
 		}
-		if live {
+		if b.live[key] {
 			scope = models.RevokeToken
 		}
 	}
-	if t, ok := s.upstream.Type(l.Provider.Type); scope == models.RevokeToken && ok && !t.RevokesSingly {
+	if t, ok := b.s.upstream.Type(l.Provider.Type); scope == models.RevokeToken && ok && !t.RevokesSingly {
 		r := settled(models.OutcomeSuperseded, "only_whole_grants")
 		return scope, &r
 	}
@@ -91,20 +91,20 @@ func (s *Service) noProof(l store.Linked) *ruling {
 }
 
 // notRevoked judges a refusal. A pause the upstream asked for is no attempt; a
-// refusal of the client concerns every item alike.
-func (s *Service) notRevoked(l store.Linked, err error) ruling {
+// refusal of the client concerns every item of the provider alike.
+func (b *batch) notRevoked(ctx context.Context, l store.Linked, err error) ruling {
 	up := failure(err)
 	switch {
-	case up.Kind == providers.KindClient:
-		return ruling{reason: "client_refused", after: s.timing.ClientProbe, clientRefused: true}
-	case up.Kind == providers.KindTransient && up.RetryAfter > 0:
-		return ruling{reason: "paused", after: up.RetryAfter}
-	case errors.Is(err, context.Canceled):
+	case ctx.Err() != nil:
 		return ruling{reason: "stopped"}
+	case up.Kind == providers.KindClient:
+		return ruling{reason: "client_refused", after: b.s.timing.ClientProbe, clientRefused: true}
+	case up.Kind == providers.KindTransient && up.RetryAfter > 0:
+		return ruling{reason: "paused", after: up.RetryAfter, pause: up.RetryAfter}
 	case l.Authorization.ItemAttempts+1 >= maxAttempts:
 		return settled(models.OutcomeFailed, reasonOf(up))
 	}
-	return ruling{reason: reasonOf(up), after: s.backoff(l.Authorization.ItemAttempts), attempt: true}
+	return ruling{reason: reasonOf(up), after: b.s.backoff(l.Authorization.ItemAttempts), attempt: true}
 }
 
 // reasonOf names an upstream failure by codes alone; its text is untrusted.
@@ -116,41 +116,40 @@ func reasonOf(up *providers.Error) string {
 }
 
 // readyItem prepares an item whose lease is held: where only a living access
-// token proves anything, a refresh comes first. It returns false, and when to try
-// again, when the credential is in somebody else's hands.
-func (s *Service) readyItem(ctx context.Context, l store.Linked, lease string) (store.Linked, bool, *ruling) {
-	t, known := s.upstream.Type(l.Provider.Type)
-	if known && t.RevokeNeedsAccess && wantsProof(l) {
-		if err := s.store.ReleaseLease(ctx, l.Credential.ID, lease); err != nil {
-			return l, false, &ruling{reason: "database", after: s.timing.Backoff}
-		}
-		if _, err := s.refreshOnce(ctx, l.Authorization.ID, wantsProof); err != nil {
-			if up := failure(err); up.Kind == providers.KindClient {
-				r := s.notRevoked(l, err)
-				return l, false, &r
-			}
-		}
-		if r := s.leaseAgain(ctx, l, lease); r != nil {
-			return l, false, r
-		}
-		now, err := s.store.Linked(ctx, l.Authorization.ID)
-		if err != nil {
-			return l, false, &ruling{reason: "database", after: s.timing.Backoff}
-		}
-		return now, true, nil
+// token proves anything, a refresh comes first. It returns a ruling, and when to
+// try again, when the credential is in somebody else's hands.
+func (s *Service) readyItem(ctx context.Context, l store.Linked, lease string) (store.Linked, *ruling) {
+	if t, ok := s.upstream.Type(l.Provider.Type); ok && t.RevokeNeedsAccess && wantsProof(l) {
+		return s.fetchProof(ctx, l, lease)
 	}
 	if l.Credential.LeaseOwner == nil || *l.Credential.LeaseOwner != lease {
-		return l, false, &ruling{reason: "refresh_running", after: s.timing.RefreshWait}
+		return l, &ruling{reason: "refresh_running", after: s.timing.RefreshWait}
 	}
-	return l, true, nil
+	return l, nil
 }
 
-func (s *Service) leaseAgain(ctx context.Context, l store.Linked, lease string) *ruling {
+// fetchProof refreshes a dead access token so that its grant can be revoked. The
+// refresh takes the credential's lease itself, like any other.
+func (s *Service) fetchProof(ctx context.Context, l store.Linked, lease string) (store.Linked, *ruling) {
+	database := &ruling{reason: "database", after: s.timing.Backoff}
+	if err := s.store.ReleaseLease(ctx, l.Credential.ID, lease); err != nil {
+		return l, database
+	}
+	if _, err := s.refreshOnce(ctx, l.Authorization.ID, wantsProof); failure(err).Kind == providers.KindClient {
+		return l, &ruling{reason: "client_refused", after: s.timing.ClientProbe, clientRefused: true}
+	}
 	ok, err := s.store.LeaseForRevocation(ctx, l.Credential.ID, lease, s.timing.itemLease())
 	if err != nil || !ok {
-		return &ruling{reason: "refresh_running", after: s.timing.RefreshWait}
+		return l, &ruling{reason: "refresh_running", after: s.timing.RefreshWait}
 	}
-	return nil
+	now, err := s.store.Linked(ctx, l.Authorization.ID)
+	if err != nil {
+		return l, database
+	}
+	if wantsProof(now) || gated(now) && !alive(now) && now.Credential.HasRefreshToken { // the refresh failed, but not for good
+		return now, &ruling{reason: "no_proof_yet", after: s.backoff(now.Authorization.ItemAttempts), attempt: true}
+	}
+	return now, nil
 }
 
 // wantsProof reports that the access token is dead and a refresh may bring one.
@@ -176,11 +175,11 @@ func (s *Service) RevokeOne(ctx context.Context, id string) error {
 	if err := s.awaitCredential(ctx, l, lease); err != nil {
 		return err
 	}
-	items, err := s.store.ItemsUnder(ctx, lease)
+	b, err := s.openBatch(ctx, lease, nil)
 	if err != nil {
 		return unavailable(err)
 	}
-	_, err = s.revokeItems(ctx, lease, nil, items, nil)
+	_, err = b.run(ctx)
 	return err
 }
 

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -9,6 +10,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -38,7 +40,7 @@ type Options struct {
 	Log *slog.Logger
 	// Timing overrides single durations of DefaultTiming.
 	Timing Timing
-	// Concurrency is how many revocations a slice has in flight; 0 means 32.
+	// Concurrency is how many revocations the process has in flight; 0 means 32.
 	Concurrency int
 }
 
@@ -95,21 +97,22 @@ func (t Timing) itemLease() time.Duration { return t.Slice + t.RevokeCall + t.Le
 // Service is grantd. Its methods are safe for concurrent use, by as many
 // processes as share the database.
 type Service struct {
-	store       *store.Store
-	upstream    *providers.Registry
-	keys        *secrets.Keyring
-	bell        *jobs.Bell
-	log         *slog.Logger
-	publicURL   string
-	redirects   redirectPolicy
-	timing      Timing
-	concurrency int
+	store     *store.Store
+	upstream  *providers.Registry
+	keys      *secrets.Keyring
+	bell      *jobs.Bell
+	log       *slog.Logger
+	publicURL string
+	redirects redirectPolicy
+	timing    Timing
 
 	callers  callerCache
 	fetches  fetchCounter
 	flights  singleflight.Group // refreshes under way in this process, by authorization
 	inflight inflight           // calls that must end before the process may
 	swept    hourly             // when this process last asked for hourly work
+	slots    chan struct{}      // revocations in flight in this process
+	stopping atomic.Bool        // no slice takes up more
 }
 
 // New makes a Service. It stops when the keyset is not the one this database was
@@ -117,13 +120,10 @@ type Service struct {
 func New(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{
 		store: o.Store, upstream: o.Upstream, keys: o.Keys, bell: o.Bell, log: o.Log,
-		publicURL: strings.TrimRight(o.PublicURL, "/"), timing: o.Timing.withDefaults(), concurrency: o.Concurrency,
+		publicURL: strings.TrimRight(o.PublicURL, "/"), timing: o.Timing.withDefaults(), slots: make(chan struct{}, cmp.Or(o.Concurrency, 32)),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
-	}
-	if s.concurrency == 0 {
-		s.concurrency = 32
 	}
 	public, err := url.Parse(s.publicURL)
 	if err != nil || public.Host == "" {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/grantd/grantd/jobs"
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/store"
 )
@@ -15,6 +17,8 @@ const (
 	keepFlows      = 24 * time.Hour
 	keepTombstones = 7 * 24 * time.Hour
 	keepJobs       = 30 * 24 * time.Hour
+	keepFetches    = 30 * 24 * time.Hour
+	usedLately     = time.Hour // tokens fetched within this are refreshed ahead of time
 	sweepBatch     = 100
 )
 
@@ -28,7 +32,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 		name string
 		do   func(context.Context) error
 	}{
-		{"jobs", s.sweepJobs}, {"revocations", s.sweepTombstones}, {"flows", s.sweepFlows},
+		{"jobs", s.sweepJobs}, {"revocations", s.sweepTombstones}, {"refreshes", s.sweepRefreshes}, {"flows", s.sweepFlows},
 		{"statistics", s.hourlyStats}, {"retention", s.forget},
 	} {
 		if err := part.do(ctx); err != nil {
@@ -57,6 +61,28 @@ func (s *Service) sweepTombstones(ctx context.Context) error {
 	for _, id := range ids {
 		if s.ringRevoke(ctx, id, now.UnixMilli()) != nil {
 			err = errors.Join(err, s.RevokeOne(ctx, id))
+		}
+	}
+	return err
+}
+
+// sweepRefreshes rings for tokens that should be refreshed before anybody asks.
+// One ring per authorization and sweep period is enough: the row's lease decides.
+func (s *Service) sweepRefreshes(ctx context.Context) error {
+	lately, err1 := s.store.LatelyUsedAndDue(ctx, usedLately, sweepBatch)
+	idle, err2 := s.store.IdleAndLapsing(ctx, sweepBatch)
+	ambiguous, err3 := s.store.AmbiguousAndOver(ctx, sweepBatch)
+	err := errors.Join(err1, err2, err3)
+	ids := slices.Concat(lately, idle, ambiguous)
+	if len(ids) == 0 {
+		return err
+	}
+	now, nowErr := s.store.Now(ctx)
+	err = errors.Join(err, nowErr)
+	ring := now.UnixMilli() / s.timing.Resweep.Milliseconds()
+	for _, id := range ids {
+		if s.bell.Ring(ctx, jobs.NewRefreshTask(jobs.Refresh{AuthorizationID: id, Ring: ring})) != nil {
+			err = errors.Join(err, s.RefreshDue(ctx, id))
 		}
 	}
 	return err
@@ -100,6 +126,7 @@ func (s *Service) reapFlow(ctx context.Context, f models.Flow) error {
 func (s *Service) forget(ctx context.Context) error {
 	_, flows := s.store.ForgetFlows(ctx, keepFlows, sweepBatch)
 	_, abandoned := s.store.AbandonTombstones(ctx, keepTombstones, sweepBatch)
-	_, jobs := s.store.ForgetJobs(ctx, keepJobs, sweepBatch)
-	return errors.Join(flows, abandoned, jobs, s.store.ForgetTombstones(ctx, keepTombstones, sweepBatch))
+	_, finished := s.store.ForgetJobs(ctx, keepJobs, sweepBatch)
+	return errors.Join(flows, abandoned, finished, s.store.ForgetTombstones(ctx, keepTombstones, sweepBatch),
+		s.store.ForgetFetches(ctx, keepFetches, sweepBatch), s.store.ForgetPauses(ctx, keepFlows))
 }

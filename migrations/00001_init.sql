@@ -101,6 +101,7 @@ CREATE TABLE credentials (
     expires_at             {{time}},
     refresh_after          {{time}},
     refresh_expires_at     {{time}},
+    keep_alive_at          {{time}},
     saved_at               {{time}} NOT NULL,
     lease_owner            TEXT,
     lease_until            {{time}},
@@ -115,7 +116,7 @@ CREATE TABLE credentials (
     verdict_secret_version BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX credentials_of_authorization ON credentials (authorization_id);
-CREATE INDEX credentials_due ON credentials (refresh_after) WHERE refresh_after IS NOT NULL AND verdict IS NULL;
+CREATE INDEX credentials_idle ON credentials (keep_alive_at) WHERE keep_alive_at IS NOT NULL AND verdict IS NULL;
 
 CREATE INDEX credentials_ambiguous ON credentials (lease_until) WHERE attempt_id IS NOT NULL;
 
@@ -153,7 +154,7 @@ CREATE TABLE grant_leases (
     owner     TEXT NOT NULL,
     until     {{time}} NOT NULL
 );
-CREATE INDEX grant_leases_over ON grant_leases (until);
+CREATE INDEX grant_leases_of ON grant_leases (owner);
 
 -- What an upstream asked us to wait for (S3). provider_id '' speaks for the host.
 CREATE TABLE pauses (
@@ -171,6 +172,7 @@ CREATE TABLE jobs (
     name            TEXT NOT NULL,
     status          TEXT NOT NULL,
     provider_id     TEXT,
+    user_id         TEXT,
     details         {{json}} NOT NULL,
     resumes         TEXT,
     force           BOOLEAN NOT NULL,
@@ -210,6 +212,7 @@ CREATE TABLE audit_events (
     job_id           TEXT NOT NULL,
     code             TEXT NOT NULL
 );
+CREATE INDEX audit_events_of_provider ON audit_events (provider_id, at);
 CREATE INDEX audit_events_of_org ON audit_events (org_id, at, action);
 
 -- Token fetches, counted per authorization, caller and minute (H2).
@@ -222,3 +225,4 @@ CREATE TABLE token_fetches (
     fetches          BIGINT NOT NULL,
     PRIMARY KEY (authorization_id, token_id, minute)
 );
+CREATE INDEX token_fetches_lately ON token_fetches (minute);

@@ -110,6 +110,7 @@ type Credential struct {
 	ExpiresAt        *time.Time // nil when unknown
 	RefreshAfter     *time.Time // from here on a read refreshes; nil for never
 	RefreshExpiresAt *time.Time
+	KeepAliveAt      *time.Time // from here on an idle refresh token is used, lest it lapse
 	SavedAt          time.Time
 
 	// The lease decides who calls the upstream, nothing else.

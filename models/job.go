@@ -8,6 +8,7 @@ type JobType string
 // The kinds.
 const (
 	JobDeleteProvider JobType = "DELETE_PROVIDER"
+	JobRevokeUser     JobType = "REVOKE_USER"
 	JobStats          JobType = "STATS"
 )
 
@@ -39,7 +40,8 @@ type Job struct {
 	Type       JobType    `json:"type"`
 	Name       string     `json:"name"`
 	Status     JobStatus  `json:"status"`
-	ProviderID *string    `json:"-"`
+	ProviderID *string    `json:"-"` // of a deletion
+	UserID     *string    `json:"-"` // whose authorizations a REVOKE_USER job takes
 	StartedAt  *time.Time `json:"startedAt"`
 	FinishedAt *time.Time `json:"finishedAt"`
 	// Details is what is read: derived from the columns below for a deletion,

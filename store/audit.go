@@ -102,3 +102,19 @@ func (s *Store) CountFetches(ctx context.Context, authorization string) (int64, 
 	var n int64
 	return n, s.db.WithContext(ctx).Raw("SELECT CAST(COALESCE(SUM(fetches), 0) AS BIGINT) FROM token_fetches WHERE authorization_id = ?", authorization).Row().Scan(&n)
 }
+
+// ForgetFetches deletes counts older than the retention.
+func (s *Store) ForgetFetches(ctx context.Context, retention time.Duration, limit int) error {
+	return s.db.WithContext(ctx).Exec(`DELETE FROM token_fetches WHERE (authorization_id, token_id, minute) IN
+		(SELECT authorization_id, token_id, minute FROM token_fetches WHERE minute <= ? LIMIT ?)`, s.in(-retention), limit).Error
+}
+
+// Suspicion returns of how many different authorizations of a provider the upstream
+// rejected the refresh token in the last while, and whether it took any.
+func (s *Store) Suspicion(ctx context.Context, provider string, last time.Duration) (rejected int64, taken bool, err error) {
+	var refreshed int64
+	err = s.db.WithContext(ctx).Raw(`SELECT count(DISTINCT CASE WHEN action = ? AND code = 'denied' THEN authorization_id END),
+		count(CASE WHEN action = ? THEN 1 END) FROM audit_events WHERE provider_id = ? AND at > ?`,
+		ActionRefreshFailed, ActionRefreshed, provider, s.in(-last)).Row().Scan(&rejected, &refreshed)
+	return rejected, refreshed > 0, err
+}

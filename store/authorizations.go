@@ -95,15 +95,6 @@ func (s *Store) LiveAuthorization(ctx context.Context, provider, user, sub strin
 		First(&a, "provider_id = ? AND user_id = ? AND sub = ? AND unlinked_at IS NULL", provider, user, sub).Error
 }
 
-// GrantIsLive reports whether any authorization that may be used holds this
-// grant, whichever provider and organisation it belongs to (D1).
-func (s *Store) GrantIsLive(ctx context.Context, grantKey string) (bool, error) {
-	var live bool
-	err := s.db.WithContext(ctx).Raw(`SELECT EXISTS (SELECT 1 FROM authorizations a JOIN providers p ON p.id = a.provider_id
-		WHERE a.grant_key = ? AND a.outcome IS NULL AND a.unlinked_at IS NULL AND p.delete_job_id IS NULL)`, grantKey).Row().Scan(&live)
-	return live, err
-}
-
 // InsertAuthorization keeps a new authorization and its sealed tokens.
 func (s *Store) InsertAuthorization(ctx context.Context, a *models.Authorization, save Save) error {
 	return s.Tx(ctx, func(tx *Store) error {

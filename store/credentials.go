@@ -27,7 +27,7 @@ func (v Save) columns(s *Store) map[string]any {
 	row := map[string]any{
 		"sealed": v.Sealed, "saved_by": v.Attempt, "saved_at": s.now(),
 		"has_refresh_token": v.HasRefreshToken,
-		"expires_at":        nil, "refresh_after": nil, "refresh_expires_at": nil,
+		"expires_at":        nil, "refresh_after": nil, "refresh_expires_at": nil, "keep_alive_at": nil,
 		"lease_owner": nil, "lease_until": nil, "attempt_id": nil,
 		"next_attempt_at": nil, "failures": 0, "last_attempt": v.Attempt, "last_error": "",
 		"verdict": nil, "verdict_reason": "", "verdict_generation": 0, "verdict_secret_version": 0,
@@ -40,6 +40,7 @@ func (v Save) columns(s *Store) map[string]any {
 	}
 	if v.RefreshExpiresIn > 0 {
 		row["refresh_expires_at"] = s.in(v.RefreshExpiresIn)
+		row["keep_alive_at"] = s.in(v.RefreshExpiresIn * 4 / 5)
 	}
 	return row
 }
@@ -130,4 +131,39 @@ func (s *Store) SaveFailure(ctx context.Context, credential string, g int64, f F
 func (s *Store) AbandonAttempt(ctx context.Context, credential, attempt string, before *string) error {
 	return s.credential(ctx, credential).Where("attempt_id = ? AND lease_owner = ?", attempt, attempt).
 		Updates(map[string]any{"attempt_id": before, "lease_owner": nil, "lease_until": nil}).Error
+}
+
+// refreshable is what makes a refresh worth ringing for: an authorization in use,
+// with no lease, back-off or verdict in the way. The broker judges again.
+const refreshable = ` AND c.has_refresh_token AND c.verdict IS NULL AND a.unlinked_at IS NULL AND a.outcome IS NULL AND p.status = 'active'
+	AND (c.lease_until IS NULL OR c.lease_until <= ?) AND (c.next_attempt_at IS NULL OR c.next_attempt_at <= ?)`
+
+// LatelyUsedAndDue returns authorizations whose tokens were fetched in the last
+// while and are due for a refresh. It starts from the fetches: of a million
+// authorizations few are in use.
+func (s *Store) LatelyUsedAndDue(ctx context.Context, lately time.Duration, limit int) ([]string, error) {
+	var ids []string
+	return ids, s.db.WithContext(ctx).Raw(`SELECT DISTINCT a.id FROM token_fetches f
+		JOIN authorizations a ON a.id = f.authorization_id JOIN providers p ON p.id = a.provider_id
+		JOIN credentials c ON c.authorization_id = a.id
+		WHERE f.minute > ? AND c.refresh_after <= ?`+refreshable+` LIMIT ?`,
+		s.in(-lately), s.now(), s.now(), s.now(), limit).Scan(&ids).Error
+}
+
+// IdleAndLapsing returns authorizations whose refresh token will lapse unless it
+// is used.
+func (s *Store) IdleAndLapsing(ctx context.Context, limit int) ([]string, error) {
+	var ids []string
+	return ids, s.db.WithContext(ctx).Raw(`SELECT a.id FROM credentials c
+		JOIN authorizations a ON a.id = c.authorization_id JOIN providers p ON p.id = a.provider_id
+		WHERE c.keep_alive_at <= ?`+refreshable+` ORDER BY c.keep_alive_at LIMIT ?`,
+		s.now(), s.now(), s.now(), limit).Scan(&ids).Error
+}
+
+// AmbiguousAndOver returns authorizations of whose last attempt nobody knows how
+// it ended, and which cannot be running any more (R3).
+func (s *Store) AmbiguousAndOver(ctx context.Context, limit int) ([]string, error) {
+	var ids []string
+	return ids, s.db.WithContext(ctx).Raw(`SELECT authorization_id FROM credentials
+		WHERE attempt_id IS NOT NULL AND lease_until <= ? ORDER BY lease_until LIMIT ?`, s.now(), limit).Scan(&ids).Error
 }

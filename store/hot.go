@@ -24,7 +24,7 @@ var providerColumns = []string{"id", "org_id", "name", "slug", "type", "status",
 	"delete_job_id", "created_at", "updated_at"}
 
 var credentialColumns = []string{"id", "authorization_id", "sealed", "generation", "saved_by", "has_refresh_token",
-	"expires_at", "refresh_after", "refresh_expires_at", "saved_at", "lease_owner", "lease_until", "attempt_id",
+	"expires_at", "refresh_after", "refresh_expires_at", "keep_alive_at", "saved_at", "lease_owner", "lease_until", "attempt_id",
 	"next_attempt_at", "failures", "last_attempt", "last_error", "verdict", "verdict_reason", "verdict_generation",
 	"verdict_secret_version"}
 
@@ -50,7 +50,7 @@ func (l *Linked) targets() []any {
 		&p.SkipConsent, &p.Metadata.Host, &p.Metadata.SettingsURL, &p.Scopes, &p.RedirectURIs, &p.Config, &p.Fingerprint, &p.SecretVersion,
 		&p.DeleteJobID, &p.CreatedAt, &p.UpdatedAt,
 		&c.ID, &c.AuthorizationID, &c.Sealed, &c.Generation, &c.SavedBy, &c.HasRefreshToken,
-		&c.ExpiresAt, &c.RefreshAfter, &c.RefreshExpiresAt, &c.SavedAt, &c.LeaseOwner, &c.LeaseUntil, &c.AttemptID,
+		&c.ExpiresAt, &c.RefreshAfter, &c.RefreshExpiresAt, &c.KeepAliveAt, &c.SavedAt, &c.LeaseOwner, &c.LeaseUntil, &c.AttemptID,
 		&c.NextAttemptAt, &c.Failures, &c.LastAttempt, &c.LastError, &c.Verdict, &c.VerdictReason, &c.VerdictGeneration,
 		&c.VerdictSecretVersion,
 	}

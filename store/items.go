@@ -15,18 +15,28 @@ import (
 // a refresh, an outcome that comes after the lease went to somebody else is
 // refused (D6).
 
-// ClaimItems leases up to limit of a provider's items to the owner of the lease,
-// and returns how many: those that are due, and with paused also those that wait
-// for their time, but none that somebody else holds.
-func (s *Store) ClaimItems(ctx context.Context, provider, lease string, leaseFor time.Duration, limit int, paused bool) (int64, error) {
+// Items are the items of one job: all of a provider that is being deleted, or
+// those that a job took for itself.
+type Items struct{ column, id string }
+
+// ItemsOfProvider are a provider's, unlinked or not (D2).
+func ItemsOfProvider(id string) Items { return Items{"provider_id", id} }
+
+// ItemsOfJob are those that were given to the job.
+func ItemsOfJob(id string) Items { return Items{"job_id", id} }
+
+// ClaimItems leases up to limit items to the owner of the lease, and returns how
+// many: those that are due, and with paused also those that wait for their time,
+// but none that somebody else holds.
+func (s *Store) ClaimItems(ctx context.Context, of Items, lease string, leaseFor time.Duration, limit int, paused bool) (int64, error) {
 	claimable := "item_due_at <= ?"
 	if paused {
 		claimable = "(item_due_at <= ? OR item_lease IS NULL)"
 	}
 	r := s.db.WithContext(ctx).Exec(`UPDATE authorizations SET item_lease = ?, item_due_at = ? WHERE id IN
-		(SELECT id FROM authorizations WHERE provider_id = ? AND outcome IS NULL AND `+claimable+`
+		(SELECT id FROM authorizations WHERE `+of.column+` = ? AND outcome IS NULL AND `+claimable+`
 		ORDER BY item_due_at LIMIT ?`+s.dialect.skipLocked+`)`,
-		lease, s.in(leaseFor), provider, s.now(), limit)
+		lease, s.in(leaseFor), of.id, s.now(), limit)
 	return r.RowsAffected, r.Error
 }
 
@@ -138,16 +148,16 @@ func (s *Store) settleGroup(lease string, job *string, o models.Outcome, reason 
 		Update(column, gorm.Expr(column+" + ?", len(ids))).Error
 }
 
-// PendingItems counts a provider's items without outcome, up to the limit.
-func (s *Store) PendingItems(ctx context.Context, provider string, limit int) (int64, error) {
-	var n int64
-	return n, s.db.WithContext(ctx).Raw(`SELECT count(*) FROM
-		(SELECT 1 FROM authorizations WHERE provider_id = ? AND outcome IS NULL LIMIT ?) AS t`, provider, limit).Row().Scan(&n)
+// AnyPending reports whether any item has no outcome yet.
+func (s *Store) AnyPending(ctx context.Context, of Items) (bool, error) {
+	var any bool
+	return any, s.db.WithContext(ctx).Raw("SELECT EXISTS (SELECT 1 FROM authorizations WHERE "+of.column+" = ? AND outcome IS NULL)",
+		of.id).Row().Scan(&any)
 }
 
-// CountItems counts a provider's items without outcome and returns the first ids.
-func (s *Store) CountItems(ctx context.Context, provider string, sample int) (int64, models.Strings, error) {
-	q := s.db.WithContext(ctx).Model(&models.Authorization{}).Where("provider_id = ? AND outcome IS NULL", provider)
+// CountItems counts the items without outcome and returns the first ids.
+func (s *Store) CountItems(ctx context.Context, of Items, sample int) (int64, models.Strings, error) {
+	q := s.db.WithContext(ctx).Model(&models.Authorization{}).Where(of.column+" = ? AND outcome IS NULL", of.id)
 	var n int64
 	if err := q.Session(&gorm.Session{}).Count(&n).Error; err != nil {
 		return 0, nil, err
@@ -156,12 +166,12 @@ func (s *Store) CountItems(ctx context.Context, provider string, sample int) (in
 	return n, ids, q.Order("id").Limit(sample).Pluck("id", &ids).Error
 }
 
-// NextItemDue returns in how long the next of a provider's items may be claimed,
-// 0 when one may be now, and false when there is none.
-func (s *Store) NextItemDue(ctx context.Context, provider string) (time.Duration, bool, error) {
+// NextItemDue returns in how long the next item may be claimed, 0 when one may be
+// now, and false when there is none.
+func (s *Store) NextItemDue(ctx context.Context, of Items) (time.Duration, bool, error) {
 	var due []time.Time
 	err := s.db.WithContext(ctx).Model(&models.Authorization{}).
-		Where("provider_id = ? AND outcome IS NULL", provider).Order("item_due_at").Limit(1).Pluck("item_due_at", &due).Error
+		Where(of.column+" = ? AND outcome IS NULL", of.id).Order("item_due_at").Limit(1).Pluck("item_due_at", &due).Error
 	if err != nil || len(due) == 0 {
 		return 0, false, err
 	}
@@ -182,6 +192,17 @@ func (s *Store) RetryItems(ctx context.Context, provider string) error {
 		job_id = NULL, item_attempts = 0, item_due_at = ? WHERE provider_id = ? AND outcome = 'failed'`, s.now(), provider).Error
 }
 
+// UnlinkUser makes everything of a user unusable and gives it to the job to be
+// revoked, together with what failed before. Providers that are being deleted
+// keep theirs: their own job revokes them.
+func (s *Store) UnlinkUser(ctx context.Context, org, user, job string) error {
+	return s.db.WithContext(ctx).Exec(`UPDATE authorizations SET unlinked_at = COALESCE(unlinked_at, ?), updated_at = ?, job_id = ?,
+		outcome = NULL, outcome_reason = '', outcome_at = NULL, item_attempts = 0, item_due_at = ?
+		WHERE org_id = ? AND user_id = ? AND (unlinked_at IS NULL OR outcome = 'failed')
+		AND provider_id IN (SELECT id FROM providers WHERE org_id = ? AND delete_job_id IS NULL)`,
+		s.now(), s.now(), job, s.now(), org, user, org).Error
+}
+
 // DueTombstones returns unlinked authorizations of providers that are not being
 // deleted, whose revocation is due, and moves their due time so that replicas
 // sweeping at once share them out (O1).
@@ -189,7 +210,7 @@ func (s *Store) DueTombstones(ctx context.Context, next time.Duration, limit int
 	var ids []string
 	return ids, s.db.WithContext(ctx).Raw(`UPDATE authorizations SET item_due_at = ?, item_lease = NULL WHERE id IN
 		(SELECT a.id FROM authorizations a JOIN providers p ON p.id = a.provider_id
-		WHERE a.unlinked_at IS NOT NULL AND a.outcome IS NULL AND a.item_due_at <= ? AND p.delete_job_id IS NULL
+		WHERE a.unlinked_at IS NOT NULL AND a.outcome IS NULL AND a.item_due_at <= ? AND a.job_id IS NULL AND p.delete_job_id IS NULL
 		ORDER BY a.item_due_at LIMIT ?`+strings.Replace(s.dialect.skipLocked, "UPDATE", "UPDATE OF a", 1)+`)
 		RETURNING id`, s.in(next), s.now(), limit).Scan(&ids).Error
 }

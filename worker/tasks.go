@@ -19,10 +19,16 @@ type task func(ctx context.Context, payload []byte) error
 func (w *Worker) table() map[string]task {
 	return map[string]task{
 		jobs.KindDeleteProvider: as(jobs.ParseDeleteProvider, func(ctx context.Context, p jobs.DeleteProvider) error {
-			return w.service.RunDeletion(ctx, p.JobID)
+			return w.service.RunRevocation(ctx, p.JobID)
+		}),
+		jobs.KindRevokeUser: as(jobs.ParseRevokeUser, func(ctx context.Context, p jobs.RevokeUser) error {
+			return w.service.RunRevocation(ctx, p.JobID)
 		}),
 		jobs.KindStats: as(jobs.ParseStats, func(ctx context.Context, p jobs.Stats) error {
 			return w.service.RunStats(ctx, p.JobID)
+		}),
+		jobs.KindRefresh: as(jobs.ParseRefresh, func(ctx context.Context, p jobs.Refresh) error {
+			return w.service.RefreshDue(ctx, p.AuthorizationID)
 		}),
 		jobs.KindRevoke: as(jobs.ParseRevoke, func(ctx context.Context, p jobs.Revoke) error {
 			return w.service.RevokeOne(ctx, p.AuthorizationID)

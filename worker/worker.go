@@ -129,6 +129,7 @@ func (w *Worker) Shutdown() {
 	if w.stopSweep == nil {
 		return
 	}
+	w.service.StopSlices()
 	w.stopSweep()
 	w.sweeping.Wait()
 	if !within(w.grace+waitForRedis, w.server.Shutdown) {

@@ -1,0 +1,264 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/providers"
+	"github.com/grantd/grantd/store"
+)
+
+var errClientRefused = errors.New("the upstream refuses the provider's client")
+
+// batch is what one lease holds, on its way upstream.
+type batch struct {
+	s     *Service
+	lease string
+	job   *models.Job // nil for a single disconnect
+	items []store.Linked
+	// held are the grants this lease decides about, live those that a newer
+	// consent uses (D1).
+	held, live map[string]bool
+
+	mu      sync.Mutex
+	clients map[string]providers.Client // opened for this batch, and not kept beyond it (H1)
+	gates   map[string]*gate            // by provider
+	refused bool
+}
+
+// gate is whether a provider's revocation endpoint may be called (S3).
+type gate struct {
+	wait  time.Duration
+	probe bool
+}
+
+// openBatch loads what a lease holds and leases what its items need: their
+// credentials, except those a refresh is using (R9), and their grants, except
+// those somebody else decides about (D1).
+func (s *Service) openBatch(ctx context.Context, lease string, job *models.Job) (*batch, error) {
+	b := &batch{s: s, lease: lease, job: job, clients: map[string]providers.Client{}, gates: map[string]*gate{}}
+	var err error
+	if b.held, err = s.store.LeaseItemGrants(ctx, lease, s.timing.itemLease()); err != nil {
+		return b, err
+	}
+	if b.live, err = s.store.LiveGrants(ctx, lease); err != nil {
+		return b, err
+	}
+	if err = s.store.LeaseItemCredentials(ctx, lease, s.timing.itemLease()); err != nil {
+		return b, err
+	}
+	b.items, err = s.store.ItemsUnder(ctx, lease)
+	return b, err
+}
+
+// run revokes the batch, writes every outcome once and gives the rest back. It
+// returns how many were settled, and errClientRefused when the upstream refuses
+// the client: then the rest of a deletion would fare no better (D4).
+func (b *batch) run(ctx context.Context) (int, error) {
+	defer b.release(ctx)
+	rulings := make([]ruling, len(b.items))
+	var wg sync.WaitGroup
+	for i := range b.items {
+		b.s.slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-b.s.slots }()
+			rulings[i] = b.attempt(ctx, &b.items[i])
+		})
+	}
+	wg.Wait()
+	n, err := b.write(context.WithoutCancel(ctx), rulings)
+	if err == nil && b.refused {
+		err = errClientRefused
+	}
+	return n, err
+}
+
+func (b *batch) release(ctx context.Context) {
+	if err := b.s.store.ReleaseGrants(context.WithoutCancel(ctx), b.lease); err != nil {
+		b.s.log.Warn("giving grant leases back failed; they run out", "error", err)
+	}
+}
+
+// attempt revokes one item, if its client and its upstream are willing.
+func (b *batch) attempt(ctx context.Context, l *store.Linked) ruling {
+	if l.Credential.ID == "" {
+		return settled(models.OutcomeFailed, "no_credential")
+	}
+	if ctx.Err() != nil {
+		return ruling{reason: "stopped"}
+	}
+	client, err := b.client(ctx, l.Provider)
+	if undecryptable(err) {
+		return settled(models.OutcomeFailed, "undecryptable")
+	}
+	if err != nil {
+		return ruling{reason: "database", after: b.s.timing.Backoff}
+	}
+	if r := b.admit(ctx, l.Provider); r != nil {
+		return *r
+	}
+	ready, r := b.s.readyItem(ctx, *l, b.lease)
+	if r == nil {
+		*l = ready
+		ruled := b.revoke(ctx, ready, client)
+		r = &ruled
+	}
+	if r.clientRefused && b.job != nil && !b.deletes() { // the job goes on with the other providers'
+		*r = settled(models.OutcomeFailed, "client_refused")
+	}
+	b.learn(ctx, l.Provider, *r)
+	return *r
+}
+
+// admit asks once per batch whether the provider's upstream may be called; after
+// a pause one item alone goes first (S3).
+func (b *batch) admit(ctx context.Context, p models.Provider) *ruling {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.refused && b.deletes() {
+		return &ruling{reason: "client_refused", clientRefused: true}
+	}
+	g, asked := b.gates[p.ID]
+	if !asked {
+		g = &gate{}
+		var err error
+		g.wait, g.probe, err = b.s.store.Pass(ctx, p.ID, b.s.host(p), b.s.timing.RevokeCall, store.ClassRevoke)
+		if err != nil {
+			return &ruling{reason: "database", after: b.s.timing.Backoff}
+		}
+		b.gates[p.ID] = g
+		if g.wait == 0 {
+			return nil
+		}
+	}
+	switch {
+	case g.wait > 0:
+		return &ruling{reason: "paused", after: g.wait}
+	case g.probe: // somebody else of this batch is trying
+		return &ruling{reason: "paused", after: b.s.timing.Backoff}
+	}
+	return nil
+}
+
+// learn remembers what an answer says about the upstream as a whole.
+func (b *batch) learn(ctx context.Context, p models.Provider, r ruling) {
+	b.mu.Lock()
+	g := b.gates[p.ID]
+	probed := g.probe
+	if r.clientRefused {
+		b.refused = true
+	}
+	if r.pause > 0 {
+		g.wait = r.pause
+	}
+	b.mu.Unlock()
+	var err error
+	switch {
+	case r.pause > 0:
+		err = b.s.store.Pause(ctx, p.ID, b.s.host(p), store.ClassRevoke, r.pause)
+	case probed && (r.outcome != "" || r.attempt):
+		err = b.s.store.EndPause(ctx, p.ID, b.s.host(p), store.ClassRevoke)
+	}
+	if err != nil {
+		b.s.log.Warn("noting a pause failed", "provider", p.ID, "error", err)
+	}
+}
+
+// deletes reports whether the batch belongs to the deletion of one provider.
+func (b *batch) deletes() bool { return b.job != nil && b.job.Type == models.JobDeleteProvider }
+
+func (b *batch) client(ctx context.Context, p models.Provider) (providers.Client, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if client, ok := b.clients[p.ID]; ok {
+		return client, nil
+	}
+	client, err := b.s.client(ctx, p)
+	if err == nil {
+		b.clients[p.ID] = client
+	}
+	return client, err
+}
+
+// host names the upstream that a provider's pauses concern.
+func (s *Service) host(p models.Provider) string {
+	if origins := s.upstream.Origins(unsealedClient(p)); len(origins) > 0 {
+		return origins[0]
+	}
+	return p.Type
+}
+
+// write settles what ended and gives the rest back.
+func (b *batch) write(ctx context.Context, rulings []ruling) (int, error) {
+	var ended []store.Settled
+	for i, r := range rulings {
+		l := b.items[i]
+		if r.outcome != "" {
+			ended = append(ended, store.Settled{ID: l.Authorization.ID, Generation: l.Credential.Generation, Outcome: r.outcome, Reason: r.reason})
+		}
+	}
+	done, err := b.settle(ctx, ended)
+	if err != nil {
+		return 0, unavailable(err)
+	}
+	for i, r := range rulings {
+		l := b.items[i]
+		if done[l.Authorization.ID] {
+			continue
+		}
+		if err := b.giveBack(ctx, l, r); err != nil {
+			return len(done), unavailable(err)
+		}
+	}
+	return len(done), nil
+}
+
+func (b *batch) giveBack(ctx context.Context, l store.Linked, r ruling) error {
+	if err := b.s.store.ReleaseLease(ctx, l.Authorization.CredentialID, b.lease); err != nil {
+		return err
+	}
+	return b.s.store.GiveBackItem(ctx, l.Authorization.ID, b.lease, r.reason, r.after, r.attempt)
+}
+
+// settle writes outcomes and audits them, in one transaction, and returns the
+// items it really settled.
+func (b *batch) settle(ctx context.Context, ended []store.Settled) (map[string]bool, error) {
+	done := map[string]bool{}
+	if len(ended) == 0 {
+		return done, nil
+	}
+	var jobID *string
+	if b.job != nil {
+		jobID = &b.job.ID
+	}
+	outcomes := map[string]models.Outcome{}
+	for _, e := range ended {
+		outcomes[e.ID] = e.Outcome
+	}
+	return done, b.s.store.Tx(ctx, func(tx *store.Store) error {
+		clear(done)
+		ids, err := tx.SettleItems(ctx, b.lease, jobID, ended)
+		if err != nil {
+			return err
+		}
+		var events []store.AuditEvent
+		for _, id := range ids {
+			done[id] = true
+		}
+		for _, l := range b.items {
+			a := l.Authorization
+			if !done[a.ID] {
+				continue
+			}
+			e := ownEvent(a.OrgID, store.ActionRevoked).provider(a.ProviderID).authorization(a.ID).code(string(outcomes[a.ID]))
+			if jobID != nil {
+				e = e.job(*jobID)
+			}
+			events = append(events, e.done())
+		}
+		return tx.Audit(ctx, events...)
+	})
+}

@@ -1,0 +1,58 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/store"
+)
+
+// RevokeUser makes everything that a user granted within the organisation
+// unusable at once, and has a job take it back upstream.
+func (s *Service) RevokeUser(ctx context.Context, c models.Caller, user string) (models.Job, error) {
+	if err := onlyAdmins(c); err != nil {
+		return models.Job{}, err
+	}
+	if !models.ValidIdentity(user) {
+		return models.Job{}, models.Invalid(models.FieldError{Name: "userId", Message: "must name the user whose authorizations are to be revoked"})
+	}
+	j := models.Job{ID: newID(), OrgID: c.OrgID, Type: models.JobRevokeUser, Name: "Revoke the authorizations of " + user,
+		Status: models.JobPending, UserID: &user, CreatedBy: c.UserID}
+	err := s.store.Tx(ctx, func(tx *store.Store) error {
+		if err := tx.InsertJob(ctx, &j, s.timing.Resweep); err != nil {
+			return err
+		}
+		if err := tx.UnlinkUser(ctx, c.OrgID, user, j.ID); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, event(c, store.ActionJobCreated).job(j.ID).done())
+	})
+	if err != nil {
+		return j, unavailable(err)
+	}
+	s.ringJob(ctx, store.Rung{ID: j.ID, Type: j.Type, Ring: j.Ring})
+	return j, nil
+}
+
+// finishUser ends a REVOKE_USER job that has nothing left to do. Items that the
+// deletion of their provider took over are counted there.
+func (s *Service) finishUser(ctx context.Context, tx *store.Store, j models.Job) error {
+	pending, err := tx.AnyPending(ctx, itemsOf(j))
+	if err != nil || pending {
+		return err
+	}
+	if j, err = tx.Job(ctx, j.ID); err != nil || j.Status.Final() {
+		return err
+	}
+	if err := tx.SetTotal(ctx, j.ID, j.Settled(), j.SampleIDs); err != nil {
+		return err
+	}
+	status, why := models.JobCompleted, ""
+	if j.Failed > 0 {
+		status = models.JobError
+		why = fmt.Sprintf("%d of %d authorizations could not be revoked. Send the same DELETE again to retry them.", j.Failed, j.Settled())
+	}
+	_, err = tx.FinishJob(ctx, j.ID, status, why, nil)
+	return err
+}

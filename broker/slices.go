@@ -1,0 +1,245 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/store"
+)
+
+// A job that revokes many authorizations is worked on in slices of time, by as
+// many workers as hear the bell. What says who revokes what are the leases on the
+// items; a slice that dies costs only what it had claimed (D6).
+
+// batchSize is how many items one claim takes.
+const batchSize = 64
+
+// maxSlices is how many tasks a starting job rings for.
+const maxSlices = 8
+
+// itemsOf are the items of a job that revokes.
+func itemsOf(j models.Job) store.Items {
+	if j.Type == models.JobDeleteProvider {
+		return store.ItemsOfProvider(*j.ProviderID)
+	}
+	return store.ItemsOfJob(j.ID)
+}
+
+// RunRevocation works on a job of type DELETE_PROVIDER or REVOKE_USER for one
+// slice of time, and rings for the next slice or ends the job. Any number of
+// workers may run it at once.
+func (s *Service) RunRevocation(ctx context.Context, id string) error {
+	j, err := s.store.Job(ctx, id)
+	if store.IsNotFound(err) || err == nil && j.Status.Final() {
+		return nil
+	}
+	if err == nil {
+		j, err = s.startRevocation(ctx, j)
+	}
+	if err != nil {
+		return fmt.Errorf("starting job %s: %w", id, err)
+	}
+	wait, err := s.slice(ctx, j)
+	ctx = context.WithoutCancel(ctx) // what was begun is handed on, even at shutdown
+	if errors.Is(err, errClientRefused) {
+		return s.stopDeletion(ctx, j,
+			"The provider refuses this OAuth client, so nothing more can be revoked. Correct clientSecret and send DELETE again, or give up with DELETE ?force=true.")
+	}
+	if err != nil {
+		return fmt.Errorf("job %s: %w", id, err)
+	}
+	return s.goOn(ctx, j, wait)
+}
+
+// startRevocation moves a job to RUNNING, counts its items, and rings for as many
+// slices as they are worth.
+func (s *Service) startRevocation(ctx context.Context, j models.Job) (models.Job, error) {
+	if j.Status != models.JobPending {
+		return j, nil
+	}
+	var total int64
+	err := s.store.Tx(ctx, func(tx *store.Store) error {
+		start := tx.StartJob
+		if j.Type == models.JobDeleteProvider {
+			start = func(ctx context.Context, _ string) (bool, error) { return s.startDeletion(ctx, tx, j) }
+		}
+		started, err := start(ctx, j.ID)
+		if err != nil || !started {
+			return err
+		}
+		var sample models.Strings
+		if total, sample, err = tx.CountItems(ctx, itemsOf(j), detailsCap); err != nil {
+			return err
+		}
+		return tx.SetTotal(ctx, j.ID, total, sample)
+	})
+	if err != nil {
+		return j, err
+	}
+	for range min(maxSlices, total/batchSize) {
+		if err := s.ringNext(ctx, j.ID); err != nil {
+			return j, err
+		}
+	}
+	return s.store.Job(ctx, j.ID)
+}
+
+// ringNext moves the job to its next ring and rings for it.
+func (s *Service) ringNext(ctx context.Context, id string) error {
+	rung, ok, err := s.store.RingJob(ctx, id, s.timing.itemLease())
+	if ok {
+		s.ringJob(ctx, rung)
+	}
+	return err
+}
+
+// slice claims and revokes items until nothing is due, its time is over or the
+// process stops. Several claims are under way at once, so that the slots are
+// never idle while one of them is being written down. It returns how long the
+// upstream asked to wait.
+func (s *Service) slice(ctx context.Context, j models.Job) (time.Duration, error) {
+	if err := s.store.PostponeJob(ctx, j.ID, s.timing.itemLease()+s.timing.Resweep); err != nil {
+		return 0, err
+	}
+	run := &sliceRun{s: s, job: j, end: time.Now().Add(s.timing.Slice)}
+	var wg sync.WaitGroup
+	for range 1 + 2*cap(s.slots)/batchSize {
+		wg.Go(func() { run.claims(ctx) })
+	}
+	wg.Wait()
+	return run.wait, run.err
+}
+
+// sliceRun is one slice; its claims share how it ends.
+type sliceRun struct {
+	s   *Service
+	job models.Job
+	end time.Time
+
+	mu   sync.Mutex
+	wait time.Duration
+	err  error
+	over bool
+}
+
+func (r *sliceRun) claims(ctx context.Context) {
+	for r.goesOn(ctx) {
+		more, err := r.claim(ctx)
+		if err != nil || !more {
+			r.finish(err)
+			return
+		}
+	}
+}
+
+func (r *sliceRun) goesOn(ctx context.Context) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.over && ctx.Err() == nil && !r.s.stopping.Load() && time.Now().Before(r.end)
+}
+
+// finish ends the slice for all claims; one that found nothing ends only itself.
+func (r *sliceRun) finish(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		r.over, r.err = true, err
+	}
+}
+
+// claim takes up one batch, and returns false when there was none.
+func (r *sliceRun) claim(ctx context.Context) (bool, error) {
+	j, err := r.s.store.Job(ctx, r.job.ID) // it may have ended, or been forced
+	if err != nil || j.Status.Final() {
+		return false, err
+	}
+	size, err := r.size(ctx, j)
+	if err != nil || size == 0 {
+		return false, err
+	}
+	lease := newID()
+	n, err := r.s.store.ClaimItems(ctx, itemsOf(j), lease, r.s.timing.itemLease(), size, j.Force)
+	if err != nil || n == 0 {
+		return false, err
+	}
+	if j.Force {
+		return true, r.s.abandon(ctx, lease, &j)
+	}
+	b, err := r.s.openBatch(ctx, lease, &j)
+	if err != nil {
+		return false, err
+	}
+	_, err = b.run(ctx)
+	return true, err
+}
+
+// size is how many items to claim: none while the provider's upstream is paused,
+// and one after a pause, whose answer says whether it is over (S3).
+func (r *sliceRun) size(ctx context.Context, j models.Job) (int, error) {
+	if j.Force || j.ProviderID == nil {
+		return batchSize, nil
+	}
+	p, err := r.s.store.Provider(ctx, *j.ProviderID)
+	if err != nil {
+		return 0, err
+	}
+	until, over, err := r.s.store.PauseOf(ctx, p.ID, r.s.host(p), store.ClassRevoke)
+	switch {
+	case err != nil || until == nil:
+		return batchSize, err
+	case over:
+		return 1, nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wait = max(r.wait, *until)
+	return 0, nil
+}
+
+// abandon settles items without asking the upstream.
+func (s *Service) abandon(ctx context.Context, lease string, j *models.Job) error {
+	items, err := s.store.ItemsUnder(ctx, lease)
+	if err != nil {
+		return err
+	}
+	rulings := make([]ruling, len(items))
+	for i := range rulings {
+		rulings[i] = settled(models.OutcomeAbandoned, "")
+	}
+	_, err = (&batch{s: s, lease: lease, job: j, items: items}).write(ctx, rulings)
+	return err
+}
+
+// goOn ends the job when nothing is left to do, and else rings for the time when
+// something is.
+func (s *Service) goOn(ctx context.Context, j models.Job, wait time.Duration) error {
+	if j.Type == models.JobDeleteProvider {
+		if err := s.reapFlows(ctx, *j.ProviderID); err != nil {
+			return err
+		}
+	}
+	due, more, err := s.store.NextItemDue(ctx, itemsOf(j))
+	if err != nil {
+		return err
+	}
+	switch due = max(due, wait); {
+	case more && due > 0:
+		return s.store.PostponeJob(ctx, j.ID, due)
+	case more:
+		return s.ringNext(ctx, j.ID)
+	}
+	return s.store.Tx(ctx, func(tx *store.Store) error {
+		if j.Type == models.JobDeleteProvider {
+			return s.finishDeletion(ctx, tx, j)
+		}
+		return s.finishUser(ctx, tx, j)
+	})
+}
+
+// StopSlices lets the slices of this process end at the next batch, so that it
+// can stop soon; other processes, or this one's successor, go on.
+func (s *Service) StopSlices() { s.stopping.Store(true) }

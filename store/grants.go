@@ -1,0 +1,61 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// grantLease is who may decide about a grant upstream right now (D1).
+type grantLease struct {
+	GrantKey string `gorm:"primaryKey"`
+	Owner    string
+	Until    time.Time
+}
+
+// LeaseGrant gives owner the say over a grant: whether it is revoked whole, or a
+// new authorization of it becomes live. It reports whether it did.
+func (s *Store) LeaseGrant(ctx context.Context, key, owner string, lease time.Duration) (bool, error) {
+	return changed(s.db.WithContext(ctx).Exec(`INSERT INTO grant_leases (grant_key, owner, until) VALUES (?, ?, ?)
+		ON CONFLICT (grant_key) DO UPDATE SET owner = excluded.owner, until = excluded.until
+		WHERE grant_leases.until <= ? OR grant_leases.owner = excluded.owner`, key, owner, s.in(lease), s.now()))
+}
+
+// LeaseItemGrants gives the lease of items the say over their grants, except those
+// that somebody else decides about, and returns the keys it has. Always in the
+// order of the keys: two that lease the same ones would block each other for good.
+func (s *Store) LeaseItemGrants(ctx context.Context, lease string, leaseFor time.Duration) (map[string]bool, error) {
+	err := s.db.WithContext(ctx).Exec(`INSERT INTO grant_leases (grant_key, owner, until)
+		SELECT grant_key, CAST(? AS TEXT), ? FROM (SELECT DISTINCT grant_key FROM authorizations
+			WHERE item_lease = ? AND outcome IS NULL AND grant_key <> '') AS k WHERE true ORDER BY grant_key
+		ON CONFLICT (grant_key) DO UPDATE SET owner = excluded.owner, until = excluded.until
+		WHERE grant_leases.until <= ?`, lease, s.in(leaseFor), lease, s.now()).Error
+	if err != nil {
+		return nil, err
+	}
+	var keys []string
+	err = s.db.WithContext(ctx).Model(&grantLease{}).Where("owner = ?", lease).Pluck("grant_key", &keys).Error
+	return set(keys), err
+}
+
+// LiveGrants returns which grants of a lease's items some authorization still
+// uses, whichever provider and organisation it belongs to (D1).
+func (s *Store) LiveGrants(ctx context.Context, lease string) (map[string]bool, error) {
+	var keys []string
+	err := s.db.WithContext(ctx).Raw(`SELECT DISTINCT a.grant_key FROM authorizations a JOIN providers p ON p.id = a.provider_id
+		WHERE a.outcome IS NULL AND a.unlinked_at IS NULL AND p.delete_job_id IS NULL AND a.grant_key IN
+		(SELECT grant_key FROM authorizations WHERE item_lease = ? AND outcome IS NULL AND grant_key <> '')`, lease).Scan(&keys).Error
+	return set(keys), err
+}
+
+// ReleaseGrants gives back what owner had the say over.
+func (s *Store) ReleaseGrants(ctx context.Context, owner string) error {
+	return s.db.WithContext(ctx).Where("owner = ?", owner).Delete(&grantLease{}).Error
+}
+
+func set(keys []string) map[string]bool {
+	m := make(map[string]bool, len(keys))
+	for _, k := range keys {
+		m[k] = true
+	}
+	return m
+}
