@@ -28,3 +28,12 @@ func (s *Server) listAuthorizations(ctx context.Context, c models.Caller, in *au
 func (s *Server) deleteAuthorization(ctx context.Context, c models.Caller, in *ByID) (*struct{}, error) {
 	return nil, s.service.Disconnect(ctx, c, in.ID)
 }
+
+type leavingUser struct {
+	UserID string `query:"userId" required:"true" doc:"Whose authorizations to revoke, all of them."`
+}
+
+func (s *Server) revokeUser(ctx context.Context, c models.Caller, in *leavingUser) (*accepted, error) {
+	j, err := s.service.RevokeUser(ctx, c, storable(in.UserID))
+	return s.accept(j), err
+}

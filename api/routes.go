@@ -25,6 +25,7 @@ func (s *Server) routes() {
 	on(s, operation{"POST", "providers/callback/", 200, "callback", "Complete a consent", []int{badRequest, notFound, badGateway}}, s.callback)
 
 	on(s, operation{"GET", "authorizedProviders/", 200, "listAuthorizations", "List the authorizations", nil}, s.listAuthorizations)
+	on(s, operation{"DELETE", "authorizedProviders/", 202, "revokeUser", "Revoke everything of a user who leaves", []int{forbidden}}, s.revokeUser)
 	on(s, operation{"DELETE", "authorizedProviders/{id}/", 204, "deleteAuthorization", "Disconnect: delete and revoke an authorization", []int{notFound}}, s.deleteAuthorization)
 	on(s, operation{"POST", "authorizedProviders/{id}/token/", 201, "getToken", "Get an access token", []int{forbidden, notFound, gone, badGateway}}, s.token)
 	on(s, operation{"POST", "authorizedProviders/{id}/accessToken/", 201, "getAccessToken", "Get an access token (the same operation as token/)", []int{forbidden, notFound, gone, badGateway}}, s.token)

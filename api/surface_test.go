@@ -57,7 +57,7 @@ func TestTheDocumentIsComplete(t *testing.T) {
 			}
 		}
 	}
-	if len(seen) != 16 {
+	if len(seen) < 16 { // the surface only grows
 		t.Errorf("%d operations", len(seen))
 	}
 	for _, name := range []string{"Provider", "Authorization", "Job", "Token", "User", "Error"} {

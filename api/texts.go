@@ -26,6 +26,7 @@ var descriptions = map[string]string{
 	"getProvider":         "Also answers while the provider is being deleted.",
 	"updateProvider":      "For admins. What is absent or null stays as it is; lists and objects are replaced as a whole.",
 	"deleteProvider":      "For admins. The provider and its authorizations are unusable at once; a job revokes every authorization at the provider, and then removes what is left here. Asking again while it runs gives the same job, asking after ERROR resumes.",
+	"revokeUser":          "For admins. Everything that the user authorized within the organisation is unusable at once; a job of type REVOKE_USER revokes it at the providers.",
 	"authorize":           "Gives the address of the provider's consent page. Send the person there. A second consent does not end the first.",
 	"callback":            "Takes what the provider added to the address that the person returned to, and fetches the tokens. A state works once, for the user who began and for this provider.",
 	"listAuthorizations":  "A user's own; for an admin, the whole organisation's.",

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/grantd/grantd/models"
@@ -15,10 +16,35 @@ type Token struct {
 	Authorization *models.Authorization `json:"authorizedOauthProvider"`
 }
 
-func (s *Server) token(ctx context.Context, c models.Caller, in *ByID) (*private[Token], error) {
-	t, err := s.service.Token(ctx, c, in.ID)
+type tokenRequest struct {
+	ByID
+	MinTTL string `query:"minTtl" doc:"How long the token should live at least, in seconds or as 90s, 5m. At most 15 minutes and half a token's life are heeded."`
+}
+
+func (s *Server) token(ctx context.Context, c models.Caller, in *tokenRequest) (*private[Token], error) {
+	minTTL, err := seconds("minTtl", in.MinTTL)
+	if err != nil {
+		return nil, err
+	}
+	t, err := s.service.Token(ctx, c, in.ID, minTTL)
 	if err != nil {
 		return nil, err
 	}
 	return privately(&Token{t.Access.Reveal(), inUTC(t.ExpiresAt), authorization(t.Authorization)}), nil
+}
+
+// seconds reads a length of time from a query parameter: a number of seconds, or a
+// Go duration. Absent is 0.
+func seconds(name, value string) (time.Duration, error) {
+	if value == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(value)
+	if n, numErr := strconv.ParseUint(value, 10, 31); numErr == nil {
+		d, err = time.Duration(n)*time.Second, nil
+	}
+	if err != nil || d < 0 {
+		return 0, models.Invalid(models.FieldError{Name: name, Message: "must be a number of seconds, or a duration such as 90s or 5m"})
+	}
+	return d, nil
 }

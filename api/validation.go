@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/validation"
@@ -145,9 +146,10 @@ func collectKnown(r huma.Registry, schema *huma.Schema, name string, into map[st
 }
 
 // decode does not say what is wrong with the JSON, because encoding/json quotes
-// it.
+// it. Nor does it take what is not UTF-8: encoding/json would change a secret
+// without a word.
 func decode(data []byte, v any) error {
-	if err := json.Unmarshal(data, v); err != nil {
+	if !utf8.Valid(data) || json.Unmarshal(data, v) != nil {
 		return errors.New("not valid JSON")
 	}
 	return nil

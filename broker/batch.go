@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/providers"
@@ -25,21 +24,15 @@ type batch struct {
 
 	mu      sync.Mutex
 	clients map[string]providers.Client // opened for this batch, and not kept beyond it (H1)
-	gates   map[string]*gate            // by provider
+	gates   map[string]*store.Gate      // by provider: whether it may be asked (S3)
 	refused bool
-}
-
-// gate is whether a provider's revocation endpoint may be called (S3).
-type gate struct {
-	wait  time.Duration
-	probe bool
 }
 
 // openBatch loads what a lease holds and leases what its items need: their
 // credentials, except those a refresh is using (R9), and their grants, except
 // those somebody else decides about (D1).
 func (s *Service) openBatch(ctx context.Context, lease string, job *models.Job) (*batch, error) {
-	b := &batch{s: s, lease: lease, job: job, clients: map[string]providers.Client{}, gates: map[string]*gate{}}
+	b := &batch{s: s, lease: lease, job: job, clients: map[string]providers.Client{}, gates: map[string]*store.Gate{}}
 	var err error
 	if b.held, err = s.store.LeaseItemGrants(ctx, lease, s.timing.itemLease()); err != nil {
 		return b, err
@@ -123,21 +116,20 @@ func (b *batch) admit(ctx context.Context, p models.Provider) *ruling {
 	}
 	g, asked := b.gates[p.ID]
 	if !asked {
-		g = &gate{}
-		var err error
-		g.wait, g.probe, err = b.s.store.Pass(ctx, p.ID, b.s.host(p), b.s.timing.RevokeCall, store.ClassRevoke)
+		fresh, err := b.s.store.Pass(ctx, p.ID, b.s.host(p), b.s.timing.RevokeCall, store.ClassRevoke)
 		if err != nil {
 			return &ruling{reason: "database", after: b.s.timing.Backoff}
 		}
+		g = &fresh
 		b.gates[p.ID] = g
-		if g.wait == 0 {
+		if g.Wait == 0 {
 			return nil
 		}
 	}
 	switch {
-	case g.wait > 0:
-		return &ruling{reason: "paused", after: g.wait}
-	case g.probe: // somebody else of this batch is trying
+	case g.Wait > 0:
+		return &ruling{reason: "paused", after: g.Wait}
+	case g.Probe: // somebody else of this batch is trying
 		return &ruling{reason: "paused", after: b.s.timing.Backoff}
 	}
 	return nil
@@ -147,12 +139,12 @@ func (b *batch) admit(ctx context.Context, p models.Provider) *ruling {
 func (b *batch) learn(ctx context.Context, p models.Provider, r ruling) {
 	b.mu.Lock()
 	g := b.gates[p.ID]
-	probed := g.probe
+	probed := g.Probe
 	if r.clientRefused {
 		b.refused = true
 	}
 	if r.pause > 0 {
-		g.wait = r.pause
+		g.Wait = r.pause
 	}
 	b.mu.Unlock()
 	var err error

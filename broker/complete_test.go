@@ -112,7 +112,7 @@ func TestADeclinedConsentChangesNothing(t *testing.T) {
 		if n := h.IdP.Stats().Calls[testidp.Exchange]; n != 1 {
 			t.Errorf("the token endpoint was asked %d times, want only for the first consent", n)
 		}
-		if _, err := h.Service.Token(ctx, h.User.Caller, a.ID); err != nil {
+		if _, err := h.Service.Token(ctx, h.User.Caller, a.ID, 0); err != nil {
 			t.Errorf("the authorization that existed gives %v", err)
 		}
 	})

@@ -204,6 +204,9 @@ func (s *Service) applyChange(ctx context.Context, tx *store.Store, c models.Cal
 		if err := tx.SaveSecret(ctx, secret); err != nil {
 			return err
 		}
+		if err := tx.EndPause(ctx, p.ID, s.host(*p), store.ClassClient); err != nil {
+			return err
+		}
 	}
 	if err := tx.SaveProvider(ctx, p); err != nil {
 		return err

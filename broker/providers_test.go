@@ -145,7 +145,7 @@ func TestH2_FetchesAreCounted(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.House) {
 		a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")
 		for range 7 {
-			must(h.Service.Token(ctx, h.User.Caller, a.ID))(t)
+			must(h.Service.Token(ctx, h.User.Caller, a.ID, 0))(t)
 		}
 		if err := h.Service.FlushFetches(ctx); err != nil {
 			t.Fatal(err)

@@ -56,19 +56,40 @@ func (s *Service) refreshOnce(ctx context.Context, id string, due func(store.Lin
 		if !due(l) {
 			return l, nil
 		}
+		gate, err := s.admitRefresh(ctx, l)
+		if err != nil {
+			return l, err
+		}
 		c, attempt := l.Credential, newID()
 		won, err := s.store.LeaseForRefresh(ctx, l, attempt, s.timing.TokenCall+s.timing.LeaseMargin)
 		if err != nil {
 			return l, unavailable(fmt.Errorf("leasing credential %s: %w", c.ID, err))
 		}
 		if won {
-			return s.callRefresh(ctx, id, attempt, c.AttemptID, due)
+			return s.callRefresh(ctx, id, attempt, c.AttemptID, gate, due)
 		}
 		ended, err := s.awaitOther(ctx, l)
 		if err != nil || ended {
 			return s.adopt(ctx, id, err)
 		}
 	}
+}
+
+// admitRefresh asks whether the token endpoint may be called: not during a pause
+// it asked for (S3), nor while it refuses the provider's client, which one
+// authorization alone tries again now and then (R5).
+func (s *Service) admitRefresh(ctx context.Context, l store.Linked) (store.Gate, error) {
+	g, err := s.store.Pass(ctx, l.Provider.ID, s.host(l.Provider), s.timing.TokenCall, store.ClassToken, store.ClassClient)
+	switch {
+	case err != nil:
+		return g, unavailable(err)
+	case g.Wait > 0 && g.Class == store.ClassClient:
+		return g, clientRefused(nil)
+	case g.Wait > 0:
+		return g, &models.Error{Code: models.CodeUpstream, RetryAfter: g.Wait,
+			Message: "The provider asked to be left alone for a while. Try again later."}
+	}
+	return g, nil
 }
 
 // awaitOther waits until whoever holds the lease has come to an end, failures
@@ -110,7 +131,7 @@ func (s *Service) adopt(ctx context.Context, id string, err error) (store.Linked
 
 // callRefresh is the holder of the lease at work. before is an attempt whose
 // outcome nobody knows, and which this one replays (R3).
-func (s *Service) callRefresh(ctx context.Context, id, attempt string, before *string, due func(store.Linked) bool) (store.Linked, error) {
+func (s *Service) callRefresh(ctx context.Context, id, attempt string, before *string, gate store.Gate, due func(store.Linked) bool) (store.Linked, error) {
 	l, err := s.store.Linked(ctx, id) // again: the row may have changed before the lease was ours
 	if err != nil || !due(l) {
 		return l, errors.Join(found(err, "OAuth provider authorization"), s.giveUpLease(ctx, l, attempt, before))
@@ -128,9 +149,28 @@ func (s *Service) callRefresh(ctx context.Context, id, attempt string, before *s
 	defer cancel()
 	t, err := s.upstream.Refresh(call, client, old.tokens())
 	if err != nil {
+		s.learnToken(ctx, l.Provider, gate, err)
 		return l, s.refreshFailed(ctx, l, attempt, before != nil, err)
 	}
+	defer s.learnToken(ctx, l.Provider, gate, nil) // saved first, judged afterwards (R6)
 	return s.saveRefreshed(ctx, l, attempt, old, newExchanged(t, sent))
+}
+
+// learnToken remembers what an answer says about the token endpoint as a whole.
+func (s *Service) learnToken(ctx context.Context, p models.Provider, gate store.Gate, answer error) {
+	ctx = context.WithoutCancel(ctx)
+	var err error
+	switch up := failure(answer); {
+	case up.Kind == providers.KindClient:
+		err = s.store.Pause(ctx, p.ID, s.host(p), store.ClassClient, s.timing.ClientProbe)
+	case up.Kind == providers.KindTransient && up.RetryAfter > 0:
+		err = s.store.Pause(ctx, p.ID, s.host(p), store.ClassToken, up.RetryAfter)
+	case gate.Probe && up.Kind != providers.KindTransient:
+		err = s.store.EndPause(ctx, p.ID, s.host(p), store.ClassToken, store.ClassClient)
+	}
+	if err != nil {
+		s.log.Warn("noting a pause failed", "provider", p.ID, "error", err)
+	}
 }
 
 func (s *Service) giveUpLease(ctx context.Context, l store.Linked, attempt string, before *string) error {
@@ -195,13 +235,15 @@ func (s *Service) refreshFailed(ctx context.Context, l store.Linked, attempt str
 	up := failure(err)
 	f := store.Failed{Attempt: attempt, Error: string(up.Kind), SecretVersion: l.Provider.SecretVersion}
 	switch {
+	case up.Kind == providers.KindDenied && !replay && s.suspectsClient(ctx, l.Provider):
+		f.Error, f.RetryIn = "suspect", s.timing.ClientProbe
 	case up.Kind == providers.KindDenied:
 		f.Verdict, f.Reason = models.VerdictExpired, up.Code
 		if replay {
 			f.Reason = "lost_response"
 		}
 	case up.Kind == providers.KindClient:
-		f.Verdict, f.Reason, f.RetryIn = models.VerdictInvalidClient, up.Code, s.timing.ClientProbe
+		f.Verdict, f.Reason = models.VerdictInvalidClient, up.Code
 	case up.Ambiguous:
 		f.Ambiguous, f.LeaseFor = true, time.Second
 		if errors.Is(err, context.DeadlineExceeded) {
@@ -222,8 +264,32 @@ func (s *Service) refreshFailed(ctx context.Context, l store.Linked, attempt str
 		s.log.Error("saving a refresh's failure failed", "authorization", l.Authorization.ID, "error", saveErr)
 	}
 	s.log.Warn("refresh failed", "authorization", l.Authorization.ID, "provider", l.Provider.ID, "kind", up.Kind, "code", up.Code)
+	if f.Error == "suspect" {
+		return clientRefused(err)
+	}
 	return s.upstreamFailed(l.Provider, err)
 }
+
+// suspectsClient reports that the upstream has lately rejected nothing but grants,
+// those of many authorizations in a row. GitLab reports a wrong client secret so
+// (R5): marking them all expired would have everybody consent again for nothing.
+func (s *Service) suspectsClient(ctx context.Context, p models.Provider) bool {
+	suspect, err := s.store.OnlyRejections(ctx, p.ID, suspiciousRow, time.Hour)
+	if err != nil {
+		s.log.Warn("looking at a provider's last refreshes failed", "provider", p.ID, "error", err)
+	}
+	if !suspect {
+		return false
+	}
+	s.log.Error("the provider rejects one grant after the other; its clientSecret may be wrong. Authorizations are not marked expired until one is accepted", "provider", p.ID)
+	if err := s.store.Pause(ctx, p.ID, s.host(p), store.ClassClient, s.timing.ClientProbe); err != nil {
+		s.log.Warn("noting a pause failed", "provider", p.ID, "error", err)
+	}
+	return true
+}
+
+// suspiciousRow is how many rejections in a row put the client under suspicion.
+const suspiciousRow = 5
 
 // backoff doubles with every failure, up to a minute, with jitter so that
 // credentials which failed together do not come back together.

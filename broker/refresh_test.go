@@ -48,7 +48,7 @@ func TestR2_OneRefreshForManyCallers(t *testing.T) {
 		got := map[models.Secret]int{}
 		for range 100 {
 			wg.Go(func() {
-				tok, err := h.Service.Token(ctx, h.User.Caller, a.ID)
+				tok, err := h.Service.Token(ctx, h.User.Caller, a.ID, 0)
 				if err != nil {
 					t.Error(err)
 				}
@@ -75,7 +75,7 @@ func TestR2_OneRefreshAcrossProcesses(t *testing.T) {
 		for i := range 40 {
 			s := []*broker.Service{h.Service, other.Service}[i%2]
 			wg.Go(func() {
-				if _, err := s.Token(ctx, h.User.Caller, a.ID); err != nil {
+				if _, err := s.Token(ctx, h.User.Caller, a.ID, 0); err != nil {
 					t.Error(err)
 				}
 			})
@@ -94,10 +94,10 @@ func TestR2_ASlowRefreshOutlivesItsCaller(t *testing.T) {
 		a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")
 		stale(t, h, a)
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, AnswerLatencyMS: 400, Times: 1})
-		_, err := h.Service.Token(ctx, h.User.Caller, a.ID)
+		_, err := h.Service.Token(ctx, h.User.Caller, a.ID, 0)
 		wantCode(t, err, models.CodeUpstream)
 		brokertest.Eventually(t, "the late tokens are served", func() bool {
-			_, err := h.Service.Token(ctx, h.User.Caller, a.ID)
+			_, err := h.Service.Token(ctx, h.User.Caller, a.ID, 0)
 			return err == nil
 		})
 		if s := h.IdP.Stats(); s.Calls[testidp.Refresh] != 1 || s.RefreshReused != 0 {
@@ -122,7 +122,7 @@ func TestALivingTokenIsServedWhenItsRefreshFails(t *testing.T) {
 				due(t, h, a)
 				h.IdP.Inject(fault)
 				for range 5 {
-					if _, err := h.Service.Token(ctx, h.User.Caller, a.ID); err != nil {
+					if _, err := h.Service.Token(ctx, h.User.Caller, a.ID, 0); err != nil {
 						t.Fatalf("the token that lives was not served: %v", err)
 					}
 				}
@@ -143,7 +143,7 @@ func TestR5_InvalidGrantExpiresUntilConsentIsRenewed(t *testing.T) {
 		stale(t, h, a)
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, Error: "invalid_grant"})
 		for range 3 {
-			_, err := h.Service.Token(ctx, h.User.Caller, a.ID)
+			_, err := h.Service.Token(ctx, h.User.Caller, a.ID, 0)
 			wantCode(t, err, models.CodeGone)
 		}
 		if n := h.IdP.Stats().Calls[testidp.Refresh]; n != 1 {
@@ -170,7 +170,7 @@ func TestR5_ANewSecretEndsInvalidOAuthClient(t *testing.T) {
 				stale(t, h, a)
 				h.IdP.SetSecret(brokertest.ClientID, "rotated")
 				for range 3 {
-					_, err := h.Service.Token(ctx, h.User.Caller, a.ID)
+					_, err := h.Service.Token(ctx, h.User.Caller, a.ID, 0)
 					wantCode(t, err, models.CodeUpstream)
 				}
 				if n := h.IdP.Stats().Calls[testidp.Refresh]; n != 1 {
@@ -179,7 +179,7 @@ func TestR5_ANewSecretEndsInvalidOAuthClient(t *testing.T) {
 				if err := secretTo(p, "rotated")(h); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := h.Service.Token(ctx, h.User.Caller, a.ID); err != nil {
+				if _, err := h.Service.Token(ctx, h.User.Caller, a.ID, 0); err != nil {
 					t.Errorf("with the right secret: %v", err)
 				}
 			})
@@ -195,8 +195,8 @@ func TestR6_OddAnswersAreSaved(t *testing.T) {
 				a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")
 				stale(t, h, a)
 				h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, ExpiresIn: json.RawMessage(expiry)})
-				first := must(h.Service.Token(ctx, h.User.Caller, a.ID))(t)
-				second := must(h.Service.Token(ctx, h.User.Caller, a.ID))(t)
+				first := must(h.Service.Token(ctx, h.User.Caller, a.ID, 0))(t)
+				second := must(h.Service.Token(ctx, h.User.Caller, a.ID, 0))(t)
 				if first.Access.Reveal() != second.Access.Reveal() {
 					t.Error("the token was refreshed again at once")
 				}
@@ -212,7 +212,7 @@ func TestR6_NoRefreshTokenKeepsTheOldOne(t *testing.T) {
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, OmitRefresh: true})
 		for range 3 {
 			stale(t, h, a)
-			must(h.Service.Token(ctx, h.User.Caller, a.ID))(t)
+			must(h.Service.Token(ctx, h.User.Caller, a.ID, 0))(t)
 		}
 	})
 }
@@ -226,7 +226,7 @@ func TestR3_AnAmbiguousAttemptIsReplayedOnce(t *testing.T) {
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, ResetAfter: true, Times: 1})
 		var err error
 		brokertest.Eventually(t, "the replay has an outcome", func() bool {
-			_, err = h.Service.Token(ctx, h.User.Caller, a.ID)
+			_, err = h.Service.Token(ctx, h.User.Caller, a.ID, 0)
 			return models.CodeOf(err) == models.CodeGone
 		})
 		if n := h.IdP.Stats().Calls[testidp.Refresh]; n != 2 {
@@ -245,7 +245,7 @@ func TestR3_AReplayMayBringTokens(t *testing.T) {
 		stale(t, h, a)
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, ResetAfter: true, OmitRefresh: true, Times: 1})
 		brokertest.Eventually(t, "the replay brings tokens", func() bool {
-			_, err := h.Service.Token(ctx, h.User.Caller, a.ID)
+			_, err := h.Service.Token(ctx, h.User.Caller, a.ID, 0)
 			return err == nil
 		})
 	})
@@ -277,7 +277,7 @@ func TestR9_ARenewedConsentBeatsARunningRefresh(t *testing.T) {
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, AnswerLatencyMS: 500, Times: 1})
 		done := make(chan error)
 		go func() {
-			_, err := h.Service.Token(ctx, h.User.Caller, a.ID)
+			_, err := h.Service.Token(ctx, h.User.Caller, a.ID, 0)
 			done <- err
 		}()
 		brokertest.Eventually(t, "the refresh is at the upstream", func() bool { return h.IdP.Stats().Calls[testidp.Refresh] == 1 })

@@ -22,7 +22,7 @@ func TestDisconnectRevokesAtOnce(t *testing.T) {
 				if n := h.IdP.Stats().LiveGrants; n != 0 {
 					t.Errorf("%d grants are left upstream", n)
 				}
-				_, err := h.Service.Token(ctx, h.User.Caller, a.ID)
+				_, err := h.Service.Token(ctx, h.User.Caller, a.ID, 0)
 				wantCode(t, err, models.CodeNotFound)
 				wantCode(t, h.Service.Disconnect(ctx, h.User.Caller, a.ID), models.CodeNotFound)
 			})
@@ -40,7 +40,7 @@ func TestDisconnectIsRetriedByTheWorker(t *testing.T) {
 		if err := h.Service.Disconnect(ctx, h.User.Caller, a.ID); err != nil {
 			t.Fatal(err)
 		}
-		_, err := h.Service.Token(ctx, h.User.Caller, a.ID)
+		_, err := h.Service.Token(ctx, h.User.Caller, a.ID, 0)
 		wantCode(t, err, models.CodeNotFound)
 		brokertest.Eventually(t, "the grant is gone", func() bool { return h.IdP.Stats().LiveGrants == 0 })
 	})

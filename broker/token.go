@@ -19,9 +19,10 @@ type Token struct {
 // Token returns a usable access token of an authorization of the caller's. A
 // token that is fresh costs one query: no lock, no write, no Redis, no upstream.
 // One that still lives is served when its refresh fails, is slow, or is somebody
-// else's turn.
-func (s *Service) Token(ctx context.Context, c models.Caller, id string) (Token, error) {
-	l, err := s.freshest(ctx, c, id)
+// else's turn. minTTL asks for a token that lives at least so long, as far as that
+// can be had; 0 asks for nothing.
+func (s *Service) Token(ctx context.Context, c models.Caller, id string, minTTL time.Duration) (Token, error) {
+	l, err := s.freshest(ctx, c, id, minTTL)
 	if err != nil {
 		return Token{}, err
 	}
@@ -35,19 +36,20 @@ func (s *Service) Token(ctx context.Context, c models.Caller, id string) (Token,
 
 // freshest returns an authorization whose access token lives, refreshed if that
 // was due.
-func (s *Service) freshest(ctx context.Context, c models.Caller, id string) (store.Linked, error) {
+func (s *Service) freshest(ctx context.Context, c models.Caller, id string, minTTL time.Duration) (store.Linked, error) {
 	l, err := s.usable(ctx, c, id)
 	if err != nil {
 		return l, err
 	}
-	if !refreshDue(l) {
+	due := func(l store.Linked) bool { return refreshDue(l) || tooShort(l, minTTL) }
+	if !due(l) {
 		return l, dead(l)
 	}
-	if alive(l) && !s.refreshKillsAccess(l) {
-		s.beginRefresh(ctx, id, refreshDue)
+	if alive(l) && !tooShort(l, minTTL) && !s.refreshKillsAccess(l) {
+		s.beginRefresh(ctx, id, due)
 		return l, nil
 	}
-	_, refreshErr := s.refresh(ctx, id, refreshDue)
+	_, refreshErr := s.refresh(ctx, id, due)
 	// What may be seen is decided by what the row says after the save (R9).
 	if l, err = s.usable(ctx, c, id); err != nil {
 		return l, err
@@ -107,15 +109,21 @@ func mayRefresh(l store.Linked) bool {
 	return l.Credential.HasRefreshToken && !gated(l) && !hasVerdict(l, models.VerdictExpired)
 }
 
-// gated reports whether a back-off is running. That of a refused client ends with
-// the secret it was refused with (R5).
+// gated reports whether a back-off is running.
 func gated(l store.Linked) bool {
-	c := l.Credential
-	if c.NextAttemptAt == nil || !l.Now.Before(*c.NextAttemptAt) {
+	next := l.Credential.NextAttemptAt
+	return next != nil && l.Now.Before(*next)
+}
+
+// tooShort reports whether a token that lives should be replaced because its
+// caller wants one that lives longer (R7). What can be had is bounded: a quarter
+// of an hour, half a life, and no token younger than a minute is replaced.
+func tooShort(l store.Linked, minTTL time.Duration) bool {
+	end := l.Credential.ExpiresAt
+	if end == nil || minTTL <= 0 || l.Now.Sub(l.Credential.SavedAt) < time.Minute || !mayRefresh(l) {
 		return false
 	}
-	refused := c.Verdict != nil && *c.Verdict == models.VerdictInvalidClient
-	return !refused || hasVerdict(l, models.VerdictInvalidClient)
+	return end.Sub(l.Now) < min(minTTL, 15*time.Minute, end.Sub(l.Credential.SavedAt)/2)
 }
 
 func (s *Service) refreshKillsAccess(l store.Linked) bool {
@@ -126,7 +134,7 @@ func (s *Service) refreshKillsAccess(l store.Linked) bool {
 // UserInfo asks the upstream who the account is, for its owner alone (A6). A token
 // that the upstream no longer takes is refreshed once (RFC 6750 section 3.1).
 func (s *Service) UserInfo(ctx context.Context, c models.Caller, id string) (models.User, error) {
-	l, err := s.freshest(ctx, c, id)
+	l, err := s.freshest(ctx, c, id, 0)
 	if err != nil {
 		return models.User{}, err
 	}

@@ -69,6 +69,10 @@ type Job struct {
 	CreatedAt time.Time `json:"-"`
 }
 
+// Revokes reports whether the job takes authorizations back upstream, one item
+// after the other.
+func (j Job) Revokes() bool { return j.Type == JobDeleteProvider || j.Type == JobRevokeUser }
+
 // Count returns how many items ended with the outcome.
 func (j Job) Count(o Outcome) int64 {
 	switch o {

@@ -109,12 +109,22 @@ func (s *Store) ForgetFetches(ctx context.Context, retention time.Duration, limi
 		(SELECT authorization_id, token_id, minute FROM token_fetches WHERE minute <= ? LIMIT ?)`, s.in(-retention), limit).Error
 }
 
-// Suspicion returns of how many different authorizations of a provider the upstream
-// rejected the refresh token in the last while, and whether it took any.
-func (s *Store) Suspicion(ctx context.Context, provider string, last time.Duration) (rejected int64, taken bool, err error) {
-	var refreshed int64
-	err = s.db.WithContext(ctx).Raw(`SELECT count(DISTINCT CASE WHEN action = ? AND code = 'denied' THEN authorization_id END),
-		count(CASE WHEN action = ? THEN 1 END) FROM audit_events WHERE provider_id = ? AND at > ?`,
-		ActionRefreshFailed, ActionRefreshed, provider, s.in(-last)).Row().Scan(&rejected, &refreshed)
-	return rejected, refreshed > 0, err
+// OnlyRejections reports whether the last n refreshes of a provider, within the
+// last while, were all rejected as invalid grants, each of another authorization.
+func (s *Store) OnlyRejections(ctx context.Context, provider string, n int, last time.Duration) (bool, error) {
+	var events []AuditEvent
+	err := s.db.WithContext(ctx).Where("provider_id = ? AND at > ?", provider, s.in(-last)).
+		Where("action = ? OR (action = ? AND code = ?)", ActionRefreshed, ActionRefreshFailed, CodeRejected).
+		Order("at DESC, id DESC").Limit(n).Find(&events).Error
+	seen := map[string]bool{}
+	for _, e := range events {
+		if e.Action == ActionRefreshFailed {
+			seen[e.AuthorizationID] = true
+		}
+	}
+	return len(seen) == n, err
 }
+
+// CodeRejected is the code of a failed refresh that the upstream called an
+// invalid grant.
+const CodeRejected = "denied"

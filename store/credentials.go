@@ -65,14 +65,12 @@ func (s *Store) Credential(ctx context.Context, id string) (models.Credential, e
 
 // LeaseForRefresh gives the attempt the right to call the upstream with
 // generation g for the given time, unless somebody else has it or a back-off is
-// running; that of a refused client ends with the secret it was refused with (R5).
-// The attempt whose outcome l shows as unknown, if any, must still be so (R3).
+// running. The attempt whose outcome l shows as unknown, if any, must still be so (R3).
 func (s *Store) LeaseForRefresh(ctx context.Context, l Linked, attempt string, lease time.Duration) (bool, error) {
 	c := l.Credential
 	q := s.credential(ctx, c.ID).
 		Where("generation = ? AND (lease_until IS NULL OR lease_until <= ?)", c.Generation, s.now()).
-		Where("next_attempt_at IS NULL OR next_attempt_at <= ? OR (verdict = ? AND verdict_secret_version <> ?)",
-			s.now(), models.VerdictInvalidClient, l.Provider.SecretVersion)
+		Where("next_attempt_at IS NULL OR next_attempt_at <= ?", s.now())
 	if c.AttemptID == nil {
 		q = q.Where("attempt_id IS NULL")
 	} else {

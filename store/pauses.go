@@ -49,31 +49,38 @@ func (s *Store) pause(provider, host string, class Class, d time.Duration) error
 		provider, host, class, s.in(d)).Error
 }
 
-// Pass asks whether an upstream may be called. It returns how long to wait; or 0
-// and whether the call is the one probe after a pause, which others wait for as
-// long as probeFor. EndPause tells that a probe went well.
-func (s *Store) Pass(ctx context.Context, provider, host string, probeFor time.Duration, classes ...Class) (time.Duration, bool, error) {
+// Gate is whether an upstream may be called.
+type Gate struct {
+	Wait  time.Duration // 0 lets the call through
+	Class Class         // what there is to wait for
+	Probe bool          // the call is the one that finds out whether a pause is over
+}
+
+// Pass asks whether an upstream may be called. After a pause one caller is let
+// through as a probe, and the others wait for as long as probeFor; EndPause tells
+// that the probe went well.
+func (s *Store) Pass(ctx context.Context, provider, host string, probeFor time.Duration, classes ...Class) (Gate, error) {
 	pauses, now, err := s.pauses(ctx, provider, host, classes)
 	if err != nil {
-		return 0, false, err
+		return Gate{}, err
 	}
-	probe := false
 	for _, p := range pauses {
 		if wait := p.Until.Sub(now); wait > 0 {
-			return wait, false, nil
+			return Gate{Wait: wait, Class: p.Class}, nil
 		}
+	}
+	for _, p := range pauses {
 		mine, err := changed(s.db.WithContext(ctx).Model(&Pause{}).
 			Where("provider_id = ? AND host = ? AND class = ? AND until <= ?", p.ProviderID, p.Host, p.Class, s.now()).
 			Update("until", s.in(probeFor)))
 		if err != nil {
-			return 0, false, err
+			return Gate{}, err
 		}
 		if !mine {
-			return probeFor, false, nil
+			return Gate{Wait: probeFor, Class: p.Class}, nil
 		}
-		probe = true
 	}
-	return 0, probe, nil
+	return Gate{Probe: len(pauses) > 0}, nil
 }
 
 func (s *Store) pauses(ctx context.Context, provider, host string, classes []Class) ([]Pause, time.Time, error) {

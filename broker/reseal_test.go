@@ -1,0 +1,232 @@
+package broker_test
+
+import (
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/grantd/grantd/broker"
+	"github.com/grantd/grantd/brokertest"
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/secrets"
+	"github.com/grantd/grantd/store"
+	"github.com/grantd/grantd/testidp"
+)
+
+// rotation is a database whose keyset is being rotated. The processes are those
+// of the two steps: behind has read the file after the key was added, ahead after
+// it was promoted.
+type rotation struct {
+	first         *brokertest.House
+	behind, ahead *brokertest.House
+	path          string
+	oldID         uint32
+	old, fresh    *secrets.Keyring
+}
+
+// rotating fills a database under one key, and promotes another.
+func rotating(t *testing.T, b brokertest.Backend, fill func(*brokertest.House)) rotation {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "keyset.json")
+	if err := secrets.Create(path); err != nil {
+		t.Fatal(err)
+	}
+	r := rotation{path: path, oldID: must(secrets.Keys(path))(t)[0].ID, old: must(secrets.Load(path))(t)}
+	r.first = brokertest.New(t, &brokertest.Options{Backend: b, Keys: r.old, WithoutWorker: true})
+	fill(r.first)
+	id := must(secrets.AddKey(path))(t)
+	r.behind = r.process(t)
+	if err := secrets.Promote(path, id); err != nil {
+		t.Fatal(err)
+	}
+	r.ahead = r.process(t)
+	r.fresh = r.ahead.Keys
+	return r
+}
+
+// process starts another process on the same database, with the keyset as the
+// file has it now.
+func (r rotation) process(t *testing.T) *brokertest.House {
+	t.Helper()
+	h := r.first
+	return brokertest.New(t, &brokertest.Options{DatabaseURL: h.DatabaseURL, RedisURL: h.RedisURL,
+		Keys: must(secrets.Load(r.path))(t), IdP: h.IdP, IdPURL: h.IdPURL, WithoutWorker: true})
+}
+
+// wantUnderOneKey fails unless everything was sealed by the promoted key.
+func (r rotation) wantUnderOneKey(t *testing.T) {
+	t.Helper()
+	primary := string(r.fresh.PrimaryPrefix())
+	counts := must(r.first.Store.CountSealed(ctx, len(primary)))(t)
+	if len(counts) != 1 || counts[primary] == 0 {
+		t.Errorf("sealed values by prefix: %v, want all under %q", counts, primary)
+	}
+}
+
+// refreshed makes the upstream forget every access token, and has each house
+// fetch the profile behind each authorization, which takes a refresh.
+func refreshed(t *testing.T, all []models.Authorization, houses ...*brokertest.House) {
+	t.Helper()
+	houses[0].IdP.ExpireAccessTokens()
+	var wg sync.WaitGroup
+	for _, a := range all {
+		for _, h := range houses {
+			wg.Go(func() {
+				if _, err := h.Service.UserInfo(ctx, h.User.Caller, a.ID); err != nil {
+					t.Errorf("in the midst of a rotation: %v", err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+}
+
+// K3: a keyset is rotated while every token is refreshed all the time, by
+// processes of both steps, and by two re-sealings at once. Nothing is lost, and
+// the old key is needed for nothing any more.
+func TestK3_RotationWhileTokensAreRefreshed(t *testing.T) {
+	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
+		var all []models.Authorization
+		var open, half broker.Callback
+		r := rotating(t, b, func(h *brokertest.House) {
+			p := h.Provider(t, "test")
+			for _, account := range []string{"ada", "grace"} {
+				all = append(all, h.Consent(t, h.User, p, account))
+			}
+			open, half = begun(t, h, p, "linus"), begun(t, h, p, "ada")
+			h.IdP.Inject(testidp.Fault{Endpoint: testidp.UserInfo, Status: 503, Times: 1})
+			_, err := h.Service.Complete(ctx, h.User.Caller, half)
+			wantCode(t, err, models.CodeUpstream)
+		})
+
+		var rounds atomic.Int64
+		var stop atomic.Bool
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for ; !stop.Load(); rounds.Add(1) {
+				refreshed(t, all, r.behind, r.ahead)
+			}
+		})
+		for range 2 {
+			wg.Go(func() {
+				for rounds.Load() < 4 && !t.Failed() {
+					if done, err := r.ahead.Service.Reseal(ctx, nil); err != nil || len(done.Closed) > 0 {
+						t.Errorf("re-sealing: %+v, %v", done, err)
+					}
+				}
+				stop.Store(true)
+			})
+		}
+		wg.Wait()
+
+		// The last process of the first step has ended.
+		if done, err := r.ahead.Service.Reseal(ctx, nil); err != nil || len(done.Closed) > 0 || done.Behind > 0 {
+			t.Errorf("at the end: %+v, %v", done, err)
+		}
+		r.wantUnderOneKey(t)
+		if err := secrets.Remove(r.path, r.oldID); err != nil {
+			t.Fatal(err)
+		}
+		r.wantNothingLost(t, all, open, half)
+	})
+}
+
+// wantNothingLost starts a process without the old key, and uses everything that
+// was sealed with it.
+func (r rotation) wantNothingLost(t *testing.T, all []models.Authorization, unfinished ...broker.Callback) {
+	t.Helper()
+	last := r.process(t)
+	for _, a := range all {
+		l := must(last.Store.Linked(ctx, a.ID))(t)
+		owner := secrets.CredentialOwner(a.CredentialID, a.ID, a.OrgID, a.UserID, l.Provider.ID)
+		if _, err := r.old.Open(owner, l.Credential.Sealed); err == nil {
+			t.Error("the old key still opens a credential")
+		}
+		must(last.Service.Token(ctx, last.User.Caller, a.ID, 0))(t)
+	}
+	if r.old.CheckCanary(must(last.Store.Meta(ctx, "canary"))(t)) == nil {
+		t.Error("a process with the old keyset would start")
+	}
+	for _, cb := range unfinished {
+		if _, err := last.Service.Complete(ctx, last.User.Caller, cb); err != nil {
+			t.Errorf("a consent begun before the rotation: %v", err)
+		}
+	}
+	refreshed(t, all, last)
+	if s := last.IdP.Stats(); s.RefreshReused != 0 || s.CodesReused != 0 {
+		t.Errorf("%d refresh tokens and %d codes were spent twice", s.RefreshReused, s.CodesReused)
+	}
+}
+
+// K3: a process that was not restarted after the promotion seals as before. That
+// is told, since the key could not leave, and mended by re-sealing again.
+func TestK3_AProcessThatIsBehindIsTold(t *testing.T) {
+	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
+		var all []models.Authorization
+		r := rotating(t, b, func(h *brokertest.House) {
+			all = append(all, h.Consent(t, h.User, h.Provider(t, "test"), "ada"))
+		})
+		done, err := r.ahead.Service.Reseal(ctx, func(done, total int64) {
+			if done == total { // the credentials come last
+				refreshed(t, all, r.behind)
+			}
+		})
+		if err != nil || done.Behind != 1 || len(done.Closed) > 0 {
+			t.Errorf("%+v, %v; want 1 behind", done, err)
+		}
+		if done, err = r.ahead.Service.Reseal(ctx, nil); err != nil || done.Done != 1 || done.Behind != 0 {
+			t.Errorf("again: %+v, %v; want 1 done", done, err)
+		}
+		r.wantUnderOneKey(t)
+	})
+}
+
+// K3: a value that no key opens is reported and left alone; the rest goes on, and
+// again changes nothing.
+func TestK3_WhatDoesNotOpenIsReported(t *testing.T) {
+	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
+		var broken models.Authorization
+		r := rotating(t, b, func(h *brokertest.House) {
+			p := h.Provider(t, "test")
+			broken = h.Consent(t, h.User, p, "ada")
+			h.Consent(t, h.User, p, "grace")
+			c := must(h.Store.Credential(ctx, broken.CredentialID))(t)
+			damaged := append([]byte(nil), c.Sealed...)
+			damaged[len(damaged)-1] ^= 1
+			if !must(h.Store.Reseal(ctx, store.SealedCredentials, c.ID, c.Sealed, damaged))(t) {
+				t.Fatal("could not damage a row")
+			}
+		})
+		before := must(r.first.Store.Credential(ctx, broken.CredentialID))(t)
+		for i, want := range []bool{true, false} {
+			done, err := r.ahead.Service.Reseal(ctx, nil)
+			if err != nil || len(done.Closed) != 1 || done.Closed[0] != "credentials "+broken.CredentialID || done.Behind != 0 {
+				t.Errorf("time %d: %+v, %v", i+1, done, err)
+			}
+			if (done.Done > 0) != want {
+				t.Errorf("time %d: %d values were sealed anew", i+1, done.Done)
+			}
+		}
+		if after := must(r.first.Store.Credential(ctx, broken.CredentialID))(t); string(after.Sealed) != string(before.Sealed) {
+			t.Error("the value that does not open was touched")
+		}
+	})
+}
+
+// K3: progress is told batch by batch, up to the total.
+func TestK3_ProgressIsTold(t *testing.T) {
+	r := rotating(t, brokertest.Embedded, func(h *brokertest.House) {
+		p := h.Provider(t, "test")
+		for range 250 {
+			h.Authorize(t, h.User, p)
+		}
+	})
+	var told [][2]int64
+	done := must(r.ahead.Service.Reseal(ctx, func(done, total int64) { told = append(told, [2]int64{done, total}) }))(t)
+	const all = 1 + 1 + 250 // the canary, the secret, the flows
+	if done.Done != all || len(told) != 4 || told[2] != [2]int64{202, all} || told[3] != [2]int64{all, all} {
+		t.Errorf("%d values were sealed anew, progress was %v", done.Done, told)
+	}
+	r.wantUnderOneKey(t)
+}
