@@ -14,7 +14,7 @@ import (
 type AuthorizeRequest struct {
 	ProviderID  string
 	State       string // 8 to 512 characters, echoed unchanged; "" has one made
-	RedirectURI string // "" means the public URL's own callback
+	RedirectURI string // "" means the first of the provider's redirectUris, or else the public URL's own callback
 	SkipConsent *bool  // decides about the upstream's prompt; nil follows the provider
 }
 
@@ -68,7 +68,11 @@ func (s *Service) completeRequest(p models.Provider, r *AuthorizeRequest) error 
 	if len(r.State) < 8 || len(r.State) > 512 || !printable(r.State) {
 		return models.Invalid(models.FieldError{Name: "state", Message: "must be 8 to 512 printable characters, and hard to guess"})
 	}
-	if r.RedirectURI == "" {
+	switch {
+	case r.RedirectURI == "" && len(p.RedirectURIs) > 0:
+		r.RedirectURI = p.RedirectURIs[0]
+		return nil
+	case r.RedirectURI == "":
 		r.RedirectURI = s.publicURL + "/external-auth/" + p.ID + "/callback"
 		return nil
 	}

@@ -197,7 +197,13 @@ func (s *Service) exchangeFailed(ctx context.Context, p models.Provider, f model
 		return &models.Error{Code: models.CodeBadRequest, Detail: "invalid_grant", Err: err,
 			Message: "The provider does not accept the code: it is wrong, expired or was used before. Start again with authorize."}
 	}
-	return s.upstreamFailed(p, err)
+	err = s.upstreamFailed(p, err)
+	if e, ok := errors.AsType[*models.Error](err); ok && up.Kind == providers.KindTransient {
+		again := *e // the code may be spent, so that asking again with it cannot help
+		again.Message, again.RetryAfter = "The provider could not be reached to redeem the code. Start again with authorize.", 0
+		return &again
+	}
+	return err
 }
 
 func (s *Service) providerOff(ctx context.Context, f models.Flow) error {

@@ -263,7 +263,7 @@ func (s *Service) refreshFailed(ctx context.Context, l store.Linked, attempt str
 	if saveErr != nil {
 		s.log.Error("saving a refresh's failure failed", "authorization", l.Authorization.ID, "error", saveErr)
 	}
-	s.log.Warn("refresh failed", "authorization", l.Authorization.ID, "provider", l.Provider.ID, "kind", up.Kind, "code", up.Code)
+	s.log.Warn("refresh failed", "authorization", l.Authorization.ID, "provider", l.Provider.ID, "kind", up.Kind, "code", up.Code, "cause", up.Err)
 	if f.Error == "suspect" {
 		return clientRefused(err)
 	}

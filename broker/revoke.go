@@ -22,8 +22,14 @@ type ruling struct {
 
 func settled(o models.Outcome, reason string) ruling { return ruling{outcome: o, reason: reason} }
 
-// maxAttempts is how often an item is tried before it has failed.
-const maxAttempts = 6
+// How often an item of a job is tried before it has failed. An upstream that is
+// down for minutes fails nothing; one that says no and means it is not asked for
+// long. A single disconnect is tried for as long as its tombstone is kept.
+const (
+	maxAttempts  = 14
+	maxRefusals  = 3
+	longestPause = time.Hour // between two attempts at a single disconnect
+)
 
 // revoke takes one item back upstream. The lease of the item, of its credential
 // and of its grant are the batch's, so that no refresh runs meanwhile (R9) and no
@@ -101,10 +107,16 @@ func (b *batch) notRevoked(ctx context.Context, l store.Linked, err error) rulin
 		return ruling{reason: "client_refused", after: b.s.timing.ClientProbe, clientRefused: true}
 	case up.Kind == providers.KindTransient && up.RetryAfter > 0:
 		return ruling{reason: "paused", after: up.RetryAfter, pause: up.RetryAfter}
-	case l.Authorization.ItemAttempts+1 >= maxAttempts:
+	}
+	tried := l.Authorization.ItemAttempts + 1
+	again := ruling{reason: reasonOf(up), after: b.s.backoff(tried), attempt: true}
+	switch {
+	case b.job == nil:
+		again.after = min(again.after<<min(max(tried-6, 0), 12), longestPause)
+	case tried >= maxAttempts, tried >= maxRefusals && up.Kind != providers.KindTransient:
 		return settled(models.OutcomeFailed, reasonOf(up))
 	}
-	return ruling{reason: reasonOf(up), after: b.s.backoff(l.Authorization.ItemAttempts), attempt: true}
+	return again
 }
 
 // reasonOf names an upstream failure by codes alone; its text is untrusted.

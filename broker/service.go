@@ -40,6 +40,8 @@ type Options struct {
 	Log *slog.Logger
 	// Timing overrides single durations of DefaultTiming.
 	Timing Timing
+	// Retention overrides single fields of DefaultRetention.
+	Retention Retention
 	// Concurrency is how many revocations the process has in flight; 0 means 32.
 	Concurrency int
 }
@@ -105,6 +107,7 @@ type Service struct {
 	publicURL string
 	redirects redirectPolicy
 	timing    Timing
+	keep      Retention
 
 	callers  callerCache
 	fetches  fetchCounter
@@ -120,7 +123,7 @@ type Service struct {
 func New(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{
 		store: o.Store, upstream: o.Upstream, keys: o.Keys, bell: o.Bell, log: o.Log,
-		publicURL: strings.TrimRight(o.PublicURL, "/"), timing: o.Timing.withDefaults(), slots: make(chan struct{}, cmp.Or(o.Concurrency, 32)),
+		publicURL: strings.TrimRight(o.PublicURL, "/"), timing: o.Timing.withDefaults(), keep: o.Retention.withDefaults(), slots: make(chan struct{}, cmp.Or(o.Concurrency, 32)),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -148,7 +151,7 @@ func (s *Service) checkKeyset(ctx context.Context) error {
 		return fmt.Errorf("reading the keyset's canary: %w", err)
 	}
 	if err := s.keys.CheckCanary(sealed); err != nil {
-		return fmt.Errorf("the keyset is not the one that this database was filled with; a database without its keyset is nothing: %w", err)
+		return errors.New("the keyset is not the one that this database was filled with, and a database without its keyset is nothing: restore the right one")
 	}
 	return nil
 }

@@ -12,14 +12,11 @@ import (
 	"github.com/grantd/grantd/store"
 )
 
-// How long things are kept (P1), and how many are taken up at a time.
+// What a sweep takes up: so many at a time, and tokens fetched within this while
+// are refreshed ahead of time.
 const (
-	keepFlows      = 24 * time.Hour
-	keepTombstones = 7 * 24 * time.Hour
-	keepJobs       = 30 * 24 * time.Hour
-	keepFetches    = 30 * 24 * time.Hour
-	usedLately     = time.Hour // tokens fetched within this are refreshed ahead of time
-	sweepBatch     = 100
+	sweepBatch = 100
+	usedLately = time.Hour
 )
 
 // Sweep rings for whatever is due and not being worked on, and clears what is
@@ -120,13 +117,4 @@ func (s *Service) reapFlow(ctx context.Context, f models.Flow) error {
 		return err
 	}
 	return s.disown(ctx, p, f, e, "no_owner")
-}
-
-// forget deletes what was kept long enough.
-func (s *Service) forget(ctx context.Context) error {
-	_, flows := s.store.ForgetFlows(ctx, keepFlows, sweepBatch)
-	_, abandoned := s.store.AbandonTombstones(ctx, keepTombstones, sweepBatch)
-	_, finished := s.store.ForgetJobs(ctx, keepJobs, sweepBatch)
-	return errors.Join(flows, abandoned, finished, s.store.ForgetTombstones(ctx, keepTombstones, sweepBatch),
-		s.store.ForgetFetches(ctx, keepFetches, sweepBatch), s.store.ForgetPauses(ctx, keepFlows))
 }

@@ -19,6 +19,11 @@ func (s *Service) upstreamFailed(p models.Provider, err error) error {
 		return err
 	case !errors.As(err, &up):
 		return fmt.Errorf("asking provider %s: %w", p.ID, err)
+	}
+	if up.Err != nil { // for the log alone: it tells a blocked address from a slow one
+		err = fmt.Errorf("provider %s: %w: %w", p.ID, err, up.Err)
+	}
+	switch {
 	case up.Kind == providers.KindClient:
 		return clientRefused(err)
 	case up.Kind == providers.KindDenied:

@@ -118,6 +118,7 @@ CREATE TABLE credentials (
 CREATE UNIQUE INDEX credentials_of_authorization ON credentials (authorization_id);
 CREATE INDEX credentials_idle ON credentials (keep_alive_at) WHERE keep_alive_at IS NOT NULL AND verdict IS NULL;
 
+CREATE INDEX credentials_dead ON credentials (saved_at) WHERE verdict IS NOT NULL;
 CREATE INDEX credentials_ambiguous ON credentials (lease_until) WHERE attempt_id IS NOT NULL;
 
 CREATE TABLE flows (
@@ -212,6 +213,7 @@ CREATE TABLE audit_events (
     job_id           TEXT NOT NULL,
     code             TEXT NOT NULL
 );
+CREATE INDEX audit_events_old ON audit_events (at);
 CREATE INDEX audit_events_of_provider ON audit_events (provider_id, at);
 CREATE INDEX audit_events_of_org ON audit_events (org_id, at, action);
 

@@ -103,8 +103,13 @@ func (s *Store) CountFetches(ctx context.Context, authorization string) (int64, 
 	return n, s.db.WithContext(ctx).Raw("SELECT CAST(COALESCE(SUM(fetches), 0) AS BIGINT) FROM token_fetches WHERE authorization_id = ?", authorization).Row().Scan(&n)
 }
 
-// ForgetFetches deletes counts older than the retention.
-func (s *Store) ForgetFetches(ctx context.Context, retention time.Duration, limit int) error {
+// ForgetAudit deletes events and counts of fetches older than the retention.
+func (s *Store) ForgetAudit(ctx context.Context, retention time.Duration, limit int) error {
+	err := s.db.WithContext(ctx).Exec("DELETE FROM audit_events WHERE id IN (SELECT id FROM audit_events WHERE at <= ? LIMIT ?)",
+		s.in(-retention), limit).Error
+	if err != nil {
+		return err
+	}
 	return s.db.WithContext(ctx).Exec(`DELETE FROM token_fetches WHERE (authorization_id, token_id, minute) IN
 		(SELECT authorization_id, token_id, minute FROM token_fetches WHERE minute <= ? LIMIT ?)`, s.in(-retention), limit).Error
 }

@@ -111,8 +111,7 @@ func (s *Store) FlowsUnderWay(ctx context.Context, provider string) (int64, erro
 }
 
 // ForgetFlows deletes flows that ended longer ago than the retention.
-func (s *Store) ForgetFlows(ctx context.Context, retention time.Duration, limit int) (int64, error) {
-	r := s.db.WithContext(ctx).Exec(`DELETE FROM flows WHERE id IN
-		(SELECT id FROM flows WHERE expires_at <= ? AND status IN ('done', 'failed') LIMIT ?)`, s.in(-retention), limit)
-	return r.RowsAffected, r.Error
+func (s *Store) ForgetFlows(ctx context.Context, retention time.Duration, limit int) error {
+	return s.db.WithContext(ctx).Exec(`DELETE FROM flows WHERE id IN
+		(SELECT id FROM flows WHERE expires_at <= ? AND status IN ('done', 'failed') LIMIT ?)`, s.in(-retention), limit).Error
 }

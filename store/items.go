@@ -111,6 +111,9 @@ func (s *Store) SettleItems(ctx context.Context, lease string, job *string, sett
 	return done, err
 }
 
+// wiped is what an authorization does not keep once it is revoked (P1).
+const wiped = `, sub = '', login = '', email = '', picture = '', scopes = '[]', grant_key = '', fingerprint = ''`
+
 // settleGroup settles items that share an outcome and its reason.
 func (s *Store) settleGroup(lease string, job *string, o models.Outcome, reason string, group []Settled) ([]string, error) {
 	pairs := make([]string, len(group))
@@ -120,7 +123,7 @@ func (s *Store) settleGroup(lease string, job *string, o models.Outcome, reason 
 		args = append(args, item.ID, item.Generation)
 	}
 	match := "(SELECT authorization_id FROM credentials WHERE (authorization_id, generation) IN (VALUES " + strings.Join(pairs, ", ") + "))"
-	wipe := `, sub = '', login = '', email = '', picture = '', scopes = '[]', grant_key = '', fingerprint = ''`
+	wipe := wiped
 	if o == models.OutcomeFailed { // it may be resumed, and needs all of it then
 		wipe = ""
 	}
@@ -216,21 +219,19 @@ func (s *Store) DueTombstones(ctx context.Context, next time.Duration, limit int
 }
 
 // AbandonTombstones gives up on single revocations that were tried for longer
-// than the retention, and returns how many (P1).
-func (s *Store) AbandonTombstones(ctx context.Context, retention time.Duration, limit int) (int64, error) {
-	var ids []string
-	err := s.Tx(ctx, func(tx *Store) error {
-		err := tx.db.Raw(`UPDATE authorizations SET outcome = 'abandoned', outcome_at = ?, sub = '', login = '', email = '',
-			picture = '', scopes = '[]', grant_key = '' WHERE id IN
+// than the retention (P1).
+func (s *Store) AbandonTombstones(ctx context.Context, retention time.Duration, limit int) error {
+	return s.Tx(ctx, func(tx *Store) error {
+		var ids []string
+		err := tx.db.Raw(`UPDATE authorizations SET outcome = ?, outcome_at = ?`+wiped+` WHERE id IN
 			(SELECT a.id FROM authorizations a JOIN providers p ON p.id = a.provider_id
-			WHERE a.unlinked_at <= ? AND a.outcome IS NULL AND p.delete_job_id IS NULL LIMIT ?) RETURNING id`,
-			tx.now(), tx.in(-retention), limit).Scan(&ids).Error
+			WHERE a.unlinked_at <= ? AND a.outcome IS NULL AND a.job_id IS NULL AND p.delete_job_id IS NULL LIMIT ?) RETURNING id`,
+			models.OutcomeAbandoned, tx.now(), tx.in(-retention), limit).Scan(&ids).Error
 		if err != nil || len(ids) == 0 {
 			return err
 		}
 		return tx.db.Exec("DELETE FROM credentials WHERE authorization_id IN ?", ids).Error
 	})
-	return int64(len(ids)), err
 }
 
 // ForgetTombstones deletes what is left of single disconnects after the
@@ -238,4 +239,13 @@ func (s *Store) AbandonTombstones(ctx context.Context, retention time.Duration, 
 func (s *Store) ForgetTombstones(ctx context.Context, retention time.Duration, limit int) error {
 	return s.db.WithContext(ctx).Exec(`DELETE FROM authorizations WHERE id IN (SELECT id FROM authorizations
 		WHERE job_id IS NULL AND outcome IS NOT NULL AND outcome_at <= ? LIMIT ?)`, s.in(-retention), limit).Error
+}
+
+// UnlinkDead makes authorizations whose person must authorize again, and did not
+// for longer than the retention, items of revocation.
+func (s *Store) UnlinkDead(ctx context.Context, retention time.Duration, limit int) error {
+	return s.db.WithContext(ctx).Exec(`UPDATE authorizations SET unlinked_at = ?, updated_at = ?, item_due_at = ? WHERE id IN
+		(SELECT a.id FROM credentials c JOIN authorizations a ON a.id = c.authorization_id JOIN providers p ON p.id = a.provider_id
+		WHERE c.verdict = ? AND c.saved_at <= ? AND a.unlinked_at IS NULL AND a.outcome IS NULL AND p.delete_job_id IS NULL LIMIT ?)`,
+		s.now(), s.now(), s.now(), models.VerdictExpired, s.in(-retention), limit).Error
 }

@@ -106,19 +106,19 @@ func (s *Store) FailedItems(ctx context.Context, job string, limit int) ([]model
 }
 
 // ForgetJobs deletes jobs that ended longer ago than the retention, and the
-// outcomes that were kept for them.
-func (s *Store) ForgetJobs(ctx context.Context, retention time.Duration, limit int) (int64, error) {
+// outcomes that were kept for them; but not the failed deletion of a provider that
+// is still there to be resumed.
+func (s *Store) ForgetJobs(ctx context.Context, retention time.Duration, limit int) error {
 	var ids []string
-	err := s.db.WithContext(ctx).Model(&models.Job{}).
-		Where("finished_at <= ?", s.in(-retention)).Limit(limit).Pluck("id", &ids).Error
+	err := s.db.WithContext(ctx).Model(&models.Job{}).Where("finished_at <= ?", s.in(-retention)).
+		Where("NOT EXISTS (SELECT 1 FROM providers p WHERE p.delete_job_id = jobs.id)").Limit(limit).Pluck("id", &ids).Error
 	if err != nil || len(ids) == 0 {
-		return 0, err
+		return err
 	}
-	return int64(len(ids)), s.Tx(ctx, func(tx *Store) error {
-		if err := tx.db.Exec("DELETE FROM authorizations WHERE job_id IN ? AND outcome IS NOT NULL AND outcome <> 'failed'", ids).Error; err != nil {
+	return s.Tx(ctx, func(tx *Store) error {
+		if err := tx.db.Exec("DELETE FROM authorizations WHERE job_id IN ? AND outcome IS NOT NULL", ids).Error; err != nil {
 			return err
 		}
-		return tx.db.Exec(`DELETE FROM jobs WHERE id IN ? AND NOT EXISTS
-			(SELECT 1 FROM providers p WHERE p.delete_job_id = jobs.id)`, ids).Error
+		return tx.db.Exec("DELETE FROM jobs WHERE id IN ?", ids).Error
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -78,6 +79,12 @@ func (s *Store) openSQLite(path string) error {
 	if path == "" {
 		return errors.New("sqlite: needs a path, such as sqlite:grantd.db")
 	}
+	// Made here, so that only its owner may read who authorized what.
+	made, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("opening the database: %w", err)
+	}
+	made.Close()
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
 		"?_pragma=journal_mode(wal)&_pragma=busy_timeout(5000)&_pragma=foreign_keys(1)" +
 		"&_pragma=synchronous(full)&_txlock=immediate&_timefmt=" + url.QueryEscape(sqliteTime)

@@ -32,12 +32,18 @@ type Config struct {
 	TestProvider  string   `placeholder:"URL" help:"A test authorization server; makes the provider type \"test\" available. Not for production."`
 
 	TrustedProxies []string `placeholder:"CIDR" help:"Proxies whose X-Forwarded-For is believed."`
-	MetricsListen  string   `placeholder:"HOST:PORT" help:"Serve /metrics, /healthz and /readyz here as well; a worker has no other address."`
+	MetricsListen  string   `placeholder:"HOST:PORT" help:"Serve /metrics here and not on the API's address, and /healthz and /readyz here as well; a worker has no other address."`
 	LogLevel       string   `default:"info" placeholder:"LEVEL" help:"debug, info, warn or error."`
 	LogFormat      string   `default:"text" placeholder:"FORMAT" help:"text or json."`
 
 	AllowAsyncCommit bool          `help:"Accept a PostgreSQL with synchronous_commit=off, which may lose refresh tokens in a crash."`
 	DrainDelay       time.Duration `default:"1s" placeholder:"TIME" help:"How long /readyz says 503 before the API stops accepting, so that a load balancer sees it."`
+
+	KeepFlows      time.Duration `default:"24h" placeholder:"TIME" help:"How long consents that ended are kept."`
+	KeepTombstones time.Duration `default:"168h" placeholder:"TIME" help:"How long a single revocation is tried, and then remembered."`
+	KeepDead       time.Duration `default:"2160h" placeholder:"TIME" help:"How long tokens are kept whose person must authorize again and does not."`
+	KeepJobs       time.Duration `default:"720h" placeholder:"TIME" help:"How long finished jobs and their items are kept."`
+	KeepAudit      time.Duration `default:"8760h" placeholder:"TIME" help:"How long audit events are kept."`
 
 	origin map[string]string // where each setting comes from, by flag
 }
@@ -185,6 +191,11 @@ func (c *Config) validate(more ...error) error {
 	judge("log-level", oneOf(c.LogLevel, "debug", "info", "warn", "error"))
 	judge("log-format", oneOf(c.LogFormat, "text", "json"))
 	judge("drain-delay", judgeDrainDelay(c.DrainDelay))
+	judge("keep-flows", judgeRetention(c.KeepFlows))
+	judge("keep-tombstones", judgeRetention(c.KeepTombstones))
+	judge("keep-dead", judgeRetention(c.KeepDead))
+	judge("keep-jobs", judgeRetention(c.KeepJobs))
+	judge("keep-audit", judgeRetention(c.KeepAudit))
 	if err := errors.Join(append(wrong, more...)...); err != nil {
 		return usageError{err}
 	}
@@ -293,6 +304,13 @@ func judgeRedisURL(raw string) string {
 func judgeDrainDelay(d time.Duration) string {
 	if d < 0 || d > time.Minute {
 		return "must be between 0s and 1m"
+	}
+	return ""
+}
+
+func judgeRetention(d time.Duration) string {
+	if d < time.Hour {
+		return "must be 1h or longer"
 	}
 	return ""
 }

@@ -98,6 +98,8 @@ func start(ctx context.Context, cfg *Config, r roles, log *slog.Logger) (_ *inst
 	in.service, err = broker.New(ctx, broker.Options{
 		Store: st, Upstream: upstream, Keys: keys, Bell: bell, Log: log,
 		PublicURL: cfg.PublicURL, RedirectAllow: cfg.RedirectAllow, AnyRedirect: r.anyRedirect,
+		Retention: broker.Retention{Flows: cfg.KeepFlows, Tombstones: cfg.KeepTombstones, Dead: cfg.KeepDead,
+			Jobs: cfg.KeepJobs, Audit: cfg.KeepAudit},
 	})
 	if err != nil {
 		return nil, err
