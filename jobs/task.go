@@ -15,9 +15,9 @@ const (
 	QueueSlices  = "slices"
 )
 
-// Queues holds the queues and their weights, for the worker's asynq.Config: of
-// four tasks that wait, three come from the default queue.
-var Queues = map[string]int{QueueDefault: 3, QueueSlices: 1}
+// Queues says by what to divide a worker's concurrency for each queue. A slice has
+// many revocations in flight, so that few of them keep a process busy.
+var Queues = map[string]int{QueueDefault: 1, QueueSlices: 2}
 
 // taskTimeout bounds one run. It is far above a slice's 5 s plus the calls in
 // flight; a run that meets it has hung.

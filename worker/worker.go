@@ -44,7 +44,7 @@ type Worker struct {
 	metrics     *metrics
 	kinds       map[string]task
 
-	server    *asynq.Server
+	servers   []*asynq.Server
 	stopSweep context.CancelFunc
 	sweeping  sync.WaitGroup
 	stopTasks context.CancelFunc
@@ -87,9 +87,12 @@ func (w *Worker) setDefaults() {
 func (w *Worker) Start() error {
 	taskContext, stopTasks := context.WithCancel(context.Background())
 	w.stopTasks = stopTasks
-	w.server = asynq.NewServer(w.redis, w.config(taskContext))
-	if err := w.server.Start(asynq.HandlerFunc(w.process)); err != nil {
-		return fmt.Errorf("starting to listen for tasks: %w", err)
+	for queue, share := range jobs.Queues {
+		server := asynq.NewServer(w.redis, w.config(taskContext, queue, max(1, w.concurrency/share)))
+		if err := server.Start(asynq.HandlerFunc(w.process)); err != nil {
+			return fmt.Errorf("starting to listen for tasks: %w", err)
+		}
+		w.servers = append(w.servers, server)
 	}
 	sweepContext, stopSweep := context.WithCancel(context.Background())
 	w.stopSweep = stopSweep
@@ -97,13 +100,14 @@ func (w *Worker) Start() error {
 	return nil
 }
 
-// config leaves out asynq's retries: tasks are enqueued without.
-func (w *Worker) config(ctx context.Context) asynq.Config {
+// config is for one queue: with a server of its own it cannot be kept waiting by
+// the other. It leaves out asynq's retries: tasks are enqueued without.
+func (w *Worker) config(ctx context.Context, queue string, concurrency int) asynq.Config {
 	redis := complaint{log: w.log, what: "asking Redis for tasks"}
 	return asynq.Config{
 		BaseContext: func() context.Context { return ctx },
-		Concurrency: w.concurrency,
-		Queues:      jobs.Queues,
+		Concurrency: concurrency,
+		Queues:      map[string]int{queue: 1},
 		// How long a ring waits to be heard: at asynq's own second, every
 		// deletion would start a second late.
 		TaskCheckInterval:        20 * time.Millisecond,
@@ -132,13 +136,21 @@ func (w *Worker) Shutdown() {
 	w.service.StopSlices()
 	w.stopSweep()
 	w.sweeping.Wait()
-	if !within(w.grace+waitForRedis, w.server.Shutdown) {
+	if !within(w.grace+waitForRedis, w.shutdownServers) {
 		w.log.Warn("Redis did not let the worker go")
 	}
 	w.stopTasks()
 	if !within(waitForTasks, w.tasks.Wait) {
 		w.log.Warn("tasks did not stop; whoever sweeps next takes them over")
 	}
+}
+
+func (w *Worker) shutdownServers() {
+	var all sync.WaitGroup
+	for _, server := range w.servers {
+		all.Go(server.Shutdown)
+	}
+	all.Wait()
 }
 
 // within reports whether f returned in time.
