@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"slices"
 
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/store"
@@ -25,42 +24,18 @@ func (s *Service) Authorizations(ctx context.Context, c models.Caller, q Authori
 	if err != nil {
 		return Page[models.Authorization]{}, err
 	}
-	f := store.AuthorizationFilter{UserID: q.UserID, ProviderID: q.ProviderID, After: after, Limit: limit + 1}
+	f := store.AuthorizationFilter{UserID: q.UserID, ProviderID: q.ProviderID, Status: models.AuthorizationStatus(q.Status), After: after, Limit: limit + 1}
 	if !c.IsAdmin() {
 		if q.UserID != "" && q.UserID != c.UserID {
 			return Page[models.Authorization]{Data: []models.Authorization{}}, nil
 		}
 		f.UserID = c.UserID
 	}
-	rows, err := s.withStatus(ctx, c.OrgID, f, models.AuthorizationStatus(q.Status))
+	rows, err := s.store.Authorizations(ctx, c.OrgID, f)
 	return cut(rows, limit, after,
 		func(l store.Linked) store.Position {
 			return store.Position{CreatedAt: l.Authorization.CreatedAt, ID: l.Authorization.ID}
 		}, show), found(err, "OAuth provider authorizations")
-}
-
-// withStatus fills a page with authorizations of one status. The status is
-// derived and not a column, so whole pages are read until one is full.
-func (s *Service) withStatus(ctx context.Context, org string, f store.AuthorizationFilter, status models.AuthorizationStatus) ([]store.Linked, error) {
-	var rows []store.Linked
-	for {
-		batch, err := s.store.Authorizations(ctx, org, f)
-		if err != nil {
-			return nil, err
-		}
-		full := len(batch) == f.Limit
-		if full {
-			last := batch[len(batch)-1].Authorization
-			f.After = &store.Position{CreatedAt: last.CreatedAt, ID: last.ID}
-		}
-		if status != "" {
-			batch = slices.DeleteFunc(batch, func(l store.Linked) bool { return statusOf(l) != status })
-		}
-		rows = append(rows, batch...)
-		if !full || len(rows) >= f.Limit {
-			return rows[:min(len(rows), f.Limit)], nil
-		}
-	}
 }
 
 // show completes an authorization with what is derived when it is read.
@@ -70,7 +45,7 @@ func show(l store.Linked) models.Authorization {
 	return a
 }
 
-// statusOf derives the status. A provider that is off, or that is no longer the
+// statusOf derives the status, as the store does for filters and counts. A provider that is off, or that is no longer the
 // client the tokens were minted for, comes before any verdict.
 func statusOf(l store.Linked) models.AuthorizationStatus {
 	switch {

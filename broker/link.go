@@ -180,15 +180,24 @@ func (s *Service) retire(ctx context.Context, tx *store.Store, l store.Linked, s
 	return s.entomb(ctx, tx, l.Authorization, exchanged{pair: old}, l.Credential)
 }
 
-// entomb keeps tokens that belong to nobody any more as an item of revocation.
+// entomb keeps tokens that belong to nobody any more as an item of revocation, and
+// counts it in a deletion that is running. Without a provider nothing is left that
+// could revoke them.
 func (s *Service) entomb(ctx context.Context, tx *store.Store, of models.Authorization, e exchanged, was models.Credential) error {
+	p, err := tx.HoldProvider(ctx, of.ProviderID)
+	if store.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	now, err := tx.Now(ctx)
 	if err != nil {
 		return err
 	}
 	t := of
 	t.ID, t.CredentialID, t.Revoke, t.UnlinkedAt, t.ItemDueAt = newID(), newID(), models.RevokeToken, &now, alwaysDue
-	t.Outcome, t.ItemLease, t.CreatedAt, t.UpdatedAt = nil, nil, now, now
+	t.JobID, t.Outcome, t.ItemLease, t.CreatedAt, t.UpdatedAt = nil, nil, nil, now, now
 	sealed, err := s.sealPair(t, e.pair)
 	if err != nil {
 		return err
@@ -197,7 +206,18 @@ func (s *Service) entomb(ctx context.Context, tx *store.Store, of models.Authori
 	if was.ExpiresAt != nil {
 		save.Known, save.ExpiresIn = true, was.ExpiresAt.Sub(now)
 	}
-	return tx.InsertAuthorization(ctx, &t, save)
+	if err := tx.InsertAuthorization(ctx, &t, save); err != nil {
+		return err
+	}
+	return addToDeletion(ctx, tx, p)
+}
+
+// addToDeletion counts an item that joins while its provider is being deleted.
+func addToDeletion(ctx context.Context, tx *store.Store, p models.Provider) error {
+	if p.DeleteJobID == nil {
+		return nil
+	}
+	return tx.AddToTotal(ctx, *p.DeleteJobID, 1)
 }
 
 // keepToRevoke gives tokens to an authorization that is there only to be revoked,
@@ -214,10 +234,7 @@ func (s *Service) keepToRevoke(ctx context.Context, tx *store.Store, p models.Pr
 	if ok, err := tx.FailFlow(ctx, f.ID, why, models.FlowExchanged); err != nil || !ok {
 		return errors.Join(err, flowMoved(ok))
 	}
-	if p.DeleteJobID == nil {
-		return nil
-	}
-	return tx.AddToTotal(ctx, *p.DeleteJobID, 1)
+	return addToDeletion(ctx, tx, p)
 }
 
 // disown leaves the tokens of a flow that found no owner to be revoked, alone.

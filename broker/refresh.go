@@ -218,10 +218,10 @@ func (s *Service) saveRefreshed(ctx context.Context, l store.Linked, attempt str
 
 func (s *Service) lostRace(ctx context.Context, tx *store.Store, l store.Linked, attempt string, e exchanged) error {
 	now, err := tx.Credential(ctx, l.Authorization.CredentialID)
-	if store.IsNotFound(err) || err == nil && now.SavedBy == attempt {
+	if err == nil && now.SavedBy == attempt {
 		return nil
 	}
-	if err != nil {
+	if err != nil && !store.IsNotFound(err) {
 		return err
 	}
 	if t, ok := s.upstream.Type(l.Provider.Type); !ok || !t.RevokesSingly {

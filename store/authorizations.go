@@ -20,6 +20,7 @@ type Linked struct {
 type AuthorizationFilter struct {
 	UserID     string
 	ProviderID string
+	Status     models.AuthorizationStatus
 	After      *Position
 	Limit      int
 }
@@ -32,6 +33,10 @@ func (s *Store) Authorizations(ctx context.Context, org string, f AuthorizationF
 	}
 	if f.ProviderID != "" {
 		q = q.Where("provider_id = ?", f.ProviderID)
+	}
+	if f.Status != "" {
+		q = q.Where(`EXISTS (SELECT 1 FROM providers p, credentials c WHERE p.id = authorizations.provider_id
+			AND c.authorization_id = authorizations.id AND `+statusOf("authorizations")+` = ?)`, s.now(), f.Status)
 	}
 	var rows []models.Authorization
 	if err := page(q, f.After, false, f.Limit).Find(&rows).Error; err != nil {
@@ -122,16 +127,22 @@ func (s *Store) Unlink(ctx context.Context, id string) (bool, error) {
 }
 
 // CountAuthorizations counts an organisation's linked authorizations by status.
-// A verdict counts only while what caused it holds (R5).
 func (s *Store) CountAuthorizations(ctx context.Context, org string) ([]Count, error) {
 	var counts []Count
-	err := s.db.WithContext(ctx).Raw(`SELECT status, count(*) AS n FROM (
-		SELECT CASE
-			WHEN p.status <> 'active' OR p.fingerprint <> a.fingerprint THEN 'invalidProviderState'
-			WHEN c.verdict IS NOT NULL AND c.verdict_generation = c.generation
-				AND c.verdict_secret_version = p.secret_version THEN c.verdict
-			ELSE 'active' END AS status
+	err := s.db.WithContext(ctx).Raw(`SELECT status, count(*) AS n FROM (SELECT `+statusOf("a")+` AS status
 		FROM authorizations a JOIN providers p ON p.id = a.provider_id JOIN credentials c ON c.authorization_id = a.id
-		WHERE a.org_id = ? AND a.unlinked_at IS NULL) AS t GROUP BY status ORDER BY status`, org).Scan(&counts).Error
+		WHERE a.org_id = ? AND a.unlinked_at IS NULL) AS t GROUP BY status ORDER BY status`, s.now(), org).Scan(&counts).Error
 	return counts, err
+}
+
+// statusOf derives an authorization's status in SQL, as the broker does for one
+// that was read; it takes the time. A verdict counts only while what caused it
+// holds (R5).
+func statusOf(authorization string) string {
+	return `CASE
+		WHEN p.status <> 'active' OR p.fingerprint <> ` + authorization + `.fingerprint THEN 'invalidProviderState'
+		WHEN c.verdict IS NOT NULL AND c.verdict_generation = c.generation
+			AND c.verdict_secret_version = p.secret_version THEN c.verdict
+		WHEN NOT c.has_refresh_token AND c.expires_at <= ? THEN 'expired'
+		ELSE 'active' END`
 }
