@@ -25,14 +25,14 @@ func Create(path string) error {
 	if err != nil {
 		return err
 	}
-	var text bytes.Buffer
-	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&text)); err != nil {
-		return fmt.Errorf("encoding the keyset: %w", err)
+	text, err := encode(handle)
+	if err != nil {
+		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("making the keyset's folder: %w", err)
 	}
-	return writeNew(path, append(text.Bytes(), '\n'))
+	return writeNew(path, text)
 }
 
 // writeNew creates path with data, or leaves nothing behind.
@@ -66,6 +66,19 @@ func syncDir(path string) error {
 // Load reads the keyset at path. It refuses a file that others may read, and
 // says what to do about one that is missing, open to others or not a keyset.
 func Load(path string) (*Keyring, error) {
+	handle, err := readHandle(path)
+	if err != nil {
+		return nil, err
+	}
+	k, err := newKeyring(handle)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return k, nil
+}
+
+// readHandle reads the keyset at path.
+func readHandle(path string) (*keyset.Handle, error) {
 	data, err := readPrivate(path)
 	if err != nil {
 		return nil, err
@@ -74,11 +87,15 @@ func Load(path string) (*Keyring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s is not a keyset (Tink, JSON, in clear): %w", path, err)
 	}
-	k, err := newKeyring(handle)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	return handle, nil
+}
+
+func encode(handle *keyset.Handle) ([]byte, error) {
+	var text bytes.Buffer
+	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&text)); err != nil {
+		return nil, fmt.Errorf("encoding the keyset: %w", err)
 	}
-	return k, nil
+	return append(text.Bytes(), '\n'), nil
 }
 
 // readPrivate asks the open file for its mode, not the path, so that the file

@@ -23,8 +23,8 @@ var ErrUndecryptable error = &models.Error{
 	Detail:  "undecryptable",
 }
 
-// prefixSize is how many bytes at the start of a sealed value name its key.
-const prefixSize = 5
+// PrefixSize is how many bytes at the start of a sealed value name its key.
+const PrefixSize = 5
 
 // Keyring seals with its primary key and opens with any of its keys. It is safe
 // for concurrent use and prints as "[redacted]".
@@ -72,7 +72,7 @@ func primaryPrefix(handle *keyset.Handle) ([]byte, error) {
 		return nil, fmt.Errorf("the keyset has no primary key: %w", err)
 	}
 	key, ok := entry.Key().(interface{ OutputPrefix() []byte })
-	if !ok || len(key.OutputPrefix()) != prefixSize {
+	if !ok || len(key.OutputPrefix()) != PrefixSize {
 		return nil, errors.New("the primary key does not put its name before what it seals (output prefix TINK)")
 	}
 	return key.OutputPrefix(), nil

@@ -69,7 +69,7 @@ func TestOpenRefusesWhatWasDamaged(t *testing.T) {
 		mustNotOpen(t, k, o, damaged)
 	}
 	mustNotOpen(t, k, o, nil)
-	mustNotOpen(t, k, o, sealed[:prefixSize])
+	mustNotOpen(t, k, o, sealed[:PrefixSize])
 	mustNotOpen(t, generate(t), o, sealed)
 }
 
