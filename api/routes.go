@@ -16,7 +16,7 @@ const (
 // without their last slash too.
 func (s *Server) routes() {
 	on(s, operation{"GET", "providers/", 200, "listProviders", "List the providers", nil}, s.listProviders)
-	on(s, operation{"POST", "providers/", 201, "createProvider", "Register a provider", []int{forbidden}}, s.createProvider)
+	on(s, operation{"POST", "providers/", 201, "createProvider", "Register a provider", []int{forbidden, conflict}}, s.createProvider)
 	on(s, operation{"GET", "providers/{id}/", 200, "getProvider", "Get a provider", []int{notFound}}, s.getProvider)
 	on(s, operation{"PATCH", "providers/{id}/", 200, "updateProvider", "Change a provider", []int{forbidden, notFound, conflict}}, s.updateProvider)
 	on(s, operation{"DELETE", "providers/{id}/", 202, "deleteProvider", "Delete a provider and revoke its authorizations", []int{forbidden, notFound}}, s.deleteProvider)

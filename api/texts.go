@@ -46,7 +46,7 @@ var meanings = map[int]string{
 	http.StatusForbidden:             "Not for this role, not for this user, or not while the provider is not active.",
 	http.StatusNotFound:              "It does not exist, or not for this caller.",
 	http.StatusRequestTimeout:        "The body did not arrive in time.",
-	http.StatusConflict:              "The state of the provider does not allow it.",
+	http.StatusConflict:              "The state of the provider does not allow it, or the slug is taken.",
 	http.StatusGone:                  "The authorization has expired: the person has to authorize again.",
 	http.StatusRequestEntityTooLarge: "The body is larger than 1 MiB.",
 	http.StatusUnsupportedMediaType:  "The body is not application/json.",

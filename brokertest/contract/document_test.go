@@ -62,3 +62,15 @@ func request(t testing.TB, h *brokertest.House, method, path, body string) *http
 	req.Header.Set("Authorization", "Bearer "+secret(h.Admin.Token))
 	return req
 }
+
+// bare sends a request that the document says nothing about.
+func bare(t testing.TB, r *http.Request) *http.Response {
+	t.Helper()
+	c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	res, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { res.Body.Close() })
+	return res
+}

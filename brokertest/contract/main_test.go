@@ -198,11 +198,11 @@ func createID(t testing.TB, h *brokertest.House, changes object) string {
 	return text(t, create(t, h, changes), "id")
 }
 
-func provider(id string) string            { return root + "providers/" + id + "/" }
-func authorizeAt(id string) string         { return provider(id) + "authorize/" }
-func authorization(id string) string       { return root + "authorizedProviders/" + id + "/" }
-func tokenOf(authorization_ string) string { return authorization(authorization_) + "token/" }
-func userinfoOf(id string) string          { return authorization(id) + "userinfo/" }
+func provider(id string) string      { return root + "providers/" + id + "/" }
+func authorizeAt(id string) string   { return provider(id) + "authorize/" }
+func authorization(id string) string { return root + "authorizedProviders/" + id + "/" }
+func tokenOf(id string) string       { return authorization(id) + "token/" }
+func userinfoOf(id string) string    { return authorization(id) + "userinfo/" }
 
 const callback = root + "providers/callback/"
 
@@ -343,3 +343,8 @@ func grants(h *brokertest.House) int64 { return h.IdP.Stats().LiveGrants }
 
 // secret is for sending what the types do not print.
 func secret(s models.Secret) string { return s.Reveal() }
+
+func answerOf(t testing.TB, begun object) broker.AuthorizeAnswer {
+	t.Helper()
+	return broker.AuthorizeAnswer{RedirectURL: text(t, begun, "redirectUrl"), State: text(t, begun, "state")}
+}

@@ -81,6 +81,8 @@ var policy = []rule{
 	{"listAuthorizations", "", (*things).needAuthorization, "GET", "authorizedProviders/", nothing, 200, 200, 200, 200},
 	{"deleteAuthorization", "", (*things).needAuthorization, "DELETE", "authorizedProviders/{authorization}/", nothing, 204, 204, 404, 404},
 	{"deleteAuthorization", "an admin's", (*things).needAdminsAuthorization, "DELETE", "authorizedProviders/{authorization}/", nothing, 204, 404, 404, 404},
+	// A foreign admin revokes its own organisation's user of that name.
+	{"revokeUser", "", (*things).needAuthorization, "DELETE", "authorizedProviders/?userId=ada", nothing, 202, 403, 403, 202},
 
 	// Tokens and profiles are the owner's alone (A6): an admin sees the
 	// authorization, so the answer is 403 and not 404.
@@ -194,6 +196,26 @@ func TestListsShowOnlyWhatTheCallerMaySee(t *testing.T) {
 			if !slices.Equal(got, c.want) && len(got)+len(c.want) > 0 {
 				t.Errorf("%s: got %v, want %v", c.name, got, c.want)
 			}
+		}
+	})
+}
+
+// A user who leaves is the organisation's own, though another one has a user of
+// that name.
+func TestAUserWhoLeavesLeavesOneOrganisation(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.House) {
+		p := createID(t, h, nil)
+		adas, graces := consent(t, h, h.User, p, "ada"), consent(t, h, h.Colleague, p, "grace")
+		want(t, 202, h.Do(t, h.Other, "DELETE", root+"authorizedProviders/?userId=ada", nil))
+		accessToken(t, h, h.User, adas)
+		wantFields(t, h.Do(t, h.Admin, "DELETE", root+"authorizedProviders/?userId=", nil), "userId") // not everybody
+
+		job := ended(t, h, jobOf(t, h, h.Do(t, h.Admin, "DELETE", root+"authorizedProviders/?userId=ada", nil)))
+		wantJob(t, job, text(t, job, "id"), "REVOKE_USER", "COMPLETED")
+		want(t, 404, h.Do(t, h.User, "POST", tokenOf(adas), nil))
+		accessToken(t, h, h.Colleague, graces)
+		if n := grants(h); n != 1 {
+			t.Errorf("%d grants are left upstream, want 1", n)
 		}
 	})
 }
