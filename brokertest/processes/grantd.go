@@ -12,11 +12,22 @@ import (
 	"github.com/grantd/grantd/models"
 )
 
+const command = "github.com/grantd/grantd/cmd/grantd"
+
+// Source is the folder of the command's source.
+func Source(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-f", "{{.Dir}}", command).Output()
+	if err != nil {
+		return "", fmt.Errorf("finding the source of grantd: %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
 // Build builds grantd into folder and returns the path of the binary. Arguments
 // are further ones for go build.
 func Build(ctx context.Context, folder string, args ...string) (string, error) {
 	binary := filepath.Join(folder, "grantd")
-	args = append(append([]string{"build", "-o", binary}, args...), "github.com/grantd/grantd/cmd/grantd")
+	args = append(append([]string{"build", "-o", binary}, args...), command)
 	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building grantd: %w\n%s", err, out)
 	}

@@ -110,18 +110,21 @@ func (p *Process) Log() string {
 	return p.log.String()
 }
 
-// Terminate asks the process to end in order, and returns at once.
+// Stop ends the process in order. An exit code other than 0 is an error.
+func (p *Process) Stop() error { return errors.Join(p.Terminate(), p.Wait()) }
+
+// Terminate asks the process to end in order, and returns at once. Asked twice,
+// it ends out of order.
 func (p *Process) Terminate() error { return p.signal(syscall.SIGTERM) }
 
-// Stop ends the process in order. An exit code other than 0 is an error.
-func (p *Process) Stop() error {
-	err := p.Terminate()
+// Wait returns when a process that was asked to end has ended.
+func (p *Process) Wait() error {
 	select {
 	case <-p.done:
+		return p.err
 	case <-time.After(stopLimit):
-		err = errors.Join(err, fmt.Errorf("grantd %s did not stop and was killed", p.Name), p.Kill())
+		return errors.Join(fmt.Errorf("grantd %s did not stop and was killed", p.Name), p.Kill())
 	}
-	return errors.Join(err, p.err)
 }
 
 // Kill ends the process as a crash would, and returns when it is gone.
@@ -139,20 +142,13 @@ func (p *Process) signal(s syscall.Signal) error {
 	return nil
 }
 
-// Running reports whether the process has not ended.
-func (p *Process) Running() bool {
-	select {
-	case <-p.done:
-		return false
-	default:
-		return true
-	}
-}
+// PID is the process's number.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Memory is how much of the machine's memory the process holds, in bytes
 // (VmRSS). It needs /proc.
 func (p *Process) Memory() (int64, error) {
-	path := fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid)
+	path := fmt.Sprintf("/proc/%d/status", p.PID())
 	status, err := os.ReadFile(path)
 	if err != nil {
 		return 0, err

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -108,4 +109,14 @@ func visit(ctx context.Context, address string) (*url.URL, error) {
 		return nil, fmt.Errorf("it answered %s and sent nobody back", answer.Status)
 	}
 	return back, nil
+}
+
+// Number returns a count out of a job's details.
+func Number(job models.Job, name string) (int64, error) {
+	for _, d := range job.Details {
+		if text, ok := d.Value.(string); ok && d.Name == name {
+			return strconv.ParseInt(text, 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("the job's details have no %s: %v", name, job.Details)
 }

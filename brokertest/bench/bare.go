@@ -1,0 +1,148 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/labstack/echo/v4"
+
+	"github.com/grantd/grantd/secrets"
+	"github.com/grantd/grantd/store"
+)
+
+// The bare limit: what any service must do that keeps sealed tokens in PostgreSQL
+// and gives them out over HTTP with the same libraries. No caller, no policy, no
+// freshness, no metrics. It is a process of its own, as grantd is, with as many
+// connections.
+
+const (
+	bareDatabase = "BENCH_DATABASE_URL"
+	bareKeyset   = "BENCH_KEYSET"
+	bareConns    = 16
+)
+
+// bare serves until ctx ends, and prints where.
+func bare(ctx context.Context) error {
+	config, err := pgxpool.ParseConfig(os.Getenv(bareDatabase))
+	if err != nil {
+		return err
+	}
+	config.MaxConns = bareConns
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	st, err := store.Open(ctx, store.Options{URL: os.Getenv(bareDatabase), MaxConns: bareConns})
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	keys, err := secrets.Load(os.Getenv(bareKeyset))
+	if err != nil {
+		return err
+	}
+	e := echo.New()
+	e.POST("/pgx/:id", withPgx(pool, keys))
+	e.POST("/store/:id", withStore(st, keys))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Println("http://" + listener.Addr().String())
+	server := &http.Server{Handler: e, ReadHeaderTimeout: 10 * time.Second}
+	context.AfterFunc(ctx, func() { server.Close() })
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// withPgx reads the credential by its primary key, and beside it only what opens
+// it.
+func withPgx(pool *pgxpool.Pool, keys *secrets.Keyring) echo.HandlerFunc {
+	const query = `SELECT c.id, a.id, a.org_id, a.user_id, a.provider_id, c.sealed, c.expires_at
+		FROM credentials c JOIN authorizations a ON a.id = c.authorization_id WHERE c.id = $1`
+	return func(c echo.Context) error {
+		var id, authorization, org, user, provider string
+		var sealed []byte
+		var expires *time.Time
+		err := pool.QueryRow(c.Request().Context(), query, c.Param("id")).
+			Scan(&id, &authorization, &org, &user, &provider, &sealed, &expires)
+		if err != nil {
+			return err
+		}
+		return give(c, keys, secrets.CredentialOwner(id, authorization, org, user, provider), sealed, expires)
+	}
+}
+
+// withStore reads what grantd reads, with grantd's own query: what it costs more
+// than withPgx is the store's, and what grantd costs more than this is everything
+// above.
+func withStore(st *store.Store, keys *secrets.Keyring) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		l, err := st.Linked(c.Request().Context(), c.Param("id"))
+		if err != nil {
+			return err
+		}
+		a := l.Authorization
+		return give(c, keys, secrets.CredentialOwner(a.CredentialID, a.ID, a.OrgID, a.UserID, a.ProviderID),
+			l.Credential.Sealed, l.Credential.ExpiresAt)
+	}
+}
+
+// give opens the tokens and answers with the access token.
+func give(c echo.Context, keys *secrets.Keyring, o secrets.Owner, sealed []byte, expires *time.Time) error {
+	plain, err := keys.Open(o, sealed)
+	if err != nil {
+		return err
+	}
+	var tokens struct {
+		Access string `json:"a"`
+	}
+	if err := json.Unmarshal(plain, &tokens); err != nil {
+		return err
+	}
+	return c.JSON(http.StatusCreated, struct {
+		AccessToken string     `json:"accessToken"`
+		ExpiresAt   *time.Time `json:"expiresAt,omitempty"`
+	}{tokens.Access, expires})
+}
+
+// startBare runs this binary as the bare limit beside h, and returns where it
+// listens.
+func startBare(ctx context.Context, h *house) (base string, pid int, stop func(), err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", 0, nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	cmd := exec.CommandContext(ctx, self, "bare")
+	cmd.Env = append(os.Environ(), bareDatabase+"="+h.DatabaseURL, bareKeyset+"="+h.Keyset)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		cancel()
+		return "", 0, nil, err
+	}
+	stop = func() { cancel(); _ = cmd.Wait() } // it was killed, and says so
+	base, err = bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		stop()
+		return "", 0, nil, fmt.Errorf("starting the bare limit: %w", err)
+	}
+	return strings.TrimSpace(base), cmd.Process.Pid, stop, nil
+}

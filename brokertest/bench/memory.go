@@ -1,0 +1,35 @@
+package main
+
+import (
+	"context"
+	"time"
+)
+
+// memory measures what `grantd serve` holds while nobody asks for anything.
+func (b *bench) memory(ctx context.Context, r *report) error {
+	h, err := b.build(ctx, b.binary)
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	p, err := h.Start(ctx, "serve")
+	if err != nil {
+		return err
+	}
+	defer p.Kill()
+	started, err := p.Memory()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(b.settle):
+	}
+	idle, err := p.Memory()
+	if err != nil {
+		return err
+	}
+	r.memory(started, idle, b.settle)
+	return nil
+}
