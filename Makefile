@@ -8,7 +8,7 @@ VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 OIDC := brokertest/oidcprovider
 
-.PHONY: help demo dev build test check bench fmt clean
+.PHONY: help demo dev build test check bench faults fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ check: ## Formatting, vet, staticcheck, the import ladder, go.mod: everything bu
 
 bench: ## Measure what the README promises, against a bare handler in the same run
 	go run ./brokertest/services/with go run ./brokertest/bench $(ARGS)
+
+faults: ## Kill, freeze and starve grantd and what it stands on, and write docs/faults.md; takes about ten minutes
+	go run ./brokertest/services/with go run ./brokertest/faults -write docs/faults.md $(ARGS)
 
 fmt: ## Format the code
 	gofmt -w .

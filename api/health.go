@@ -26,7 +26,7 @@ const away = "does not answer"
 // readyz tells which part fails, and only the log why: addresses of databases
 // are nobody's business.
 func (s *Server) readyz(ctx context.Context, _ *struct{}) (*answer[Readiness], error) {
-	if s.draining.Load() {
+	if s.serving.Err() != nil {
 		return nil, unready(models.FieldError{Name: "draining", Message: "this instance is shutting down"})
 	}
 	ready := &Readiness{Status: "ok", Parts: map[string]string{}}

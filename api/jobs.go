@@ -3,6 +3,9 @@ package api
 import (
 	"context"
 
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/models"
 )
 
@@ -33,7 +36,34 @@ func (s *Server) startJob(ctx context.Context, c models.Caller, _ *struct{ Body 
 	return s.accept(j), err
 }
 
-func (s *Server) getJob(ctx context.Context, c models.Caller, in *ByID) (*answer[models.Job], error) {
-	j, err := s.service.Job(ctx, c, in.ID)
+type jobInput struct {
+	ByID
+	Wait string `query:"wait" doc:"How long to wait for a change of status or counters before answering, in seconds or as 30s; 1ms to 60s."`
+}
+
+// Resolve implements huma.Resolver: an answer that is waited for may come later
+// than the server lets others take.
+func (in *jobInput) Resolve(ctx huma.Context) []error {
+	if in.Wait != "" {
+		allowWrite(ctx, broker.MaxWait+writeTime)
+	}
+	return nil
+}
+
+func (s *Server) getJob(ctx context.Context, c models.Caller, in *jobInput) (*answer[models.Job], error) {
+	j, err := s.jobNowOrLater(ctx, c, in)
 	return &answer[models.Job]{job(j)}, err
+}
+
+func (s *Server) jobNowOrLater(ctx context.Context, c models.Caller, in *jobInput) (models.Job, error) {
+	if in.Wait == "" {
+		return s.service.Job(ctx, c, in.ID)
+	}
+	wait, err := seconds("wait", in.Wait)
+	if err != nil {
+		return models.Job{}, err
+	}
+	ctx, cancel := s.whileServing(ctx)
+	defer cancel()
+	return s.service.WaitJob(ctx, c, in.ID, wait)
 }

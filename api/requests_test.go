@@ -104,6 +104,9 @@ func TestWrongFieldsAreNamed(t *testing.T) {
 		{"GET", "authorizedProviders/?limit=x", "", "limit", "must be a whole number"},
 		{"GET", "providers/?orderBy=name", "", "orderBy", "must be one of: createdAt, -createdAt"},
 		{"DELETE", "providers/a/?force=maybe", "", "force", "must be true or false"},
+		{"GET", "jobs/a/?wait=soon", "", "wait", "seconds"},
+		{"GET", "jobs/a/?wait=0", "", "wait", "60s"},
+		{"GET", "jobs/a/?wait=61", "", "wait", "60s"},
 		{"POST", "providers/a/authorize/?skip_consent=maybe", "", "skip_consent", "must be true or false"},
 		{"POST", "providers/a/authorize/?state=%ff%ff%ff%ff%ff%ff%ff%ff", "", "state", "UTF-8"},
 	} {

@@ -32,7 +32,11 @@ func (s *Server) routes() {
 	on(s, operation{"GET", "authorizedProviders/{id}/userinfo/", 200, "getUserInfo", "Ask the provider who authorized", []int{forbidden, notFound, gone, badGateway}}, s.userInfo)
 
 	on(s, operation{"POST", "jobs/", 202, "startJob", "Start a job", []int{forbidden}}, s.startJob)
+	on(s, operation{"GET", "jobs/", 200, "listJobs", "List the jobs", []int{forbidden}}, s.listJobs)
 	on(s, operation{"GET", "jobs/{id}/", 200, "getJob", "See how a job is doing", []int{notFound}}, s.getJob)
+	on(s, operation{"GET", "jobs/{id}/items/", 200, "listJobItems", "List what a job did about each authorization", []int{notFound}}, s.listJobItems)
+	on(s, operation{"GET", "jobs/{id}/events/", 200, "watchJob", "Follow a job", []int{notFound}}, s.watchJob)
+	s.documentEvents()
 
 	open(s, operation{"GET", "/healthz", 200, "healthz", "Is the process alive?", nil}, s.healthz)
 	open(s, operation{"GET", "/readyz", 200, "readyz", "Can requests be served?", []int{noService}}, s.readyz)

@@ -1,13 +1,14 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
-	"sync/atomic"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
@@ -35,6 +36,9 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 	// Metrics defaults to a registry of the server's own.
 	Metrics *prometheus.Registry
+	// EventBeat is how often a stream in which nothing happens shows that it is
+	// alive; 0 means 15 s.
+	EventBeat time.Duration
 	// MetricsElsewhere leaves out /metrics: MetricsHandler is served on a
 	// listener of its own.
 	MetricsElsewhere bool
@@ -51,7 +55,10 @@ type Server struct {
 	document  []byte
 	metrics   *metrics
 	patterns  map[string]bool
-	draining  atomic.Bool
+	beat      time.Duration
+
+	serving context.Context // ends when the server drains
+	drain   context.CancelFunc
 }
 
 // New builds a Server. It opens nothing and starts nothing.
@@ -64,7 +71,9 @@ func New(o Options) *Server {
 		echo:      newEcho(o.TrustedProxies),
 		metrics:   newMetrics(o.Metrics),
 		patterns:  map[string]bool{},
+		beat:      cmp.Or(o.EventBeat, 15*time.Second),
 	}
+	s.serving, s.drain = context.WithCancel(context.Background())
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -110,8 +119,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // Drain makes /readyz answer 503 from now on, so that no new clients are sent
-// here. Requests are answered as before.
-func (s *Server) Drain() { s.draining.Store(true) }
+// here. Requests are answered as before, those that wait for a job at once, and
+// streams end.
+func (s *Server) Drain() { s.drain() }
+
+// whileServing ends with the request, and when the server drains: it is for what
+// would hold up the end of the process.
+func (s *Server) whileServing(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(s.serving, cancel)
+	return ctx, func() { stop(); cancel() }
+}
 
 // MetricsHandler serves the metrics in Prometheus' format.
 func (s *Server) MetricsHandler() http.Handler { return s.metrics.handler() }

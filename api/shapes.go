@@ -89,3 +89,8 @@ func job(j models.Job) *models.Job {
 	j.StartedAt, j.FinishedAt = inUTC(j.StartedAt), inUTC(j.FinishedAt)
 	return &j
 }
+
+func jobItem(i models.JobItem) *models.JobItem {
+	i.SettledAt = i.SettledAt.UTC()
+	return &i
+}

@@ -35,7 +35,10 @@ var descriptions = map[string]string{
 	"getAccessToken":      "The token that works now, refreshed when it is about to expire. Only for the user who authorized, whatever the role.",
 	"getUserInfo":         "Asked from the provider each time; nothing of it is kept.",
 	"startJob":            "For admins. STATS counts providers, authorizations and what happened in the last day; the counts are the job's details.",
-	"getJob":              "For admins. Poll it until the status is COMPLETED or ERROR.",
+	"listJobs":            "For admins. The newest first; filters never fail. Details leave out the lists that a single job shows.",
+	"getJob":              "For admins. Poll it until the status is COMPLETED or ERROR; with wait it answers as soon as there is news.",
+	"listJobItems":        "For admins. By the authorizations' ids, each once it is settled; filters never fail. While the job goes on, what it settles behind the cursor is missed.",
+	"watchJob":            "For admins. Server-sent events: progress whenever the job changes, end when it has ended or already had; then the stream is over. Lines with a colon only show that it is alive. The stream also ends when the API token does, and when the instance stops: connect again. With Last-Event-ID, a state that was seen already is not sent again.",
 	"readyz":              "503 names the parts that do not answer.",
 }
 
@@ -85,6 +88,14 @@ var fieldDocs = map[string]map[string]string{
 		"startedAt":  "null until it started.",
 		"finishedAt": "null until it finished.",
 		"details":    "What there is to tell, by name.",
+	},
+	"JobItem": {
+		"authorizationId": "What was to be revoked.",
+		"userId":          "Who had authorized.",
+		"providerId":      "The provider it was given to, which may be gone.",
+		"outcome":         "revoked; already_revoked; superseded: a newer consent to the same client lives on; no_live_token; unsupported: the provider has no revocation; failed; abandoned.",
+		"reason":          "Why, where there is more to tell.",
+		"settledAt":       "When it ended.",
 	},
 	"User": {
 		"sub":   "The provider's lasting name for the account.",

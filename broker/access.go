@@ -28,9 +28,10 @@ func (s *Service) visibleProvider(ctx context.Context, c models.Caller, id strin
 	return p, found(err, "OAuth provider")
 }
 
-// visibleAuthorization returns a linked authorization that the caller may see.
+// visibleAuthorization returns a linked authorization that the caller may see, as
+// much of it as handing out a token takes.
 func (s *Service) visibleAuthorization(ctx context.Context, c models.Caller, id string) (store.Linked, error) {
-	l, err := s.store.Linked(ctx, id)
+	l, err := s.store.Fetchable(ctx, id)
 	if err == nil && !maySee(c, l.Authorization) {
 		err = store.ErrNotFound
 	}

@@ -55,6 +55,9 @@ func (s *Service) Authorize(ctx context.Context, c models.Caller, r AuthorizeReq
 		return AuthorizeAnswer{}, s.upstreamFailed(p, err)
 	}
 	if len(target) >= maxRedirectURL {
+		if _, err := s.store.FailFlow(ctx, f.ID, "too_long", models.FlowOpen); err != nil {
+			return AuthorizeAnswer{}, unavailable(err)
+		}
 		return AuthorizeAnswer{}, models.Invalid(models.FieldError{Name: "state", Message: "is too long together with the redirect_uri and scopes: the address to send the person to must stay below 1500 characters"})
 	}
 	return AuthorizeAnswer{RedirectURL: target, State: r.State}, nil

@@ -200,7 +200,7 @@ func (s *Service) exchangeFailed(ctx context.Context, p models.Provider, f model
 	err = s.upstreamFailed(p, err)
 	if e, ok := errors.AsType[*models.Error](err); ok && up.Kind == providers.KindTransient {
 		again := *e // the code may be spent, so that asking again with it cannot help
-		again.Message, again.RetryAfter = "The provider could not be reached to redeem the code. Start again with authorize.", 0
+		again.Message = "The provider could not be reached to redeem the code. Start again with authorize."
 		return &again
 	}
 	return err

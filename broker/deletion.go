@@ -36,7 +36,11 @@ func (s *Service) DeleteProvider(ctx context.Context, c models.Caller, id string
 	if err != nil {
 		return j, found(err, "OAuth provider")
 	}
-	s.ringJob(ctx, rung)
+	if !s.ringJob(ctx, rung) { // then the next sweep takes it up, instead of waiting whether anybody heard
+		if err := s.store.PostponeJob(ctx, j.ID, 0); err != nil {
+			s.log.Warn("a job starts late", "job", j.ID, "error", err)
+		}
+	}
 	return j, nil
 }
 

@@ -11,14 +11,32 @@ import (
 // Job returns a job of the caller's organisation, for admins: jobs list other
 // users' ids (A6).
 func (s *Service) Job(ctx context.Context, c models.Caller, id string) (models.Job, error) {
+	j, err := s.visibleJob(ctx, c, id)
+	if err != nil {
+		return j, err
+	}
+	j, err = s.withDetails(ctx, j)
+	return j, found(err, "Job")
+}
+
+// visibleJob returns the row of a job that the caller may see.
+func (s *Service) visibleJob(ctx context.Context, c models.Caller, id string) (models.Job, error) {
 	j, err := s.store.Job(ctx, id)
-	if err == nil && (j.OrgID != c.OrgID || !c.IsAdmin()) {
+	if err == nil && !maySeeJob(c, j) {
 		err = store.ErrNotFound
 	}
-	if err == nil && j.Revokes() {
+	return j, found(err, "Job")
+}
+
+func maySeeJob(c models.Caller, j models.Job) bool { return j.OrgID == c.OrgID && c.IsAdmin() }
+
+// withDetails completes a row with what is derived when it is read.
+func (s *Service) withDetails(ctx context.Context, j models.Job) (models.Job, error) {
+	var err error
+	if j.Revokes() {
 		j.Details, err = s.revocationDetails(ctx, j)
 	}
-	return j, found(err, "Job")
+	return j, err
 }
 
 // ringJob tells the workers of a job. A bell that is not heard costs only time:

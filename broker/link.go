@@ -116,7 +116,7 @@ func (s *Service) insertTokens(ctx context.Context, tx *store.Store, a *models.A
 }
 
 // renew puts new tokens into the authorization that the account has already, and
-// leaves the old pair to be revoked alone where the type can. It returns false
+// leaves the old pair to be revoked. It returns false
 // when the account has none; otherwise a becomes the one that lives on.
 func (s *Service) renew(ctx context.Context, tx *store.Store, a *models.Authorization, e exchanged) (bool, error) {
 	old, err := tx.LiveAuthorization(ctx, a.ProviderID, a.UserID, a.Sub)
@@ -162,13 +162,9 @@ func (s *Service) replacePair(ctx context.Context, tx *store.Store, a models.Aut
 	}
 }
 
-// retire keeps a pair of tokens that was replaced, so that it is revoked alone.
-// Where the type revokes only whole grants the old pair is left to end by itself:
-// taking it back would take the new one along.
+// retire keeps a pair of tokens that was replaced, so that it is revoked: alone
+// where the type can, else when no newer consent would go along with it.
 func (s *Service) retire(ctx context.Context, tx *store.Store, l store.Linked, successor pair) error {
-	if t, ok := s.upstream.Type(l.Provider.Type); !ok || !t.RevokesSingly {
-		return nil
-	}
 	old, err := s.openPair(l)
 	if err != nil {
 		s.log.Error("a replaced pair of tokens cannot be opened, and is not revoked", "authorization", l.Authorization.ID, "error", err)

@@ -304,8 +304,11 @@ func judgeSecret(secret models.Secret) []models.FieldError {
 	return nil
 }
 
+// printable admits what people write names with: every graphic character, and the
+// joiner inside emoji and Indic words.
 func printable(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+	const joiner = '\u200d'
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) && r != joiner })
 }
 
 // slugFor makes a slug of a name, or of the type where the name has no letters

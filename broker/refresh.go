@@ -224,9 +224,6 @@ func (s *Service) lostRace(ctx context.Context, tx *store.Store, l store.Linked,
 	if err != nil && !store.IsNotFound(err) {
 		return err
 	}
-	if t, ok := s.upstream.Type(l.Provider.Type); !ok || !t.RevokesSingly {
-		return nil
-	}
 	return s.entomb(ctx, tx, l.Authorization, e, models.Credential{})
 }
 

@@ -60,11 +60,12 @@ func (b *batch) revoke(ctx context.Context, l store.Linked, client providers.Cli
 }
 
 // scopeOf decides, when sending, how much to revoke: never more than this token
-// while a newer consent of the same grant lives (D1). Where only whole grants can
-// be revoked, nothing is sent.
+// while a newer consent of the same grant lives (D1).
 func (b *batch) scopeOf(l store.Linked) (models.RevokeScope, *ruling) {
 	scope, key := l.Authorization.Revoke, l.Authorization.GrantKey
-	if l.Provider.DeletionAsked() {
+	t, ok := b.s.upstream.Type(l.Provider.Type)
+	singly := !ok || t.RevokesSingly
+	if l.Provider.DeletionAsked() || !singly && key != "" {
 		scope = models.RevokeGrant
 	}
 	if scope == models.RevokeGrant && key != "" {
@@ -75,11 +76,21 @@ func (b *batch) scopeOf(l store.Linked) (models.RevokeScope, *ruling) {
 			scope = models.RevokeToken
 		}
 	}
-	if t, ok := b.s.upstream.Type(l.Provider.Type); scope == models.RevokeToken && ok && !t.RevokesSingly {
-		r := settled(models.OutcomeSuperseded, "only_whole_grants")
-		return scope, &r
+	if scope == models.RevokeToken && !singly {
+		return scope, b.onlyWhole(key)
 	}
 	return scope, nil
+}
+
+// onlyWhole rules on tokens of which only the whole grant could be revoked, while a
+// newer consent uses it: nothing is sent. A pair that was replaced waits for the
+// newer consent's end, or its provider's, as long as tombstones are kept.
+func (b *batch) onlyWhole(key string) *ruling {
+	if b.job == nil && key != "" {
+		return &ruling{reason: "newer_consent", after: time.Hour}
+	}
+	r := settled(models.OutcomeSuperseded, "only_whole_grants")
+	return &r
 }
 
 // noProof reports that nothing is left which the upstream would accept.

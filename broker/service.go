@@ -116,6 +116,7 @@ type Service struct {
 	swept    hourly             // when this process last asked for hourly work
 	slots    chan struct{}      // revocations in flight in this process
 	stopping atomic.Bool        // no slice takes up more
+	watches  watches            // jobs that callers wait for
 }
 
 // New makes a Service. It stops when the keyset is not the one this database was
@@ -191,13 +192,11 @@ func randomText() string {
 // Page is one page of a list ordered by creation.
 type Page[T any] struct {
 	Data []T
-	// Next is the cursor of the page after this one, "" on the last. Previous
-	// leads back to the first page, "" when this is it.
+	// Next and Previous are the cursors of the pages after and before this one, ""
+	// where there is none.
 	Next     string
 	Previous string
 }
-
-const firstPage = "first"
 
 // paging judges limit and cursor. limit 0 means def.
 func paging(limit, def int, cursor string) (int, *store.Position, error) {
@@ -207,7 +206,7 @@ func paging(limit, def int, cursor string) (int, *store.Position, error) {
 	if limit < 1 || limit > 1000 {
 		return 0, nil, models.Invalid(models.FieldError{Name: "limit", Message: "must be between 1 and 1000"})
 	}
-	if cursor == "" || cursor == firstPage {
+	if cursor == "" {
 		return limit, nil, nil
 	}
 	at, err := store.ParsePosition(cursor)
@@ -217,23 +216,35 @@ func paging(limit, def int, cursor string) (int, *store.Position, error) {
 	return limit, &at, nil
 }
 
-// cut makes a page of up to limit out of rows that were asked for with one more.
-func cut[R, T any](rows []R, limit int, after *store.Position, position func(R) store.Position, show func(R) T) Page[T] {
-	p := Page[T]{Data: []T{}}
-	if len(rows) > limit {
+// cut makes a page of up to limit out of rows that were asked for with one more,
+// which only tells that the list goes on.
+func cut[R, T any](rows []R, limit int, from *store.Position, position func(R) store.Position, show func(R) T) Page[T] {
+	more, back := len(rows) > limit, from != nil && from.Back
+	switch {
+	case more && back:
+		rows = rows[1:]
+	case more:
 		rows = rows[:limit]
-		p.Next = position(rows[limit-1]).String()
 	}
-	if after != nil {
-		p.Previous = firstPage
-	}
+	p := Page[T]{Data: []T{}}
 	for _, r := range rows {
 		p.Data = append(p.Data, show(r))
+	}
+	if len(rows) == 0 {
+		return p
+	}
+	if more || back {
+		p.Next = position(rows[len(rows)-1]).String()
+	}
+	if more && back || from != nil && !back {
+		first := position(rows[0])
+		first.Back = true
+		p.Previous = first.String()
 	}
 	return p
 }
 
-// internal hides err behind the sentence for a database that cannot be reached.
+// unavailable hides err behind the sentence for a database that cannot be reached.
 func unavailable(err error) error {
 	return &models.Error{Code: models.CodeUnavailable, Message: "The service cannot reach its database right now. Try again shortly.",
 		RetryAfter: time.Second, Err: err}

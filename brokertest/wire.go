@@ -141,7 +141,38 @@ func (d *document) check(method, path string, a Answer) error {
 	if _, ok := dig(content, media, "schema"); !ok {
 		return fmt.Errorf("the content type %q is not documented", media)
 	}
-	return d.validate(append(pointer, "content", media, "schema"), a.Body)
+	body := a.Body
+	if media == "text/event-stream" {
+		body = eventsOf(body)
+	}
+	return d.validate(append(pointer, "content", media, "schema"), body)
+}
+
+// eventsOf makes of a stream of server-sent events the JSON list that the document
+// describes it as.
+func eventsOf(stream []byte) []byte {
+	events := []map[string]any{}
+	for block := range strings.SplitSeq(string(stream), "\n\n") {
+		event := map[string]any{}
+		for line := range strings.Lines(block) {
+			name, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
+			switch {
+			case !ok || name == "": // a comment
+			case name == "data":
+				event[name] = json.RawMessage(value)
+			default:
+				event[name] = value
+			}
+		}
+		if len(event) > 0 {
+			events = append(events, event)
+		}
+	}
+	list, err := json.Marshal(events)
+	if err != nil {
+		return stream // the data is not JSON, which will be said
+	}
+	return list
 }
 
 // find returns the path template with the fewest parameters that fits the path.

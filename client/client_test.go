@@ -159,6 +159,35 @@ func TestListsGoThroughAllPages(t *testing.T) {
 	}
 }
 
+// TestFiltersOfJobs: what lists of jobs and of their items are asked with.
+func TestFiltersOfJobs(t *testing.T) {
+	t.Parallel()
+	empty := ok(`{"data":[],"count":0,"next":null,"previous":null}`)
+	c, g := setup(t, empty, empty, empty)
+	for _, err := range c.Jobs(context.Background(), JobQuery{Types: []models.JobType{models.JobStats},
+		Statuses: []models.JobStatus{models.JobPending, models.JobRunning}, ProviderID: "p"}) {
+		t.Error(err)
+	}
+	for _, err := range c.JobItems(context.Background(), "https://public.example/jobs/j1/") {
+		t.Error(err)
+	}
+	for _, err := range c.JobItems(context.Background(), "j1", models.OutcomeFailed, models.OutcomeAbandoned) {
+		t.Error(err)
+	}
+	var lines []string
+	for _, r := range g.got {
+		lines = append(lines, strings.TrimPrefix(r.Line, "GET /api/v2/externalOAuth/jobs/"))
+	}
+	if want := []string{"?providerId=p&status=PENDING&status=RUNNING&types=STATS", "j1/items/", "j1/items/?outcome=failed&outcome=abandoned"}; !slices.Equal(lines, want) {
+		t.Errorf("asked for %q", lines)
+	}
+	for _, err := range c.JobItems(context.Background(), "https://public.example/") {
+		if err == nil {
+			t.Error("a location without an id passes")
+		}
+	}
+}
+
 func TestAListEndsWithItsError(t *testing.T) {
 	t.Parallel()
 	c, _ := setup(t, answer{status: 403, body: `{"message":"No."}`})
@@ -210,7 +239,9 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestWaitJobTellsChanges: the same state seen twice is told once.
+// TestWaitJobTellsChanges: the same state seen twice is told once. The first
+// answer comes at once, the others when there is news, and before the HTTP client
+// gives up.
 func TestWaitJobTellsChanges(t *testing.T) {
 	t.Parallel()
 	running := `{"id":"j1","status":"RUNNING","details":[{"name":"revoked","value":"1"}]}`
@@ -225,8 +256,12 @@ func TestWaitJobTellsChanges(t *testing.T) {
 	if want := []models.JobStatus{"PENDING", "RUNNING", "COMPLETED"}; !slices.Equal(seen, want) {
 		t.Errorf("told %v", seen)
 	}
-	if len(g.got) != 4 {
-		t.Errorf("asked %d times", len(g.got))
+	var asked []string
+	for _, r := range g.got {
+		asked = append(asked, strings.TrimPrefix(r.Line, "GET /api/v2/externalOAuth/jobs/j1/"))
+	}
+	if want := []string{"", "?wait=15s", "?wait=15s", "?wait=15s"}; !slices.Equal(asked, want) {
+		t.Errorf("asked with %q", asked)
 	}
 }
 

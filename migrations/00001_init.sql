@@ -89,6 +89,7 @@ CREATE INDEX authorizations_items ON authorizations (provider_id, item_due_at) W
 CREATE INDEX authorizations_tombstones ON authorizations (item_due_at) WHERE unlinked_at IS NOT NULL AND outcome IS NULL;
 CREATE INDEX authorizations_leased ON authorizations (item_lease) WHERE item_lease IS NOT NULL;
 CREATE INDEX authorizations_of_job ON authorizations (job_id, id) WHERE job_id IS NOT NULL;
+CREATE INDEX authorizations_failed ON authorizations (job_id, id) WHERE outcome = 'failed';
 CREATE INDEX authorizations_grant ON authorizations (grant_key) WHERE outcome IS NULL;
 
 CREATE TABLE credentials (

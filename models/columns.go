@@ -64,14 +64,18 @@ func jsonValue(v json.Marshaler) (driver.Value, error) {
 }
 
 func scanJSON(src, dst any) error {
+	var encoded []byte
 	switch v := src.(type) {
 	case nil:
-		return nil
 	case []byte:
-		return json.Unmarshal(v, dst)
+		encoded = v
 	case string:
-		return json.Unmarshal([]byte(v), dst)
+		encoded = []byte(v)
 	default:
 		return fmt.Errorf("scanning JSON from %T", src)
 	}
+	if len(encoded) <= len("[]") { // nothing, or an empty list or object: the most common values
+		return nil
+	}
+	return json.Unmarshal(encoded, dst)
 }

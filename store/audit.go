@@ -6,6 +6,9 @@ import (
 	"slices"
 	"time"
 
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
 	"github.com/grantd/grantd/models"
 )
 
@@ -72,11 +75,16 @@ func (s *Store) AddFetches(ctx context.Context, all []Fetches) error {
 		return cmp.Or(cmp.Compare(a.AuthorizationID, b.AuthorizationID), cmp.Compare(a.Caller.TokenID, b.Caller.TokenID), a.Minute.Compare(b.Minute))
 	})
 	return s.Tx(ctx, func(tx *Store) error {
-		for _, f := range all {
-			err := tx.db.Exec(`INSERT INTO token_fetches (authorization_id, token_id, minute, org_id, user_id, fetches)
-				VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (authorization_id, token_id, minute)
-				DO UPDATE SET fetches = token_fetches.fetches + excluded.fetches`,
-				f.AuthorizationID, f.Caller.TokenID, f.Minute.UTC(), f.Caller.OrgID, f.Caller.UserID, f.N).Error
+		for some := range slices.Chunk(all, 1000) {
+			rows := make([]map[string]any, len(some))
+			for i, f := range some {
+				rows[i] = map[string]any{"authorization_id": f.AuthorizationID, "token_id": f.Caller.TokenID, "minute": f.Minute.UTC(),
+					"org_id": f.Caller.OrgID, "user_id": f.Caller.UserID, "fetches": f.N}
+			}
+			err := tx.db.Table("token_fetches").Clauses(clause.OnConflict{
+				Columns:   []clause.Column{{Name: "authorization_id"}, {Name: "token_id"}, {Name: "minute"}},
+				DoUpdates: clause.Assignments(map[string]any{"fetches": gorm.Expr("token_fetches.fetches + excluded.fetches")}),
+			}).Create(rows).Error
 			if err != nil {
 				return err
 			}

@@ -38,8 +38,8 @@ func (s *Store) Authorizations(ctx context.Context, org string, f AuthorizationF
 		q = q.Where(`EXISTS (SELECT 1 FROM providers p, credentials c WHERE p.id = authorizations.provider_id
 			AND c.authorization_id = authorizations.id AND `+statusOf("authorizations")+` = ?)`, s.now(), f.Status)
 	}
-	var rows []models.Authorization
-	if err := page(q, f.After, false, f.Limit).Find(&rows).Error; err != nil {
+	rows, err := page[models.Authorization](q, f.After, false, f.Limit)
+	if err != nil {
 		return nil, err
 	}
 	return s.link(ctx, rows)

@@ -102,7 +102,7 @@ func (s *Store) ForceJob(ctx context.Context, id string) error {
 func (s *Store) FailedItems(ctx context.Context, job string, limit int) ([]models.Authorization, error) {
 	var items []models.Authorization
 	return items, s.db.WithContext(ctx).Select("id", "outcome_reason").
-		Where("job_id = ? AND outcome = ?", job, models.OutcomeFailed).Order("id").Limit(limit).Find(&items).Error
+		Where("job_id = ? AND outcome = 'failed'", job).Order("id").Limit(limit).Find(&items).Error
 }
 
 // ForgetJobs deletes jobs that ended longer ago than the retention, and the

@@ -62,7 +62,9 @@ func (s *Store) migrator() (*goose.Provider, error) {
 	dialect := goose.DialectSQLite3
 	if s.dialect.name == migrations.Postgres {
 		dialect = goose.DialectPostgres
-		locker, err := lock.NewPostgresSessionLocker()
+		// goose asks for the lock every 5 s by itself, which is how long each of
+		// several replicas that start together would wait for the one before.
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
 		if err != nil {
 			return nil, err
 		}

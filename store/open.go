@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/ncruces/go-sqlite3/driver"
 	"github.com/ncruces/go-sqlite3/gormlite"
@@ -41,9 +43,9 @@ type Options struct {
 type Store struct {
 	db      *gorm.DB
 	sql     *sql.DB
+	pool    *pgxpool.Pool // under sql, on PostgreSQL
 	dialect dialect
 	clock   func() time.Time
-	hot     func(context.Context) (*sql.Stmt, error)
 	inTx    bool
 }
 
@@ -97,18 +99,19 @@ func (s *Store) openSQLite(path string) error {
 }
 
 func (s *Store) openPostgres(ctx context.Context, o Options) error {
-	config, err := pgx.ParseConfig(o.URL)
+	config, err := pgxpool.ParseConfig(o.URL)
 	if err != nil {
 		// pgx repeats the URL, and with it the password.
 		return errors.New("the postgres:// URL cannot be parsed")
 	}
-	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(readUTC))
-	if o.MaxConns == 0 {
-		o.MaxConns = 16
+	config.MaxConns = int32(cmp.Or(o.MaxConns, 16))
+	config.MaxConnIdleTime = time.Minute
+	config.AfterConnect = readUTC
+	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return errors.New("the postgres:// URL cannot be used")
 	}
-	db.SetMaxOpenConns(o.MaxConns)
-	db.SetMaxIdleConns(o.MaxConns)
-	db.SetConnMaxIdleTime(time.Minute)
+	db := stdlib.OpenDBFromPool(s.pool)
+	db.SetMaxOpenConns(int(config.MaxConns))
 	return s.use(db, postgresDialect, postgres.New(postgres.Config{Conn: db}))
 }
 
@@ -122,7 +125,7 @@ func readUTC(_ context.Context, c *pgx.Conn) error {
 }
 
 func (s *Store) use(db *sql.DB, d dialect, g gorm.Dialector) error {
-	s.sql, s.dialect, s.hot = db, d, prepared(db, d)
+	s.sql, s.dialect = db, d
 	var err error
 	s.db, err = gorm.Open(g, &gorm.Config{
 		// gorm's logger prints statements with their values, secrets included.
@@ -166,7 +169,13 @@ func (s *Store) checkDurability(ctx context.Context, allowAsync bool) error {
 func (s *Store) Ping(ctx context.Context) error { return s.sql.PingContext(ctx) }
 
 // Close ends all connections.
-func (s *Store) Close() error { return s.sql.Close() }
+func (s *Store) Close() error {
+	err := s.sql.Close()
+	if s.pool != nil {
+		s.pool.Close()
+	}
+	return err
+}
 
 // Tx runs f in one transaction, which commits when f returns nil. Inside f only
 // the store it is given may be used: on SQLite the outer one would wait for the

@@ -7,15 +7,20 @@ import (
 	"time"
 )
 
-// Position is a place in a list ordered by creation.
+// Position is a place in a list ordered by creation, and which way to go from it.
 type Position struct {
 	CreatedAt time.Time
 	ID        string
+	Back      bool
 }
 
 // String encodes the position as an opaque, URL-safe cursor.
 func (p Position) String() string {
-	return base64.RawURLEncoding.EncodeToString([]byte(p.CreatedAt.UTC().Format(time.RFC3339Nano) + " " + p.ID))
+	way := "+"
+	if p.Back {
+		way = "-"
+	}
+	return base64.RawURLEncoding.EncodeToString([]byte(way + p.CreatedAt.UTC().Format(time.RFC3339Nano) + " " + p.ID))
 }
 
 // ParsePosition decodes what String made.
@@ -26,9 +31,12 @@ func ParsePosition(cursor string) (Position, error) {
 		return Position{}, bad
 	}
 	at, id, ok := strings.Cut(string(raw), " ")
-	created, err := time.Parse(time.RFC3339Nano, at)
-	if !ok || err != nil || id == "" {
+	if !ok || id == "" || len(at) == 0 || at[0] != '+' && at[0] != '-' {
 		return Position{}, bad
 	}
-	return Position{CreatedAt: created.UTC(), ID: id}, nil
+	created, err := time.Parse(time.RFC3339Nano, at[1:])
+	if err != nil {
+		return Position{}, bad
+	}
+	return Position{CreatedAt: created.UTC(), ID: id, Back: at[0] == '-'}, nil
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 
 	"gorm.io/gorm"
 
@@ -74,8 +75,7 @@ func (s *Store) Providers(ctx context.Context, org string, f ProviderFilter) ([]
 	if f.Hosts != nil {
 		q = q.Where("host IN ? OR (host = '' AND type IN ?)", f.Hosts, append(f.PublicTypes, ""))
 	}
-	var all []models.Provider
-	return all, page(q, f.After, f.Descending, f.Limit).Find(&all).Error
+	return page[models.Provider](q, f.After, f.Descending, f.Limit)
 }
 
 // SaveProvider writes a provider that this transaction holds.
@@ -130,15 +130,22 @@ type Count struct {
 	N      int64
 }
 
-// page orders a query by creation and cuts one page out of it: keyset paging, so
-// that the thousandth page costs what the first does.
-func page(q *gorm.DB, after *Position, descending bool, limit int) *gorm.DB {
+// page orders a query by creation and cuts one page out of it, forwards or back
+// from a position: keyset paging, so that the thousandth page costs what the first
+// does. The rows come in the list's order either way.
+func page[T any](q *gorm.DB, from *Position, descending bool, limit int) ([]T, error) {
+	back := from != nil && from.Back
 	order, beyond := "created_at, id", "(created_at, id) > (?, ?)"
-	if descending {
+	if descending != back {
 		order, beyond = "created_at DESC, id DESC", "(created_at, id) < (?, ?)"
 	}
-	if after != nil {
-		q = q.Where(beyond, after.CreatedAt, after.ID)
+	if from != nil {
+		q = q.Where(beyond, from.CreatedAt, from.ID)
 	}
-	return q.Order(order).Limit(limit)
+	var rows []T
+	err := q.Order(order).Limit(limit).Find(&rows).Error
+	if back {
+		slices.Reverse(rows)
+	}
+	return rows, err
 }

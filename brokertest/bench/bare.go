@@ -91,7 +91,7 @@ func withPgx(pool *pgxpool.Pool, keys *secrets.Keyring) echo.HandlerFunc {
 // above.
 func withStore(st *store.Store, keys *secrets.Keyring) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		l, err := st.Linked(c.Request().Context(), c.Param("id"))
+		l, err := st.Fetchable(c.Request().Context(), c.Param("id"))
 		if err != nil {
 			return err
 		}

@@ -95,6 +95,9 @@ var policy = []rule{
 
 	// Jobs list other users' ids (A6): nobody but an admin sees that there are any.
 	{"getJob", "", (*things).needJob, "GET", "jobs/{job}/", nothing, 200, 404, 404, 404},
+	{"listJobItems", "", (*things).needJob, "GET", "jobs/{job}/items/", nothing, 200, 404, 404, 404},
+	{"watchJob", "", (*things).needJob, "GET", "jobs/{job}/events/", nothing, 200, 404, 404, 404},
+	{"listJobs", "", (*things).needJob, "GET", "jobs/", nothing, 200, 403, 403, 200},
 	{"startJob", "", (*things).needNothing, "POST", "jobs/", func(*things) any { return object{"type": "STATS"} }, 202, 403, 403, 202},
 }
 
@@ -152,6 +155,11 @@ func TestWhatIsNotYoursLooksLikeWhatDoesNotExist(t *testing.T) {
 			{"another user's authorization, to delete", "DELETE", "authorizedProviders/{id}/", x.authorization, h.Colleague},
 			{"another organisation's job", "GET", "jobs/{id}/", x.job, h.Other},
 			{"a job, for a user", "GET", "jobs/{id}/", x.job, h.User},
+			{"another organisation's job, to wait for", "GET", "jobs/{id}/?wait=1ms", x.job, h.Other},
+			{"another organisation's job, to follow", "GET", "jobs/{id}/events/", x.job, h.Other},
+			{"a job, to follow for a user", "GET", "jobs/{id}/events/", x.job, h.User},
+			{"the items of another organisation's job", "GET", "jobs/{id}/items/", x.job, h.Other},
+			{"the items of a job, for a user", "GET", "jobs/{id}/items/", x.job, h.User},
 		} {
 			var body any
 			if c.method == "PATCH" {

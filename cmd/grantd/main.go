@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -21,6 +22,7 @@ const (
 )
 
 func main() {
+	tuneMemory()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal asks for an orderly end; the second one is not caught.
 	context.AfterFunc(ctx, stop)
@@ -105,4 +107,17 @@ func chosen(err error) string {
 		return ""
 	}
 	return parse.Context.Selected().Path()
+}
+
+// tuneMemory collects garbage less often than Go's default: the heap of a fetching
+// server is a few megabytes, so that collecting it each time it has doubled costs a
+// tenth of the processor and saves nothing. The soft limit takes over where a lot
+// is alive. GOGC and GOMEMLIMIT win.
+func tuneMemory() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(128 << 20)
+	}
 }

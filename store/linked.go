@@ -6,14 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
 
 	"github.com/grantd/grantd/migrations"
 )
-
-// The hot path: one query loads everything that decides about a token. It runs
-// on database/sql with a statement that each connection prepares once, because
-// building and reflecting it anew costs more than the rest of the fetch.
 
 var authorizationColumns = []string{"id", "org_id", "user_id", "provider_id", "credential_id", "oauth_client_id",
 	"sub", "login", "email", "picture", "scopes", "fingerprint", "grant_key", "unlinked_at", "revoke_scope", "outcome",
@@ -28,18 +23,17 @@ var credentialColumns = []string{"id", "authorization_id", "sealed", "generation
 	"next_attempt_at", "failures", "last_attempt", "last_error", "verdict", "verdict_reason", "verdict_generation",
 	"verdict_secret_version"}
 
-// hotQuery ends where the id goes.
-func hotQuery(d dialect) string {
+func linkedQuery(d dialect) string {
 	columns := func(alias string, names []string) string { return alias + "." + strings.Join(names, ", "+alias+".") }
 	query := "SELECT " + columns("a", authorizationColumns) + ", " + columns("p", providerColumns) + ", " + columns("c", credentialColumns)
 	if d.name == migrations.Postgres {
 		query += ", statement_timestamp()"
 	}
 	return query + ` FROM authorizations a JOIN providers p ON p.id = a.provider_id
-		JOIN credentials c ON c.authorization_id = a.id WHERE a.id = `
+		JOIN credentials c ON c.authorization_id = a.id WHERE a.id = ?`
 }
 
-// targets returns where the hot query's columns go, in their order.
+// targets returns where linkedQuery's columns go, in their order.
 func (l *Linked) targets() []any {
 	a, p, c := &l.Authorization, &l.Provider, &l.Credential
 	return []any{
@@ -59,10 +53,6 @@ func (l *Linked) targets() []any {
 // Linked returns an authorization with its provider and credential, linked or
 // not, and the database's time. ErrNotFound where any of the three is gone.
 func (s *Store) Linked(ctx context.Context, authorization string) (Linked, error) {
-	row, err := s.hotRow(ctx, authorization)
-	if err != nil {
-		return Linked{}, err
-	}
 	var l Linked
 	targets := l.targets()
 	if s.dialect.name == migrations.Postgres {
@@ -70,43 +60,12 @@ func (s *Store) Linked(ctx context.Context, authorization string) (Linked, error
 	} else {
 		l.Now = s.clock()
 	}
-	switch err := row.Scan(targets...); {
+	err := s.db.WithContext(ctx).Raw(linkedQuery(s.dialect), authorization).Row().Scan(targets...)
+	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return Linked{}, ErrNotFound
 	case err != nil:
 		return Linked{}, fmt.Errorf("loading authorization %s: %w", authorization, err)
 	}
 	return l, nil
-}
-
-// hotRow runs the query on the prepared statement, made at its first use since
-// the tables must exist then; inside a transaction gorm runs it.
-func (s *Store) hotRow(ctx context.Context, authorization string) (*sql.Row, error) {
-	if s.inTx {
-		return s.db.WithContext(ctx).Raw(hotQuery(s.dialect)+"?", authorization).Row(), nil
-	}
-	stmt, err := s.hot(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("preparing the token query: %w", err)
-	}
-	return stmt.QueryRowContext(ctx, authorization), nil
-}
-
-// prepared returns a function that prepares the query once it can be.
-func prepared(db *sql.DB, d dialect) func(context.Context) (*sql.Stmt, error) {
-	var ready atomic.Pointer[sql.Stmt]
-	placeholder := map[migrations.Dialect]string{migrations.Postgres: "$1", migrations.SQLite: "?"}[d.name]
-	return func(ctx context.Context) (*sql.Stmt, error) {
-		if stmt := ready.Load(); stmt != nil {
-			return stmt, nil
-		}
-		stmt, err := db.PrepareContext(ctx, hotQuery(d)+placeholder)
-		if err != nil {
-			return nil, err
-		}
-		if !ready.CompareAndSwap(nil, stmt) {
-			stmt.Close()
-		}
-		return ready.Load(), nil
-	}
 }

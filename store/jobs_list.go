@@ -1,0 +1,67 @@
+package store
+
+import (
+	"context"
+	"slices"
+
+	"github.com/grantd/grantd/models"
+)
+
+// JobFilter says which of an organisation's jobs are asked for. Empty fields do
+// not filter.
+type JobFilter struct {
+	Types      []string
+	Statuses   []string
+	ProviderID string
+	After      *Position
+	Limit      int
+}
+
+// Jobs returns a page of an organisation's jobs, the newest first, without the
+// lists of ids they hold: those would be most of a page.
+func (s *Store) Jobs(ctx context.Context, org string, f JobFilter) ([]models.Job, error) {
+	q := s.db.WithContext(ctx).Omit("sample_ids").Where("org_id = ?", org)
+	if f.Types != nil {
+		q = q.Where("type IN ?", f.Types)
+	}
+	if f.Statuses != nil {
+		q = q.Where("status IN ?", f.Statuses)
+	}
+	if f.ProviderID != "" {
+		q = q.Where("provider_id = ?", f.ProviderID)
+	}
+	return page[models.Job](q, f.After, true, f.Limit)
+}
+
+// ItemFilter says which of a job's settled items are asked for. Empty fields do
+// not filter.
+type ItemFilter struct {
+	Outcomes []string
+	After    *Position // of which only the id counts
+	Limit    int
+}
+
+// JobItems returns a page of what a job has settled, by the authorizations' ids.
+// They do not change, so that a page is not read twice while the job goes on.
+func (s *Store) JobItems(ctx context.Context, job string, f ItemFilter) ([]models.JobItem, error) {
+	q := s.db.WithContext(ctx).Model(&models.Authorization{}).
+		Select("id AS authorization_id", "user_id", "provider_id", "outcome", "outcome_reason AS reason", "outcome_at AS settled_at").
+		Where("job_id = ? AND outcome IS NOT NULL", job)
+	if f.Outcomes != nil {
+		q = q.Where("outcome IN ?", f.Outcomes)
+	}
+	back := f.After != nil && f.After.Back
+	order, beyond := "id", "id > ?"
+	if back {
+		order, beyond = "id DESC", "id < ?"
+	}
+	if f.After != nil {
+		q = q.Where(beyond, f.After.ID)
+	}
+	var items []models.JobItem
+	err := q.Order(order).Limit(f.Limit).Scan(&items).Error
+	if back {
+		slices.Reverse(items)
+	}
+	return items, err
+}
