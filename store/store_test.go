@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"github.com/grantd/grantd/brokertest"
@@ -26,6 +27,7 @@ func id() string { return uuid.Must(uuid.NewV7()).String() }
 // fixture is a store with one provider.
 type fixture struct {
 	*store.Store
+	backend  brokertest.Backend
 	provider models.Provider
 }
 
@@ -37,7 +39,7 @@ func each(t *testing.T, f func(*testing.T, fixture)) {
 		if err := s.InsertProvider(ctx, &p, &models.SecureConfig{ID: p.SecureConfigID, ProviderID: p.ID, Sealed: []byte("sealed")}); err != nil {
 			t.Fatal(err)
 		}
-		f(t, fixture{s, p})
+		f(t, fixture{s, b, p})
 	})
 }
 
@@ -95,6 +97,41 @@ func TestWhatIsReadIsWhatWasWritten(t *testing.T) {
 		}
 		if got := l.Credential.ExpiresAt.Location(); got != time.UTC {
 			t.Errorf("times come back in %v, want UTC", got)
+		}
+	})
+}
+
+// What a fetch reads is the same as what everything else reads, column by column.
+func TestAFetchReadsWhatLinkedReads(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		a := f.authorization(t, "1", time.Hour)
+		job, p := "job", f.provider
+		p.Name, p.Scopes, p.RedirectURIs, p.Config = "Nämé", models.Strings{"a b"}, models.Strings{"https://x/"}, models.Settings{"n": 1.5}
+		p.SkipConsent, p.DeleteJobID, p.Metadata = true, &job, models.ProviderMetadata{Host: "h", SettingsURL: "https://s/"}
+		if err := f.SaveProvider(ctx, &p); err != nil {
+			t.Fatal(err)
+		}
+		must(f.LeaseForRefresh(ctx, f.linked(t, a.ID), "x", time.Minute))(t)
+		must(f.SaveFailure(ctx, a.CredentialID, 1, store.Failed{Attempt: "x", RetryIn: time.Hour, Verdict: models.VerdictExpired, SecretVersion: 7}))(t)
+		must(f.Unlink(ctx, a.ID))(t)
+		want, got := f.linked(t, a.ID), must(f.Fetchable(ctx, a.ID))(t)
+		// What a fetch does not read:
+		want.Authorization = models.Authorization{ID: a.ID, OrgID: want.Authorization.OrgID, UserID: want.Authorization.UserID,
+			ProviderID: want.Authorization.ProviderID, CredentialID: want.Authorization.CredentialID, OAuthClientID: want.Authorization.OAuthClientID,
+			Fingerprint: want.Authorization.Fingerprint, UnlinkedAt: want.Authorization.UnlinkedAt, CreatedAt: want.Authorization.CreatedAt}
+		c := want.Credential
+		want.Credential = models.Credential{ID: c.ID, Sealed: c.Sealed, Generation: c.Generation, HasRefreshToken: c.HasRefreshToken,
+			ExpiresAt: c.ExpiresAt, RefreshAfter: c.RefreshAfter, RefreshExpiresAt: c.RefreshExpiresAt, SavedAt: c.SavedAt,
+			NextAttemptAt: c.NextAttemptAt, Verdict: c.Verdict, VerdictGeneration: c.VerdictGeneration, VerdictSecretVersion: c.VerdictSecretVersion}
+		want.Now = got.Now
+		if f.backend == brokertest.Embedded {
+			return // there a fetch is Linked itself
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("a fetch reads otherwise (-want +got):\n%s", diff)
+		}
+		if _, err := f.Fetchable(ctx, "nobody"); !store.IsNotFound(err) {
+			t.Errorf("of nobody it reads %v", err)
 		}
 	})
 }
