@@ -92,7 +92,7 @@ func (s *Server) controlClient(in clientInput) (any, error) {
 	if in.ID == "" {
 		return nil, fmt.Errorf("client_id is missing")
 	}
-	s.AddClient(Client{in.ID, in.Secret, in.RedirectURIs})
+	s.AddClient(Client(in))
 	return done, nil
 }
 

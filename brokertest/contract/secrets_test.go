@@ -207,7 +207,7 @@ func (s *story) echoes(p, a string) {
 		},
 		func(w http.ResponseWriter, request string) { http.Error(w, "<html>"+request, 500) },
 		func(w http.ResponseWriter, request string) {
-			http.Redirect(w, &http.Request{Method: "GET", URL: &url.URL{Path: "/"}}, "/?"+url.QueryEscape(request), 302)
+			http.Redirect(w, &http.Request{Method: "GET", URL: &url.URL{Path: "/"}}, "/?"+url.QueryEscape(request), http.StatusFound)
 		},
 		func(w http.ResponseWriter, request string) {
 			w.Header().Set("Content-Type", "application/json")

@@ -31,7 +31,7 @@ func main() {
 
 func run(args []string, stderr io.Writer) (code int, err error) {
 	if len(args) == 0 {
-		return 2, errors.New("say which command to run, such as: with go test ./...")
+		return 2, errors.New("say which command to run, such as `with go test ./...`")
 	}
 	// From the start: a signal while the servers start waits for the command.
 	signals := make(chan os.Signal, 8)
