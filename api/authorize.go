@@ -11,7 +11,7 @@ import (
 type authorizeInput struct {
 	ByID
 	State       string         `query:"state" doc:"8 to 512 characters that come back unchanged. Without, one is made."`
-	RedirectURI string         `query:"redirect_uri" doc:"Where the person returns to. Without, grantd's own page."`
+	RedirectURI string         `query:"redirect_uri" doc:"Where the person returns to. Without, the first of the provider's redirectUris, or else grantd's own page."`
 	SkipConsent optional[bool] `query:"skip_consent" doc:"Whether the provider may leave out its consent page. Without, as the provider is set."`
 }
 
