@@ -86,9 +86,8 @@ func withPgx(pool *pgxpool.Pool, keys *secrets.Keyring) echo.HandlerFunc {
 	}
 }
 
-// withStore reads what grantd reads, with grantd's own query: what it costs more
-// than withPgx is the store's, and what grantd costs more than this is everything
-// above.
+// withStore reads the row that grantd reads, with the same query on pgx: what
+// grantd costs more than this is everything above.
 func withStore(st *store.Store, keys *secrets.Keyring) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		l, err := st.Fetchable(c.Request().Context(), c.Param("id"))

@@ -26,18 +26,20 @@ const (
 	mostMemory  = 64 << 20
 )
 
-func (r *report) tokens(ours, bare, stored figures, o options) {
-	ratio := ours.perSecond / bare.perSecond
+// tokens judges against same, the bare handler that reads the same row; least reads
+// the credential alone, and shows what permission, provider and freshness cost.
+func (r *report) tokens(ours, least, same figures, o options) {
+	ratio := ours.perSecond / same.perSecond
 	r.rows = append(r.rows,
-		row{what: fmt.Sprintf("fresh token, %d callers, %d stored", concurrency, o.authorizations),
-			ours: perSecond(ours), bare: perSecond(bare), ratio: fmt.Sprintf("%.2f", ratio),
+		row{what: fmt.Sprintf("fresh token, %d callers, %d stored, against the same row", concurrency, o.authorizations),
+			ours: perSecond(ours), bare: perSecond(same), ratio: fmt.Sprintf("%.2f", ratio),
 			target: fmt.Sprintf("≥ %.2f", leastRatio), judged: true, met: ratio >= leastRatio},
-		row{what: "– p50", ours: ms(ours.p50), bare: ms(bare.p50), ratio: times(ours.p50, bare.p50)},
-		row{what: "– p99", ours: ms(ours.p99), bare: ms(bare.p99), ratio: times(ours.p99, bare.p99)},
-		row{what: "– CPU time of the server", ours: us(ours.cpu), bare: us(bare.cpu), ratio: times(ours.cpu, bare.cpu)},
-		row{what: "– bare with grantd's own query", ours: perSecond(stored), bare: perSecond(bare),
-			ratio: fmt.Sprintf("%.2f", stored.perSecond/bare.perSecond)},
-		row{what: "– CPU time of that", ours: us(stored.cpu), bare: us(bare.cpu), ratio: times(stored.cpu, bare.cpu)},
+		row{what: "– p50", ours: ms(ours.p50), bare: ms(same.p50), ratio: times(ours.p50, same.p50)},
+		row{what: "– p99", ours: ms(ours.p99), bare: ms(same.p99), ratio: times(ours.p99, same.p99)},
+		row{what: "– CPU time of the server", ours: us(ours.cpu), bare: us(same.cpu), ratio: times(ours.cpu, same.cpu)},
+		row{what: "– against the credential alone", ours: perSecond(ours), bare: perSecond(least),
+			ratio: fmt.Sprintf("%.2f", ours.perSecond/least.perSecond)},
+		row{what: "– CPU time against that", ours: us(ours.cpu), bare: us(least.cpu), ratio: times(ours.cpu, least.cpu)},
 	)
 }
 
@@ -127,12 +129,13 @@ figures say how grantd compares with the bare limit in the same run, and not how
 		line(row.cells())
 	}
 	fmt.Fprintf(&b, `
-- *Bare* is an Echo handler that reads the credential by its primary key with a pgx pool, opens the same ciphertext with
-  Tink, and answers with the token: no caller, no policy, no check of freshness, no metrics. It is a process of its own
-  with as many connections to PostgreSQL as grantd. Under the same %d kept connections both take turns, %d times %s each
-  after a warm-up; throughput is the median of the turns, percentiles are of all answers.
-- *Bare with grantd's own query* stands in for "ours" in its row: the same handler on grantd's store, which reads all that
-  decides about a token. It tells the store's share of the difference from that of everything above it.
+- *The same row*: an Echo handler that reads the row grantd reads, authorization, provider and credential, on a pgx pool,
+  opens the same ciphertext with Tink, and answers with the token: no caller, no policy, no check of freshness, no
+  metrics, a short body. It is a process of its own with as many connections to PostgreSQL as grantd. Under the same %d
+  kept connections all take turns, %d times %s each after a warm-up; throughput is the median of the turns, percentiles
+  are of all answers.
+- *The credential alone*: the same handler reads only the sealed credential and the ids it is bound to, by primary key.
+  The difference is what permission, provider and freshness cost in PostgreSQL.
 - The load is written by hand on plain connections: prepared bytes out, and of the answer only status and length read.
 - *DELETE answered → RUNNING* is what a client sees that asks every millisecond, with one API and one worker process, for
   providers with one to five authorizations.

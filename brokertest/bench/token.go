@@ -49,8 +49,8 @@ func (b *bench) tokens(ctx context.Context, r *report) error {
 	defer stop()
 
 	ours := &contender{name: "grantd", pid: api.PID()}
-	bare := &contender{name: "bare, Echo + pgx", pid: pid}
-	stored := &contender{name: "bare, Echo + grantd's store", pid: pid}
+	bare := &contender{name: "bare, Echo + pgx, credential", pid: pid}
+	stored := &contender{name: "bare, Echo + pgx, same row", pid: pid}
 	for _, c := range []struct {
 		who  *contender
 		base string
