@@ -21,16 +21,16 @@ func TestD6_WorkersShareADeletion(t *testing.T) {
 		}
 		p := h.Provider(t, "test")
 		var wg sync.WaitGroup
-		for w := range 8 {
+		for w := range 6 {
 			wg.Go(func() {
-				for i := range 40 {
+				for i := range 25 {
 					h.Consent(t, h.User, p, fmt.Sprintf("person%d-%d", w, i))
 				}
 			})
 		}
 		wg.Wait()
 		j := ended(t, h, must(h.Service.DeleteProvider(ctx, h.Admin.Caller, p.ID, false))(t).ID)
-		if j.Status != models.JobCompleted || detail(j, "revoked") != "320" || detail(j, "total") != "320" {
+		if j.Status != models.JobCompleted || detail(j, "revoked") != "150" || detail(j, "total") != "150" {
 			t.Errorf("the job ended %s with revoked %v of %v", j.Status, detail(j, "revoked"), detail(j, "total"))
 		}
 		if n := h.IdP.Stats().LiveGrants; n != 0 {

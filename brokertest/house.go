@@ -2,6 +2,7 @@ package brokertest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"log/slog"
 	"net"
@@ -43,6 +44,8 @@ type Options struct {
 	IdP                   *testidp.Server
 	IdPURL                string
 
+	// Timing is the service's; but callers wait for half a minute by default, since
+	// the race detector slows SQLite down tenfold and more.
 	Timing        broker.Timing
 	Concurrency   int
 	RedirectAllow []string
@@ -117,6 +120,7 @@ func (h *House) startIdP(t testing.TB) {
 }
 
 func (h *House) serve(t testing.TB, o Options) {
+	o.Timing.CallerWait = cmp.Or(o.Timing.CallerWait, 30*time.Second)
 	ctx := context.Background()
 	log := slog.New(slog.NewTextHandler(h.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	redis := must(jobs.OpenRedis(h.RedisURL))(t)
