@@ -26,6 +26,7 @@ type batch struct {
 	clients map[string]providers.Client // opened for this batch, and not kept beyond it (H1)
 	gates   map[string]*store.Gate      // by provider: whether it may be asked (S3)
 	refused bool
+	revoked []string // grants of which a whole revocation was sent
 }
 
 // openBatch loads what a lease holds and leases what its items need: their
@@ -70,7 +71,7 @@ func (b *batch) run(ctx context.Context) (int, error) {
 }
 
 func (b *batch) release(ctx context.Context) {
-	if err := b.s.store.ReleaseGrants(context.WithoutCancel(ctx), b.lease); err != nil {
+	if err := b.s.store.ReleaseGrants(context.WithoutCancel(ctx), b.lease, b.revoked); err != nil {
 		b.s.log.Warn("giving grant leases back failed; they run out", "error", err)
 	}
 }

@@ -139,7 +139,7 @@ func (s *Service) exchange(ctx context.Context, client providers.Client, p model
 	if err != nil {
 		return unavailable(err)
 	}
-	call, cancel := context.WithTimeout(ctx, s.timing.TokenCall)
+	call, cancel := awake(ctx, s.timing.TokenCall)
 	defer cancel()
 	t, err := s.upstream.Exchange(call, client, providers.ExchangeRequest{
 		Code: code, RedirectURI: f.RedirectURI, Verifier: models.Secret(req.Verifier)})
@@ -267,10 +267,13 @@ func (s *Service) own(ctx context.Context, c models.Caller, f models.Flow) (Comp
 		return Completed{}, err
 	}
 	user, err := s.upstream.Identify(ctx, client, e.tokens(), req.Nonce)
-	if err != nil {
-		return Completed{}, s.notIdentified(ctx, p, f, e, err)
+	if err == nil {
+		err = s.link(ctx, c, client, f, e, user)
 	}
-	if err := s.link(ctx, c, client, f, e, user); err != nil {
+	if _, upstream := errors.AsType[*providers.Error](err); upstream {
+		err = s.notIdentified(ctx, p, f, e, err)
+	}
+	if err != nil {
 		return Completed{}, err
 	}
 	f, err = s.store.Flow(ctx, f.ID)

@@ -74,3 +74,21 @@ func detach[T any](s *Service, ctx context.Context, patience, deadline time.Dura
 	var zero T
 	return zero, late
 }
+
+// awake is a context that ends after d, but gives a process that was asleep when
+// its time came a moment more: an answer may be waiting in its socket, and with a
+// single-use token that answer is the only one there will ever be (R1).
+func awake(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	const moment = 2 * time.Second
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	planned := time.Now().Add(d)
+	end := func() { cancel(context.DeadlineExceeded) }
+	timer := time.AfterFunc(d, func() {
+		if time.Since(planned) < moment/2 {
+			end()
+			return
+		}
+		time.AfterFunc(moment, end)
+	})
+	return ctx, func() { timer.Stop(); cancel(context.Canceled) }
+}

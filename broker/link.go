@@ -17,13 +17,35 @@ import (
 // live and spares it (D1).
 func (s *Service) link(ctx context.Context, c models.Caller, client providers.Client, f models.Flow, e exchanged, user models.User) error {
 	key, owner := s.grantKey(client, user.Sub), newID()
+	if err := s.leaseGrant(ctx, key, owner); err != nil {
+		return err
+	}
+	defer func() {
+		if err := s.store.ReleaseGrants(context.WithoutCancel(ctx), owner, nil); err != nil {
+			s.log.Warn("giving a grant lease back failed; it runs out", "error", err)
+		}
+	}()
+	revoked, err := s.store.GrantRevokedSince(ctx, key, e.SentAt)
+	if err != nil {
+		return unavailable(err)
+	}
+	if revoked { // the whole grant, since the code was sent: these tokens may have gone with it
+		if _, err := s.upstream.UserInfo(ctx, client, models.Secret(e.Access)); err != nil {
+			return err
+		}
+	}
+	return s.linkHeld(ctx, c, client, f, e, user)
+}
+
+// leaseGrant takes the say over a grant, and waits for whoever has it.
+func (s *Service) leaseGrant(ctx context.Context, key, owner string) error {
 	for {
 		ok, err := s.store.LeaseGrant(ctx, key, owner, s.timing.LeaseMargin)
 		if err != nil {
 			return unavailable(err)
 		}
 		if ok {
-			break
+			return nil
 		}
 		select {
 		case <-ctx.Done():
@@ -31,12 +53,6 @@ func (s *Service) link(ctx context.Context, c models.Caller, client providers.Cl
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	defer func() {
-		if err := s.store.ReleaseGrants(context.WithoutCancel(ctx), owner); err != nil {
-			s.log.Warn("giving a grant lease back failed; it runs out", "error", err)
-		}
-	}()
-	return s.linkHeld(ctx, c, client, f, e, user)
 }
 
 // linkHeld makes the authorization live, in one transaction that holds the

@@ -145,7 +145,7 @@ func (s *Service) callRefresh(ctx context.Context, id, attempt string, before *s
 		return l, errors.Join(err, s.giveUpLease(ctx, l, attempt, before))
 	}
 	sent := l.Now
-	call, cancel := context.WithTimeout(ctx, s.timing.TokenCall)
+	call, cancel := awake(ctx, s.timing.TokenCall)
 	defer cancel()
 	t, err := s.upstream.Refresh(call, client, old.tokens())
 	if err != nil {
@@ -249,7 +249,8 @@ func (s *Service) refreshFailed(ctx context.Context, l store.Linked, attempt str
 	default:
 		f.RetryIn = max(up.RetryAfter, s.backoff(l.Credential.Failures))
 	}
-	saveErr := s.store.Tx(context.WithoutCancel(ctx), func(tx *store.Store) error {
+	ctx = context.WithoutCancel(ctx)
+	saveErr := s.store.Tx(ctx, func(tx *store.Store) error {
 		saved, err := tx.SaveFailure(ctx, l.Authorization.CredentialID, l.Credential.Generation, f)
 		if err != nil || !saved {
 			return err

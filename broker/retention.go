@@ -47,5 +47,6 @@ func (s *Service) forget(ctx context.Context) error {
 		s.store.ForgetJobs(ctx, s.keep.Jobs, limit),
 		s.store.ForgetAudit(ctx, s.keep.Audit, limit),
 		s.store.ForgetPauses(ctx, s.keep.Flows),
+		s.store.ForgetGrants(ctx, 2*s.timing.FlowLife, 100*limit),
 	)
 }

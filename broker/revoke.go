@@ -46,6 +46,11 @@ func (b *batch) revoke(ctx context.Context, l store.Linked, client providers.Cli
 	if r != nil {
 		return *r
 	}
+	if scope == models.RevokeGrant {
+		b.mu.Lock()
+		b.revoked = append(b.revoked, l.Authorization.GrantKey)
+		b.mu.Unlock()
+	}
 	call, cancel := context.WithTimeout(ctx, b.s.timing.RevokeCall)
 	defer cancel()
 	outcome, err := b.s.upstream.Revoke(call, client, p.tokens(), scope)

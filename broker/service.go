@@ -92,9 +92,9 @@ func (t Timing) withDefaults() Timing {
 	return t
 }
 
-// itemLease is how long an item of revocation is claimed for: its slice, its
-// call, and a margin.
-func (t Timing) itemLease() time.Duration { return t.Slice + t.RevokeCall + t.LeaseMargin/2 }
+// itemLease is how long an item of revocation is claimed for: it may wait for a
+// call before its own (maxBatches), and then there is its outcome to write.
+func (t Timing) itemLease() time.Duration { return maxBatches*t.RevokeCall + t.LeaseMargin/2 }
 
 // Service is grantd. Its methods are safe for concurrent use, by as many
 // processes as share the database.
@@ -115,6 +115,7 @@ type Service struct {
 	inflight inflight           // calls that must end before the process may
 	swept    hourly             // when this process last asked for hourly work
 	slots    chan struct{}      // revocations in flight in this process
+	batches  chan struct{}      // batches claimed by this process
 	stopping atomic.Bool        // no slice takes up more
 	watches  watches            // jobs that callers wait for
 }
@@ -124,7 +125,7 @@ type Service struct {
 func New(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{
 		store: o.Store, upstream: o.Upstream, keys: o.Keys, bell: o.Bell, log: o.Log,
-		publicURL: strings.TrimRight(o.PublicURL, "/"), timing: o.Timing.withDefaults(), keep: o.Retention.withDefaults(), slots: make(chan struct{}, cmp.Or(o.Concurrency, 32)),
+		publicURL: strings.TrimRight(o.PublicURL, "/"), timing: o.Timing.withDefaults(), keep: o.Retention.withDefaults(), slots: make(chan struct{}, cmp.Or(o.Concurrency, 32)), batches: make(chan struct{}, maxBatches),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -15,11 +15,16 @@ import (
 // many workers as hear the bell. What says who revokes what are the leases on the
 // items; a slice that dies costs only what it had claimed (D6).
 
-// batchSize is how many items one claim takes.
-const batchSize = 64
+// A process claims no more than it can send within the lease: maxBatches claims at
+// a time, whatever the number of slices, each of as many items as it has slots. Two,
+// so that the slots are never idle while one of them is being written down.
+const maxBatches = 2
 
-// maxSlices is how many tasks a starting job rings for.
-const maxSlices = 8
+// A starting job rings for a task for so many items, but for no more than maxSlices.
+const (
+	itemsPerSlice = 64
+	maxSlices     = 8
+)
 
 // itemsOf are the items of a job that revokes.
 func itemsOf(j models.Job) store.Items {
@@ -80,7 +85,7 @@ func (s *Service) startRevocation(ctx context.Context, j models.Job) (models.Job
 	if err != nil {
 		return j, err
 	}
-	for range min(maxSlices, total/batchSize) {
+	for range min(maxSlices, total/itemsPerSlice) {
 		if err := s.ringNext(ctx, j.ID); err != nil {
 			return j, err
 		}
@@ -98,19 +103,20 @@ func (s *Service) ringNext(ctx context.Context, id string) error {
 }
 
 // slice claims and revokes items until nothing is due, its time is over or the
-// process stops. Several claims are under way at once, so that the slots are
-// never idle while one of them is being written down. It returns how long the
-// upstream asked to wait.
+// process stops. It returns how long to wait before the next one.
 func (s *Service) slice(ctx context.Context, j models.Job) (time.Duration, error) {
 	if err := s.store.PostponeJob(ctx, j.ID, s.timing.itemLease()+s.timing.Resweep); err != nil {
 		return 0, err
 	}
 	run := &sliceRun{s: s, job: j, end: time.Now().Add(s.timing.Slice)}
 	var wg sync.WaitGroup
-	for range 1 + 2*cap(s.slots)/batchSize {
+	for range maxBatches {
 		wg.Go(func() { run.claims(ctx) })
 	}
 	wg.Wait()
+	if run.claimed == 0 { // what is left is locked or leased: look again, but not at once
+		run.wait = max(run.wait, s.timing.Backoff)
+	}
 	return run.wait, run.err
 }
 
@@ -120,15 +126,22 @@ type sliceRun struct {
 	job models.Job
 	end time.Time
 
-	mu   sync.Mutex
-	wait time.Duration
-	err  error
-	over bool
+	mu      sync.Mutex
+	claimed int64
+	wait    time.Duration
+	err     error
+	over    bool
 }
 
 func (r *sliceRun) claims(ctx context.Context) {
-	for r.goesOn(ctx) {
+	for {
+		r.s.batches <- struct{}{}
+		if !r.goesOn(ctx) {
+			<-r.s.batches
+			return
+		}
 		more, err := r.claim(ctx)
+		<-r.s.batches
 		if err != nil || !more {
 			r.finish(err)
 			return
@@ -166,6 +179,9 @@ func (r *sliceRun) claim(ctx context.Context) (bool, error) {
 	if err != nil || n == 0 {
 		return false, err
 	}
+	r.mu.Lock()
+	r.claimed += n
+	r.mu.Unlock()
 	if j.Force {
 		return true, r.s.abandon(ctx, lease, &j)
 	}
@@ -181,7 +197,7 @@ func (r *sliceRun) claim(ctx context.Context) (bool, error) {
 // and one after a pause, whose answer says whether it is over (S3).
 func (r *sliceRun) size(ctx context.Context, j models.Job) (int, error) {
 	if j.Force || j.ProviderID == nil {
-		return batchSize, nil
+		return cap(r.s.slots), nil
 	}
 	p, err := r.s.store.Provider(ctx, *j.ProviderID)
 	if err != nil {
@@ -190,7 +206,7 @@ func (r *sliceRun) size(ctx context.Context, j models.Job) (int, error) {
 	until, over, err := r.s.store.PauseOf(ctx, p.ID, r.s.host(p), store.ClassRevoke)
 	switch {
 	case err != nil || until == nil:
-		return batchSize, err
+		return cap(r.s.slots), err
 	case over:
 		return 1, nil
 	}

@@ -152,11 +152,13 @@ CREATE INDEX flows_ended ON flows (expires_at);
 -- Who may decide about a grant upstream right now (D1): a revocation while it is
 -- sent, a callback while its authorization becomes live.
 CREATE TABLE grant_leases (
-    grant_key TEXT PRIMARY KEY,
-    owner     TEXT NOT NULL,
-    until     {{time}} NOT NULL
+    grant_key  TEXT PRIMARY KEY,
+    owner      TEXT NOT NULL,
+    until      {{time}} NOT NULL,
+    revoked_at {{time}}
 );
 CREATE INDEX grant_leases_of ON grant_leases (owner);
+CREATE INDEX grant_leases_over ON grant_leases (until);
 
 -- What an upstream asked us to wait for (S3). provider_id '' speaks for the host.
 CREATE TABLE pauses (

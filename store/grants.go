@@ -10,6 +10,8 @@ type grantLease struct {
 	GrantKey string `gorm:"primaryKey"`
 	Owner    string
 	Until    time.Time
+	// RevokedAt is when the whole grant was last revoked, if that is not long ago.
+	RevokedAt *time.Time
 }
 
 // LeaseGrant gives owner the say over a grant: whether it is revoked whole, or a
@@ -47,9 +49,31 @@ func (s *Store) LiveGrants(ctx context.Context, lease string) (map[string]bool, 
 	return set(keys), err
 }
 
-// ReleaseGrants gives back what owner had the say over.
-func (s *Store) ReleaseGrants(ctx context.Context, owner string) error {
+// GrantRevokedSince reports whether the whole grant was revoked since the given
+// time, as far as is remembered: longer than a consent lives.
+func (s *Store) GrantRevokedSince(ctx context.Context, key string, since time.Time) (bool, error) {
+	var n int64
+	err := s.db.WithContext(ctx).Model(&grantLease{}).Where("grant_key = ? AND revoked_at >= ?", key, since).Count(&n).Error
+	return n > 0, err
+}
+
+// ReleaseGrants gives back what owner had the say over, and remembers which of the
+// grants it revoked whole: tokens that were given meanwhile may have gone with it.
+func (s *Store) ReleaseGrants(ctx context.Context, owner string, revoked []string) error {
+	if len(revoked) > 0 {
+		err := s.db.WithContext(ctx).Model(&grantLease{}).Where("owner = ? AND grant_key IN ?", owner, revoked).
+			Updates(map[string]any{"owner": "", "until": s.now(), "revoked_at": s.now()}).Error
+		if err != nil {
+			return err
+		}
+	}
 	return s.db.WithContext(ctx).Where("owner = ?", owner).Delete(&grantLease{}).Error
+}
+
+// ForgetGrants deletes leases that ended longer ago than the retention.
+func (s *Store) ForgetGrants(ctx context.Context, retention time.Duration, limit int) error {
+	return s.db.WithContext(ctx).Exec("DELETE FROM grant_leases WHERE grant_key IN (SELECT grant_key FROM grant_leases WHERE until <= ? LIMIT ?)",
+		s.in(-retention), limit).Error
 }
 
 func set(keys []string) map[string]bool {

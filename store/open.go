@@ -107,6 +107,9 @@ func (s *Store) openPostgres(ctx context.Context, o Options) error {
 	config.MaxConns = int32(cmp.Or(o.MaxConns, 16))
 	config.MaxConnIdleTime = time.Minute
 	config.AfterConnect = readUTC
+	// A process that freezes inside a transaction, or is cut off, keeps its rows
+	// locked until PostgreSQL notices: after this, not after hours.
+	config.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "15s"
 	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return errors.New("the postgres:// URL cannot be used")
 	}
