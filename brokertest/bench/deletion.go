@@ -61,11 +61,17 @@ func deletion(ctx context.Context, admin *client.Client, authorizations int) (ti
 	}
 	answered := time.Now()
 	var running time.Duration
-	job, err := admin.WaitJob(ctx, location, time.Millisecond, func(j models.Job) {
-		if running == 0 && j.Status != models.JobPending {
+	for ctx.Err() == nil && running == 0 { // not by waiting: that is told of changes in steps of its own
+		j, err := admin.Job(ctx, location)
+		if err != nil {
+			return 0, err
+		}
+		if j.Status != models.JobPending {
 			running = time.Since(answered)
 		}
-	})
+		time.Sleep(time.Millisecond)
+	}
+	job, err := admin.WaitJob(ctx, location, time.Millisecond, nil)
 	if err == nil && job.Status != models.JobCompleted {
 		err = fmt.Errorf("a deletion ended as %s: %v", job.Status, job.Details)
 	}
