@@ -57,7 +57,7 @@ with the test authorization server as the upstream. Deletions have %s authorizat
 - *Spent twice*: refresh tokens that were sent again after their outcome had been saved, or while another attempt might
   still have been running (R3). The one replay of an attempt whose outcome nobody knows is neither.
 - *Seconds to recover*: from the end of the fault, or from the fault where it has no end (a kill), until everything that
-  had been asked for was done. What was left of a deletion is in it, and so are leases: 20 s for items, 40 s for a refresh.
+  had been asked for was done. What was left of a deletion is in it, and so are leases: 25 s for items, 40 s for a refresh.
 
 `
 

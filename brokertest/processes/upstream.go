@@ -2,6 +2,7 @@ package processes
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -71,10 +72,20 @@ func Consent(ctx context.Context, c *client.Client, provider, person string) (mo
 		return models.Authorization{}, fmt.Errorf("%s visiting the upstream: %w", person, err)
 	}
 	done, err := c.Complete(ctx, client.ReturnTo(provider, back.Query()))
+	for tries := 0; slow(err) && tries < 100; tries++ { // on a busy machine: ask again, as a client does
+		time.Sleep(100 * time.Millisecond)
+		done, err = c.Complete(ctx, client.ReturnTo(provider, back.Query()))
+	}
 	if err != nil {
 		return models.Authorization{}, fmt.Errorf("completing the consent of %s: %w", person, err)
 	}
 	return done.Authorization, nil
+}
+
+// slow reports whether an answer says to ask for the same again.
+func slow(err error) bool {
+	e, ok := errors.AsType[*client.Error](err)
+	return ok && e.Status == http.StatusBadGateway && e.Detail == "" && e.RetryAfter > 0
 }
 
 // Consents has n people consent, 16 at a time, and returns the ids of their
