@@ -213,6 +213,11 @@ func (b *batch) giveBack(ctx context.Context, l store.Linked, r ruling) error {
 	if err := b.s.store.ReleaseLease(ctx, l.Authorization.CredentialID, b.lease); err != nil {
 		return err
 	}
+	if b.job == nil && r.after > b.s.timing.Backoff { // a deletion that began meanwhile does not wait so long
+		if p, err := b.s.store.Provider(ctx, l.Provider.ID); err == nil && p.DeletionAsked() {
+			r.after = b.s.timing.Backoff
+		}
+	}
 	return b.s.store.GiveBackItem(ctx, l.Authorization.ID, b.lease, r.reason, r.after, r.attempt)
 }
 

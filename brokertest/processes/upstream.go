@@ -50,7 +50,7 @@ var connections = &http.Transport{MaxIdleConnsPerHost: 64}
 // NewClient returns a client of the grantd at base that waits for an answer as
 // long as the contract's slowest client does.
 func NewClient(base string, token models.Secret) *client.Client {
-	return client.New(base, token, &http.Client{Transport: connections, Timeout: 5 * time.Second})
+	return client.New(base, token, &http.Client{Transport: connections, Timeout: 30 * time.Second})
 }
 
 // Provider registers the upstream's client as a provider.
