@@ -209,16 +209,25 @@ func (b *batch) write(ctx context.Context, rulings []ruling) (int, error) {
 	return len(done), nil
 }
 
+// giveBack lets an item be claimed again. That of a single disconnect may wait for
+// long, but not while a deletion waits for it: the provider is held, so that a
+// deletion either finds the item waiting and makes it due, or is seen here.
 func (b *batch) giveBack(ctx context.Context, l store.Linked, r ruling) error {
-	if err := b.s.store.ReleaseLease(ctx, l.Authorization.CredentialID, b.lease); err != nil {
-		return err
-	}
-	if b.job == nil && r.after > b.s.timing.Backoff { // a deletion that began meanwhile does not wait so long
-		if p, err := b.s.store.Provider(ctx, l.Provider.ID); err == nil && p.DeletionAsked() {
-			r.after = b.s.timing.Backoff
+	return b.s.store.Tx(ctx, func(tx *store.Store) error {
+		if b.job == nil && r.after > b.s.timing.Backoff {
+			p, err := tx.HoldProvider(ctx, l.Provider.ID)
+			if err != nil && !store.IsNotFound(err) {
+				return err
+			}
+			if p.DeletionAsked() {
+				r.after = b.s.timing.Backoff
+			}
 		}
-	}
-	return b.s.store.GiveBackItem(ctx, l.Authorization.ID, b.lease, r.reason, r.after, r.attempt)
+		if err := tx.ReleaseLease(ctx, l.Authorization.CredentialID, b.lease); err != nil {
+			return err
+		}
+		return tx.GiveBackItem(ctx, l.Authorization.ID, b.lease, r.reason, r.after, r.attempt)
+	})
 }
 
 // settle writes outcomes and audits them, in one transaction, and returns the
