@@ -59,6 +59,11 @@ func (u *upstream) authorizeOptions(req AuthorizeRequest) ([]oauth2.AuthCodeOpti
 			options = append(options, oauth2.SetAuthURLParam(name, value))
 		}
 	}
+	extra, _ := u.c.Config["authorizeParams"].(map[string]any)
+	for name, value := range extra { // the admin's come last, and so win
+		text, _ := value.(string)
+		options = append(options, oauth2.SetAuthURLParam(name, text))
+	}
 	return options, nil
 }
 
@@ -73,7 +78,7 @@ func (r *Registry) CheckIssuer(ctx context.Context, c Client, iss string, browse
 		return err
 	}
 	if iss != "" {
-		return issuerError(iss == u.e.Issuer, "the authorization response came from another issuer")
+		return issuerError(u.isIssuer(iss), "the authorization response came from another issuer")
 	}
 	if required, _ := c.Config["requireIss"].(bool); required {
 		return issuerError(false, "the authorization response names no issuer")
@@ -85,6 +90,13 @@ func (r *Registry) CheckIssuer(ctx context.Context, c Client, iss string, browse
 		return err
 	}
 	return issuerError(!u.e.SaysIssuer, "the authorization response names no issuer")
+}
+
+func (u *upstream) isIssuer(iss string) bool {
+	if u.t.isIssuer != nil {
+		return u.t.isIssuer(u, iss)
+	}
+	return iss == u.e.Issuer
 }
 
 func issuerError(ok bool, text string) error {

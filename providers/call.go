@@ -115,6 +115,11 @@ func (u *upstream) get(ctx context.Context, endpoint string, access models.Secre
 // post sends a form with the client's authentication, in one style only: Basic
 // with both halves form-encoded first, or parameters (RFC 6749 §2.3.1).
 func (u *upstream) post(ctx context.Context, endpoint string, form url.Values) (*answer, error) {
+	return u.postBy(ctx, u.calls, endpoint, form)
+}
+
+// postBy is post through one of the three clients of transport.go.
+func (u *upstream) postBy(ctx context.Context, by *http.Client, endpoint string, form url.Values) (*answer, error) {
 	config := u.config("")
 	inHeader := config.Endpoint.AuthStyle == oauth2.AuthStyleInHeader
 	if !inHeader {
@@ -132,5 +137,5 @@ func (u *upstream) post(ctx context.Context, endpoint string, form url.Values) (
 	if inHeader {
 		req.SetBasicAuth(url.QueryEscape(config.ClientID), url.QueryEscape(config.ClientSecret))
 	}
-	return send(u.calls, req)
+	return send(by, req)
 }

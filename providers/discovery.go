@@ -111,7 +111,9 @@ type metadata struct {
 	Issuer     string   `json:"issuer"`
 	Authorize  string   `json:"authorization_endpoint"`
 	Token      string   `json:"token_endpoint"`
+	Device     string   `json:"device_authorization_endpoint"`
 	Revoke     string   `json:"revocation_endpoint"`
+	Introspect string   `json:"introspection_endpoint"`
 	UserInfo   string   `json:"userinfo_endpoint"`
 	Keys       string   `json:"jwks_uri"`
 	AuthStyles []string `json:"token_endpoint_auth_methods_supported"`
@@ -155,7 +157,7 @@ func (r *Registry) endpointsOf(m metadata, issuer string) (Endpoints, error) {
 	for _, endpoint := range []struct {
 		url      string
 		required bool
-	}{{m.Authorize, true}, {m.Token, true}, {m.Keys, true}, {m.Revoke, false}, {m.UserInfo, false}} {
+	}{{m.Authorize, true}, {m.Token, true}, {m.Keys, true}, {m.Device, false}, {m.Revoke, false}, {m.Introspect, false}, {m.UserInfo, false}} {
 		if endpoint.url == "" && !endpoint.required {
 			continue
 		}
@@ -169,8 +171,9 @@ func (r *Registry) endpointsOf(m metadata, issuer string) (Endpoints, error) {
 	}
 	keys := oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), r.reads), m.Keys)
 	return Endpoints{
-		Endpoint:   oauth2.Endpoint{AuthURL: m.Authorize, TokenURL: m.Token, AuthStyle: style},
+		Endpoint:   oauth2.Endpoint{AuthURL: m.Authorize, TokenURL: m.Token, DeviceAuthURL: m.Device, AuthStyle: style},
 		Revoke:     m.Revoke,
+		Introspect: m.Introspect,
 		UserInfo:   m.UserInfo,
 		Issuer:     issuer,
 		SaysIssuer: m.SaysIssuer,

@@ -11,6 +11,8 @@
 //	exchange.go    a code or a refresh token becomes Tokens
 //	tokens.go      reading a token answer, however odd
 //	identify.go    whose tokens these are: id_token and user info
+//	check.go       whether a token is good; resetting one in place
+//	device.go      consent on another device (RFC 8628)
 //	revoke.go      giving them back
 //
 // Beneath it, call.go sends requests and reads whole answers, transport.go is the

@@ -290,6 +290,10 @@ func everyCall(t *testing.T, h http.HandlerFunc) []func() error {
 			func() error { _, err := r.UserInfo(t.Context(), c, theAccess); return err },
 			func() error { _, err := r.Revoke(t.Context(), c, theTokens(), models.RevokeGrant); return err },
 			func() error { _, err := r.Revoke(t.Context(), c, theTokens(), models.RevokeToken); return err },
+			func() error { _, err := r.Check(t.Context(), c, theTokens()); return err },
+			func() error { _, err := r.Reset(t.Context(), c, theTokens()); return err },
+			func() error { _, err := r.BeginDevice(t.Context(), c); return err },
+			func() error { _, err := r.PollDevice(t.Context(), c, theCode); return err },
 			func() error {
 				_, err := r.Identify(t.Context(), c, Tokens{Access: theAccess, ID: theRefresh}, "n")
 				return err

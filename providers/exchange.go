@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
+	"strings"
 
 	"golang.org/x/oauth2"
 
@@ -30,23 +32,19 @@ func (r *Registry) Exchange(ctx context.Context, c Client, req ExchangeRequest) 
 	if u.pkce() {
 		options = append(options, oauth2.VerifierOption(req.Verifier.Reveal()))
 	}
-	a, err := u.ask(ctx, func(ctx context.Context) error {
+	a, err := u.ask(ctx, nil, func(ctx context.Context) error {
 		_, err := u.config(req.RedirectURI).Exchange(ctx, req.Code.Reveal(), options...)
 		return err
 	})
 	if err != nil {
 		return Tokens{}, err
 	}
-	t, err := u.readTokens(a, req.Code, req.Verifier)
-	if missing(u.scopes(), t.Scopes) {
-		t.Flags = append(t.Flags, FlagMissingScopes)
-	}
-	return t, err
+	return u.readTokens(a, req.Code, req.Verifier)
 }
 
-// Refresh spends a refresh token (RFC 6749 §6), without a scope, so that it can
-// never ask for more than was granted. The answer's Refresh is "" when none
-// came: the old one lives on.
+// Refresh spends a refresh token (RFC 6749 §6), without a scope where the type
+// can do without, so that it can never ask for more than was granted. The
+// answer's Refresh is "" when none came: the old one lives on.
 func (r *Registry) Refresh(ctx context.Context, c Client, t Tokens) (Tokens, error) {
 	if t.Refresh == "" {
 		return Tokens{}, &Error{Kind: KindDenied, Err: errors.New("there is no refresh token")}
@@ -55,22 +53,31 @@ func (r *Registry) Refresh(ctx context.Context, c Client, t Tokens) (Tokens, err
 	if err != nil {
 		return Tokens{}, err
 	}
-	a, err := u.ask(ctx, func(ctx context.Context) error {
+	var extra map[string]string
+	if u.t.refresh != nil {
+		extra = u.t.refresh(u, t)
+	}
+	a, err := u.ask(ctx, extra, func(ctx context.Context) error {
 		_, err := u.config("").TokenSource(ctx, &oauth2.Token{RefreshToken: t.Refresh.Reveal()}).Token()
 		return err
 	})
 	if err != nil {
 		return Tokens{}, err
 	}
-	return u.readTokens(a, t.Refresh, t.Access)
+	fresh, err := u.readTokens(a, t.Refresh, t.Access)
+	if err == nil && fresh.RefreshExpiresIn == 0 {
+		fresh.RefreshExpiresIn = u.t.RefreshLife // the old one, which was used just now
+	}
+	return fresh, err
 }
 
 // ask makes one call to the token endpoint through x/oauth2, which writes the
 // request, and returns the answer for us to read. x/oauth2's own reading is left
 // aside: it refuses a whole answer, freshly rotated tokens and all, for an
-// expires_in like 3600.0, and its errors print the body.
-func (u *upstream) ask(ctx context.Context, call func(context.Context) error) (*answer, error) {
-	tap := &tap{base: u.tokens.Transport}
+// expires_in like 3600.0, and its errors print the body. extra are parameters
+// that x/oauth2 cannot be told to send.
+func (u *upstream) ask(ctx context.Context, extra map[string]string, call func(context.Context) error) (*answer, error) {
+	tap := &tap{base: u.tokens.Transport, extra: extra}
 	client := &http.Client{Transport: tap, CheckRedirect: noRedirect}
 	err := call(context.WithValue(ctx, oauth2.HTTPClient, client))
 	if tap.answer == nil {
@@ -79,9 +86,10 @@ func (u *upstream) ask(ctx context.Context, call func(context.Context) error) (*
 	return tap.answer, nil
 }
 
-// tap keeps the answer that passes through it.
+// tap adds parameters to the form that passes through it, and keeps the answer.
 type tap struct {
 	base   http.RoundTripper
+	extra  map[string]string
 	answer *answer
 }
 
@@ -89,6 +97,9 @@ type tap struct {
 func (t *tap) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.Clone(req.Context())
 	req.Header.Set("Accept", "application/json")
+	if err := t.addTo(req); err != nil {
+		return nil, err
+	}
 	resp, err := t.base.RoundTrip(req)
 	if err != nil {
 		return nil, err
@@ -98,4 +109,25 @@ func (t *tap) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(t.answer.body))
 	return resp, nil
+}
+
+func (t *tap) addTo(req *http.Request) error {
+	if len(t.extra) == 0 {
+		return nil
+	}
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return unreachable(err, false)
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return unreachable(err, false)
+	}
+	for name, value := range t.extra {
+		form.Set(name, value)
+	}
+	encoded := form.Encode()
+	req.Body = io.NopCloser(strings.NewReader(encoded))
+	req.ContentLength = int64(len(encoded))
+	return nil
 }

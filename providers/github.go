@@ -2,12 +2,15 @@ package providers
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/oauth2"
 
@@ -27,11 +30,40 @@ func githubType() *Type {
 		RefreshKillsAccess: true,
 		RevokesSingly:      true,
 		RevokeNeedsAccess:  true,
+		RevokesAccessAlone: true,
+		Rotates:            true,
+		ResetsInPlace:      true,
+		Lag:                time.Second, // its replicas learn of a new token one after the other
+		Device:             true,
 
 		at:     githubAt,
 		user:   githubUser,
+		grants: githubGrants,
 		revoke: githubRevoke,
+		check:  githubCheck,
+		reset:  githubReset,
 	}
+}
+
+// githubParents are scopes that hold others, which GitHub then leaves out of what
+// it says was granted.
+var githubParents = map[string]string{
+	"repo:status": "repo", "repo_deployment": "repo", "public_repo": "repo", "repo:invite": "repo", "security_events": "repo",
+	"write:repo_hook": "admin:repo_hook", "read:repo_hook": "write:repo_hook",
+	"write:org": "admin:org", "read:org": "write:org",
+	"write:public_key": "admin:public_key", "read:public_key": "write:public_key",
+	"write:gpg_key": "admin:gpg_key", "read:gpg_key": "write:gpg_key",
+	"read:user": "user", "user:email": "user", "user:follow": "user",
+	"read:project": "project", "read:packages": "write:packages",
+}
+
+func githubGrants(granted []string, scope string) bool {
+	for ; scope != ""; scope = githubParents[scope] {
+		if slices.Contains(granted, scope) {
+			return true
+		}
+	}
+	return false
 }
 
 // githubAt derives every URL from the one host, so that nothing meant for an
@@ -43,6 +75,8 @@ func githubAt(c Client, base string) Endpoints {
 			AuthURL:   base + "/login/oauth/authorize",
 			TokenURL:  base + "/login/oauth/access_token",
 			AuthStyle: oauth2.AuthStyleInParams,
+
+			DeviceAuthURL: base + "/login/device/code",
 		},
 		API:      githubAPI(base),
 		Issuer:   base + "/login/oauth",
@@ -107,33 +141,90 @@ func githubEmail(ctx context.Context, u *upstream, access models.Secret) (string
 	return "", nil
 }
 
-// githubRevoke deletes the person's whole grant, or one token, by the REST API:
-// plain Basic (RFC 7617), never form-encoded, and the token in a JSON body.
+// githubRevoke deletes the person's whole grant, or one token.
 func githubRevoke(ctx context.Context, u *upstream, t Tokens, scope models.RevokeScope) (models.Outcome, error) {
 	if t.Access == "" {
 		return models.OutcomeNoLiveToken, nil
-	}
-	body, err := json.Marshal(map[string]string{"access_token": t.Access.Reveal()})
-	if err != nil {
-		return "", protocol("token is not text")
 	}
 	what := "/grant"
 	if scope == models.RevokeToken {
 		what = "/token"
 	}
-	endpoint := u.e.API + "/applications/" + url.PathEscape(u.c.ID) + what
-	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, endpoint, bytes.NewReader(body))
-	if err != nil {
-		return "", protocol("revocation endpoint is not a URL")
-	}
-	req.Header.Set("Accept", githubJSON)
-	req.Header.Set("Content-Type", "application/json")
-	req.SetBasicAuth(u.c.ID, u.c.Secret.Reveal())
-	a, err := send(u.calls, req)
+	a, err := githubApplication(ctx, u, u.calls, http.MethodDelete, what, t.Access)
 	if err != nil {
 		return "", err
 	}
 	return githubOutcome(a, failure(a, u.now(), t.Access, u.c.Secret))
+}
+
+// githubApplication asks one of the REST API's four application endpoints: plain
+// Basic (RFC 7617), never form-encoded, and the token in a JSON body.
+func githubApplication(ctx context.Context, u *upstream, by *http.Client, method, what string, access models.Secret) (*answer, error) {
+	body, err := json.Marshal(map[string]string{"access_token": access.Reveal()})
+	if err != nil {
+		return nil, protocol("token is not text")
+	}
+	endpoint := u.e.API + "/applications/" + url.PathEscape(u.c.ID) + what
+	req, err := http.NewRequestWithContext(ctx, method, endpoint, bytes.NewReader(body))
+	if err != nil {
+		return nil, protocol("application endpoint is not a URL")
+	}
+	req.Header.Set("Accept", githubJSON)
+	req.Header.Set("Content-Type", "application/json")
+	req.SetBasicAuth(u.c.ID, u.c.Secret.Reveal())
+	return send(by, req)
+}
+
+// githubCheck is POST …/token, which does not count as a failed login of the
+// person whose token it is.
+func githubCheck(ctx context.Context, u *upstream, t Tokens) (Check, error) {
+	a, err := githubApplication(ctx, u, u.reads, http.MethodPost, "/token", t.Access)
+	if err != nil {
+		return Check{}, err
+	}
+	if !a.ok() {
+		outcome, err := githubOutcome(a, failure(a, u.now(), t.Access, u.c.Secret))
+		if outcome == models.OutcomeAlreadyRevoked {
+			return Check{}, nil
+		}
+		return Check{}, err
+	}
+	return Check{Valid: true, Scopes: githubScopes(a), ExpiresAt: githubTime(a)}, nil
+}
+
+// githubReset is PATCH …/token. It gets a connection of its own, like every call
+// whose answer is the only copy of a token.
+func githubReset(ctx context.Context, u *upstream, t Tokens) (Tokens, error) {
+	a, err := githubApplication(ctx, u, u.tokens, http.MethodPatch, "/token", t.Access)
+	if err != nil {
+		return Tokens{}, err
+	}
+	fresh := Tokens{Access: models.Secret(a.text("token")), Scopes: githubScopes(a)}
+	if !a.ok() || fresh.Access == "" {
+		e := failure(a, u.now(), t.Access, u.c.Secret)
+		outcome, err := githubOutcome(a, e)
+		if outcome == models.OutcomeAlreadyRevoked {
+			e.Kind, err = KindDenied, e
+		}
+		return Tokens{}, cmp.Or(err, error(protocol("the answer to the reset has no token")))
+	}
+	if at := githubTime(a); at != nil {
+		fresh.ExpiresIn = max(time.Second, at.Sub(u.now()))
+	}
+	fresh.Missing = u.missing(fresh.Scopes)
+	return fresh, nil
+}
+
+func githubScopes(a *answer) []string {
+	return grantedScopes(map[string]any{"scope": a.object["scopes"]})
+}
+
+func githubTime(a *answer) *time.Time {
+	at, err := time.Parse(time.RFC3339, a.text("expires_at"))
+	if err != nil {
+		return nil
+	}
+	return &at
 }
 
 // githubOutcome reads the status, which is all that GitHub tells. A 404 is a

@@ -17,6 +17,8 @@ func oidcType() *Type {
 		// the whole grant when one of its tokens is revoked (RFC 7009 §2.1).
 		RefreshKillsAccess: true,
 		RevokesSingly:      false,
+		Rotates:            true,
+		Device:             true,
 
 		openID:    true,
 		discovers: true,

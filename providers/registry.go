@@ -20,8 +20,8 @@ type Client struct {
 	// SkipConsent asks the upstream not to prompt people who have consented
 	// before.
 	SkipConsent bool
-	// Config holds the settings Validate knows for the type: pkce and
-	// requireIss for all, issuer for oidc.
+	// Config holds the settings Validate knows: the common ones, such as pkce, and
+	// those of the type, such as issuer for oidc.
 	Config map[string]any
 }
 
@@ -29,7 +29,9 @@ type Client struct {
 type Tokens struct {
 	Access, Refresh, ID models.Secret
 	// Scopes are the granted ones; nil = not said, that is as requested.
-	Scopes           []string
+	Scopes []string
+	// Missing are the requested scopes that were not granted.
+	Missing          []string
 	ExpiresIn        time.Duration // counted from when the request was sent; 0 = unknown or never
 	RefreshExpiresIn time.Duration // 0 = unknown or never
 	// Flags name oddities of the answer that did not keep the tokens from being

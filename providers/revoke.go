@@ -23,6 +23,12 @@ func (r *Registry) Revoke(ctx context.Context, c Client, t Tokens, scope models.
 	return u.revokeByForm(ctx, t)
 }
 
+// RevokeAccess revokes the access token alone; the refresh token stays alive where
+// the type can have it so (RevokesAccessAlone). Outcomes are Revoke's.
+func (r *Registry) RevokeAccess(ctx context.Context, c Client, access models.Secret) (models.Outcome, error) {
+	return r.Revoke(ctx, c, Tokens{Access: access}, models.RevokeToken)
+}
+
 // revokeByForm is RFC 7009: first the refresh token, which is what lives longest
 // and takes the access token along at most upstreams, then the access token.
 func (u *upstream) revokeByForm(ctx context.Context, t Tokens) (models.Outcome, error) {

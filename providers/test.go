@@ -14,6 +14,9 @@ func testType(base string) *Type {
 
 		RefreshKillsAccess: true,
 		RevokesSingly:      true,
+		RevokesAccessAlone: true,
+		Rotates:            true,
+		Device:             true,
 
 		at: testAt,
 	}
@@ -25,10 +28,13 @@ func testAt(_ Client, base string) Endpoints {
 			AuthURL:   base + "/authorize",
 			TokenURL:  base + "/token",
 			AuthStyle: oauth2.AuthStyleInHeader,
+
+			DeviceAuthURL: base + "/device",
 		},
-		Revoke:   base + "/revoke",
-		UserInfo: base + "/userinfo",
-		Issuer:   base,
+		Revoke:     base + "/revoke",
+		Introspect: base + "/introspect",
+		UserInfo:   base + "/userinfo",
+		Issuer:     base,
 		// It sends iss with every response, as its metadata says.
 		SaysIssuer: true,
 	}

@@ -16,7 +16,6 @@ const (
 	FlagBadExpiry        = "bad_expires_in"
 	FlagBadRefreshExpiry = "bad_refresh_expires_in"
 	FlagOddTokenType     = "odd_token_type"
-	FlagMissingScopes    = "missing_scopes"
 	FlagErrorWithToken   = "error_with_token"
 )
 
@@ -49,10 +48,14 @@ func (u *upstream) readTokens(a *answer, sent ...models.Secret) (Tokens, error) 
 	t.ExpiresIn, ok = lifetime(a.object["expires_in"])
 	flag(!ok, FlagBadExpiry)
 	t.RefreshExpiresIn, ok = lifetime(refreshLifetime(a.object))
+	if t.Refresh != "" && t.RefreshExpiresIn == 0 {
+		t.RefreshExpiresIn = u.t.RefreshLife
+	}
 	flag(!ok, FlagBadRefreshExpiry)
 	kind := a.text("token_type")
 	flag(kind != "" && !strings.EqualFold(kind, "bearer"), FlagOddTokenType)
 	flag(a.text("error") != "", FlagErrorWithToken)
+	t.Missing = u.missing(t.Scopes)
 	return t, nil
 }
 
@@ -110,13 +113,22 @@ func splitScopes(s string) []string {
 	return append([]string{}, scopes...)
 }
 
-// missing reports whether granted lacks a requested scope. offline_access is not
-// echoed, and a GitHub App, which has permissions instead, grants "".
-func missing(requested, granted []string) bool {
+// missing returns the requested scopes that were not granted; nil when the answer
+// does not say. offline_access is never echoed, and a GitHub App, which has
+// permissions instead, grants "".
+func (u *upstream) missing(granted []string) []string {
 	if len(granted) == 0 {
-		return false
+		return nil
 	}
-	return slices.ContainsFunc(requested, func(scope string) bool {
-		return scope != "offline_access" && !slices.Contains(granted, scope)
-	})
+	has := u.t.grants
+	if has == nil {
+		has = slices.Contains[[]string]
+	}
+	var lacking []string
+	for _, scope := range u.scopes() {
+		if scope != "offline_access" && !has(granted, scope) {
+			lacking = append(lacking, scope)
+		}
+	}
+	return lacking
 }

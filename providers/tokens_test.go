@@ -19,11 +19,11 @@ func TestTokensOfFixtures(t *testing.T) {
 		"github app": {githubAppTokens, Tokens{Access: "ghu_x", Refresh: "ghr_x", Scopes: []string{},
 			ExpiresIn: 8 * time.Hour, RefreshExpiresIn: 183 * day}},
 		"github classic": {githubClassicTokens, Tokens{Access: "gho_x", Scopes: []string{"repo", "user:email"},
-			Flags: []string{FlagMissingScopes}}},
+			Missing: []string{"profile", "email"}}},
 		"gitlab": {`{"access_token":"a","token_type":"Bearer","expires_in":7200,"refresh_token":"r","scope":"profile email","created_at":1700000000}`,
 			Tokens{Access: "a", Refresh: "r", Scopes: []string{"profile", "email"}, ExpiresIn: 2 * time.Hour}},
 		"bitbucket": {`{"access_token":"a","scopes":"account email","expires_in":7200,"refresh_token":"r","token_type":"bearer","state":"authorization_code"}`,
-			Tokens{Access: "a", Refresh: "r", Scopes: []string{"account", "email"}, ExpiresIn: 2 * time.Hour, Flags: []string{FlagMissingScopes}}},
+			Tokens{Access: "a", Refresh: "r", Scopes: []string{"account", "email"}, ExpiresIn: 2 * time.Hour, Missing: []string{"profile"}}},
 		"entra": {`{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"access_token":"a","refresh_token":"r","id_token":"i"}`,
 			Tokens{Access: "a", Refresh: "r", ID: "i", ExpiresIn: 3599 * time.Second}},
 		"box": {`{"access_token":"a","expires_in":3600,"restricted_to":[],"refresh_token":"r","token_type":"bearer"}`,
@@ -158,7 +158,7 @@ func TestProtocolRule16_GrantedScopes(t *testing.T) {
 	cases := []struct {
 		name, fields string
 		want         []string
-		flags        []string
+		missing      []string
 	}{
 		{"not said", `"x":1`, nil, nil},
 		{"none", `"scope":""`, []string{}, nil},
@@ -167,7 +167,7 @@ func TestProtocolRule16_GrantedScopes(t *testing.T) {
 		{"both", `"scope":"a, b"`, []string{"a", "b"}, nil},
 		{"list", `"scope":["a","b"]`, []string{"a", "b"}, nil},
 		{"scopes", `"scopes":"a b"`, []string{"a", "b"}, nil},
-		{"less than asked", `"scope":"a"`, []string{"a"}, []string{FlagMissingScopes}},
+		{"less than asked", `"scope":"a"`, []string{"a"}, []string{"b"}},
 		{"more than asked", `"scope":"a b c"`, []string{"a", "b", "c"}, nil},
 	}
 	for _, tc := range cases {
@@ -180,7 +180,7 @@ func TestProtocolRule16_GrantedScopes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(Tokens{Access: "t", Scopes: tc.want, Flags: tc.flags}, got); diff != "" {
+			if diff := cmp.Diff(Tokens{Access: "t", Scopes: tc.want, Missing: tc.missing}, got); diff != "" {
 				t.Error(diff)
 			}
 		})

@@ -2,6 +2,7 @@ package providers
 
 import (
 	"context"
+	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
@@ -29,6 +30,22 @@ type Type struct {
 	RevokesSingly bool
 	// RevokeNeedsAccess says that only a live access token is accepted as proof.
 	RevokeNeedsAccess bool
+	// RevokesAccessAlone says that an access token can be revoked without its
+	// refresh token.
+	RevokesAccessAlone bool
+	// Rotates says that a refresh token works once, and each refresh brings the
+	// next one.
+	Rotates bool
+	// RefreshLife is how long a refresh token lives unused where the answers do not
+	// say; 0 = unknown or for ever.
+	RefreshLife time.Duration
+	// ResetsInPlace says that Reset replaces an access token without a refresh
+	// token.
+	ResetsInPlace bool
+	// Lag is how long an upstream may refuse a token that it has just given out.
+	Lag time.Duration
+	// Device says that the upstream may support the device flow (RFC 8628).
+	Device bool
 
 	// openID: the token answer carries an id_token, which is required and bound
 	// to the request by a nonce.
@@ -43,11 +60,26 @@ type Type struct {
 	at func(c Client, base string) Endpoints
 	// authorize gives extra parameters of the authorization request.
 	authorize func(u *upstream, req AuthorizeRequest) map[string]string
+	// refresh gives extra parameters of a refresh request.
+	refresh func(u *upstream, t Tokens) map[string]string
+	// grants reports whether the granted scopes hold one that was requested; nil
+	// compares them as they are written.
+	grants func(granted []string, scope string) bool
+	// isIssuer judges an iss; nil compares it with Endpoints.Issuer.
+	isIssuer func(u *upstream, iss string) bool
+	// domain names what a grant-wide revocation takes along, beside the origins; nil
+	// is the client id.
+	domain func(c Client) string
 	// user asks who an access token belongs to; nil reads OpenID claims from
 	// the user info endpoint.
 	user func(ctx context.Context, u *upstream, access models.Secret) (models.User, error)
 	// revoke gives tokens back; nil is RFC 7009.
 	revoke func(ctx context.Context, u *upstream, t Tokens, scope models.RevokeScope) (models.Outcome, error)
+	// check asks whether an access token is good; nil is introspection where there is
+	// an endpoint for it, and else user info.
+	check func(ctx context.Context, u *upstream, t Tokens) (Check, error)
+	// reset replaces an access token; needed by ResetsInPlace.
+	reset func(ctx context.Context, u *upstream, t Tokens) (Tokens, error)
 }
 
 // Endpoints is where an upstream is spoken to; "" = it has none. AuthStyle is
@@ -55,10 +87,11 @@ type Type struct {
 // twice.
 type Endpoints struct {
 	oauth2.Endpoint
-	Revoke   string
-	UserInfo string
-	API      string // base of a REST API, without a slash at the end
-	Settings string // page where people see and withdraw what they granted
+	Revoke     string
+	Introspect string // RFC 7662
+	UserInfo   string
+	API        string // base of a REST API, without a slash at the end
+	Settings   string // page where people see and withdraw what they granted
 
 	// Issuer is the iss of authorization responses (RFC 9207) and id_tokens.
 	Issuer string

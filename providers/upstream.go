@@ -108,7 +108,7 @@ func (r *Registry) Origins(c Client) []string {
 		return []string{u.e.Issuer}
 	}
 	var origins []string
-	for _, endpoint := range []string{u.e.TokenURL, u.e.Revoke, u.e.UserInfo, u.e.API} {
+	for _, endpoint := range []string{u.e.TokenURL, u.e.DeviceAuthURL, u.e.Revoke, u.e.Introspect, u.e.UserInfo, u.e.API} {
 		if endpoint != "" {
 			origins = append(origins, origin(endpoint))
 		}
@@ -127,7 +127,12 @@ func origin(endpoint string) string {
 
 // GrantDomain returns what, together with the origins, a grant-wide revocation
 // takes along: every token of one person under the same domain.
-func (r *Registry) GrantDomain(c Client) string { return c.ID }
+func (r *Registry) GrantDomain(c Client) string {
+	if t, ok := r.types[c.Type]; ok && t.domain != nil {
+		return t.domain(c)
+	}
+	return c.ID
+}
 
 // SettingsURL returns the page where people see and withdraw what they granted
 // to the client, "" where none is known.

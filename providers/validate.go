@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/grantd/grantd/models"
 )
@@ -18,8 +19,36 @@ type setting struct {
 
 // commonSettings are known to every type.
 var commonSettings = []setting{
+	{name: "authorizeParams", check: areParams},
+	{name: "device", check: isBool},
 	{name: "pkce", check: isBool},
 	{name: "requireIss", check: isBool},
+}
+
+// ours are the parameters of an authorization request that protect it or decide
+// where it ends, and so are not for admins to set.
+var ours = []string{"client_id", "client_secret", "code_challenge", "code_challenge_method", "nonce", "redirect_uri",
+	"request", "request_uri", "response_mode", "response_type", "scope", "state"}
+
+const maxParams = 16
+
+func areParams(_ allowlist, v any) string {
+	params, ok := v.(map[string]any)
+	if !ok || len(params) > maxParams {
+		return fmt.Sprintf("must be an object with at most %d parameters of the authorization request", maxParams)
+	}
+	for name, value := range params {
+		text, ok := value.(string)
+		switch {
+		case slices.Contains(ours, strings.ToLower(name)):
+			return "must not contain " + name + ", which is set by other means"
+		case checkScopes(&Type{}, []string{name}) != "" || len(name) > 64:
+			return "must have names of printable ASCII, at most 64 characters"
+		case !ok || len(text) > 512 || strings.ContainsFunc(text, unicode.IsControl):
+			return "must have texts of at most 512 characters as values"
+		}
+	}
+	return ""
 }
 
 func isBool(_ allowlist, v any) string {
@@ -48,6 +77,9 @@ func (r *Registry) Validate(c Client) []models.FieldError {
 	note("scopes", checkScopes(t, c.Scopes))
 	for _, e := range r.checkConfig(t, c.Config) {
 		note(e.Name, e.Message)
+	}
+	if on, _ := c.Config["device"].(bool); on && !t.Device {
+		note("config.device", fmt.Sprintf("is not possible: type %s has no device flow", t.Name))
 	}
 	return wrong
 }

@@ -77,7 +77,7 @@ func TestValidateNamesEachField(t *testing.T) {
 		}
 	}
 	got := r.Validate(Client{Type: "oidc", ID: "x", Config: map[string]any{"issuer": "https://a.example", "issure": 1}})
-	if diff := cmp.Diff([]models.FieldError{{Name: "config.issure", Message: "is unknown: type oidc knows issuer, pkce, requireIss"}}, got); diff != "" {
+	if diff := cmp.Diff([]models.FieldError{{Name: "config.issure", Message: "is unknown: type oidc knows authorizeParams, device, issuer, pkce, requireIss"}}, got); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -1,0 +1,93 @@
+package providers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"time"
+
+	"github.com/grantd/grantd/models"
+)
+
+// Check is what an upstream says about an access token.
+type Check struct {
+	Valid bool
+	// Scopes are those the token has; nil = not said.
+	Scopes []string
+	// ExpiresAt is nil when not said.
+	ExpiresAt *time.Time
+}
+
+// Check asks whether an access token is good, in the cheapest way the upstream
+// has: an endpoint of its own, introspection (RFC 7662), or user info. That a
+// token is dead is an answer, and no error.
+func (r *Registry) Check(ctx context.Context, c Client, t Tokens) (Check, error) {
+	u, err := r.upstream(ctx, c)
+	switch {
+	case err != nil:
+		return Check{}, err
+	case u.t.check != nil:
+		return u.t.check(ctx, u, t)
+	case u.e.Introspect != "":
+		return u.introspect(ctx, t.Access)
+	}
+	return u.checkByUser(ctx, t.Access)
+}
+
+// introspect believes active alone, and an error says nothing about the token
+// (RFC 7662 §2.2, §2.3).
+func (u *upstream) introspect(ctx context.Context, access models.Secret) (Check, error) {
+	form := url.Values{"token": {access.Reveal()}, "token_type_hint": {"access_token"}}
+	a, err := u.postBy(ctx, u.reads, u.e.Introspect, form)
+	if err != nil {
+		return Check{}, err
+	}
+	active, said := a.object["active"].(bool)
+	switch {
+	case !a.ok():
+		return Check{}, failure(a, u.now(), access, u.c.Secret)
+	case !said:
+		return Check{}, protocol("the introspection does not say whether the token is active")
+	case !active:
+		return Check{}, nil
+	}
+	return Check{Valid: true, Scopes: grantedScopes(a.object), ExpiresAt: unixTime(a.object["exp"])}, nil
+}
+
+// unixTime reads a NumericDate (RFC 7519 §2), nil when there is none.
+func unixTime(v any) *time.Time {
+	n, _ := v.(json.Number)
+	seconds, err := n.Float64()
+	if err != nil || seconds <= 0 || seconds > 1<<40 {
+		return nil
+	}
+	at := time.Unix(int64(seconds), 0).UTC()
+	return &at
+}
+
+// checkByUser takes an answer that names the account for a sign of life.
+func (u *upstream) checkByUser(ctx context.Context, access models.Secret) (Check, error) {
+	_, err := u.user(ctx, access)
+	switch {
+	case KindOf(err) == KindDenied:
+		return Check{}, nil
+	case err != nil:
+		return Check{}, err
+	}
+	return Check{Valid: true}, nil
+}
+
+// Reset replaces an access token that has no refresh token, where the upstream
+// can (ResetsInPlace); the old one is dead at once, and the answer is the only
+// copy of the new one. KindDenied means that the token was dead already.
+func (r *Registry) Reset(ctx context.Context, c Client, t Tokens) (Tokens, error) {
+	u, err := r.upstream(ctx, c)
+	if err != nil {
+		return Tokens{}, err
+	}
+	if u.t.reset == nil {
+		return Tokens{}, &Error{Kind: KindRefused, Err: errors.New("the upstream cannot reset a token")}
+	}
+	return u.t.reset(ctx, u, t)
+}
