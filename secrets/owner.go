@@ -33,7 +33,8 @@ func FlowOwner(id, part, org, user, provider string) Owner {
 }
 
 func owner(kind string, parts ...string) Owner {
-	return Owner{data: appendAll(appendAll(nil, []string{"v1", kind}), parts)}
+	data := make([]byte, 0, 256) // six ids and their lengths, as a rule: every token that is opened has an owner made
+	return Owner{data: appendAll(appendAll(data, []string{"v1", kind}), parts)}
 }
 
 // appendAll puts its length before each part: without it ("ab", "c") and

@@ -1,0 +1,62 @@
+package api
+
+import "github.com/grantd/grantd/models"
+
+// The shapes of Token, models.Authorization and models.Provider, once more: their
+// JSON tags are what the document and every other answer are made from.
+
+func (e *encoder) token(t *Token) {
+	e.open()
+	e.text("accessToken", t.AccessToken)
+	e.timeIfAny("expiresAt", t.ExpiresAt)
+	e.key("authorizedOauthProvider")
+	e.authorization(t.Authorization)
+	e.close()
+}
+
+func (e *encoder) authorization(a *models.Authorization) {
+	if a == nil {
+		e.null()
+		return
+	}
+	e.open()
+	e.text("id", a.ID)
+	e.text("orgId", a.OrgID)
+	e.text("userId", a.UserID)
+	e.text("credentialId", a.CredentialID)
+	e.text("oauthClientId", a.OAuthClientID)
+	e.time("createdAt", a.CreatedAt)
+	e.text("status", string(a.Status))
+	e.key("provider")
+	e.provider(a.Provider)
+	e.timeIfAny("refreshTokenExpiresAt", a.RefreshTokenExpiresAt)
+	e.close()
+}
+
+func (e *encoder) provider(p *models.Provider) {
+	if p == nil {
+		e.null()
+		return
+	}
+	e.open()
+	e.text("id", p.ID)
+	e.text("orgId", p.OrgID)
+	e.text("name", p.Name)
+	e.text("slug", p.Slug)
+	e.text("type", p.Type)
+	e.text("status", string(p.Status))
+	e.text("clientId", p.ClientID)
+	e.text("secureConfigId", p.SecureConfigID)
+	e.bool("skipConsent", p.SkipConsent)
+	e.key("metadata")
+	e.open()
+	e.text("host", p.Metadata.Host)
+	e.text("settingsUrl", p.Metadata.SettingsURL)
+	e.close()
+	e.strings("scopes", p.Scopes)
+	e.strings("redirectUris", p.RedirectURIs)
+	e.settings("config", p.Config)
+	e.time("createdAt", p.CreatedAt)
+	e.time("updatedAt", p.UpdatedAt)
+	e.close()
+}
