@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"io"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -10,27 +9,8 @@ import (
 	"github.com/grantd/grantd/models"
 )
 
-// The answer with a token is the one that is asked for thousands of times a second,
-// and encoding/json took a tenth of the processor's time to write it. So that one is
-// written by hand (token_json.go), to the byte as encoding/json would; a test holds
-// the two against each other. Every other answer is encoding/json's.
-
-// encode is how answers become JSON.
-func encode(w io.Writer, v any) error {
-	t, ok := v.(*Token)
-	if !ok {
-		return huma.DefaultJSONFormat.Marshal(w, v)
-	}
-	e := encoder{to: make([]byte, 0, 2048)}
-	e.token(t)
-	if e.err != nil {
-		return e.err
-	}
-	_, err := w.Write(append(e.to, '\n'))
-	return err
-}
-
-// encoder appends JSON. What is not plain it leaves to encoding/json.
+// encoder appends JSON, to the byte as Huma would have encoding/json write it; what
+// is not plain it leaves to that.
 type encoder struct {
 	to  []byte
 	err error // the first

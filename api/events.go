@@ -42,6 +42,7 @@ func (s *Server) watchJob(ctx context.Context, c models.Caller, in *eventsInput)
 	if err != nil {
 		return nil, err
 	}
+	callOf(ctx).waits = true
 	return &huma.StreamResponse{Body: func(out huma.Context) {
 		defer watch.Close()
 		s.stream(out, watch, in.LastEventID)
@@ -82,7 +83,7 @@ type events struct {
 
 func openEvents(out huma.Context, seen string) *events {
 	out.SetHeader("Content-Type", eventStream)
-	out.SetHeader("Cache-Control", "no-store")
+	out.SetHeader("Cache-Control", noStore)
 	out.SetHeader("X-Accel-Buffering", "no") // nginx would keep events until they fill its buffer
 	out.SetStatus(http.StatusOK)
 	return &events{out, http.NewResponseController(humaecho.UnwrapV4(out).Response()), seen}

@@ -53,6 +53,37 @@ func finish(t *testing.T, h *brokertest.House, job string) {
 	}
 }
 
+// TestWaitingIsNotTimed: a client that waits a minute for a job is no slow request.
+func TestWaitingIsNotTimed(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.House) {
+		id := newJob(t, h)
+		metric := func(name string) string {
+			t.Helper()
+			for s := follow(t, h.URL+"/metrics", h.Admin, nil); s.lines.Scan(); {
+				if line := s.lines.Text(); strings.HasPrefix(line, name) && strings.Contains(line, "/jobs/") {
+					return line
+				}
+			}
+			return ""
+		}
+		h.Do(t, h.Admin, "GET", root+"jobs/"+id+"/?wait=1ms", nil)
+		start(t, h, id)
+		finish(t, h, id)
+		for s := follow(t, h.URL+root+"jobs/"+id+"/events/", h.Admin, nil); s.lines.Scan(); {
+		}
+		if got := metric("grantd_http_requests_total"); got == "" {
+			t.Error("requests that wait are not counted")
+		}
+		if got := metric("grantd_http_request_duration_seconds_count"); got != "" {
+			t.Errorf("requests that wait are timed: %s", got)
+		}
+		h.Do(t, h.Admin, "GET", root+"jobs/"+id+"/", nil)
+		if got := metric("grantd_http_request_duration_seconds_count"); !strings.HasSuffix(got, " 1") {
+			t.Errorf("of requests that do not wait the metrics say %q", got)
+		}
+	})
+}
+
 // stream is an open stream of events.
 type stream struct {
 	t     *testing.T

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +17,23 @@ type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	took     *prometheus.HistogramVec
+
+	mu    sync.RWMutex
+	known map[series]observers
+}
+
+// series is what requests are counted apart by. What waited is counted and not
+// timed.
+type series struct {
+	route, method string
+	status        int
+	waited        bool
+}
+
+// observers are kept: finding them by their labels costs more than counting.
+type observers struct {
+	requests prometheus.Counter
+	took     prometheus.Observer // nil for what waited
 }
 
 func newMetrics(r *prometheus.Registry) *metrics {
@@ -24,13 +42,14 @@ func newMetrics(r *prometheus.Registry) *metrics {
 	}
 	m := &metrics{
 		registry: r,
+		known:    map[series]observers{},
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "grantd_http_requests_total",
 			Help: "Requests answered.",
 		}, []string{"route", "method", "status"}),
 		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "grantd_http_request_duration_seconds",
-			Help:    "How long requests took.",
+			Help:    "How long requests took, but for those that wait for a job.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"route", "method"}),
 	}
@@ -49,9 +68,30 @@ func register(r *prometheus.Registry, c prometheus.Collector) {
 	}
 }
 
-func (m *metrics) observe(route, method string, status int, took time.Duration) {
-	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()
-	m.took.WithLabelValues(route, method).Observe(took.Seconds())
+func (m *metrics) observe(s series, took time.Duration) {
+	o := m.observers(s)
+	o.requests.Inc()
+	if o.took != nil {
+		o.took.Observe(took.Seconds())
+	}
+}
+
+// observers remembers as many as there are routes, methods and statuses.
+func (m *metrics) observers(s series) observers {
+	m.mu.RLock()
+	o, ok := m.known[s]
+	m.mu.RUnlock()
+	if ok {
+		return o
+	}
+	o.requests = m.requests.WithLabelValues(s.route, s.method, strconv.Itoa(s.status))
+	if !s.waited {
+		o.took = m.took.WithLabelValues(s.route, s.method)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.known[s] = o
+	return o
 }
 
 func (m *metrics) handler() http.Handler {

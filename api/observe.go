@@ -69,7 +69,7 @@ func (s *Server) answerPanic(c echo.Context, p any) (cut bool) {
 // never a path, a query, a header or a body.
 func (s *Server) account(c echo.Context, k *call, took time.Duration) {
 	route, method, status := s.pattern(c), knownMethod(c.Request().Method), c.Response().Status
-	s.metrics.observe(route, method, status, took)
+	s.metrics.observe(series{route, method, status, k.waits}, took)
 	level := levelOf(route, status)
 	if !s.log.Enabled(context.Background(), level) {
 		return

@@ -23,7 +23,7 @@ func humaConfig(publicURL, version string) huma.Config {
 	c.CreateHooks = nil
 	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", ""
 	c.Formats = map[string]huma.Format{
-		"application/json": {Marshal: encode, Unmarshal: decode},
+		"application/json": {Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: decode},
 	}
 	c.Info.Description = about
 	c.Tags = tags

@@ -30,6 +30,7 @@ func (s *Server) routes() {
 	on(s, operation{"POST", "authorizedProviders/{id}/token/", 201, "getToken", "Get an access token", []int{forbidden, notFound, gone, badGateway}}, s.token)
 	on(s, operation{"POST", "authorizedProviders/{id}/accessToken/", 201, "getAccessToken", "Get an access token (the same operation as token/)", []int{forbidden, notFound, gone, badGateway}}, s.token)
 	on(s, operation{"GET", "authorizedProviders/{id}/userinfo/", 200, "getUserInfo", "Ask the provider who authorized", []int{forbidden, notFound, gone, badGateway}}, s.userInfo)
+	s.documentTokens()
 
 	on(s, operation{"POST", "jobs/", 202, "startJob", "Start a job", []int{forbidden}}, s.startJob)
 	on(s, operation{"GET", "jobs/", 200, "listJobs", "List the jobs", []int{forbidden}}, s.listJobs)

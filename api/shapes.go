@@ -27,8 +27,10 @@ type private[T any] struct {
 	Body         *T
 }
 
+const noStore = "no-store"
+
 func privately[T any](body *T) *private[T] {
-	return &private[T]{CacheControl: "no-store", Body: body}
+	return &private[T]{CacheControl: noStore, Body: body}
 }
 
 // optional is a query parameter whose absence means something of its own.

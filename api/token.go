@@ -2,8 +2,12 @@ package api
 
 import (
 	"context"
+	"net/http"
+	"reflect"
 	"strconv"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/grantd/grantd/models"
 )
@@ -21,7 +25,7 @@ type tokenRequest struct {
 	MinTTL string `query:"minTtl" doc:"How long the token should live at least, in seconds or as 90s, 5m. At most 15 minutes and half a token's life are heeded."`
 }
 
-func (s *Server) token(ctx context.Context, c models.Caller, in *tokenRequest) (*private[Token], error) {
+func (s *Server) token(ctx context.Context, c models.Caller, in *tokenRequest) (*huma.StreamResponse, error) {
 	minTTL, err := seconds("minTtl", in.MinTTL)
 	if err != nil {
 		return nil, err
@@ -30,7 +34,33 @@ func (s *Server) token(ctx context.Context, c models.Caller, in *tokenRequest) (
 	if err != nil {
 		return nil, err
 	}
-	return privately(&Token{t.Access.Reveal(), inUTC(t.ExpiresAt), authorization(t.Authorization)}), nil
+	return sendToken(&Token{t.Access.Reveal(), inUTC(t.ExpiresAt), authorization(t.Authorization)})
+}
+
+// sendToken writes the answer itself: Huma, which finds the headers and the encoder
+// of each answer anew, would cost as much again as the encoding.
+func sendToken(t *Token) (*huma.StreamResponse, error) {
+	body, err := t.json()
+	if err != nil {
+		return nil, err
+	}
+	return &huma.StreamResponse{Body: func(out huma.Context) {
+		out.SetHeader("Content-Type", "application/json")
+		out.SetHeader("Cache-Control", noStore)
+		out.SetStatus(http.StatusCreated)
+		_, _ = out.BodyWriter().Write(body) // the client is gone; there is nobody to tell
+	}}, nil
+}
+
+// documentTokens describes the answers that Huma does not write.
+func (s *Server) documentTokens() {
+	for _, path := range []string{"token/", "accessToken/"} {
+		response := s.huma.OpenAPI().Paths[root+"authorizedProviders/{id}/"+path].Post.Responses["201"]
+		response.Headers = map[string]*huma.Param{"Cache-Control": {Schema: &huma.Schema{Type: huma.TypeString}}}
+		response.Content = map[string]*huma.MediaType{
+			"application/json": {Schema: s.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Token](), true, "")},
+		}
+	}
 }
 
 // seconds reads a length of time from a query parameter: a number of seconds, or a

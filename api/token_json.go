@@ -2,8 +2,18 @@ package api
 
 import "github.com/grantd/grantd/models"
 
-// The shapes of Token, models.Authorization and models.Provider, once more: their
-// JSON tags are what the document and every other answer are made from.
+// The answer with a token is the one that is asked for thousands of times a second,
+// and encoding/json took a tenth of the processor's time to write it. So here are the
+// shapes of Token, models.Authorization and models.Provider once more. The document
+// and every other answer are made from their JSON tags; a test holds the two against
+// each other.
+
+// json is the token as it is sent.
+func (t *Token) json() ([]byte, error) {
+	e := encoder{to: make([]byte, 0, 2048)}
+	e.token(t)
+	return append(e.to, '\n'), e.err
+}
 
 func (e *encoder) token(t *Token) {
 	e.open()

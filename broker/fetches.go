@@ -35,7 +35,7 @@ func (f *fetchCounter) take() map[fetchKey]int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	counts := f.counts
-	f.counts = nil
+	f.counts = make(map[fetchKey]int64, len(counts)) // the next second is much like the last
 	return counts
 }
 

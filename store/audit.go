@@ -74,6 +74,9 @@ func (s *Store) AddFetches(ctx context.Context, all []Fetches) error {
 	slices.SortFunc(all, func(a, b Fetches) int {
 		return cmp.Or(cmp.Compare(a.AuthorizationID, b.AuthorizationID), cmp.Compare(a.Caller.TokenID, b.Caller.TokenID), a.Minute.Compare(b.Minute))
 	})
+	if s.pool != nil && !s.inTx {
+		return s.addFetchesAtOnce(ctx, all)
+	}
 	return s.Tx(ctx, func(tx *Store) error {
 		for some := range slices.Chunk(all, 1000) {
 			rows := make([]map[string]any, len(some))
@@ -91,6 +94,25 @@ func (s *Store) AddFetches(ctx context.Context, all []Fetches) error {
 		}
 		return nil
 	})
+}
+
+// addFetchesAtOnce hands PostgreSQL a list for each column. It does this every second
+// with as many rows as authorizations were fetched of: a statement with a value for
+// each column of each row takes it several times as long, and longer to parse than
+// to do.
+func (s *Store) addFetchesAtOnce(ctx context.Context, all []Fetches) error {
+	const query = `INSERT INTO token_fetches AS f (authorization_id, token_id, minute, org_id, user_id, fetches)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::text[], $6::bigint[])
+		ON CONFLICT (authorization_id, token_id, minute) DO UPDATE SET fetches = f.fetches + excluded.fetches`
+	n := len(all)
+	authorizations, tokens, orgs, users := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	minutes, counts := make([]time.Time, n), make([]int64, n)
+	for i, f := range all {
+		authorizations[i], tokens[i], minutes[i] = f.AuthorizationID, f.Caller.TokenID, f.Minute
+		orgs[i], users[i], counts[i] = f.Caller.OrgID, f.Caller.UserID, f.N
+	}
+	_, err := s.pool.Exec(ctx, query, authorizations, tokens, minutes, orgs, users, counts)
+	return err
 }
 
 // CountActions counts an organisation's events of the last while, by action.

@@ -448,7 +448,11 @@ func TestD5_ADeletedProviderOccupiesNoSlug(t *testing.T) {
 func TestH2_FetchesAddUp(t *testing.T) {
 	each(t, func(t *testing.T, f fixture) {
 		minute := time.Now().Truncate(time.Minute)
-		rows := []store.Fetches{{AuthorizationID: "a", Caller: models.Caller{TokenID: "t"}, Minute: minute, N: 3}}
+		rows := []store.Fetches{
+			{AuthorizationID: "b", Caller: models.Caller{TokenID: "t"}, Minute: minute, N: 1},
+			{AuthorizationID: "a", Caller: models.Caller{TokenID: "t"}, Minute: minute, N: 2},
+			{AuthorizationID: "a", Caller: models.Caller{TokenID: "u"}, Minute: minute, N: 1},
+		}
 		for range 2 {
 			if err := f.AddFetches(ctx, rows); err != nil {
 				t.Fatal(err)
@@ -456,6 +460,9 @@ func TestH2_FetchesAddUp(t *testing.T) {
 		}
 		if n := must(f.CountFetches(ctx, "a"))(t); n != 6 {
 			t.Errorf("%d fetches are counted, want 6", n)
+		}
+		if n := must(f.CountFetches(ctx, "b"))(t); n != 2 {
+			t.Errorf("%d fetches of another are counted, want 2", n)
 		}
 	})
 }
