@@ -39,6 +39,8 @@ type Config struct {
 	AllowAsyncCommit bool          `help:"Accept a PostgreSQL with synchronous_commit=off, which may lose refresh tokens in a crash."`
 	DrainDelay       time.Duration `default:"1s" placeholder:"TIME" help:"How long /readyz says 503 before the API stops accepting, so that a load balancer sees it."`
 
+	RevokeConcurrency int `default:"32" placeholder:"N" help:"How many revocations a process has in flight at once."`
+
 	KeepFlows      time.Duration `default:"24h" placeholder:"TIME" help:"How long consents that ended are kept."`
 	KeepTombstones time.Duration `default:"168h" placeholder:"TIME" help:"How long a single revocation is tried, and then remembered."`
 	KeepDead       time.Duration `default:"2160h" placeholder:"TIME" help:"How long tokens are kept whose person must authorize again and does not."`
@@ -89,9 +91,14 @@ func fromEnvironment(environ []string) kong.Resolver {
 			}
 			return b, nil
 		}
-		if _, ok := f.Target.Interface().(time.Duration); ok {
+		switch f.Target.Interface().(type) {
+		case time.Duration:
 			if _, err := time.ParseDuration(value); err != nil {
 				return nil, fmt.Errorf("%s: %q is not a duration such as 5s", name, value)
+			}
+		case int:
+			if _, err := strconv.Atoi(value); err != nil {
+				return nil, fmt.Errorf("%s: %q is not a number", name, value)
 			}
 		}
 		return value, nil
@@ -191,6 +198,7 @@ func (c *Config) validate(more ...error) error {
 	judge("log-level", oneOf(c.LogLevel, "debug", "info", "warn", "error"))
 	judge("log-format", oneOf(c.LogFormat, "text", "json"))
 	judge("drain-delay", judgeDrainDelay(c.DrainDelay))
+	judge("revoke-concurrency", judgeConcurrency(c.RevokeConcurrency))
 	judge("keep-flows", judgeRetention(c.KeepFlows))
 	judge("keep-tombstones", judgeRetention(c.KeepTombstones))
 	judge("keep-dead", judgeRetention(c.KeepDead))
@@ -304,6 +312,15 @@ func judgeRedisURL(raw string) string {
 func judgeDrainDelay(d time.Duration) string {
 	if d < 0 || d > time.Minute {
 		return "must be between 0s and 1m"
+	}
+	return ""
+}
+
+// judgeConcurrency knows the least that makes sense, and the most that a process and
+// its database connections have been tried with.
+func judgeConcurrency(n int) string {
+	if n < 1 || n > 256 {
+		return "must be between 1 and 256"
 	}
 	return ""
 }

@@ -100,6 +100,7 @@ func start(ctx context.Context, cfg *Config, r roles, log *slog.Logger) (_ *inst
 		PublicURL: cfg.PublicURL, RedirectAllow: cfg.RedirectAllow, AnyRedirect: r.anyRedirect,
 		Retention: broker.Retention{Flows: cfg.KeepFlows, Tombstones: cfg.KeepTombstones, Dead: cfg.KeepDead,
 			Jobs: cfg.KeepJobs, Audit: cfg.KeepAudit},
+		Concurrency: cfg.RevokeConcurrency,
 	})
 	if err != nil {
 		return nil, err
