@@ -47,6 +47,7 @@ func TestACommandLineThatIsWrongIsUsage(t *testing.T) {
 	mustFail(t, grantd(t, nil, "token", "create", "--org", "o"), exitUsage, "--role")
 	mustFail(t, grantd(t, []string{"GRANTD_ALLOW_ASYNC_COMMIT=perhaps"}, "serve"), exitUsage, "GRANTD_ALLOW_ASYNC_COMMIT")
 	mustFail(t, grantd(t, []string{"GRANTD_DRAIN_DELAY=7"}, "serve"), exitUsage, "GRANTD_DRAIN_DELAY")
+	mustFail(t, grantd(t, []string{"GRANTD_REVOKE_CONCURRENCY=many"}, "serve"), exitUsage, "GRANTD_REVOKE_CONCURRENCY: \"many\" is not a number")
 }
 
 func TestHelp(t *testing.T) {

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/grantd/grantd/brokertest/processes"
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/secrets"
+)
+
+// A million consents would take an hour, so all but the first of a provider's
+// authorizations are written into the tables: each a copy of the first one's rows,
+// with ids, an account and sealed tokens of its own.
+
+// shelf is a provider whose authorizations were stored that way.
+type shelf struct {
+	provider models.Provider
+	n        int // how many authorizations were stored, beside the first
+}
+
+// tokens draws the pair of the i-th authorization. Only one that is refreshed or
+// checked upstream need be known there.
+type tokens func(i int) (access, refresh string)
+
+// madeUp are tokens that the upstream does not know.
+func madeUp(i int) (access, refresh string) {
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(i)))
+	return "tia_" + hex.EncodeToString(sum[:16]), "tir_" + hex.EncodeToString(sum[16:])
+}
+
+// store registers a provider and stores n authorizations of it.
+func (h *house) store(ctx context.Context, base string, n int, draw tokens) (*shelf, error) {
+	admin := processes.NewClient(base, h.token)
+	p, err := processes.Provider(ctx, admin)
+	if err != nil {
+		return nil, err
+	}
+	first, err := processes.Consent(ctx, admin, p.ID, "the-first")
+	if err != nil {
+		return nil, err
+	}
+	keys, err := secrets.Load(h.Keyset)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pgx.Connect(ctx, h.DatabaseURL)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, "SET session_replication_role = replica"); err != nil { // no check of each foreign key
+		return nil, err
+	}
+	s := &shelf{provider: p, n: n}
+	if err := s.copyAuthorizations(ctx, conn, first.ID); err != nil {
+		return nil, fmt.Errorf("storing authorizations: %w", err)
+	}
+	if err := s.copyCredentials(ctx, conn, first, keys, draw); err != nil {
+		return nil, fmt.Errorf("storing credentials: %w", err)
+	}
+	_, err = conn.Exec(ctx, "VACUUM ANALYZE")
+	return s, err
+}
+
+func (s *shelf) copyAuthorizations(ctx context.Context, conn *pgx.Conn, first string) error {
+	return copies(ctx, conn, "authorizations", "id", first, s.n, func(i int, row map[string]any) error {
+		sub := fmt.Sprint("person-", i)
+		key := sha256.Sum256([]byte(s.provider.ID + sub))
+		row["id"], row["credential_id"] = s.authorization(i), s.credential(i)
+		row["sub"], row["login"], row["grant_key"] = sub, sub, hex.EncodeToString(key[:])
+		row["created_at"] = row["created_at"].(time.Time).Add(time.Duration(i) * time.Millisecond)
+		return nil
+	})
+}
+
+func (s *shelf) copyCredentials(ctx context.Context, conn *pgx.Conn, first models.Authorization, keys *secrets.Keyring, draw tokens) error {
+	return copies(ctx, conn, "credentials", "authorization_id", first.ID, s.n, func(i int, row map[string]any) (err error) {
+		row["id"], row["authorization_id"] = s.credential(i), s.authorization(i)
+		owner := secrets.CredentialOwner(s.credential(i), s.authorization(i), first.OrgID, first.UserID, s.provider.ID)
+		row["sealed"], err = sealed(keys, owner, draw, i)
+		return err
+	})
+}
+
+// sealed is the i-th pair of tokens, as grantd keeps it.
+func sealed(keys *secrets.Keyring, owner secrets.Owner, draw tokens, i int) ([]byte, error) {
+	access, refresh := draw(i)
+	plain, err := json.Marshal(map[string]string{"a": access, "r": refresh})
+	if err != nil {
+		return nil, err
+	}
+	return keys.Seal(owner, plain)
+}
+
+// copies stores n more rows like the one whose column has the value, each changed
+// first. Columns that the bench does not know of are copied as well.
+func copies(ctx context.Context, conn *pgx.Conn, table, column, value string, n int, change func(i int, row map[string]any) error) error {
+	rows, err := conn.Query(ctx, fmt.Sprintf("SELECT * FROM %s WHERE %s = $1", table, column), value)
+	if err != nil {
+		return err
+	}
+	first, err := pgx.CollectExactlyOneRow(rows, pgx.RowToMap)
+	if err != nil {
+		return err
+	}
+	columns := slices.Sorted(maps.Keys(first))
+	i := 0
+	_, err = conn.CopyFrom(ctx, pgx.Identifier{table}, columns, pgx.CopyFromFunc(func() ([]any, error) {
+		if i == n {
+			return nil, nil
+		}
+		row := maps.Clone(first)
+		err := change(i, row)
+		i++
+		values := make([]any, len(columns))
+		for c, name := range columns {
+			values[c] = row[name]
+		}
+		return values, err
+	}))
+	return err
+}
+
+func (s *shelf) authorization(i int) string { return s.id("authorization", i) }
+func (s *shelf) credential(i int) string    { return s.id("credential", i) }
+
+// id is made like a UUIDv7: those of later rows sort behind those of earlier ones.
+func (s *shelf) id(kind string, i int) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %d", s.provider.ID, kind, i))
+	var id uuid.UUID
+	copy(id[:], sum[:])
+	binary.BigEndian.PutUint64(id[:8], uint64(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()+int64(i))<<16)
+	id[6], id[7], id[8] = 0x70|sum[6]&0x0f, sum[7], 0x80|sum[8]&0x3f
+	return id.String()
+}
