@@ -77,3 +77,8 @@ func deletion(ctx context.Context, admin *client.Client, authorizations int) (ti
 	}
 	return running, err
 }
+
+func (r *report) deletions(p50, p95 time.Duration, n int) {
+	r.add(row{what: fmt.Sprintf("DELETE answered → RUNNING, p50 of %d", n)}.within(p50, mostRunning),
+		row{what: "– p95"}.within(p95, mostRunning95))
+}

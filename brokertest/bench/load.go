@@ -52,9 +52,17 @@ func (c *callers) close() error {
 	return errors.Join(errs...)
 }
 
-// post is one request, as it goes over the wire.
-func post(path, token string) []byte {
-	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\nContent-Length: 0\r\n\r\n", path, token)
+// request is one request without a body, as it goes over the wire.
+func request(method, path, token string) []byte {
+	length := ""
+	if method == "POST" {
+		length = "Content-Length: 0\r\n"
+	}
+	return fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n%s\r\n", method, path, token, length)
+}
+
+func tokenPath(authorization string) string {
+	return "/api/v2/externalOAuth/authorizedProviders/" + authorization + "/token/"
 }
 
 // load has every caller ask for the given time, and returns how long each answer
@@ -189,3 +197,9 @@ func summarize(rounds [][]time.Duration, d time.Duration) figures {
 func percentile(sorted []time.Duration, p int) time.Duration {
 	return sorted[min(len(sorted)-1, len(sorted)*p/100)]
 }
+
+func median(all []time.Duration) time.Duration {
+	return percentile(slices.Sorted(slices.Values(all)), 50)
+}
+
+func ratio(a, b time.Duration) float64 { return float64(a) / float64(b) }

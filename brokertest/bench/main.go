@@ -4,13 +4,20 @@
 //	go run ./brokertest/services/with go run ./brokertest/bench
 //
 // It builds grantd, runs it on real PostgreSQL and Redis, and prints a table.
-// A missed target is said in the table; with -strict it is a failure as well.
+// A missed target is said in the table; with -strict it is a failure as well. With
+// -small every part runs with little, to see that it works.
 //
-//	token.go     fetching fresh tokens, beside a bare handler (bare.go, load.go)
-//	deletion.go  from the answer to DELETE until the job runs
-//	memory.go    what an idle process holds
-//	profile.go   where the time of a token fetch goes (-profile)
-//	report.go    the table
+//	memory.go       what an idle process holds
+//	token.go        fetching fresh tokens, beside a bare handler (bare.go, load.go)
+//	pages.go        pages far behind in a list
+//	asked.go        the answer to DELETE for a crowded provider, and its job
+//	deletion.go     from the answer to DELETE until the job runs
+//	revocations.go  many revocations at a slow upstream
+//	flock.go        many callers with one expired token
+//	growth.go       what a process holds while it deletes
+//	stored.go       authorizations in large numbers; million.go the house full of them
+//	profile.go      where the time of a token fetch goes (-profile)
+//	report.go       the targets and the table
 package main
 
 import (
@@ -24,7 +31,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -42,16 +48,11 @@ func main() {
 		exit(bare(ctx))
 	}
 	var o options
-	flag.BoolVar(&o.strict, "strict", false, "fail when a target is missed")
-	flag.StringVar(&o.write, "write", "", "also write the report to this `file`, as Markdown")
-	flag.StringVar(&o.profile, "profile", "", "also write profiles of the token fetch into this `folder`")
-	flag.StringVar(&o.only, "only", "", "measure only these, of memory, tokens, deletions and nothing, with commas between them")
-	flag.IntVar(&o.rounds, "rounds", 5, "how often the token fetch and its bare limit take turns")
-	flag.DurationVar(&o.round, "round", 3*time.Second, "how long a turn lasts")
-	flag.IntVar(&o.authorizations, "authorizations", 1000, "how many authorizations tokens are fetched of")
-	flag.IntVar(&o.deletions, "deletions", 50, "how many providers are deleted")
-	flag.DurationVar(&o.settle, "settle", 10*time.Second, "how long an idle process is left alone before its memory is read")
+	o.flags(flag.CommandLine)
 	flag.Parse()
+	if o.small {
+		o.shrink()
+	}
 	if unknown := o.unknown(); unknown != "" {
 		exit(fmt.Errorf("-only does not know %q", unknown))
 	}
@@ -64,32 +65,6 @@ func exit(err error) {
 		os.Exit(1)
 	}
 	os.Exit(0)
-}
-
-type options struct {
-	strict         bool
-	write          string
-	profile        string
-	only           string
-	rounds         int
-	round          time.Duration
-	authorizations int
-	deletions      int
-	settle         time.Duration
-}
-
-func (o options) measures(what string) bool {
-	return o.only == "" || slices.Contains(strings.Split(o.only, ","), what)
-}
-
-// unknown is the first part that -only cannot mean, if any.
-func (o options) unknown() string {
-	for _, part := range strings.Split(o.only, ",") {
-		if !slices.Contains([]string{"", "memory", "tokens", "deletions", "nothing"}, part) {
-			return part
-		}
-	}
-	return ""
 }
 
 // run measures one thing after the other, so that none disturbs the next.
@@ -116,24 +91,39 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		return err
 	}
 	b := &bench{options: o, set: set, folder: folder, binary: binary, out: out}
+	defer func() { b.filled.end() }()
 	r := &report{}
-	for _, part := range []struct {
-		name    string
-		measure func(context.Context, *report) error
-	}{{"memory", b.memory}, {"tokens", b.tokens}, {"deletions", b.deletions}} {
-		if !o.measures(part.name) {
+	for _, p := range b.parts() {
+		if !o.measures(p.name) {
 			continue
 		}
-		if err := part.measure(ctx, r); err != nil {
-			return fmt.Errorf("measuring %s: %w", part.name, err)
+		begin := time.Now()
+		if err := p.measure(ctx, r); err != nil {
+			return fmt.Errorf("measuring %s: %w", p.name, err)
 		}
+		b.progress("%s took %s", p.name, time.Since(begin).Round(time.Second))
 	}
-	if o.profile != "" {
-		if err := b.profileTokens(ctx); err != nil {
+	if o.profile != "" || r.missedTokens {
+		if r.profile, err = b.profileTokens(ctx); err != nil {
 			return fmt.Errorf("profiling: %w", err)
 		}
 	}
 	return r.finish(o, out)
+}
+
+// part is one measurement. They run in this order: what uses the crowded house comes
+// first and together, what empties it last of those.
+type part struct {
+	name    string
+	measure func(context.Context, *report) error
+}
+
+func (b *bench) parts() []part {
+	return []part{
+		{"memory", b.memory}, {"growth", b.growth},
+		{"tokens", b.tokens}, {"pages", b.pages}, {"asked", b.asked},
+		{"deletions", b.deletions}, {"revocations", b.revocations}, {"flock", b.flock},
+	}
 }
 
 // bench is what the measurements share.
@@ -143,7 +133,11 @@ type bench struct {
 	folder string
 	binary string
 	out    io.Writer
+	filled *million // nil until it is needed
 }
+
+// progress is for whoever waits.
+func (b *bench) progress(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 
 func (b *bench) say(format string, args ...any) { fmt.Fprintf(b.out, format+"\n", args...) }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -32,4 +33,9 @@ func (b *bench) memory(ctx context.Context, r *report) error {
 	}
 	r.memory(started, idle, b.settle)
 	return nil
+}
+
+func (r *report) memory(started, idle int64, settle time.Duration) {
+	r.add(row{what: fmt.Sprintf("memory of serve, idle for %s", settle)}.fits(idle, mostMemory),
+		row{what: "– just started", ours: mb(started)})
 }

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/grantd/grantd/brokertest/processes"
@@ -26,12 +25,12 @@ import (
 // shelf is a provider whose authorizations were stored that way.
 type shelf struct {
 	provider models.Provider
-	n        int // how many authorizations were stored, beside the first
+	copies   int // beside the authorization that was consented to
 }
 
-// tokens draws the pair of the i-th authorization. Only one that is refreshed or
-// checked upstream need be known there.
-type tokens func(i int) (access, refresh string)
+// draw is how the tokens of the i-th authorization are made. Only those that are
+// refreshed or revoked need be known upstream.
+type draw func(i int) (access, refresh string)
 
 // madeUp are tokens that the upstream does not know.
 func madeUp(i int) (access, refresh string) {
@@ -39,8 +38,8 @@ func madeUp(i int) (access, refresh string) {
 	return "tia_" + hex.EncodeToString(sum[:16]), "tir_" + hex.EncodeToString(sum[16:])
 }
 
-// store registers a provider and stores n authorizations of it.
-func (h *house) store(ctx context.Context, base string, n int, draw tokens) (*shelf, error) {
+// store registers a provider with n authorizations, all the caller's own.
+func (h *house) store(ctx context.Context, base string, n int, of draw) (*shelf, error) {
 	admin := processes.NewClient(base, h.token)
 	p, err := processes.Provider(ctx, admin)
 	if err != nil {
@@ -62,11 +61,11 @@ func (h *house) store(ctx context.Context, base string, n int, draw tokens) (*sh
 	if _, err := conn.Exec(ctx, "SET session_replication_role = replica"); err != nil { // no check of each foreign key
 		return nil, err
 	}
-	s := &shelf{provider: p, n: n}
+	s := &shelf{provider: p, copies: n - 1}
 	if err := s.copyAuthorizations(ctx, conn, first.ID); err != nil {
 		return nil, fmt.Errorf("storing authorizations: %w", err)
 	}
-	if err := s.copyCredentials(ctx, conn, first, keys, draw); err != nil {
+	if err := s.copyCredentials(ctx, conn, first, keys, of); err != nil {
 		return nil, fmt.Errorf("storing credentials: %w", err)
 	}
 	_, err = conn.Exec(ctx, "VACUUM ANALYZE")
@@ -74,7 +73,7 @@ func (h *house) store(ctx context.Context, base string, n int, draw tokens) (*sh
 }
 
 func (s *shelf) copyAuthorizations(ctx context.Context, conn *pgx.Conn, first string) error {
-	return copies(ctx, conn, "authorizations", "id", first, s.n, func(i int, row map[string]any) error {
+	return copies(ctx, conn, "authorizations", "id", first, s.copies, func(i int, row map[string]any) error {
 		sub := fmt.Sprint("person-", i)
 		key := sha256.Sum256([]byte(s.provider.ID + sub))
 		row["id"], row["credential_id"] = s.authorization(i), s.credential(i)
@@ -84,18 +83,18 @@ func (s *shelf) copyAuthorizations(ctx context.Context, conn *pgx.Conn, first st
 	})
 }
 
-func (s *shelf) copyCredentials(ctx context.Context, conn *pgx.Conn, first models.Authorization, keys *secrets.Keyring, draw tokens) error {
-	return copies(ctx, conn, "credentials", "authorization_id", first.ID, s.n, func(i int, row map[string]any) (err error) {
+func (s *shelf) copyCredentials(ctx context.Context, conn *pgx.Conn, first models.Authorization, keys *secrets.Keyring, of draw) error {
+	return copies(ctx, conn, "credentials", "authorization_id", first.ID, s.copies, func(i int, row map[string]any) (err error) {
 		row["id"], row["authorization_id"] = s.credential(i), s.authorization(i)
 		owner := secrets.CredentialOwner(s.credential(i), s.authorization(i), first.OrgID, first.UserID, s.provider.ID)
-		row["sealed"], err = sealed(keys, owner, draw, i)
+		row["sealed"], err = sealed(keys, owner, of, i)
 		return err
 	})
 }
 
 // sealed is the i-th pair of tokens, as grantd keeps it.
-func sealed(keys *secrets.Keyring, owner secrets.Owner, draw tokens, i int) ([]byte, error) {
-	access, refresh := draw(i)
+func sealed(keys *secrets.Keyring, owner secrets.Owner, of draw, i int) ([]byte, error) {
+	access, refresh := of(i)
 	plain, err := json.Marshal(map[string]string{"a": access, "r": refresh})
 	if err != nil {
 		return nil, err
@@ -138,9 +137,7 @@ func (s *shelf) credential(i int) string    { return s.id("credential", i) }
 // id is made like a UUIDv7: those of later rows sort behind those of earlier ones.
 func (s *shelf) id(kind string, i int) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %d", s.provider.ID, kind, i))
-	var id uuid.UUID
-	copy(id[:], sum[:])
-	binary.BigEndian.PutUint64(id[:8], uint64(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()+int64(i))<<16)
-	id[6], id[7], id[8] = 0x70|sum[6]&0x0f, sum[7], 0x80|sum[8]&0x3f
-	return id.String()
+	random := hex.EncodeToString(sum[:])
+	millisecond := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli() + int64(i)
+	return fmt.Sprintf("%08x-%04x-7%s-9%s-%s", millisecond>>16, millisecond&0xffff, random[:3], random[3:6], random[6:18])
 }

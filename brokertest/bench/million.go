@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/grantd/grantd/brokertest/processes"
+)
+
+// million is the house in which very many authorizations are stored. Filling it
+// takes longer than measuring in it, so the parts share it.
+type million struct {
+	*house
+	api   *processes.Process
+	shelf *shelf
+}
+
+// crowded returns the house with very many authorizations, filled when it is first
+// asked for.
+func (b *bench) crowded(ctx context.Context) (*million, error) {
+	if b.filled != nil {
+		return b.filled, nil
+	}
+	h, err := b.build(ctx, b.binary)
+	if err != nil {
+		return nil, err
+	}
+	api, err := h.Start(ctx, "api")
+	if err != nil {
+		h.close()
+		return nil, err
+	}
+	m := &million{house: h, api: api}
+	b.filled = m // from here on run closes it
+	begin := time.Now()
+	if m.shelf, err = h.store(ctx, api.URL, b.stored, madeUp); err != nil {
+		return nil, err
+	}
+	b.progress("stored %d authorizations in %s", b.stored, time.Since(begin).Round(time.Second))
+	return m, nil
+}
+
+func (m *million) end() {
+	if m != nil {
+		_ = m.api.Kill() // it has nothing to lose
+		m.close()
+	}
+}
+
+// exec runs one statement, and with it nothing of grantd's.
+func (h *house) exec(ctx context.Context, statement string, args ...any) error {
+	conn, err := pgx.Connect(ctx, h.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, statement, args...); err != nil {
+		return fmt.Errorf("%s: %w", statement, err)
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"flag"
+	"slices"
+	"strings"
+	"time"
+)
+
+type options struct {
+	strict, small        bool
+	write, profile, only string
+
+	settle time.Duration
+	grown  int
+
+	rounds         int
+	round          time.Duration
+	authorizations int
+	stored         int
+	wide           int
+
+	page, pageSize, views int
+
+	asks  int
+	watch time.Duration
+
+	deletions int
+
+	revoked int
+	latency time.Duration
+
+	flocks, birds  int
+	refreshLatency time.Duration
+}
+
+func (o *options) flags(f *flag.FlagSet) {
+	f.BoolVar(&o.strict, "strict", false, "fail when a target is missed")
+	f.BoolVar(&o.small, "small", false, "run every part with little, to see that it works; its figures mean nothing")
+	f.StringVar(&o.write, "write", "", "also write the report to this `file`, as Markdown")
+	f.StringVar(&o.profile, "profile", "", "also write profiles of the token fetch into this `folder`; they are made in any case when its target is missed")
+	f.StringVar(&o.only, "only", "", "measure only these, with commas between them: "+strings.Join(partNames(), ", ")+", nothing")
+
+	f.DurationVar(&o.settle, "settle", 10*time.Second, "memory: how long an idle process is left alone")
+	f.IntVar(&o.grown, "grown", 100_000, "growth: how many authorizations are deleted")
+
+	f.IntVar(&o.rounds, "rounds", 8, "tokens: how often all take turns")
+	f.DurationVar(&o.round, "round", 2*time.Second, "tokens: how long a turn lasts")
+	f.IntVar(&o.authorizations, "authorizations", 1000, "tokens: how many authorizations are stored, and fetched of")
+	f.IntVar(&o.stored, "stored", 1_000_000, "tokens, pages, asked: how many authorizations are stored in the crowded house")
+	f.IntVar(&o.wide, "wide", 50_000, "tokens: of how many of these tokens are fetched, beside as many as are fetched of few")
+
+	f.IntVar(&o.page, "page", 1000, "pages: which page is held against the first")
+	f.IntVar(&o.pageSize, "page-size", 100, "pages: how many things are on a page")
+	f.IntVar(&o.views, "views", 200, "pages: how often each is asked for")
+
+	f.IntVar(&o.asks, "asks", 20, "asked: how often each deletion is asked for")
+	f.DurationVar(&o.watch, "watch", 10*time.Second, "asked: how long the running job is looked at")
+
+	f.IntVar(&o.deletions, "deletions", 50, "deletions: how many providers are deleted")
+
+	f.IntVar(&o.revoked, "revoked", 10_000, "revocations: how many")
+	f.DurationVar(&o.latency, "latency", 50*time.Millisecond, "revocations: how long the upstream takes for each")
+
+	f.IntVar(&o.flocks, "flocks", 5, "flock: how often the token expires")
+	f.IntVar(&o.birds, "birds", 1000, "flock: how many callers there are")
+	f.DurationVar(&o.refreshLatency, "refresh-latency", 300*time.Millisecond, "flock: how long the upstream takes to refresh")
+}
+
+// shrink makes everything small.
+func (o *options) shrink() {
+	o.settle, o.grown = time.Second, 300
+	o.rounds, o.round, o.authorizations, o.stored, o.wide = 2, 200*time.Millisecond, 100, 3000, 500
+	o.page, o.pageSize, o.views = 20, 10, 10
+	o.asks, o.watch = 3, time.Second
+	o.deletions = 5
+	o.revoked, o.latency = 300, 20*time.Millisecond
+	o.flocks, o.birds = 2, 60
+}
+
+// partNames are what can be measured.
+func partNames() (names []string) {
+	for _, p := range (*bench)(nil).parts() {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+func (o options) measures(what string) bool {
+	return o.only == "" || slices.Contains(strings.Split(o.only, ","), what)
+}
+
+// unknown is the first part that -only cannot mean, if any.
+func (o options) unknown() string {
+	for _, part := range strings.Split(o.only, ",") {
+		if part != "" && part != "nothing" && !slices.Contains(partNames(), part) {
+			return part
+		}
+	}
+	return ""
+}
