@@ -47,6 +47,16 @@ type Type struct {
 	// Device says that the upstream may support the device flow (RFC 8628).
 	Device bool
 
+	// CallsPerHour is how many calls with the client's own credentials, revocations
+	// among them, the upstream takes per host and OAuth client; 0 = not known.
+	CallsPerHour int
+	// TokenCallsPerHour is the same for the token endpoint.
+	TokenCallsPerHour int
+
+	// metered reports whether the two figures hold at a host other than
+	// DefaultHost; nil = they do not: whoever runs it sets limits, or none.
+	metered func(host string) bool
+
 	// openID: the token answer carries an id_token, which is required and bound
 	// to the request by a nonce.
 	openID bool

@@ -23,6 +23,8 @@ var commonSettings = []setting{
 	{name: "device", check: isBool},
 	{name: "pkce", check: isBool},
 	{name: "requireIss", check: isBool},
+	{name: callsPerHour, check: isPerHour},
+	{name: tokenCallsPerHour, check: isPerHour},
 }
 
 // ours are the parameters of an authorization request that protect it or decide

