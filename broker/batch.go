@@ -21,10 +21,14 @@ type batch struct {
 	// held are the grants this lease decides about, live those that a newer
 	// consent uses (D1).
 	held, live map[string]bool
+	sizes      map[string]int // items by provider
+	granted    bool           // its calls were granted when it was claimed (S3)
+	urgent     bool           // somebody waits: its calls are not held up, but count
 
 	mu      sync.Mutex
 	clients map[string]providers.Client // opened for this batch, and not kept beyond it (H1)
 	gates   map[string]*store.Gate      // by provider: whether it may be asked (S3)
+	shares  map[string]*allowance       // by provider: how many calls are left to the batch
 	refused bool
 	revoked []string // grants of which a whole revocation was sent
 }
@@ -33,7 +37,7 @@ type batch struct {
 // credentials, except those a refresh is using (R9), and their grants, except
 // those somebody else decides about (D1).
 func (s *Service) openBatch(ctx context.Context, lease string, job *models.Job) (*batch, error) {
-	b := &batch{s: s, lease: lease, job: job, clients: map[string]providers.Client{}, gates: map[string]*store.Gate{}}
+	b := &batch{s: s, lease: lease, job: job, clients: map[string]providers.Client{}, gates: map[string]*store.Gate{}, shares: map[string]*allowance{}, sizes: map[string]int{}}
 	var err error
 	if b.held, err = s.store.LeaseItemGrants(ctx, lease, s.timing.itemLease()); err != nil {
 		return b, err
@@ -45,6 +49,9 @@ func (s *Service) openBatch(ctx context.Context, lease string, job *models.Job) 
 		return b, err
 	}
 	b.items, err = s.store.ItemsUnder(ctx, lease)
+	for _, l := range b.items {
+		b.sizes[l.Provider.ID]++
+	}
 	return b, err
 }
 
@@ -63,6 +70,7 @@ func (b *batch) run(ctx context.Context) (int, error) {
 		})
 	}
 	wg.Wait()
+	b.account(ctx, rulings)
 	n, err := b.write(context.WithoutCancel(ctx), rulings)
 	if err == nil && b.refused {
 		err = errClientRefused
@@ -92,6 +100,9 @@ func (b *batch) attempt(ctx context.Context, l *store.Linked) ruling {
 		return ruling{reason: "database", after: b.s.timing.Backoff}
 	}
 	if r := b.admit(ctx, l.Provider); r != nil {
+		return *r
+	}
+	if r := b.afford(ctx, *l); r != nil {
 		return *r
 	}
 	ready, r := b.s.readyItem(ctx, *l, b.lease)

@@ -267,8 +267,9 @@ func (s *Service) own(ctx context.Context, c models.Caller, f models.Flow) (Comp
 		return Completed{}, err
 	}
 	user, err := s.upstream.Identify(ctx, client, e.tokens(), req.Nonce)
+	s.learnProfile(ctx, p, store.Gate{}, err)
 	if err == nil {
-		err = s.link(ctx, c, client, f, e, user)
+		err = s.link(ctx, c, p, client, f, e, user)
 	}
 	if _, upstream := errors.AsType[*providers.Error](err); upstream {
 		err = s.notIdentified(ctx, p, f, e, err)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/grantd/grantd/models"
-	"github.com/grantd/grantd/store"
 )
 
 // detailsCap bounds every list in a job's details; the full count stands beside.
@@ -60,11 +59,15 @@ func outcomeDetails(j models.Job) models.Details {
 
 func pending(j models.Job) int64 { return max(0, j.Total-j.Settled()) }
 
-// runningDetails are the pace of a job, an estimate of its end, and the pause that
-// its provider's upstream asked for.
+// runningDetails are the pace of a job, an estimate of its end, and until when it
+// waits, for an upstream that asked for it or for its share of an upstream's budget.
 func (s *Service) runningDetails(ctx context.Context, j models.Job) (models.Details, error) {
 	var d models.Details
 	now, err := s.store.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ahead, err := s.outlook(ctx, j)
 	if err != nil {
 		return nil, err
 	}
@@ -72,23 +75,12 @@ func (s *Service) runningDetails(ctx context.Context, j models.Job) (models.Deta
 		rate := float64(j.Settled()) / max(now.Sub(*j.StartedAt).Seconds(), 0.001)
 		left := time.Duration(min(float64(pending(j))/rate, math.MaxInt32) * float64(time.Second))
 		d = append(d, models.Detail{Name: "per_second", Value: strconv.FormatFloat(rate, 'f', 1, 64)},
-			models.Detail{Name: "estimated_end", Value: now.Add(left).UTC().Format(time.RFC3339)})
+			models.Detail{Name: "estimated_end", Value: now.Add(max(ahead.paused+left, ahead.least)).UTC().Format(time.RFC3339)})
 	}
-	if j.ProviderID == nil {
-		return d, nil
+	if ahead.paused > 0 {
+		d = append(d, models.Detail{Name: "paused_until", Value: now.Add(ahead.paused).UTC().Format(time.RFC3339)})
 	}
-	p, err := s.store.Provider(ctx, *j.ProviderID)
-	if store.IsNotFound(err) { // it ended between two reads
-		return d, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	left, over, err := s.store.PauseOf(ctx, p.ID, s.host(p), store.ClassRevoke)
-	if left != nil && !over {
-		d = append(d, models.Detail{Name: "paused_until", Value: now.Add(*left).UTC().Format(time.RFC3339)})
-	}
-	return d, err
+	return d, nil
 }
 
 func count(n int64) string { return strconv.FormatInt(n, 10) }

@@ -30,7 +30,7 @@ func (s *Service) Disconnect(ctx context.Context, c models.Caller, id string) er
 	}
 	// Whatever comes of this, the revocation is on record and the sweeper goes on.
 	_, err = detach(s, ctx, s.timing.InlineRevoke, s.timing.itemLease(), late, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, s.RevokeOne(ctx, id)
+		return struct{}{}, s.revokeOne(ctx, id, true)
 	})
 	if err != nil {
 		s.log.Warn("a disconnect was not finished at once", "authorization", id, "error", err)

@@ -15,7 +15,7 @@ import (
 // link gives a flow's tokens their owner while it has the say over the grant: a
 // late revocation of the same grant comes before, or sees the new authorization
 // live and spares it (D1).
-func (s *Service) link(ctx context.Context, c models.Caller, client providers.Client, f models.Flow, e exchanged, user models.User) error {
+func (s *Service) link(ctx context.Context, c models.Caller, p models.Provider, client providers.Client, f models.Flow, e exchanged, user models.User) error {
 	key, owner := s.grantKey(client, user.Sub), newID()
 	if err := s.leaseGrant(ctx, key, owner); err != nil {
 		return err
@@ -30,7 +30,9 @@ func (s *Service) link(ctx context.Context, c models.Caller, client providers.Cl
 		return unavailable(err)
 	}
 	if revoked { // the whole grant, since the code was sent: these tokens may have gone with it
-		if _, err := s.upstream.UserInfo(ctx, client, models.Secret(e.Access)); err != nil {
+		_, err := s.upstream.UserInfo(ctx, client, models.Secret(e.Access))
+		s.learnProfile(ctx, p, store.Gate{}, err)
+		if err != nil {
 			return err
 		}
 	}

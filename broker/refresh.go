@@ -86,8 +86,7 @@ func (s *Service) admitRefresh(ctx context.Context, l store.Linked) (store.Gate,
 	case g.Wait > 0 && g.Class == store.ClassClient:
 		return g, clientRefused(nil)
 	case g.Wait > 0:
-		return g, &models.Error{Code: models.CodeUpstream, RetryAfter: g.Wait,
-			Message: "The provider asked to be left alone for a while. Try again later."}
+		return g, leftAlone(g.Wait)
 	}
 	return g, nil
 }
@@ -148,6 +147,7 @@ func (s *Service) callRefresh(ctx context.Context, id, attempt string, before *s
 	call, cancel := awake(ctx, s.timing.TokenCall)
 	defer cancel()
 	t, err := s.upstream.Refresh(call, client, old.tokens())
+	s.charge(ctx, s.refreshes(l.Provider), 1)
 	if err != nil {
 		s.learnToken(ctx, l.Provider, gate, err)
 		return l, s.refreshFailed(ctx, l, attempt, before != nil, err)
@@ -300,10 +300,14 @@ func (s *Service) backoff(failures int) time.Duration {
 // that is in use and due, one whose refresh token would lapse, or one whose last
 // attempt ended in the dark (R3). It is safe to run twice.
 func (s *Service) RefreshDue(ctx context.Context, id string) error {
-	_, err := s.refresh(ctx, id, func(l store.Linked) bool {
+	due := func(l store.Linked) bool {
 		idle := l.Credential.KeepAliveAt != nil && !l.Now.Before(*l.Credential.KeepAliveAt)
 		return refreshDue(l) || mayRefresh(l) && (idle || l.Credential.AttemptID != nil)
-	})
+	}
+	if s.heldUp(ctx, id, due) {
+		return nil
+	}
+	_, err := s.refresh(ctx, id, due)
 	if models.CodeOf(err) == models.CodeInternal {
 		return err
 	}

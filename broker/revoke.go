@@ -15,6 +15,7 @@ type ruling struct {
 	reason  string
 	// For "again later":
 	after         time.Duration
+	asked         bool          // the upstream was called to revoke
 	attempt       bool          // counts against the item; a pause or a refused client does not (D4)
 	pause         time.Duration // what the upstream asked everybody to wait for (S3)
 	clientRefused bool
@@ -54,6 +55,13 @@ func (b *batch) revoke(ctx context.Context, l store.Linked, client providers.Cli
 	call, cancel := context.WithTimeout(ctx, b.s.timing.RevokeCall)
 	defer cancel()
 	outcome, err := b.s.upstream.Revoke(call, client, p.tokens(), scope)
+	ruled := b.judge(ctx, l, outcome, err)
+	ruled.asked = true
+	return ruled
+}
+
+// judge rules on what the upstream said.
+func (b *batch) judge(ctx context.Context, l store.Linked, outcome models.Outcome, err error) ruling {
 	if err != nil {
 		return b.notRevoked(ctx, l, err)
 	}
@@ -147,7 +155,7 @@ func reasonOf(up *providers.Error) string {
 // token proves anything, a refresh comes first. It returns a ruling, and when to
 // try again, when the credential is in somebody else's hands.
 func (s *Service) readyItem(ctx context.Context, l store.Linked, lease string) (store.Linked, *ruling) {
-	if t, ok := s.upstream.Type(l.Provider.Type); ok && t.RevokeNeedsAccess && wantsProof(l) {
+	if s.needsProof(l) {
 		return s.fetchProof(ctx, l, lease)
 	}
 	if l.Credential.LeaseOwner == nil || *l.Credential.LeaseOwner != lease {
@@ -174,6 +182,7 @@ func (s *Service) fetchProof(ctx context.Context, l store.Linked, lease string) 
 	if err != nil {
 		return l, database
 	}
+	now.Authorization.ItemAttempts = l.Authorization.ItemAttempts // which that query leaves out
 	if wantsProof(now) || gated(now) && !alive(now) && now.Credential.HasRefreshToken { // the refresh failed, but not for good
 		return now, &ruling{reason: "no_proof_yet", after: s.backoff(now.Authorization.ItemAttempts), attempt: true}
 	}
@@ -185,9 +194,20 @@ func wantsProof(l store.Linked) bool {
 	return !alive(l) && mayRefresh(l)
 }
 
+// needsProof reports that a refresh comes before the revocation.
+func (s *Service) needsProof(l store.Linked) bool {
+	t, ok := s.upstream.Type(l.Provider.Type)
+	return ok && t.RevokeNeedsAccess && wantsProof(l)
+}
+
 // RevokeOne takes one unlinked authorization back upstream, unless somebody is at
-// it. It is safe to run twice.
+// it, within the pace of work in the background. It is safe to run twice.
 func (s *Service) RevokeOne(ctx context.Context, id string) error {
+	return s.revokeOne(ctx, id, false)
+}
+
+// revokeOne is urgent where somebody waits for it.
+func (s *Service) revokeOne(ctx context.Context, id string, urgent bool) error {
 	lease := newID()
 	ok, err := s.store.ClaimItem(ctx, id, lease, s.timing.itemLease())
 	if err != nil {
@@ -207,6 +227,7 @@ func (s *Service) RevokeOne(ctx context.Context, id string) error {
 	if err != nil {
 		return unavailable(err)
 	}
+	b.urgent = urgent
 	_, err = b.run(ctx)
 	return err
 }

@@ -117,21 +117,23 @@ func TestS3_APausedUpstreamIsLeftAlone(t *testing.T) {
 	})
 }
 
-// S3: when three providers meet a pause, it is the host's.
+// S3: when three providers meet a pause, it is the host's, whatever kind of
+// endpoint it concerns.
 func TestS3_ThreeProvidersPauseTheHost(t *testing.T) {
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
 		s := b.Store(t, nil)
-		for i, provider := range []string{"a", "b", "c"} {
-			gate := must(s.Pass(ctx, "d", "host", time.Minute, store.ClassToken))(t)
-			if gate.Wait != 0 {
-				t.Errorf("after %d providers a fourth waits", i)
+		for _, class := range []store.Class{store.ClassToken, store.ClassRevoke, store.ClassAPI} {
+			for i, provider := range []string{"a", "b", "c"} {
+				if gate := must(s.Pass(ctx, "d", "host", time.Minute, class))(t); gate.Wait != 0 {
+					t.Errorf("%s: after %d providers a fourth waits", class, i)
+				}
+				if err := s.Pause(ctx, provider, "host", class, time.Hour); err != nil {
+					t.Fatal(err)
+				}
 			}
-			if err := s.Pause(ctx, provider, "host", store.ClassToken, time.Hour); err != nil {
-				t.Fatal(err)
+			if gate := must(s.Pass(ctx, "d", "host", time.Minute, class))(t); gate.Wait == 0 {
+				t.Errorf("%s: after three providers a fourth does not wait", class)
 			}
-		}
-		if gate := must(s.Pass(ctx, "d", "host", time.Minute, store.ClassToken))(t); gate.Wait == 0 {
-			t.Error("after three providers a fourth does not wait")
 		}
 	})
 }

@@ -29,6 +29,8 @@ type Options struct {
 	Upstream *providers.Registry
 	Keys     *secrets.Keyring
 	Bell     *jobs.Bell
+	// Pace shares out what upstreams take in an hour; nil shares with no other process.
+	Pace *jobs.Pace
 	// PublicURL is where people and clients reach this instance.
 	PublicURL string
 	// RedirectAllow are origins, such as https://app.example.com, that a consent
@@ -103,6 +105,7 @@ type Service struct {
 	upstream  *providers.Registry
 	keys      *secrets.Keyring
 	bell      *jobs.Bell
+	pace      *jobs.Pace
 	log       *slog.Logger
 	publicURL string
 	redirects redirectPolicy
@@ -124,11 +127,14 @@ type Service struct {
 // filled with (K2).
 func New(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{
-		store: o.Store, upstream: o.Upstream, keys: o.Keys, bell: o.Bell, log: o.Log,
+		store: o.Store, upstream: o.Upstream, keys: o.Keys, bell: o.Bell, pace: o.Pace, log: o.Log,
 		publicURL: strings.TrimRight(o.PublicURL, "/"), timing: o.Timing.withDefaults(), keep: o.Retention.withDefaults(), slots: make(chan struct{}, cmp.Or(o.Concurrency, 32)), batches: make(chan struct{}, maxBatches),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.pace == nil {
+		s.pace = jobs.NewPace(nil)
 	}
 	public, err := url.Parse(s.publicURL)
 	if err != nil || public.Host == "" {

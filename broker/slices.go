@@ -170,12 +170,13 @@ func (r *sliceRun) claim(ctx context.Context) (bool, error) {
 	if err != nil || j.Status.Final() {
 		return false, err
 	}
-	size, err := r.size(ctx, j)
+	size, granted, err := r.size(ctx, j)
 	if err != nil || size == 0 {
 		return false, err
 	}
 	lease := newID()
 	n, err := r.s.store.ClaimItems(ctx, itemsOf(j), lease, r.s.timing.itemLease(), size, j.Force)
+	r.s.charge(ctx, granted, int(n)-size) // it may be fewer than were granted
 	if err != nil || n == 0 {
 		return false, err
 	}
@@ -189,31 +190,45 @@ func (r *sliceRun) claim(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	b.granted = j.ProviderID != nil
 	_, err = b.run(ctx)
 	return true, err
 }
 
 // size is how many items to claim: none while the provider's upstream is paused,
-// and one after a pause, whose answer says whether it is over (S3).
-func (r *sliceRun) size(ctx context.Context, j models.Job) (int, error) {
+// one after a pause, whose answer says whether it is over, and else no more than
+// the share of its budget grants, which is returned too (S3).
+func (r *sliceRun) size(ctx context.Context, j models.Job) (int, share, error) {
 	if j.Force || j.ProviderID == nil {
-		return cap(r.s.slots), nil
+		return cap(r.s.slots), share{}, nil
 	}
 	p, err := r.s.store.Provider(ctx, *j.ProviderID)
 	if err != nil {
-		return 0, err
+		return 0, share{}, err
 	}
 	until, over, err := r.s.store.PauseOf(ctx, p.ID, r.s.host(p), store.ClassRevoke)
-	switch {
-	case err != nil || until == nil:
-		return cap(r.s.slots), err
-	case over:
-		return 1, nil
+	if err != nil {
+		return 0, share{}, err
 	}
+	if until != nil && !over {
+		r.holdUp(*until)
+		return 0, share{}, nil
+	}
+	want := cap(r.s.slots)
+	if over {
+		want = 1
+	}
+	of := r.s.revocations(p)
+	n, wait := r.s.take(ctx, p, of, store.ClassRevokePace, want)
+	r.holdUp(wait)
+	return n, of, nil
+}
+
+// holdUp has the job wait after this slice.
+func (r *sliceRun) holdUp(wait time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.wait = max(r.wait, *until)
-	return 0, nil
+	r.wait = max(r.wait, wait)
 }
 
 // abandon settles items without asking the upstream.

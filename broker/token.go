@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/grantd/grantd/models"
-	"github.com/grantd/grantd/providers"
 	"github.com/grantd/grantd/store"
 )
 
@@ -129,36 +128,4 @@ func tooShort(l store.Linked, minTTL time.Duration) bool {
 func (s *Service) refreshKillsAccess(l store.Linked) bool {
 	t, ok := s.upstream.Type(l.Provider.Type)
 	return !ok || t.RefreshKillsAccess
-}
-
-// UserInfo asks the upstream who the account is, for its owner alone (A6). A token
-// that the upstream no longer takes is refreshed once (RFC 6750 section 3.1).
-func (s *Service) UserInfo(ctx context.Context, c models.Caller, id string) (models.User, error) {
-	l, err := s.freshest(ctx, c, id, 0)
-	if err != nil {
-		return models.User{}, err
-	}
-	user, err := s.askProfile(ctx, l)
-	if failure(err).Kind == providers.KindDenied && l.Credential.HasRefreshToken {
-		refused := l.Credential.Generation
-		if l, err = s.refresh(ctx, id, func(now store.Linked) bool { return now.Credential.Generation == refused }); err == nil {
-			user, err = s.askProfile(ctx, l)
-		}
-	}
-	if err != nil {
-		return models.User{}, s.upstreamFailed(l.Provider, err)
-	}
-	return user, nil
-}
-
-func (s *Service) askProfile(ctx context.Context, l store.Linked) (models.User, error) {
-	client, err := s.client(ctx, l.Provider)
-	if err != nil {
-		return models.User{}, err
-	}
-	p, err := s.openPair(l)
-	if err != nil {
-		return models.User{}, err
-	}
-	return s.upstream.UserInfo(ctx, client, models.Secret(p.Access))
 }

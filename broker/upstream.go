@@ -47,6 +47,12 @@ func expired(err error) error {
 var late = &models.Error{Code: models.CodeUpstream, RetryAfter: 2 * time.Second,
 	Message: "The provider is slow to answer. The request goes on here; ask again shortly."}
 
+// leftAlone is the answer while a pause lasts that the provider asked for (S3).
+func leftAlone(wait time.Duration) error {
+	return &models.Error{Code: models.CodeUpstream, RetryAfter: wait,
+		Message: "The provider asked to be left alone for a while. Try again later."}
+}
+
 // failure returns the upstream error in err's chain, one without a kind for nil,
 // or one that says only that something failed on the way.
 func failure(err error) *providers.Error {

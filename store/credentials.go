@@ -132,9 +132,11 @@ func (s *Store) AbandonAttempt(ctx context.Context, credential, attempt string, 
 }
 
 // refreshable is what makes a refresh worth ringing for: an authorization in use,
-// with no lease, back-off or verdict in the way. The broker judges again.
+// with no lease, back-off or verdict in the way, of a provider whose share of the
+// token endpoint is not used up (S3). The broker judges again.
 const refreshable = ` AND c.has_refresh_token AND c.verdict IS NULL AND a.unlinked_at IS NULL AND a.outcome IS NULL AND p.status = 'active'
-	AND (c.lease_until IS NULL OR c.lease_until <= ?) AND (c.next_attempt_at IS NULL OR c.next_attempt_at <= ?)`
+	AND (c.lease_until IS NULL OR c.lease_until <= ?) AND (c.next_attempt_at IS NULL OR c.next_attempt_at <= ?)
+	AND NOT EXISTS (SELECT 1 FROM pauses w WHERE w.provider_id = p.id AND w.class = 'token_pace' AND w.until > ?)`
 
 // LatelyUsedAndDue returns authorizations whose tokens were fetched in the last
 // while and are due for a refresh. It starts from the fetches: of a million
@@ -145,7 +147,7 @@ func (s *Store) LatelyUsedAndDue(ctx context.Context, lately time.Duration, limi
 		JOIN authorizations a ON a.id = f.authorization_id JOIN providers p ON p.id = a.provider_id
 		JOIN credentials c ON c.authorization_id = a.id
 		WHERE f.minute > ? AND c.refresh_after <= ?`+refreshable+` LIMIT ?`,
-		s.in(-lately), s.now(), s.now(), s.now(), limit).Scan(&ids).Error
+		s.in(-lately), s.now(), s.now(), s.now(), s.now(), limit).Scan(&ids).Error
 }
 
 // IdleAndLapsing returns authorizations whose refresh token will lapse unless it
@@ -155,7 +157,7 @@ func (s *Store) IdleAndLapsing(ctx context.Context, limit int) ([]string, error)
 	return ids, s.db.WithContext(ctx).Raw(`SELECT a.id FROM credentials c
 		JOIN authorizations a ON a.id = c.authorization_id JOIN providers p ON p.id = a.provider_id
 		WHERE c.keep_alive_at <= ?`+refreshable+` ORDER BY c.keep_alive_at LIMIT ?`,
-		s.now(), s.now(), s.now(), limit).Scan(&ids).Error
+		s.now(), s.now(), s.now(), s.now(), limit).Scan(&ids).Error
 }
 
 // AmbiguousAndOver returns authorizations of whose last attempt nobody knows how

@@ -182,6 +182,18 @@ func (s *Store) NextItemDue(ctx context.Context, of Items) (time.Duration, bool,
 	return max(0, due[0].Sub(now)), true, err
 }
 
+// PendingByProvider counts the items of a job that have no outcome yet.
+func (s *Store) PendingByProvider(ctx context.Context, job string) (map[string]int64, error) {
+	var counts []Count
+	err := s.db.WithContext(ctx).Raw(`SELECT provider_id AS name, count(*) AS n FROM authorizations
+		WHERE job_id = ? AND outcome IS NULL GROUP BY provider_id`, job).Scan(&counts).Error
+	byProvider := map[string]int64{}
+	for _, c := range counts {
+		byProvider[c.Name] = c.N
+	}
+	return byProvider, err
+}
+
 // RetryItems makes what failed in an earlier deletion of the provider pending
 // again, and due what waited for its time, so that a resumed one takes all of it
 // up (D5).

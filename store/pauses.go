@@ -9,13 +9,20 @@ import (
 // the others.
 type Class string
 
-// The classes. ClassClient is no endpoint: it stands for the token endpoint while
-// it refuses the provider's client (R5).
+// The classes. The last three are no endpoints and never the host's: ClassClient
+// is the token endpoint while it refuses the provider's client (R5), the two paces
+// are where work in the background has used up its share of what the upstream
+// takes in an hour; people's own calls do not wait for these.
 const (
-	ClassToken  Class = "token"
-	ClassRevoke Class = "revoke"
-	ClassClient Class = "client"
+	ClassToken      Class = "token"
+	ClassRevoke     Class = "revoke"
+	ClassAPI        Class = "api" // user info
+	ClassClient     Class = "client"
+	ClassTokenPace  Class = "token_pace"
+	ClassRevokePace Class = "revoke_pace"
 )
+
+func (c Class) isEndpoint() bool { return c == ClassToken || c == ClassRevoke || c == ClassAPI }
 
 // Pause is how long an upstream is left alone for one provider, or with no
 // provider for all who use the host (S3).
@@ -36,7 +43,7 @@ func (s *Store) Pause(ctx context.Context, provider, host string, class Class, d
 		var met int64
 		err := tx.db.Raw(`SELECT count(*) FROM pauses WHERE host = ? AND class = ? AND provider_id <> '' AND until > ?`,
 			host, class, tx.now()).Row().Scan(&met)
-		if err != nil || met < 3 || class == ClassClient {
+		if err != nil || met < 3 || !class.isEndpoint() {
 			return err
 		}
 		return tx.pause("", host, class, d)

@@ -90,13 +90,15 @@ func start(ctx context.Context, cfg *Config, r roles, log *slog.Logger) (_ *inst
 	in.onStop("redis", func(context.Context) error { return redis.Close() })
 	bell := jobs.NewBell(redis)
 	in.onStop("bell", func(context.Context) error { return bell.Close() })
+	pace := jobs.NewPace(redis)
+	in.onStop("pace", func(context.Context) error { return pace.Close() })
 	upstream, err := providers.New(providers.Options{Allow: cfg.UpstreamAllow, TestHost: cfg.TestProvider})
 	if err != nil {
 		return nil, fmt.Errorf("GRANTD_UPSTREAM_ALLOW or GRANTD_TEST_PROVIDER: %w", err)
 	}
 
 	in.service, err = broker.New(ctx, broker.Options{
-		Store: st, Upstream: upstream, Keys: keys, Bell: bell, Log: log,
+		Store: st, Upstream: upstream, Keys: keys, Bell: bell, Pace: pace, Log: log,
 		PublicURL: cfg.PublicURL, RedirectAllow: cfg.RedirectAllow, AnyRedirect: r.anyRedirect,
 		Retention: broker.Retention{Flows: cfg.KeepFlows, Tombstones: cfg.KeepTombstones, Dead: cfg.KeepDead,
 			Jobs: cfg.KeepJobs, Audit: cfg.KeepAudit},

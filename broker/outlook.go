@@ -1,0 +1,95 @@
+package broker
+
+import (
+	"context"
+	"time"
+
+	"github.com/grantd/grantd/jobs"
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/store"
+)
+
+// outlook is what lies before a job that revokes: for how long nothing of it may be
+// done at all, and how long it takes at least.
+type outlook struct{ paused, least time.Duration }
+
+// outlook looks at the provider of a deletion, or at all whose authorizations a
+// leaving user had. The job waits only while all of them do.
+func (s *Service) outlook(ctx context.Context, j models.Job) (outlook, error) {
+	pendingBy := map[string]int64{}
+	var err error
+	if j.ProviderID != nil {
+		pendingBy[*j.ProviderID] = pending(j)
+	} else if pendingBy, err = s.store.PendingByProvider(ctx, j.ID); err != nil {
+		return outlook{}, err
+	}
+	var all outlook
+	first := true
+	for id, n := range pendingBy {
+		o, err := s.outlookAt(ctx, itemsOf(j), id, n)
+		if store.IsNotFound(err) { // it ended between two reads
+			continue
+		}
+		if err != nil {
+			return all, err
+		}
+		if first || o.paused < all.paused {
+			all.paused = o.paused
+		}
+		all.least, first = max(all.least, o.least), false
+	}
+	return all, nil
+}
+
+// outlookAt is the outlook of n items of one provider, which are among the job's.
+func (s *Service) outlookAt(ctx context.Context, of store.Items, provider string, n int64) (outlook, error) {
+	p, err := s.store.Provider(ctx, provider)
+	if err != nil {
+		return outlook{}, err
+	}
+	asked, err := s.pausedFor(ctx, p, store.ClassRevoke)
+	if err != nil {
+		return outlook{}, err
+	}
+	paced, err := s.pausedFor(ctx, p, store.ClassRevokePace)
+	if err != nil {
+		return outlook{}, err
+	}
+	proof, err := s.awaitsProof(ctx, p, of)
+	o := outlook{paused: max(asked, paced, proof)}
+	o.least = o.paused
+	if share := s.revocations(p); share.perHour > 0 {
+		atOnce, every := jobs.Evenly(share.perHour)
+		if paced == 0 {
+			n -= int64(atOnce)
+		}
+		o.least += time.Duration(max(0, min(n, int64(endless/every)))) * every
+	}
+	return o, err
+}
+
+// endless is the longest time that an estimate is worth telling.
+const endless = 10 * 365 * 24 * time.Hour
+
+// awaitsProof returns how long nothing can be done because each token has to be
+// refreshed before it is revoked, and refreshes have used up their share.
+func (s *Service) awaitsProof(ctx context.Context, p models.Provider, of store.Items) (time.Duration, error) {
+	if t, ok := s.upstream.Type(p.Type); !ok || !t.RevokeNeedsAccess {
+		return 0, nil
+	}
+	wait, err := s.pausedFor(ctx, p, store.ClassTokenPace)
+	if err != nil || wait == 0 {
+		return 0, err
+	}
+	due, _, err := s.store.NextItemDue(ctx, of)
+	return min(due, wait), err
+}
+
+// pausedFor returns how long a class of calls still waits.
+func (s *Service) pausedFor(ctx context.Context, p models.Provider, class store.Class) (time.Duration, error) {
+	left, _, err := s.store.PauseOf(ctx, p.ID, s.host(p), class)
+	if left == nil {
+		return 0, err
+	}
+	return max(0, *left), err
+}

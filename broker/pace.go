@@ -1,0 +1,152 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/store"
+)
+
+// Work in the background takes at most half of what an upstream takes in an hour,
+// so that the other half is there for people who wait (S3). Their own calls are
+// never held up, but count.
+
+// share is a half of an upstream's budget; perHour 0 is no limit.
+type share struct {
+	key     string
+	perHour int
+}
+
+func (s *Service) halfOf(p models.Provider, what string, perHour int) share {
+	if perHour == 0 {
+		return share{}
+	}
+	half := max(1, perHour/2)
+	return share{fmt.Sprintf("grantd:%s:%d:%s %s", what, half, s.host(p), p.ClientID), half}
+}
+
+// revocations is the share of the revocations.
+func (s *Service) revocations(p models.Provider) share {
+	return s.halfOf(p, "revoke", s.upstream.Budget(unsealedClient(p)).Revocations)
+}
+
+// refreshes is the share of the calls to the token endpoint.
+func (s *Service) refreshes(p models.Provider) share {
+	return s.halfOf(p, "token", s.upstream.Budget(unsealedClient(p)).TokenCalls)
+}
+
+// take grants up to want calls out of a provider's share. Where it grants none it
+// returns how long to wait, and writes it down for all who look at the provider.
+func (s *Service) take(ctx context.Context, p models.Provider, of share, class store.Class, want int) (int, time.Duration) {
+	if of.perHour == 0 {
+		return want, 0
+	}
+	got, wait := s.pace.Take(ctx, of.key, of.perHour, want)
+	if wait > 0 {
+		s.notePause(ctx, p, class, wait)
+	}
+	return got, wait
+}
+
+// charge counts calls that did not ask; a negative n gives back what was granted
+// and not needed. Nobody waits for it.
+func (s *Service) charge(ctx context.Context, of share, n int) {
+	if of.perHour == 0 || n == 0 {
+		return
+	}
+	s.inflight.begin()
+	go func() {
+		defer s.inflight.end()
+		s.pace.Count(context.WithoutCancel(ctx), of.key, of.perHour, n)
+	}()
+}
+
+// aheadWait returns how long a refresh that nobody asked for has to wait, 0 when it
+// may go on. It takes nothing: the call itself counts, whoever makes it.
+func (s *Service) aheadWait(ctx context.Context, p models.Provider) time.Duration {
+	_, wait := s.take(ctx, p, s.refreshes(p), store.ClassTokenPace, 0)
+	return wait
+}
+
+// heldUp reports whether a refresh that is due must not be begun ahead of its
+// callers, since they need what is left of the token endpoint's budget. The replay
+// of an attempt that ended in the dark is no such luxury (R3).
+func (s *Service) heldUp(ctx context.Context, id string, due func(store.Linked) bool) bool {
+	l, err := s.store.Linked(ctx, id)
+	if err != nil || !due(l) || l.Credential.AttemptID != nil {
+		return false
+	}
+	return s.aheadWait(ctx, l.Provider) > 0
+}
+
+func (s *Service) notePause(ctx context.Context, p models.Provider, class store.Class, d time.Duration) {
+	if err := s.store.Pause(ctx, p.ID, s.host(p), class, d); err != nil {
+		s.log.Warn("noting a pause failed", "provider", p.ID, "error", err)
+	}
+}
+
+// allowance is what a batch was granted of one upstream's calls.
+type allowance struct {
+	granted, left int
+	wait          time.Duration // when nothing is left
+}
+
+// afford takes one call out of what the upstream's budget grants to the batch. A
+// deletion's items were granted when they were claimed; other batches ask once for
+// each provider. What somebody waits for is not held up.
+func (b *batch) afford(ctx context.Context, l store.Linked) *ruling {
+	if b.urgent {
+		return nil
+	}
+	if b.s.needsProof(l) {
+		if wait := b.s.aheadWait(ctx, l.Provider); wait > 0 {
+			return &ruling{reason: "paced", after: wait}
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a := b.allowanceOf(ctx, l.Provider)
+	if a.left == 0 {
+		return &ruling{reason: "paced", after: max(a.wait, b.s.timing.Backoff)}
+	}
+	a.left--
+	return nil
+}
+
+// allowanceOf is called with the batch locked.
+func (b *batch) allowanceOf(ctx context.Context, p models.Provider) *allowance {
+	a, asked := b.shares[p.ID]
+	if asked {
+		return a
+	}
+	a = &allowance{granted: b.sizes[p.ID]}
+	if !b.granted {
+		a.granted, a.wait = b.s.take(ctx, p, b.s.revocations(p), store.ClassRevokePace, a.granted)
+	}
+	a.left = a.granted
+	b.shares[p.ID] = a
+	return a
+}
+
+// account gives back what was granted to the batch and not needed, and counts the
+// calls that nobody asked for.
+func (b *batch) account(ctx context.Context, rulings []ruling) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	asked, of := map[string]int{}, map[string]models.Provider{}
+	for i, l := range b.items {
+		of[l.Provider.ID] = l.Provider
+		if rulings[i].asked {
+			asked[l.Provider.ID]++
+		}
+	}
+	for id, p := range of {
+		granted := 0
+		if !b.urgent {
+			granted = b.allowanceOf(ctx, p).granted
+		}
+		b.s.charge(ctx, b.s.revocations(p), asked[id]-granted)
+	}
+}
