@@ -35,23 +35,40 @@ func Create(path string) error {
 	return writeNew(path, text)
 }
 
-// writeNew creates path with data, or leaves nothing behind.
+// writeNew makes path with data, whole and durable, or leaves nothing behind. The
+// name comes last, since a crash in the middle of writing would leave half of a
+// keyset; and by a link, since a rename would replace one that somebody else made.
 func writeNew(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	dir := filepath.Dir(path)
+	draft, err := writeDraft(dir, data)
+	if err != nil {
+		return fmt.Errorf("writing the keyset: %w", err)
+	}
+	defer os.Remove(draft)
+	err = os.Link(draft, path)
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s is there already, and a keyset is never overwritten: %w", path, fs.ErrExist)
 	}
 	if err != nil {
-		return fmt.Errorf("creating the keyset: %w", err)
+		return fmt.Errorf("creating the keyset, by a hard link in its folder: %w", err)
 	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = syncDir(filepath.Dir(path))
-	}
-	if err != nil {
+	if err := errors.Join(os.Remove(draft), syncDir(dir)); err != nil {
 		return fmt.Errorf("writing the keyset: %w", errors.Join(err, os.Remove(path)))
 	}
 	return nil
+}
+
+// writeDraft writes data to a new file (0600) in the folder, to its disk.
+func writeDraft(dir string, data []byte) (string, error) {
+	f, err := os.CreateTemp(dir, ".keyset-*")
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(f.Name()))
+	}
+	return f.Name(), nil
 }
 
 // syncDir makes the file's name durable: data without a name is lost as well.

@@ -53,6 +53,53 @@ func TestK2_AKeysetIsNeverOverwritten(t *testing.T) {
 	}
 }
 
+// TestK2_AKeysetAppearsWhole: a start that was killed while it wrote the keyset left
+// half of one under its name, which the next start refused and nobody dared delete.
+func TestK2_AKeysetAppearsWhole(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, over := filepath.Join(dir, "keyset.json"), make(chan struct{})
+	seen := make(chan error, 1)
+	go func() { // reads whatever has the name, as soon as anything has
+		defer close(seen)
+		for {
+			_, err := Load(path)
+			switch {
+			case err != nil && !errors.Is(err, fs.ErrNotExist):
+				seen <- err
+				return
+			case err == nil:
+				return
+			}
+			select {
+			case <-over:
+				return
+			default:
+			}
+		}
+	}()
+	made := make(chan error)
+	for range 4 { // starts at the same time: one makes it, and no other touches it
+		go func() { made <- Create(path) }()
+	}
+	won := 0
+	for range 4 {
+		if err := <-made; err == nil {
+			won++
+		} else if !errors.Is(err, fs.ErrExist) {
+			t.Error(err)
+		}
+	}
+	close(over)
+	if err := <-seen; err != nil {
+		t.Errorf("half of a keyset was seen: %v", err)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || won != 1 || len(left) != 1 {
+		t.Errorf("%d made it, and the folder holds %v (%v)", won, left, err)
+	}
+}
+
 func TestALoadedKeysetOpensWhatItSealed(t *testing.T) {
 	t.Parallel()
 	path, o := create(t), CredentialOwner("c", "a", "o", "u", "p")
