@@ -20,6 +20,7 @@ type ask struct {
 	Hint          string // who the person probably is
 	Issuer        string // RFC 9207; empty: not sent
 	Expires       int64
+	UserCode      string // of a device, which gets no answer through the browser
 }
 
 // authorize is the authorization endpoint (RFC 6749 §4.1.1, RFC 7636 §4.3).

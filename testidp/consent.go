@@ -19,8 +19,11 @@ var page = template.Must(template.New("page").Parse(pageSource))
 
 // pageData is what the page shows: an error, or a question.
 type pageData struct {
-	Error string
+	Error   string
+	AskCode bool // for a device's user code
+	Decided bool // the device will know
 
+	UserCode string
 	Client   string
 	Scopes   []string
 	ReturnTo string
@@ -40,6 +43,7 @@ func (s *Server) showConsent(w http.ResponseWriter, r *http.Request, a ask) {
 	}
 	returnTo, _ := url.Parse(a.Redirect)
 	show(w, http.StatusOK, pageData{
+		UserCode: a.UserCode,
 		Client:   a.Client,
 		Scopes:   strings.Fields(a.Scope),
 		ReturnTo: returnTo.Host,
@@ -63,7 +67,12 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request) {
 		showError(w, "This page is too old or was not made for this browser. Please start again.")
 		return
 	}
-	if r.PostFormValue("decision") != "allow" {
+	allow := r.PostFormValue("decision") == "allow"
+	if a.UserCode != "" {
+		s.decideDevice(w, a, login, allow)
+		return
+	}
+	if !allow {
 		a.answer(w, r, url.Values{"error": {"access_denied"}})
 		return
 	}

@@ -30,6 +30,7 @@ func (s *Server) controlRoutes(mux *http.ServeMux) {
 	handle("POST /_control/client", control(s.controlClient))
 	handle("POST /_control/secret", control(s.controlSecret))
 	handle("POST /_control/mint", control(s.controlMint))
+	handle("POST /_control/device", control(s.controlDevice))
 }
 
 // done is what control calls answer that have nothing to say.

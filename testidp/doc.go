@@ -5,9 +5,12 @@
 // It speaks two dialects at once, over the same clients, people and grants:
 //
 //	standard   /authorize  /token  /revoke  /introspect  /userinfo
+//	           /device  /activate
 //	           /.well-known/oauth-authorization-server
-//	           RFC 6749, 6750, 7009, 7636, 7662, 8414, 9207; OIDC userinfo
+//	           RFC 6749, 6750, 7009, 7636, 7662, 8414, 8628, 9207; OIDC
+//	           userinfo
 //	GitHub     /login/oauth/authorize  /login/oauth/access_token
+//	           /login/device/code  /login/device
 //	           /api/v3/user  /api/v3/user/emails
 //	           /api/v3/applications/{client_id}/grant   DELETE
 //	           /api/v3/applications/{client_id}/token   DELETE, POST, PATCH
@@ -26,6 +29,7 @@
 //	people.go     who may consent
 //	ledger.go     the one place that knows grants, codes and tokens
 //	authorize.go  the authorization endpoint; consent.go the page it shows
+//	device.go     devices without a browser: endpoint and page; devices.go polls
 //	token.go      the token endpoint; revoke.go what ends and inspects tokens
 //	github.go     GitHub's shapes; applications.go its four endpoints
 //	faults.go     misbehaviour; guard.go plays it

@@ -15,10 +15,12 @@ type Endpoint string
 
 const (
 	Authorize   Endpoint = "authorize"
-	Exchange    Endpoint = "exchange" // the token endpoint, called with a code
-	Refresh     Endpoint = "refresh"  // the token endpoint, called with a refresh token
-	Token       Endpoint = "token"    // in a fault: both; as a count: other grant types
-	Revoke      Endpoint = "revoke"   // in a fault: GrantDelete and TokenDelete as well
+	Exchange    Endpoint = "exchange"    // the token endpoint, called with a code
+	Refresh     Endpoint = "refresh"     // the token endpoint, called with a refresh token
+	DevicePoll  Endpoint = "device_poll" // the token endpoint, called with a device code
+	Token       Endpoint = "token"       // in a fault: all three; as a count: other grant types
+	Device      Endpoint = "device"      // the device authorization endpoint
+	Revoke      Endpoint = "revoke"      // in a fault: GrantDelete and TokenDelete as well
 	Introspect  Endpoint = "introspect"
 	UserInfo    Endpoint = "userinfo"     // /userinfo, and GitHub's /user and /user/emails
 	GrantDelete Endpoint = "grant_delete" // GitHub's DELETE …/grant
@@ -33,7 +35,7 @@ const (
 
 var (
 	counted = []Endpoint{
-		Authorize, Exchange, Refresh, Token, Revoke, Introspect, UserInfo,
+		Authorize, Exchange, Refresh, DevicePoll, Token, Device, Revoke, Introspect, UserInfo,
 		GrantDelete, TokenDelete, TokenCheck, TokenReset, Metadata,
 	}
 	faultable = append([]Endpoint{API, Any}, counted...)
@@ -111,7 +113,7 @@ func (f Fault) matches(name Endpoint, path string) bool {
 	case Any, name:
 		return true
 	case Token:
-		return name == Exchange || name == Refresh
+		return name == Exchange || name == Refresh || name == DevicePoll
 	case Revoke:
 		return name == GrantDelete || name == TokenDelete
 	case API:

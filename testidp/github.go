@@ -10,6 +10,7 @@ import (
 
 var gitHub = dialect{
 	accessPrefix: "ghu_", refreshPrefix: "ghr_",
+	devicePage:   "/login/device",
 	lax:          true,
 	splitScope:   splitGitHubScope,
 	authenticate: (*Server).authenticateForm,

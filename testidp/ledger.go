@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// ledger holds every code, grant and token. One lock is enough: each operation
+// ledger holds every code, device, grant and token. One lock is enough: each operation
 // is a few map accesses, nobody waits or writes to a network while holding it,
 // and injected latency happens outside. Only census and expireAccess walk all
 // grants.
@@ -19,7 +19,10 @@ type ledger struct {
 	codes   map[string]*code
 	queue   []*code // the codes by age, to forget the old ones
 
-	refreshReused, codesReused int64
+	devices, userCodes map[string]*device
+	deviceQueue        []*device // by age, to forget the old ones
+
+	refreshReused, codesReused, polledTooFast int64
 }
 
 // owner is whose grant it is: GitHub calls all grants of one owner "the grant".
@@ -90,7 +93,8 @@ func (l *ledger) reset() {
 	l.byOwner = make(map[owner][]*grant)
 	l.codes = make(map[string]*code)
 	l.queue = nil
-	l.refreshReused, l.codesReused = 0, 0
+	l.devices, l.userCodes, l.deviceQueue = make(map[string]*device), make(map[string]*device), nil
+	l.refreshReused, l.codesReused, l.polledTooFast = 0, 0, 0
 }
 
 func (l *ledger) addCode(c *code, now time.Time) {
@@ -265,7 +269,7 @@ func (l *ledger) expireAccess(now time.Time) (expired int) {
 func (l *ledger) census(now time.Time, s *Stats) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s.RefreshReused, s.CodesReused = l.refreshReused, l.codesReused
+	s.RefreshReused, s.CodesReused, s.DevicePolledTooFast = l.refreshReused, l.codesReused, l.polledTooFast
 	for o, grants := range l.byOwner {
 		for _, g := range grants {
 			access, refresh := count(g.accessLives(now)), count(g.refreshLives(now))

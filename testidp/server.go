@@ -29,7 +29,11 @@ type Options struct {
 
 	AccessTTL  time.Duration // life of access tokens, default 1 hour
 	RefreshTTL time.Duration // life of refresh tokens, default 183 days, as GitHub's
-	CodeTTL    time.Duration // life of authorization codes, default 10 minutes
+	CodeTTL    time.Duration // life of authorization and device codes, default 10 minutes
+
+	// DeviceInterval is how long a device must wait between two polls, in whole
+	// seconds; default 1 second, because RFC 8628's five make tests slow.
+	DeviceInterval time.Duration
 
 	Now  func() time.Time // default time.Now
 	Rand io.Reader        // default crypto/rand
@@ -45,6 +49,8 @@ type Server struct {
 	codeTTL     time.Duration
 	now         func() time.Time
 	handleKey   []byte
+
+	deviceInterval time.Duration
 
 	randMu sync.Mutex
 	rand   io.Reader
@@ -71,6 +77,8 @@ func New(o Options) *Server {
 		ledger:      newLedger(),
 		counters:    newCounters(),
 		closed:      make(chan struct{}),
+
+		deviceInterval: cmp.Or(o.DeviceInterval, time.Second),
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -90,6 +98,9 @@ func (s *Server) routes() *http.ServeMux {
 
 	mux.Handle("GET /authorize", s.guard(named(Authorize), nil, s.authorize(standard)))
 	mux.HandleFunc("POST /authorize", s.decide)
+	mux.Handle("POST /device", s.guard(named(Device), failStandard, s.beginDevice(standard)))
+	mux.HandleFunc("GET "+standard.devicePage, s.activate)
+	mux.HandleFunc("POST "+standard.devicePage, s.decide)
 	mux.Handle("POST /token", s.guard(byGrantType, failStandard, s.token(standard)))
 	mux.Handle("POST /revoke", s.guard(named(Revoke), failStandard, s.revoke))
 	mux.Handle("POST /introspect", s.guard(named(Introspect), failStandard, s.introspect))
@@ -100,6 +111,9 @@ func (s *Server) routes() *http.ServeMux {
 
 	mux.Handle("GET /login/oauth/authorize", s.guard(named(Authorize), nil, s.authorize(gitHub)))
 	mux.HandleFunc("POST /login/oauth/authorize", s.decide)
+	mux.Handle("POST /login/device/code", s.guard(named(Device), failGitHub, s.beginDevice(gitHub)))
+	mux.HandleFunc("GET "+gitHub.devicePage, s.activate)
+	mux.HandleFunc("POST "+gitHub.devicePage, s.decide)
 	mux.Handle("POST /login/oauth/access_token", s.guard(byGrantType, failGitHub, s.token(gitHub)))
 
 	const api = "/api/v3"

@@ -16,6 +16,9 @@ type Stats struct {
 	RefreshReused int64 `json:"refresh_reused"`
 	CodesReused   int64 `json:"codes_reused"`
 
+	// DevicePolledTooFast counts polls of devices before their interval was over.
+	DevicePolledTooFast int64 `json:"device_polled_too_fast"`
+
 	// MaxConcurrentRevocations is the largest number of revocations, in either
 	// dialect, that were under way at the same time.
 	MaxConcurrentRevocations int64 `json:"max_concurrent_revocations"`

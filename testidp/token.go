@@ -14,6 +14,8 @@ import (
 type dialect struct {
 	accessPrefix, refreshPrefix string
 
+	devicePage string // where people enter user codes, RFC 8628
+
 	sendsIssuer bool // RFC 9207
 	lax         bool // response_type, grant_type and the second redirect_uri may be left out
 
@@ -25,6 +27,7 @@ type dialect struct {
 
 var standard = dialect{
 	accessPrefix: "tia_", refreshPrefix: "tir_",
+	devicePage:   "/activate",
 	sendsIssuer:  true,
 	splitScope:   strings.Fields,
 	authenticate: (*Server).authenticate,
@@ -46,7 +49,7 @@ var (
 	errRedirect       = &failure{"invalid_grant", "redirect_uri_mismatch", "The redirect_uri differs from the one the code was sent to."}
 	errRefresh        = &failure{"invalid_grant", "bad_refresh_token", "The refresh token passed is incorrect or expired."}
 	errScope          = &failure{"invalid_scope", "invalid_scope", "The scope is wider than what was granted."}
-	errGrantType      = &failure{"unsupported_grant_type", "unsupported_grant_type", "Use authorization_code or refresh_token."}
+	errGrantType      = &failure{"unsupported_grant_type", "unsupported_grant_type", "Use authorization_code, refresh_token or device_code."}
 	errForeign        = &failure{"unauthorized_client", "unauthorized_client", "The token was issued to another client."}
 	errDeadToken      = &failure{"invalid_token", "Bad credentials", "The access token is unknown, expired or revoked."}
 )
@@ -67,7 +70,11 @@ func (s *Server) grantTokens(r *http.Request, d dialect) (grant, *failure) {
 	if repeated(r.PostForm) || (!d.lax && !r.PostForm.Has("grant_type")) {
 		return grant{}, errRequest
 	}
-	client, fail := d.authenticate(s, r)
+	form, authenticate := r.PostForm, d.authenticate
+	if form.Get("grant_type") == deviceGrantType {
+		authenticate = d.authenticateDevice
+	}
+	client, fail := authenticate(s, r)
 	if fail != nil {
 		return grant{}, fail
 	}
@@ -75,8 +82,9 @@ func (s *Server) grantTokens(r *http.Request, d dialect) (grant, *failure) {
 	if faultOf(r).OmitRefresh {
 		t.refresh = ""
 	}
-	form := r.PostForm
 	switch {
+	case form.Get("grant_type") == deviceGrantType:
+		return s.ledger.pollDevice(form.Get("device_code"), client.ID, t)
 	case form.Get("grant_type") == "refresh_token":
 		scope := strings.Join(d.splitScope(form.Get("scope")), " ")
 		return s.ledger.refreshTokens(form.Get("refresh_token"), client.ID, scope, t)
@@ -166,13 +174,15 @@ func challengeOf(verifier string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// byGrantType tells a refresh from an exchange, for faults and counters.
+// byGrantType tells refreshes, exchanges and polls apart, for faults and counters.
 func byGrantType(r *http.Request) Endpoint {
 	switch r.PostForm.Get("grant_type") {
 	case "refresh_token":
 		return Refresh
 	case "authorization_code", "":
 		return Exchange
+	case deviceGrantType:
+		return DevicePoll
 	}
 	return Token
 }
@@ -210,8 +220,6 @@ func statusOf(code string) int {
 		return http.StatusUnauthorized
 	case "insufficient_scope":
 		return http.StatusForbidden
-	case "slow_down":
-		return http.StatusTooManyRequests
 	case "server_error":
 		return http.StatusInternalServerError
 	case "temporarily_unavailable":
