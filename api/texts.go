@@ -81,6 +81,8 @@ var fieldDocs = map[string]map[string]string{
 		"credentialId":          "Where the tokens are kept, sealed.",
 		"oauthClientId":         "The client id that the tokens were made for.",
 		"status":                "active; expired: authorize again; invalidOAuthClient: the provider refuses the client; invalidProviderState: the provider is not active.",
+		"scopes":                "What was granted; what was asked for, where the provider does not say.",
+		"missingScopes":         "What was asked for and not granted.",
 		"refreshTokenExpiresAt": "When the person has to authorize again at the latest; left out when unknown.",
 	},
 	"Job": {

@@ -111,9 +111,22 @@ func flowMoved(ok bool) error {
 func (s *Service) newAuthorization(p models.Provider, client providers.Client, f models.Flow, e exchanged, user models.User) models.Authorization {
 	return models.Authorization{
 		ID: newID(), OrgID: f.OrgID, UserID: f.UserID, ProviderID: p.ID, CredentialID: newID(), OAuthClientID: p.ClientID,
-		Sub: user.Sub, Login: cmp.Or(user.NickName, user.Name), Email: user.Email, Picture: user.Picture, Scopes: e.Scopes,
+		Sub: user.Sub, Login: cmp.Or(user.NickName, user.Name), Email: user.Email, Picture: user.Picture,
+		Scopes: s.granted(p, f, e), MissingScopes: e.Missing,
 		Fingerprint: f.Fingerprint, GrantKey: s.grantKey(client, user.Sub), Revoke: models.RevokeGrant, ItemDueAt: alwaysDue,
 	}
+}
+
+// granted are the scopes that a flow's tokens have: where the upstream does not say,
+// those that were asked for (RFC 6749 section 5.1).
+func (s *Service) granted(p models.Provider, f models.Flow, e exchanged) models.Strings {
+	if e.Scopes != nil {
+		return e.Scopes
+	}
+	if t, ok := s.upstream.Type(p.Type); ok && len(f.Scopes) == 0 {
+		return t.DefaultScopes
+	}
+	return f.Scopes
 }
 
 // alwaysDue marks an item that may be claimed as soon as it is one.
@@ -146,7 +159,8 @@ func (s *Service) renew(ctx context.Context, tx *store.Store, a *models.Authoriz
 	}
 	fresh := *a
 	*a = old
-	a.Login, a.Email, a.Picture, a.Scopes = fresh.Login, fresh.Email, fresh.Picture, fresh.Scopes
+	a.Login, a.Email, a.Picture = fresh.Login, fresh.Email, fresh.Picture
+	a.Scopes, a.MissingScopes = fresh.Scopes, fresh.MissingScopes
 	a.Fingerprint, a.GrantKey, a.OAuthClientID = fresh.Fingerprint, fresh.GrantKey, fresh.OAuthClientID
 	if err := tx.UpdateAuthorization(ctx, a); err != nil {
 		return true, err

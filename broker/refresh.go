@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -212,8 +213,21 @@ func (s *Service) saveRefreshed(ctx context.Context, l store.Linked, attempt str
 	if err != nil {
 		return l, err
 	}
+	s.noteScopes(ctx, l.Authorization, e.Scopes, e.Missing)
 	now, err := s.store.Linked(context.WithoutCancel(ctx), l.Authorization.ID)
 	return now, found(err, "OAuth provider authorization")
+}
+
+// noteScopes keeps what an answer says about the scopes, if anything, and is
+// something new. It comes after the tokens' save, which must not wait for it, and is
+// no part of it: a renewed consent takes the same two rows in the other order.
+func (s *Service) noteScopes(ctx context.Context, a models.Authorization, scopes, missing models.Strings) {
+	if scopes == nil || slices.Equal(a.Scopes, scopes) && slices.Equal(a.MissingScopes, missing) {
+		return
+	}
+	if err := s.store.SetScopes(context.WithoutCancel(ctx), a, scopes, missing); err != nil {
+		s.log.Warn("noting the granted scopes failed", "authorization", a.ID, "error", err)
+	}
 }
 
 func (s *Service) lostRace(ctx context.Context, tx *store.Store, l store.Linked, attempt string, e exchanged) error {

@@ -80,7 +80,8 @@ type request struct {
 type exchanged struct {
 	pair
 	ID               string        `json:"i,omitempty"`
-	Scopes           []string      `json:"s,omitempty"`
+	Scopes           []string      `json:"s,omitzero"` // none granted is not the same as not said
+	Missing          []string      `json:"m,omitempty"`
 	ExpiresIn        time.Duration `json:"e,omitempty"`
 	RefreshExpiresIn time.Duration `json:"re,omitempty"`
 	// SentAt is the database's time when the code was sent: lives count from then.
@@ -89,7 +90,7 @@ type exchanged struct {
 
 func newExchanged(t providers.Tokens, sent time.Time) exchanged {
 	return exchanged{
-		pair: pair{t.Access.Reveal(), t.Refresh.Reveal()}, ID: t.ID.Reveal(), Scopes: t.Scopes,
+		pair: pair{t.Access.Reveal(), t.Refresh.Reveal()}, ID: t.ID.Reveal(), Scopes: t.Scopes, Missing: t.Missing,
 		ExpiresIn: t.ExpiresIn, RefreshExpiresIn: t.RefreshExpiresIn, SentAt: sent,
 	}
 }

@@ -53,11 +53,15 @@ type Authorization struct {
 	OAuthClientID string `gorm:"column:oauth_client_id" json:"oauthClientId"`
 
 	// Sub is the upstream's stable name for the account; the rest is for people.
-	Sub     string  `json:"-"`
-	Login   string  `json:"-"`
-	Email   string  `json:"-"`
-	Picture string  `json:"-"`
-	Scopes  Strings `json:"-"`
+	Sub     string `json:"-"`
+	Login   string `json:"-"`
+	Email   string `json:"-"`
+	Picture string `json:"-"`
+
+	// Scopes were granted, MissingScopes were asked for and were not. An upstream
+	// that does not say which has granted what was asked for (RFC 6749 section 5.1).
+	Scopes        Strings `json:"scopes"`
+	MissingScopes Strings `json:"missingScopes"`
 
 	// Fingerprint names the client and origins the tokens were minted for: they
 	// are sent nowhere else.
@@ -127,4 +131,11 @@ type Credential struct {
 	VerdictReason        string
 	VerdictGeneration    int64
 	VerdictSecretVersion int64
+
+	// Suspected is the generation whose access token is not handed out any more.
+	Suspected int64
+	// What the upstream last said about an access token, and of which generation.
+	CheckedAt       *time.Time
+	CheckGeneration int64
+	CheckValid      bool
 }

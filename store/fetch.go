@@ -37,10 +37,10 @@ func (s *Store) Fetchable(ctx context.Context, authorization string) (Linked, er
 }
 
 var fetchQuery = "SELECT a." + strings.Join([]string{"id", "org_id", "user_id", "provider_id", "credential_id",
-	"oauth_client_id", "fingerprint", "unlinked_at", "created_at"}, ", a.") +
+	"oauth_client_id", "scopes", "missing_scopes", "fingerprint", "unlinked_at", "created_at"}, ", a.") +
 	", p." + strings.Join(providerColumns, ", p.") +
 	", c." + strings.Join([]string{"id", "sealed", "generation", "has_refresh_token", "expires_at", "refresh_after",
-	"refresh_expires_at", "saved_at", "next_attempt_at", "verdict", "verdict_generation", "verdict_secret_version"}, ", c.") +
+	"refresh_expires_at", "saved_at", "next_attempt_at", "verdict", "verdict_generation", "verdict_secret_version", "suspected"}, ", c.") +
 	`, statement_timestamp() FROM authorizations a JOIN providers p ON p.id = a.provider_id
 	JOIN credentials c ON c.authorization_id = a.id WHERE a.id = $1`
 
@@ -49,12 +49,14 @@ var fetchQuery = "SELECT a." + strings.Join([]string{"id", "org_id", "user_id", 
 func (l *Linked) decode(f *fields) error {
 	a, p, c := &l.Authorization, &l.Provider, &l.Credential
 	a.ID, a.OrgID, a.UserID, a.ProviderID, a.CredentialID = f.text(), f.text(), f.text(), f.text(), f.text()
-	a.OAuthClientID, a.Fingerprint, a.UnlinkedAt, a.CreatedAt = f.text(), f.text(), f.timeOrNil(), f.time()
+	a.OAuthClientID = f.text()
+	err := errors.Join(a.Scopes.Scan(f.next()), a.MissingScopes.Scan(f.next()))
+	a.Fingerprint, a.UnlinkedAt, a.CreatedAt = f.text(), f.timeOrNil(), f.time()
 
 	p.ID, p.OrgID, p.Name, p.Slug, p.Type = f.text(), f.text(), f.text(), f.text(), f.text()
 	p.Status, p.ClientID, p.SecureConfigID = models.ProviderStatus(f.text()), f.text(), f.text()
 	p.SkipConsent, p.Metadata.Host, p.Metadata.SettingsURL = f.bool(), f.text(), f.text()
-	err := errors.Join(p.Scopes.Scan(f.next()), p.RedirectURIs.Scan(f.next()), p.Config.Scan(f.next()))
+	err = errors.Join(err, p.Scopes.Scan(f.next()), p.RedirectURIs.Scan(f.next()), p.Config.Scan(f.next()))
 	p.Fingerprint, p.SecretVersion, p.DeleteJobID = f.text(), f.int(), f.textOrNil()
 	p.CreatedAt, p.UpdatedAt = f.time(), f.time()
 
@@ -62,6 +64,7 @@ func (l *Linked) decode(f *fields) error {
 	c.ExpiresAt, c.RefreshAfter, c.RefreshExpiresAt = f.timeOrNil(), f.timeOrNil(), f.timeOrNil()
 	c.SavedAt, c.NextAttemptAt = f.time(), f.timeOrNil()
 	c.Verdict, c.VerdictGeneration, c.VerdictSecretVersion = (*models.Verdict)(f.textOrNil()), f.int(), f.int()
+	c.Suspected = f.int()
 	l.Now = f.time()
 	return err
 }

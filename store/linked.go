@@ -11,7 +11,7 @@ import (
 )
 
 var authorizationColumns = []string{"id", "org_id", "user_id", "provider_id", "credential_id", "oauth_client_id",
-	"sub", "login", "email", "picture", "scopes", "fingerprint", "grant_key", "unlinked_at", "revoke_scope", "outcome",
+	"sub", "login", "email", "picture", "scopes", "missing_scopes", "fingerprint", "grant_key", "unlinked_at", "revoke_scope", "outcome",
 	"created_at", "updated_at"}
 
 var providerColumns = []string{"id", "org_id", "name", "slug", "type", "status", "client_id", "secure_config_id",
@@ -21,7 +21,7 @@ var providerColumns = []string{"id", "org_id", "name", "slug", "type", "status",
 var credentialColumns = []string{"id", "authorization_id", "sealed", "generation", "saved_by", "has_refresh_token",
 	"expires_at", "refresh_after", "refresh_expires_at", "keep_alive_at", "saved_at", "lease_owner", "lease_until", "attempt_id",
 	"next_attempt_at", "failures", "last_attempt", "last_error", "verdict", "verdict_reason", "verdict_generation",
-	"verdict_secret_version"}
+	"verdict_secret_version", "suspected", "checked_at", "check_generation", "check_valid"}
 
 func linkedQuery(d dialect) string {
 	columns := func(alias string, names []string) string { return alias + "." + strings.Join(names, ", "+alias+".") }
@@ -38,7 +38,7 @@ func (l *Linked) targets() []any {
 	a, p, c := &l.Authorization, &l.Provider, &l.Credential
 	return []any{
 		&a.ID, &a.OrgID, &a.UserID, &a.ProviderID, &a.CredentialID, &a.OAuthClientID,
-		&a.Sub, &a.Login, &a.Email, &a.Picture, &a.Scopes, &a.Fingerprint, &a.GrantKey, &a.UnlinkedAt, &a.Revoke, &a.Outcome,
+		&a.Sub, &a.Login, &a.Email, &a.Picture, &a.Scopes, &a.MissingScopes, &a.Fingerprint, &a.GrantKey, &a.UnlinkedAt, &a.Revoke, &a.Outcome,
 		&a.CreatedAt, &a.UpdatedAt,
 		&p.ID, &p.OrgID, &p.Name, &p.Slug, &p.Type, &p.Status, &p.ClientID, &p.SecureConfigID,
 		&p.SkipConsent, &p.Metadata.Host, &p.Metadata.SettingsURL, &p.Scopes, &p.RedirectURIs, &p.Config, &p.Fingerprint, &p.SecretVersion,
@@ -46,7 +46,7 @@ func (l *Linked) targets() []any {
 		&c.ID, &c.AuthorizationID, &c.Sealed, &c.Generation, &c.SavedBy, &c.HasRefreshToken,
 		&c.ExpiresAt, &c.RefreshAfter, &c.RefreshExpiresAt, &c.KeepAliveAt, &c.SavedAt, &c.LeaseOwner, &c.LeaseUntil, &c.AttemptID,
 		&c.NextAttemptAt, &c.Failures, &c.LastAttempt, &c.LastError, &c.Verdict, &c.VerdictReason, &c.VerdictGeneration,
-		&c.VerdictSecretVersion,
+		&c.VerdictSecretVersion, &c.Suspected, &c.CheckedAt, &c.CheckGeneration, &c.CheckValid,
 	}
 }
 

@@ -48,7 +48,7 @@ func (f fixture) authorization(t *testing.T, sub string, life time.Duration) mod
 	t.Helper()
 	now := time.Now().UTC()
 	a := models.Authorization{ID: id(), OrgID: "acme", UserID: "ada", ProviderID: f.provider.ID, CredentialID: id(), OAuthClientID: "c",
-		Sub: sub, Revoke: models.RevokeGrant, ItemDueAt: time.Unix(0, 0).UTC(), CreatedAt: now, UpdatedAt: now}
+		Sub: sub, Scopes: models.Strings{"a", "b"}, MissingScopes: models.Strings{"c"}, Revoke: models.RevokeGrant, ItemDueAt: time.Unix(0, 0).UTC(), CreatedAt: now, UpdatedAt: now}
 	err := f.InsertAuthorization(ctx, &a, store.Save{Attempt: "first", Sealed: []byte("one"), HasRefreshToken: true,
 		Known: true, ExpiresIn: life, RefreshAfter: life * 4 / 5})
 	if err != nil {
@@ -118,11 +118,11 @@ func TestAFetchReadsWhatLinkedReads(t *testing.T) {
 		// What a fetch does not read:
 		want.Authorization = models.Authorization{ID: a.ID, OrgID: want.Authorization.OrgID, UserID: want.Authorization.UserID,
 			ProviderID: want.Authorization.ProviderID, CredentialID: want.Authorization.CredentialID, OAuthClientID: want.Authorization.OAuthClientID,
-			Fingerprint: want.Authorization.Fingerprint, UnlinkedAt: want.Authorization.UnlinkedAt, CreatedAt: want.Authorization.CreatedAt}
+			Scopes: want.Authorization.Scopes, MissingScopes: want.Authorization.MissingScopes, Fingerprint: want.Authorization.Fingerprint, UnlinkedAt: want.Authorization.UnlinkedAt, CreatedAt: want.Authorization.CreatedAt}
 		c := want.Credential
 		want.Credential = models.Credential{ID: c.ID, Sealed: c.Sealed, Generation: c.Generation, HasRefreshToken: c.HasRefreshToken,
 			ExpiresAt: c.ExpiresAt, RefreshAfter: c.RefreshAfter, RefreshExpiresAt: c.RefreshExpiresAt, SavedAt: c.SavedAt,
-			NextAttemptAt: c.NextAttemptAt, Verdict: c.Verdict, VerdictGeneration: c.VerdictGeneration, VerdictSecretVersion: c.VerdictSecretVersion}
+			NextAttemptAt: c.NextAttemptAt, Verdict: c.Verdict, VerdictGeneration: c.VerdictGeneration, VerdictSecretVersion: c.VerdictSecretVersion, Suspected: c.Suspected}
 		want.Now = got.Now
 		if f.backend == brokertest.Embedded {
 			return // there a fetch is Linked itself
