@@ -201,6 +201,9 @@ func githubCheck(ctx context.Context, u *upstream, t Tokens) (Check, error) {
 		}
 		return Check{}, err
 	}
+	if a.object == nil { // a gateway's page, which knows nothing of tokens
+		return Check{}, failure(a, u.now(), t.Access, u.c.Secret)
+	}
 	return Check{Valid: true, Scopes: githubScopes(a), ExpiresAt: githubTime(a)}, nil
 }
 
