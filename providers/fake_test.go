@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -67,6 +68,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	f.seen = append(f.seen, request{r.Method, r.URL.EscapedPath(), string(body), r.Header.Clone()})
 	f.mu.Unlock()
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	f.mux.ServeHTTP(w, r)
 }
 

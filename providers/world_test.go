@@ -29,6 +29,9 @@ type world struct {
 	dialled []string
 }
 
+// worldTestHost is where the type test lives in a world.
+const worldTestHost = "https://test.example.com"
+
 // newWorld returns the fake and a registry for which it is the internet.
 func newWorld(t *testing.T) (*world, *Registry) {
 	t.Helper()
@@ -39,7 +42,7 @@ func newWorld(t *testing.T) (*world, *Registry) {
 	w.StartTLS()
 	t.Cleanup(w.Close)
 
-	r := newRegistry(t, Options{TLS: &tls.Config{RootCAs: ca.pool()}})
+	r := newRegistry(t, Options{TestHost: worldTestHost, TLS: &tls.Config{RootCAs: ca.pool()}})
 	notice := func(host string) {
 		w.mu.Lock()
 		defer w.mu.Unlock()

@@ -1,0 +1,111 @@
+package providers
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func cellRefresh(t *testing.T, s *strict) {
+	if s.typ.Rotates != (s.d.rotation == rotates) {
+		t.Errorf("the type says that a refresh token works once: %v", s.typ.Rotates)
+	}
+	old := s.login()
+	fresh, err := s.r.Refresh(t.Context(), s.c, old)
+	if err != nil {
+		t.Fatalf("%v: %s", err, texts(err))
+	}
+	if fresh.Access == old.Access || fresh.ExpiresIn != s.life() || fresh.Flags != nil || fresh.Missing != nil {
+		t.Errorf("refreshed for %v, flags %v, missing %v", fresh.ExpiresIn, fresh.Flags, fresh.Missing)
+	}
+	if fresh.RefreshExpiresIn != s.d.refreshLife {
+		t.Errorf("the refresh token is good for %v, want %v", fresh.RefreshExpiresIn, s.d.refreshLife)
+	}
+	if (fresh.Refresh == "") != (s.d.rotation == keeps) {
+		t.Errorf("the answer has a refresh token: %v", fresh.Refresh != "")
+	}
+	if fresh.Refresh == "" {
+		fresh.Refresh = old.Refresh
+	}
+	if _, err := s.r.Refresh(t.Context(), s.c, fresh); err != nil {
+		t.Errorf("the next refresh: %v", err)
+	}
+	s.replay(old)
+}
+
+// replay sends the first refresh token again, which the upstream judges in its
+// way.
+func (s *strict) replay(old Tokens) {
+	t := s.t
+	s.do(func() { s.replaying = true })
+	_, err := s.r.Refresh(t.Context(), s.c, old)
+	if alive := s.d.rotation != rotates || s.d.grace; (err == nil) != alive {
+		t.Errorf("the old refresh token, alive %v: %v", alive, err)
+	}
+	s.do(func() {
+		s.graceOver = true
+		for _, p := range s.pairs {
+			p.refreshDead = true
+		}
+	})
+	if _, err := s.r.Refresh(t.Context(), s.c, old); KindOf(err) != KindDenied {
+		t.Errorf("a dead refresh token: %v", err)
+	}
+}
+
+// cellOldAccess: what the type says is what the upstream does (R7).
+func cellOldAccess(t *testing.T, s *strict) {
+	old := s.login()
+	if _, err := s.r.Refresh(t.Context(), s.c, old); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.r.UserInfo(t.Context(), s.c, old.Access)
+	switch {
+	case s.typ.RefreshKillsAccess && KindOf(err) != KindDenied:
+		t.Errorf("the type says that the old access token is dead: %v", err)
+	case !s.typ.RefreshKillsAccess && err != nil:
+		t.Errorf("the type says that the old access token lives on: %v", err)
+	}
+}
+
+func cellCheck(t *testing.T, s *strict) {
+	tokens := s.login()
+	got, err := s.r.Check(t.Context(), s.c, tokens)
+	if err != nil || !got.Valid {
+		t.Fatalf("a good token: %+v, %v", got, err)
+	}
+	if s.d.checkTellsScopes {
+		if diff := cmp.Diff(s.spelled(s.echoed(s.asked())), got.Scopes); diff != "" {
+			t.Error(diff)
+		}
+	} else if got.Scopes != nil {
+		t.Errorf("scopes %v out of thin air", got.Scopes)
+	}
+	s.expire(tokens)
+	if got, err := s.r.Check(t.Context(), s.c, tokens); err != nil || got.Valid {
+		t.Errorf("an expired token: %+v, %v", got, err)
+	}
+}
+
+func cellReset(t *testing.T, s *strict) {
+	old := s.login()
+	if !s.typ.ResetsInPlace {
+		if n := s.asks(func() { _, err := s.r.Reset(t.Context(), s.c, old); want(t, err, KindRefused, "") }); n != 0 {
+			t.Errorf("%d requests", n)
+		}
+		return
+	}
+	fresh, err := s.r.Reset(t.Context(), s.c, old)
+	if err != nil || fresh.Access == old.Access {
+		t.Fatalf("%v", err)
+	}
+	if _, err := s.r.UserInfo(t.Context(), s.c, old.Access); KindOf(err) != KindDenied {
+		t.Errorf("the old access token: %v", err)
+	}
+	if _, err := s.r.UserInfo(t.Context(), s.c, fresh.Access); err != nil {
+		t.Errorf("the new access token: %v", err)
+	}
+	if _, err := s.r.Reset(t.Context(), s.c, old); KindOf(err) != KindDenied {
+		t.Errorf("the old one again: %v", err)
+	}
+}
