@@ -68,6 +68,9 @@ type Type struct {
 	// at gives the endpoints below base ("https://" and the host), without
 	// network and always the same for the same client.
 	at func(c Client, base string) Endpoints
+	// origins names where tokens may be sent, where hosts alone do not tell one
+	// upstream from another; nil is scheme and host of every endpoint.
+	origins func(u *upstream) []string
 	// authorize gives extra parameters of the authorization request.
 	authorize func(u *upstream, req AuthorizeRequest) map[string]string
 	// refresh gives extra parameters of a refresh request.

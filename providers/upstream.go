@@ -96,15 +96,18 @@ func (u *upstream) pkce() bool {
 }
 
 // Origins returns where tokens of the client may be sent, sorted: scheme and
-// host of every endpoint, or the whole issuer where the endpoints are
-// discovered. It follows from the client alone, not from the network or the
+// host of every endpoint, the whole issuer where the endpoints are discovered, or
+// what the type says. It follows from the client alone, not from the network or the
 // allow list, so that tokens can be bound to it. A malformed host has none.
 func (r *Registry) Origins(c Client) []string {
 	u, err := r.derived(c)
 	if err != nil {
 		return nil
 	}
-	if u.t.discovers && u.e.Issuer != "" {
+	switch {
+	case u.t.origins != nil:
+		return u.t.origins(u)
+	case u.t.discovers && u.e.Issuer != "":
 		return []string{u.e.Issuer}
 	}
 	var origins []string
