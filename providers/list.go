@@ -5,6 +5,7 @@ package providers
 func list(testHost string) []*Type {
 	types := []*Type{
 		githubType(),
+		gitlabType(),
 		oidcType(),
 	}
 	if testHost != "" {

@@ -1,0 +1,105 @@
+package providers
+
+import (
+	"context"
+	"regexp"
+
+	"golang.org/x/oauth2"
+
+	"github.com/grantd/grantd/models"
+)
+
+// gitlabType is GitLab: gitlab.com, and the same software on people's own hosts,
+// where config.path names the path it lives below.
+func gitlabType() *Type {
+	return &Type{
+		Name:          "gitlab",
+		DisplayName:   "GitLab",
+		DefaultHost:   "gitlab.com",
+		SelfManaged:   true,
+		DefaultScopes: []string{"openid", "profile", "email"},
+
+		// One row of its database holds an access token and its refresh token. A
+		// refresh replaces the row, without a grace, and a revocation by either token
+		// ends both, and no other pair of the person.
+		RefreshKillsAccess: true,
+		RevokesSingly:      true,
+		RevokesAccessAlone: false,
+		Rotates:            true,
+		Device:             true, // 17.2 and later; older ones answer 404
+
+		settings: []setting{{name: "path", check: isPath}},
+		at:       gitlabAt,
+		origins:  func(u *upstream) []string { return []string{u.e.Issuer} },
+		revoke:   gitlabRevoke,
+		check:    gitlabCheck,
+	}
+}
+
+// gitlabAt derives every URL from host and path. The issuer is what newer ones
+// may send as iss; the metadata does not promise it. A refresh is sent without the
+// redirect_uri that GitLab's documentation shows: Doorkeeper, which answers it,
+// reads the refresh token, the client and a scope there and nothing else
+// (doorkeeper, lib/doorkeeper/oauth/refresh_token_request.rb).
+func gitlabAt(c Client, base string) Endpoints {
+	path, _ := c.Config["path"].(string)
+	base += path
+	return Endpoints{
+		Endpoint: oauth2.Endpoint{
+			AuthURL:   base + "/oauth/authorize",
+			TokenURL:  base + "/oauth/token",
+			AuthStyle: oauth2.AuthStyleInParams,
+
+			DeviceAuthURL: base + "/oauth/authorize_device",
+		},
+		Revoke:   base + "/oauth/revoke",
+		UserInfo: base + "/oauth/userinfo",
+		Issuer:   base,
+		Settings: base + "/-/user_settings/applications",
+	}
+}
+
+// gitlabRevoke sends the refresh token and nothing else. An access token that has
+// expired would get a 200 as well, do nothing, and leave the refresh token alive
+// (doorkeeper, app/controllers/doorkeeper/tokens_controller.rb: only accessible
+// tokens are revoked). Without a refresh token, as the device flow may give, a
+// token that expired is as dead as can be.
+func gitlabRevoke(ctx context.Context, u *upstream, t Tokens, _ models.RevokeScope) (models.Outcome, error) {
+	if t.Refresh != "" {
+		t.Access = ""
+	}
+	return u.revokeByForm(ctx, t)
+}
+
+// gitlabCheck asks for the token's own row, which needs no scope, as user info
+// does.
+func gitlabCheck(ctx context.Context, u *upstream, t Tokens) (Check, error) {
+	a, err := u.get(ctx, u.e.Issuer+"/oauth/token/info", t.Access, "application/json")
+	switch {
+	case KindOf(err) == KindDenied:
+		return Check{}, nil
+	case err != nil:
+		return Check{}, err
+	case a.object == nil:
+		return Check{}, protocol("the token info is not JSON")
+	}
+	checked := Check{Valid: true, Scopes: grantedScopes(a.object)}
+	if left, _ := lifetime(a.object["expires_in"]); left > 0 {
+		at := u.now().Add(left)
+		checked.ExpiresAt = &at
+	}
+	return checked, nil
+}
+
+// pathShape is one or more segments; none is "." or "..", which are other places.
+var pathShape = regexp.MustCompile(`^(/[A-Za-z0-9_-]([A-Za-z0-9._-]*[A-Za-z0-9_-])?)+$`)
+
+const maxPath = 255
+
+// isPath judges config.path, which S2 keeps out of metadata.host.
+func isPath(_ allowlist, v any) string {
+	if path, ok := v.(string); !ok || len(path) > maxPath || !pathShape.MatchString(path) {
+		return "must be the path GitLab lives below, such as /gitlab, without a slash at the end"
+	}
+	return ""
+}
