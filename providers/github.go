@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -132,7 +131,7 @@ func githubUser(ctx context.Context, u *upstream, access models.Secret) (models.
 // is public. Without the permission to ask there is none.
 func githubEmail(ctx context.Context, u *upstream, access models.Secret) (string, error) {
 	a, err := u.get(ctx, u.e.API+"/user/emails", access, githubJSON)
-	if e := (*Error)(nil); errors.As(err, &e) && (e.Status == http.StatusForbidden || e.Status == http.StatusNotFound) {
+	if withheld(err) {
 		return "", nil
 	}
 	if err != nil {

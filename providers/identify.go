@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"mime"
+	"net/http"
 	"net/url"
 	"strings"
 	"unicode"
@@ -81,6 +82,13 @@ func standardUserInfo(ctx context.Context, u *upstream, access models.Secret) (m
 		}
 	}
 	return standardUser(claims), nil
+}
+
+// withheld reports whether a resource is not for this token to see, such as e-mail
+// addresses without their scope. The rest of what is known is good without it.
+func withheld(err error) bool {
+	e := (*Error)(nil)
+	return errors.As(err, &e) && (e.Status == http.StatusForbidden || e.Status == http.StatusNotFound)
 }
 
 // standardUser maps the standard claims (OIDC Core §5.1).
