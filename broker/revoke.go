@@ -76,7 +76,7 @@ func (b *batch) judge(ctx context.Context, l store.Linked, outcome models.Outcom
 // while a newer consent of the same grant lives (D1).
 func (b *batch) scopeOf(l store.Linked) (models.RevokeScope, *ruling) {
 	scope, key := l.Authorization.Revoke, l.Authorization.GrantKey
-	t, ok := b.s.upstream.Type(l.Provider.Type)
+	t, ok := b.s.upstream.Traits(unsealedClient(l.Provider))
 	singly := !ok || t.RevokesSingly
 	if l.Provider.DeletionAsked() || !singly && key != "" {
 		scope = models.RevokeGrant
@@ -108,7 +108,7 @@ func (b *batch) onlyWhole(key string) *ruling {
 
 // noProof reports that nothing is left which the upstream would accept.
 func (s *Service) noProof(l store.Linked) *ruling {
-	t, ok := s.upstream.Type(l.Provider.Type)
+	t, ok := s.upstream.Traits(unsealedClient(l.Provider))
 	if !ok {
 		r := settled(models.OutcomeFailed, "unknown_type")
 		return &r
@@ -196,7 +196,7 @@ func wantsProof(l store.Linked) bool {
 
 // needsProof reports that a refresh comes before the revocation.
 func (s *Service) needsProof(l store.Linked) bool {
-	t, ok := s.upstream.Type(l.Provider.Type)
+	t, ok := s.upstream.Traits(unsealedClient(l.Provider))
 	return ok && t.RevokeNeedsAccess && wantsProof(l)
 }
 

@@ -126,6 +126,6 @@ func tooShort(l store.Linked, minTTL time.Duration) bool {
 }
 
 func (s *Service) refreshKillsAccess(l store.Linked) bool {
-	t, ok := s.upstream.Type(l.Provider.Type)
+	t, ok := s.upstream.Traits(unsealedClient(l.Provider))
 	return !ok || t.RefreshKillsAccess
 }

@@ -20,11 +20,12 @@ func oidcType() *Type {
 		Rotates:            true,
 		Device:             true,
 
-		openID:    true,
-		discovers: true,
-		settings:  []setting{{name: "issuer", required: true, check: isIssuer}},
-		at:        oidcAt,
-		authorize: oidcAuthorize,
+		openID:       true,
+		discovers:    true,
+		configurable: true,
+		settings:     []setting{{name: "issuer", required: true, check: isIssuer}},
+		at:           oidcAt,
+		authorize:    oidcAuthorize,
 	}
 }
 

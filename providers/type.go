@@ -62,6 +62,9 @@ type Type struct {
 	openID bool
 	// discovers: at knows the issuer only, whose metadata names the rest.
 	discovers bool
+	// configurable: config decides about traits (see Traits), since the type is
+	// many servers.
+	configurable bool
 	// settings are the keys of config beside the common ones.
 	settings []setting
 

@@ -134,11 +134,20 @@ func checkScopes(t *Type, scopes []string) string {
 	return ""
 }
 
+// knows returns every key of config that the type takes.
+func (t *Type) knows() []setting {
+	all := slices.Concat(commonSettings, t.settings)
+	if t.configurable {
+		all = append(all, traitSettings...)
+	}
+	return all
+}
+
 // checkConfig judges each key in the order of its name.
 func (r *Registry) checkConfig(t *Type, config map[string]any) []models.FieldError {
 	known := map[string]setting{}
 	var names []string
-	for _, s := range slices.Concat(commonSettings, t.settings) {
+	for _, s := range t.knows() {
 		known[s.name] = s
 		names = append(names, s.name)
 	}
