@@ -222,7 +222,7 @@ func (s *Service) mayMove(ctx context.Context, tx *store.Store, p models.Provide
 	case err != nil:
 		return err
 	case used:
-		return models.Errorf(models.CodeConflict, "The provider has authorizations or consents under way for the host it has now; create a new provider instead.")
+		return models.Errorf(models.CodeConflict, "The provider has authorizations or consents under way for the host and endpoints it has now; create a new provider instead.")
 	case ch.ClientSecret == nil:
 		return models.Invalid(models.FieldError{Name: "clientSecret", Message: "must be given again when the host or an endpoint changes, so that it is never sent to a place it was not given for"})
 	}

@@ -165,9 +165,10 @@ func (s *Service) client(ctx context.Context, p models.Provider) (providers.Clie
 	return c, nil
 }
 
-// fingerprint names a client and the origins that its tokens may be sent to (A4).
+// fingerprint names a client and what must not change under its tokens: the
+// origins that they may be sent to, and every endpoint (A4).
 func (s *Service) fingerprint(c providers.Client) string {
-	return digest(append([]string{c.Type, c.ID}, s.upstream.Origins(c)...)...)
+	return digest(append([]string{c.Type, c.ID}, s.upstream.Fixed(c)...)...)
 }
 
 // grantKey names what a grant-wide revocation upstream would take: this account's

@@ -74,6 +74,9 @@ type Type struct {
 	// origins names where tokens may be sent, where hosts alone do not tell one
 	// upstream from another; nil is scheme and host of every endpoint.
 	origins func(u *upstream) []string
+	// fixed names what, beside the origins, must not change under tokens (A4); nil
+	// is nothing, for types whose host or issuer decides where everything is.
+	fixed func(u *upstream) []string
 	// authorize gives extra parameters of the authorization request.
 	authorize func(u *upstream, req AuthorizeRequest) map[string]string
 	// refresh gives extra parameters of a refresh request.
@@ -109,10 +112,19 @@ type Endpoints struct {
 	API        string // base of a REST API, without a slash at the end
 	Settings   string // page where people see and withdraw what they granted
 
+	// Public: the client proves itself by nothing but its id, and whatever secret is
+	// kept for it is never sent.
+	Public bool
 	// Issuer is the iss of authorization responses (RFC 9207) and id_tokens.
 	Issuer string
 	// SaysIssuer: the metadata promises an iss in every authorization response.
 	SaysIssuer bool
 	// keys verify id_tokens and signed user info.
 	keys oidc.KeySet
+}
+
+// urls are all that people or tokens are sent to, "" for what the upstream has
+// not.
+func (e Endpoints) urls() []string {
+	return []string{e.AuthURL, e.TokenURL, e.DeviceAuthURL, e.Revoke, e.Introspect, e.UserInfo, e.API}
 }

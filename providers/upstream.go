@@ -35,7 +35,11 @@ func (r *Registry) derived(c Client) (*upstream, error) {
 	case base != "" && !strings.Contains(base, "://"):
 		base = "https://" + base
 	}
-	return &upstream{Registry: r, t: t, c: c, e: t.at(c, base)}, nil
+	u := &upstream{Registry: r, t: t, c: c, e: t.at(c, base)}
+	if u.e.Public {
+		u.c.Secret = ""
+	}
+	return u, nil
 }
 
 // known returns c's upstream as far as it is known without network. A host that
@@ -44,7 +48,16 @@ func (r *Registry) known(c Client) (*upstream, error) {
 	if c.Host != "" && r.allow.checkHost(c.Host) != nil {
 		return nil, unreachable(errBlocked, false)
 	}
-	return r.derived(c)
+	u, err := r.derived(c)
+	if err != nil {
+		return nil, err
+	}
+	for _, endpoint := range u.e.urls() {
+		if endpoint != "" && r.allow.checkURL(endpoint, true) != nil {
+			return nil, unreachable(errBlocked, false)
+		}
+	}
+	return u, nil
 }
 
 // upstream returns c's upstream with every endpoint, discovered if need be.
@@ -118,6 +131,17 @@ func (r *Registry) Origins(c Client) []string {
 	}
 	slices.Sort(origins)
 	return slices.Compact(origins)
+}
+
+// Fixed returns what must not change under tokens that were minted for c (A4): the
+// origins, and whatever else the type's config decides about where its endpoints
+// are and whom they name. Like the origins it follows from the client alone.
+func (r *Registry) Fixed(c Client) []string {
+	u, err := r.derived(c)
+	if err != nil || u.t.fixed == nil {
+		return r.Origins(c)
+	}
+	return append(r.Origins(c), u.t.fixed(u)...)
 }
 
 func origin(endpoint string) string {

@@ -80,8 +80,24 @@ func (r *Registry) Validate(c Client) []models.FieldError {
 	for _, e := range r.checkConfig(t, c.Config) {
 		note(e.Name, e.Message)
 	}
-	if on, _ := c.Config["device"].(bool); on && !t.Device {
-		note("config.device", fmt.Sprintf("is not possible: type %s has no device flow", t.Name))
+	if len(wrong) > 0 {
+		return wrong
+	}
+	return r.impossible(t, c)
+}
+
+// impossible finds settings that ask for what the client's endpoints lack.
+func (r *Registry) impossible(t *Type, c Client) []models.FieldError {
+	u, err := r.derived(c)
+	if err != nil {
+		return nil
+	}
+	var wrong []models.FieldError
+	if on, _ := c.Config["device"].(bool); on && (!t.Device || !t.discovers && u.e.DeviceAuthURL == "") {
+		wrong = append(wrong, models.FieldError{Name: "config.device", Message: "is not possible: no device flow is known of this upstream"})
+	}
+	if on, _ := c.Config["requireIss"].(bool); on && u.e.Issuer == "" && t.isIssuer == nil {
+		wrong = append(wrong, models.FieldError{Name: "config.requireIss", Message: "is not possible: no issuer is known of this upstream"})
 	}
 	return wrong
 }
