@@ -147,7 +147,7 @@ func (s *Service) callRefresh(ctx context.Context, id, attempt string, before *s
 	sent := l.Now
 	call, cancel := awake(ctx, s.timing.TokenCall)
 	defer cancel()
-	t, err := s.upstream.Refresh(call, client, old.tokens())
+	t, err := s.upstream.Refresh(call, client, held(l, old))
 	s.charge(ctx, s.refreshes(l.Provider), 1)
 	if err != nil {
 		s.learnToken(ctx, l.Provider, gate, err)

@@ -43,8 +43,8 @@ func (r *Registry) Exchange(ctx context.Context, c Client, req ExchangeRequest) 
 }
 
 // Refresh spends a refresh token (RFC 6749 §6), without a scope where the type
-// can do without, so that it can never ask for more than was granted. The
-// answer's Refresh is "" when none came: the old one lives on.
+// can do without, and otherwise with those of t, so that it can never ask for more
+// than was granted. The answer's Refresh is "" when none came: the old one lives on.
 func (r *Registry) Refresh(ctx context.Context, c Client, t Tokens) (Tokens, error) {
 	if t.Refresh == "" {
 		return Tokens{}, &Error{Kind: KindDenied, Err: errors.New("there is no refresh token")}

@@ -79,7 +79,8 @@ type Type struct {
 	fixed func(u *upstream) []string
 	// authorize gives extra parameters of the authorization request.
 	authorize func(u *upstream, req AuthorizeRequest) map[string]string
-	// refresh gives extra parameters of a refresh request.
+	// refresh gives extra parameters of a refresh request; t.Scopes are the granted
+	// ones, nil when that was not said.
 	refresh func(u *upstream, t Tokens) map[string]string
 	// grants reports whether the granted scopes hold one that was requested; nil
 	// compares them as they are written.
