@@ -1,8 +1,11 @@
 package api
 
 import (
+	"bytes"
 	_ "embed"
+	"html/template"
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 )
@@ -12,16 +15,33 @@ import (
 const landingPath = "/external-auth/:provider/callback"
 
 //go:embed landing.html
-var landingPage []byte
+var landingSource string
+
+// The two pages there are: for a person, and for an admin who consented for a whole
+// organisation.
+var landingPage, adminLandingPage = renderLanding(false), renderLanding(true)
+
+func renderLanding(admin bool) []byte {
+	var page bytes.Buffer
+	if err := template.Must(template.New("landing").Parse(landingSource)).Execute(&page, admin); err != nil {
+		panic(err)
+	}
+	return page.Bytes()
+}
 
 // landing tells the person that the one who began the consent must finish it. The
 // address holds a code, so the page sends it nowhere and is kept nowhere (RFC 9700
-// section 4.2), and it is the same page whatever the address says.
+// section 4.2), and none of it is shown. An admin's consent arrives as
+// admin_consent=True and a tenant, which anybody can write: it finishes nothing.
 func landing(c echo.Context) error {
 	h := c.Response().Header()
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")
-	return c.Blob(http.StatusOK, "text/html; charset=utf-8", landingPage)
+	page := landingPage
+	if strings.EqualFold(c.QueryParam("admin_consent"), "true") && c.QueryParam("error") == "" {
+		page = adminLandingPage
+	}
+	return c.Blob(http.StatusOK, "text/html; charset=utf-8", page)
 }

@@ -73,8 +73,9 @@ var fieldDocs = map[string]map[string]string{
 		"config":         "Settings of the type.",
 	},
 	"ProviderMetadata": {
-		"host":        "The self-managed host; empty for the type's public one.",
-		"settingsUrl": "Where a person sees and withdraws what they granted.",
+		"host":            "The self-managed host; empty for the type's public one.",
+		"settingsUrl":     "Where a person sees and withdraws what they granted.",
+		"adminConsentUrl": "Where an admin of people's organisation consents for all of them; shown to admins, where there is such a page.",
 	},
 	"Authorization": {
 		"userId":                "Who authorized.",

@@ -76,10 +76,15 @@ func (s *Service) completeRequest(p models.Provider, r *AuthorizeRequest) error 
 		r.RedirectURI = p.RedirectURIs[0]
 		return nil
 	case r.RedirectURI == "":
-		r.RedirectURI = s.publicURL + "/external-auth/" + p.ID + "/callback"
+		r.RedirectURI = s.landing(p)
 		return nil
 	}
 	return s.redirects.check(r.RedirectURI, p.RedirectURIs)
+}
+
+// landing is our own page, for whoever comes back from a provider.
+func (s *Service) landing(p models.Provider) string {
+	return s.publicURL + "/external-auth/" + p.ID + "/callback"
 }
 
 // openFlow keeps a new flow, or finds the open one that this is a repetition of.

@@ -38,7 +38,7 @@ func (s *Service) Providers(ctx context.Context, c models.Caller, q ProviderQuer
 	})
 	return cut(rows, limit, after,
 		func(p models.Provider) store.Position { return store.Position{CreatedAt: p.CreatedAt, ID: p.ID} },
-		func(p models.Provider) models.Provider { return p }), found(err, "OAuth providers")
+		func(p models.Provider) models.Provider { return s.shown(c, p) }), found(err, "OAuth providers")
 }
 
 // typesAt returns the types whose public host is among the hosts.
@@ -54,7 +54,17 @@ func (s *Service) typesAt(hosts []string) []string {
 
 // Provider returns a provider of the caller's organisation.
 func (s *Service) Provider(ctx context.Context, c models.Caller, id string) (models.Provider, error) {
-	return s.visibleProvider(ctx, c, id)
+	p, err := s.visibleProvider(ctx, c, id)
+	return s.shown(c, p), err
+}
+
+// shown is a provider as the caller sees it: admins learn where the admins of
+// people's organisations consent for all of them.
+func (s *Service) shown(c models.Caller, p models.Provider) models.Provider {
+	if c.IsAdmin() {
+		p.Metadata.AdminConsentURL = s.upstream.AdminConsentURL(unsealedClient(p), s.landing(p))
+	}
+	return p
 }
 
 // NewProvider is what an admin registers.
@@ -89,7 +99,8 @@ func (s *Service) CreateProvider(ctx context.Context, c models.Caller, n NewProv
 	if err != nil {
 		return models.Provider{}, err
 	}
-	return p, s.insertProvider(ctx, c, &p, secret, n.Slug == "")
+	err = s.insertProvider(ctx, c, &p, secret, n.Slug == "")
+	return s.shown(c, p), err
 }
 
 // insertProvider keeps the provider; where its slug was our idea and is taken,
@@ -174,7 +185,7 @@ func (s *Service) ChangeProvider(ctx context.Context, c models.Caller, id string
 	if ch.Slug != nil {
 		err = slugTaken(err, *ch.Slug)
 	}
-	return p, found(err, "OAuth provider")
+	return s.shown(c, p), found(err, "OAuth provider")
 }
 
 func (s *Service) applyChange(ctx context.Context, tx *store.Store, c models.Caller, p *models.Provider, ch ProviderChange) error {

@@ -20,6 +20,9 @@ type ProviderMetadata struct {
 	Host string `json:"host"`
 	// SettingsURL is where a person can see and withdraw what they granted.
 	SettingsURL string `gorm:"column:settings_url" json:"settingsUrl"`
+	// AdminConsentURL is where an admin of people's organisation consents for all of
+	// them; shown to admins, "" where there is no such page.
+	AdminConsentURL string `gorm:"-" json:"adminConsentUrl,omitempty"`
 }
 
 // Provider is an OAuth client registered at an upstream, owned by an

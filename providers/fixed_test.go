@@ -117,3 +117,21 @@ func TestImpossibleSettings(t *testing.T) {
 		t.Errorf("%v", wrong)
 	}
 }
+
+// The page for admins gets the documented parameters and no secret.
+func TestAdminConsentURL(t *testing.T) {
+	t.Parallel()
+	typ := placed()
+	typ.at = func(Client, string) Endpoints { return Endpoints{AdminConsent: "https://login.example/adminconsent"} }
+	typ.DefaultScopes = []string{"a", "b"}
+	c := Client{Type: "placed", ID: "x&y", Secret: theSecret}
+	const page = "https://login.example/adminconsent?client_id=x%26y&redirect_uri=https%3A%2F%2Fgrantd.example%2Fcb&scope=a+b"
+	if got := withType(t, typ).AdminConsentURL(c, "https://grantd.example/cb"); got != page {
+		t.Errorf("sent to %s", got)
+	}
+	for _, name := range []string{"github", "oidc", "gone"} {
+		if got := newRegistry(t, Options{}).AdminConsentURL(Client{Type: name, ID: "x"}, "https://grantd.example/cb"); got != "" {
+			t.Errorf("%s sends admins to %s", name, got)
+		}
+	}
+}

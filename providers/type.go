@@ -112,6 +112,9 @@ type Endpoints struct {
 	UserInfo   string
 	API        string // base of a REST API, without a slash at the end
 	Settings   string // page where people see and withdraw what they granted
+	// AdminConsent is the page where an admin of people's organisation consents for
+	// all of them, by the parameters that Entra documents.
+	AdminConsent string
 
 	// Public: the client proves itself by nothing but its id, and whatever secret is
 	// kept for it is never sent.

@@ -161,6 +161,19 @@ func (r *Registry) GrantDomain(c Client) string {
 	return c.ID
 }
 
+// AdminConsentURL returns the page where an admin of people's organisation consents
+// to the client for all of them, "" where there is none. Afterwards the admin is
+// sent to redirectURI. What arrives there proves nothing and changes nothing here,
+// so there is no state for it to match.
+func (r *Registry) AdminConsentURL(c Client, redirectURI string) string {
+	u, err := r.derived(c)
+	if err != nil || u.e.AdminConsent == "" {
+		return ""
+	}
+	q := url.Values{"client_id": {c.ID}, "redirect_uri": {redirectURI}, "scope": {strings.Join(u.scopes(), " ")}}
+	return u.e.AdminConsent + "?" + q.Encode()
+}
+
 // SettingsURL returns the page where people see and withdraw what they granted
 // to the client, "" where none is known.
 func (r *Registry) SettingsURL(c Client) string {
