@@ -4,6 +4,7 @@ package providers
 // here.
 func list(testHost string) []*Type {
 	types := []*Type{
+		boxType(),
 		githubType(),
 		gitlabType(),
 		oidcType(),
