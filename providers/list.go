@@ -7,6 +7,7 @@ func list(testHost string) []*Type {
 		boxType(),
 		githubType(),
 		gitlabType(),
+		microsoftType(),
 		oidcType(),
 	}
 	if testHost != "" {
