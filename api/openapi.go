@@ -49,6 +49,9 @@ func (s *Server) openAPI() []byte {
 	}
 	text := &huma.Schema{Type: huma.TypeString}
 	schemas["Detail"].Properties["value"].OneOf = []*huma.Schema{text, {Type: huma.TypeArray, Items: text}}
+	account := schemas["ExternalAuth"].Properties["user"]
+	schemas["ExternalAuth"].Properties["user"] = &huma.Schema{Description: account.Description,
+		AnyOf: []*huma.Schema{{Ref: account.Ref}, {Type: "null"}}}
 	document, err := json.Marshal(s.huma.OpenAPI())
 	if err != nil {
 		panic(err) // made of our own structs only

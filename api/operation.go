@@ -27,16 +27,28 @@ type operation struct {
 // its answer in the shape that is documented.
 type handler[I, O any] func(ctx context.Context, c models.Caller, in *I) (*O, error)
 
-// on mounts h for callers with a token.
+// on mounts h below the root, for callers with a token.
 func on[I, O any](s *Server, o operation, h handler[I, O]) {
+	tag := o.path[:strings.Index(o.path, "/")]
+	o.path = root + o.path
+	guarded(s, o, tag, h)
+}
+
+// external mounts h of the external-auth API, for callers with a token.
+func external[I, O any](s *Server, o operation, h handler[I, O]) {
+	o.path = version2 + o.path
+	guarded(s, o, "external-auth", h)
+}
+
+func guarded[I, O any](s *Server, o operation, tag string, h handler[I, O]) {
 	described := o.describe()
-	described.Path = root + o.path
+	described.Path = o.path
 	described.Security = []map[string][]string{{bearerScheme: {}}, {sessionScheme: {}}}
 	described.Middlewares = huma.Middlewares{s.authenticate}
 	if strings.Contains(o.path, "{id}") {
 		described.Middlewares = append(described.Middlewares, s.checkID)
 	}
-	described.Tags = []string{o.path[:strings.Index(o.path, "/")]}
+	described.Tags = []string{tag}
 	described.Errors = append(described.Errors, http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusServiceUnavailable)
 	mount(s, described, func(ctx context.Context, in *I) (*O, error) {
 		return h(ctx, callOf(ctx).caller, in)

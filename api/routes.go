@@ -12,8 +12,9 @@ const (
 	noService  = http.StatusServiceUnavailable
 )
 
-// routes is the whole surface. Paths are below /api/v2/externalOAuth/ and work
-// without their last slash too.
+// routes is the whole surface. The first paths are below /api/v2/externalOAuth/ and
+// work without their last slash too; those of external-auth are below /api/v2 and
+// work without that as well.
 func (s *Server) routes() {
 	on(s, operation{"GET", "providers/", 200, "listProviders", "List the providers", nil}, s.listProviders)
 	on(s, operation{"POST", "providers/", 201, "createProvider", "Register a provider", []int{forbidden, conflict}}, s.createProvider)
@@ -38,6 +39,11 @@ func (s *Server) routes() {
 	on(s, operation{"GET", "jobs/{id}/items/", 200, "listJobItems", "List what a job did about each authorization", []int{notFound}}, s.listJobItems)
 	on(s, operation{"GET", "jobs/{id}/events/", 200, "watchJob", "Follow a job", []int{notFound}}, s.watchJob)
 	s.documentEvents()
+
+	external(s, operation{"GET", "/external-auth", 200, "listExternalAuths", "List what can be connected and what is", nil}, s.listExternalAuths)
+	external(s, operation{"GET", "/external-auth/{externalauth}", 200, "getExternalAuth", "See what is connected at a provider", []int{notFound}}, s.getExternalAuth)
+	external(s, operation{"DELETE", "/external-auth/{externalauth}", 200, "deleteExternalAuth", "Disconnect what is connected at a provider", []int{notFound}}, s.deleteExternalAuth)
+	external(s, operation{"GET", "/workspaceagents/me/external-auth", 200, "getAgentToken", "Get a token for git", []int{badRequest, notFound, conflict, badGateway}}, s.agentToken)
 
 	open(s, operation{"GET", "/healthz", 200, "healthz", "Is the process alive?", nil}, s.healthz)
 	open(s, operation{"GET", "/readyz", 200, "readyz", "Can requests be served?", []int{noService}}, s.readyz)

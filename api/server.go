@@ -114,7 +114,7 @@ func trust(proxies []netip.Prefix) []echo.TrustOption {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	addSlash(r.URL)
+	rewrite(r.URL)
 	s.echo.ServeHTTP(w, r)
 }
 

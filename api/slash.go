@@ -5,12 +5,38 @@ import (
 	"strings"
 )
 
-// root is where surface A lives.
-const root = "/api/v2/externalOAuth/"
+// version2 is what every path of the API begins with, and root where the OAuth
+// Providers API lives.
+const (
+	version2 = "/api/v2"
+	root     = version2 + "/externalOAuth/"
+)
 
-// addSlash lets clients leave out the trailing slash. It rewrites instead of
-// redirecting, because one client takes any redirect for a failure and others
-// turn the POST into a GET.
+// rewrite gives each path the one form that is routed and documented. It rewrites
+// instead of redirecting, because one client takes any redirect for a failure and
+// others turn the POST into a GET.
+func rewrite(u *url.URL) {
+	addVersion(u)
+	addSlash(u)
+}
+
+const externalAuth = "/external-auth"
+
+// addVersion serves the external-auth API without its version too, and without
+// regard to a last slash. Its pages are known without the version: their
+// addresses stand in vendors' consoles.
+func addVersion(u *url.URL) {
+	path := strings.TrimPrefix(u.EscapedPath(), version2)
+	if path != externalAuth && !strings.HasPrefix(path, externalAuth+"/") {
+		return
+	}
+	path = version2 + strings.TrimRight(path, "/")
+	if plain, err := url.PathUnescape(path); err == nil {
+		u.Path, u.RawPath = plain, path
+	}
+}
+
+// addSlash lets clients leave out the trailing slash.
 func addSlash(u *url.URL) {
 	if !strings.HasPrefix(u.Path, root) || strings.HasSuffix(u.Path, "/") {
 		return

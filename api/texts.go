@@ -16,6 +16,7 @@ var tags = []*huma.Tag{
 	{Name: "providers", Description: "OAuth clients that an organisation registered at providers, and the consents that are given to them."},
 	{Name: "authorizedProviders", Description: "What people authorized, and the tokens that come of it."},
 	{Name: "jobs", Description: "Work that outlives its request."},
+	{Name: "external-auth", Description: "The same providers and authorizations as one user sees them, in the shapes of the Coder external-auth API: of each provider one link, which is what was consented to last. Every path below /api/v2/external-auth works without /api/v2 too."},
 	{Name: "service", Description: "For probes. No token is needed."},
 }
 
@@ -39,6 +40,10 @@ var descriptions = map[string]string{
 	"getJob":              "For admins. Poll it until the status is COMPLETED or ERROR; with wait it answers as soon as there is news.",
 	"listJobItems":        "For admins. By the authorizations' ids, each once it is settled; filters never fail. While the job goes on, what it settles behind the cursor is missed.",
 	"watchJob":            "For admins. Server-sent events: progress whenever the job changes, end when it has ended or already had; then the stream is over. Lines with a colon only show that it is alive. The stream also ends when the API token does, and when the instance stops: connect again. With Last-Event-ID, a state that was seen already is not sent again.",
+	"listExternalAuths":   "The organisation's active providers, and the caller's links. No upstream is asked.",
+	"getExternalAuth":     "The upstream is asked who the account is. An upstream that is throttled or down leaves the link authenticated as far as is known; one that rejects the token, after a refresh, does not.",
+	"deleteExternalAuth":  "Removes all of the caller's authorizations at the provider. They are unusable at once, whatever the upstream says; what could not be taken back is tried again in the background.",
+	"getAgentToken":       "By id, or by match: the https URL of a repository, which must be in the place of exactly one provider (config.match, by default the provider's host). Without a link that works, only url is answered: where to connect in a browser.",
 	"readyz":              "503 names the parts that do not answer.",
 }
 

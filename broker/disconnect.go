@@ -15,17 +15,7 @@ func (s *Service) Disconnect(ctx context.Context, c models.Caller, id string) er
 	if err != nil {
 		return err
 	}
-	err = s.store.Tx(ctx, func(tx *store.Store) error {
-		unlinked, err := tx.Unlink(ctx, id)
-		if err != nil {
-			return err
-		}
-		if !unlinked {
-			return store.ErrNotFound
-		}
-		return tx.Audit(ctx, event(c, store.ActionAuthorizationUnlink).provider(l.Provider.ID).authorization(id).done())
-	})
-	if err != nil {
+	if err := s.unlink(ctx, c, l.Provider.ID, id); err != nil {
 		return found(err, "OAuth provider authorization")
 	}
 	// Whatever comes of this, the revocation is on record and the sweeper goes on.
@@ -36,6 +26,21 @@ func (s *Service) Disconnect(ctx context.Context, c models.Caller, id string) er
 		s.log.Warn("a disconnect was not finished at once", "authorization", id, "error", err)
 	}
 	return nil
+}
+
+// unlink leaves an authorization only to be revoked. ErrNotFound means that
+// somebody else did so before.
+func (s *Service) unlink(ctx context.Context, c models.Caller, provider, id string) error {
+	return s.store.Tx(ctx, func(tx *store.Store) error {
+		unlinked, err := tx.Unlink(ctx, id)
+		if err != nil {
+			return err
+		}
+		if !unlinked {
+			return store.ErrNotFound
+		}
+		return tx.Audit(ctx, event(c, store.ActionAuthorizationUnlink).provider(provider).authorization(id).done())
+	})
 }
 
 // ringRevoke tells the workers of an item of revocation. A bell that is not heard

@@ -178,6 +178,9 @@ func eventsOf(stream []byte) []byte {
 // find returns the path template with the fewest parameters that fits the path.
 // Every path is served with and without its trailing slash.
 func (d *document) find(path string) (string, bool) {
+	if path == "/external-auth" || strings.HasPrefix(path, "/external-auth/") { // works without its version too
+		path = "/api/v2" + path
+	}
 	paths, _ := dig(d.raw, "paths")
 	best, fewest := "", 99
 	for template := range paths {

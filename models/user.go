@@ -13,4 +13,6 @@ type User struct {
 	Locale      string         `json:"locale"`
 	Description string         `json:"description"`
 	Raw         map[string]any `json:"raw"`
+	// ProfileURL is the account's page for people, "" where none is known.
+	ProfileURL string `json:"-"`
 }

@@ -42,12 +42,17 @@ func githubType() *Type {
 		TokenCallsPerHour: 2000,
 		metered:           githubCloud,
 
-		at:     githubAt,
-		user:   githubUser,
-		grants: githubGrants,
-		revoke: githubRevoke,
-		check:  githubCheck,
-		reset:  githubReset,
+		GitUser:  "x-access-token",
+		settings: []setting{{name: "appSlug", check: isAppSlug}},
+
+		at:            githubAt,
+		user:          githubUser,
+		grants:        githubGrants,
+		revoke:        githubRevoke,
+		check:         githubCheck,
+		reset:         githubReset,
+		installURL:    githubInstallURL,
+		installations: githubInstallations,
 	}
 }
 
@@ -120,6 +125,7 @@ func githubUser(ctx context.Context, u *upstream, access models.Secret) (models.
 		Picture:     a.text("avatar_url"),
 		Description: a.text("bio"),
 		Raw:         a.object,
+		ProfileURL:  a.text("html_url"),
 	}
 	if user.Email == "" {
 		user.Email, err = githubEmail(ctx, u, access)

@@ -104,6 +104,7 @@ func standardUser(claims map[string]any) models.User {
 		Picture:    text("picture"),
 		Locale:     text("locale"),
 		Raw:        claims,
+		ProfileURL: text("profile"),
 	}
 }
 
@@ -135,7 +136,7 @@ func checked(user models.User) (models.User, error) {
 		&user.Email, &user.Locale, &user.Description} {
 		*field = plain(*field)
 	}
-	user.Picture = link(user.Picture)
+	user.Picture, user.ProfileURL = link(user.Picture), link(user.ProfileURL)
 	return user, nil
 }
 
@@ -173,6 +174,7 @@ func filled(user, named models.User) models.User {
 		{&user.Email, &named.Email},
 		{&user.Picture, &named.Picture},
 		{&user.Locale, &named.Locale},
+		{&user.ProfileURL, &named.ProfileURL},
 	} {
 		*f.to = cmp.Or(*f.to, *f.from)
 	}

@@ -56,6 +56,9 @@ type Type struct {
 	// metered reports whether the two figures hold at a host other than
 	// DefaultHost; nil = they do not: whoever runs it sets limits, or none.
 	metered func(host string) bool
+	// GitUser is the user name that git sends with an access token as password;
+	// "" where the token itself is the user name.
+	GitUser string
 
 	// openID: the token answer carries an id_token, which is required and bound
 	// to the request by a nonce.
@@ -100,6 +103,11 @@ type Type struct {
 	check func(ctx context.Context, u *upstream, t Tokens) (Check, error)
 	// reset replaces an access token; needed by ResetsInPlace.
 	reset func(ctx context.Context, u *upstream, t Tokens) (Tokens, error)
+	// installURL is where an app is installed, "" where the client is none.
+	installURL func(u *upstream) string
+	// installations lists where the app is installed, as far as an access token
+	// lets see.
+	installations func(ctx context.Context, u *upstream, access models.Secret) ([]models.Installation, error)
 }
 
 // Endpoints is where an upstream is spoken to; "" = it has none. AuthStyle is

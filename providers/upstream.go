@@ -25,21 +25,27 @@ func (r *Registry) derived(c Client) (*upstream, error) {
 	if !ok {
 		return nil, &Error{Kind: KindRefused, Err: fmt.Errorf("unknown provider type %q", c.Type)}
 	}
-	base := t.DefaultHost
-	switch {
-	case c.Host != "":
-		var err error
-		if base, err = baseOf(c.Host); err != nil {
-			return nil, unreachable(errBlocked, false)
-		}
-	case base != "" && !strings.Contains(base, "://"):
-		base = "https://" + base
+	base, err := t.base(c)
+	if err != nil {
+		return nil, unreachable(errBlocked, false)
 	}
 	u := &upstream{Registry: r, t: t, c: c, e: t.at(c, base)}
 	if u.e.Public {
 		u.c.Secret = ""
 	}
 	return u, nil
+}
+
+// base is the URL that a client's endpoints are below, without a path; "" for a
+// type that is known by something else than a host.
+func (t *Type) base(c Client) (string, error) {
+	switch {
+	case c.Host != "":
+		return baseOf(c.Host)
+	case t.DefaultHost != "" && !strings.Contains(t.DefaultHost, "://"):
+		return "https://" + t.DefaultHost, nil
+	}
+	return t.DefaultHost, nil
 }
 
 // known returns c's upstream as far as it is known without network. A host that

@@ -25,6 +25,8 @@ var commonSettings = []setting{
 	{name: "requireIss", check: isBool},
 	{name: callsPerHour, check: isPerHour},
 	{name: tokenCallsPerHour, check: isPerHour},
+	{name: "icon", check: isIcon},
+	{name: "match", check: isMatch},
 }
 
 // ours are the parameters of an authorization request that protect it or decide

@@ -11,7 +11,7 @@
 //	           userinfo
 //	GitHub     /login/oauth/authorize  /login/oauth/access_token
 //	           /login/device/code  /login/device
-//	           /api/v3/user  /api/v3/user/emails
+//	           /api/v3/user  /api/v3/user/emails  /api/v3/user/installations
 //	           /api/v3/applications/{client_id}/grant   DELETE
 //	           /api/v3/applications/{client_id}/token   DELETE, POST, PATCH
 //	control    /_control/…  faults, counters, mass production of grants

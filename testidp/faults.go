@@ -29,6 +29,8 @@ const (
 	TokenReset  Endpoint = "token_reset"  // GitHub's PATCH …/token
 	Metadata    Endpoint = "metadata"
 
+	Installations Endpoint = "installations" // GitHub's /user/installations
+
 	API Endpoint = "api" // in a fault: everything below /api/v3
 	Any Endpoint = "*"   // in a fault: everything but the control API
 )
@@ -36,7 +38,7 @@ const (
 var (
 	counted = []Endpoint{
 		Authorize, Exchange, Refresh, DevicePoll, Token, Device, Revoke, Introspect, UserInfo,
-		GrantDelete, TokenDelete, TokenCheck, TokenReset, Metadata,
+		GrantDelete, TokenDelete, TokenCheck, TokenReset, Metadata, Installations,
 	}
 	faultable = append([]Endpoint{API, Any}, counted...)
 )

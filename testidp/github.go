@@ -98,6 +98,22 @@ func (s *Server) apiEmails(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// apiInstallations says that every app is installed on the person's own account
+// and on one organisation.
+func (s *Server) apiInstallations(w http.ResponseWriter, r *http.Request) {
+	p, ok := s.bearer(r)
+	if !ok {
+		failAPI(w, r, errDeadToken, 0)
+		return
+	}
+	base := s.base(r)
+	organisation := map[string]any{"id": 1000, "login": "acme", "type": "Organization", "avatar_url": base + "/avatars/acme.svg", "html_url": base + "/acme"}
+	writeJSON(w, http.StatusOK, map[string]any{"total_count": 2, "installations": []map[string]any{
+		{"id": 10 + p.ID, "account": p.gitHub(base), "html_url": base + "/settings/installations/" + fmt.Sprint(10+p.ID)},
+		{"id": 10, "account": organisation, "html_url": base + "/organizations/acme/settings/installations/10"},
+	}})
+}
+
 // gitHub is the person in GitHub's shape; the public address is never set.
 func (p person) gitHub(base string) map[string]any {
 	return map[string]any{

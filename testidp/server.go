@@ -119,6 +119,7 @@ func (s *Server) routes() *http.ServeMux {
 	const api = "/api/v3"
 	mux.Handle("GET "+api+"/user", s.guard(named(UserInfo), failAPI, s.apiUser))
 	mux.Handle("GET "+api+"/user/emails", s.guard(named(UserInfo), failAPI, s.apiEmails))
+	mux.Handle("GET "+api+"/user/installations", s.guard(named(Installations), failAPI, s.apiInstallations))
 	const application = api + "/applications/{client_id}"
 	mux.Handle("DELETE "+application+"/grant", s.guard(named(GrantDelete), failAPI, s.application(s.deleteGrant)))
 	mux.Handle("DELETE "+application+"/token", s.guard(named(TokenDelete), failAPI, s.application(s.deleteToken)))

@@ -1,0 +1,71 @@
+package providers
+
+import (
+	"context"
+
+	"github.com/grantd/grantd/models"
+)
+
+// Abilities are what can be said of a client at its upstream without asking the
+// network. Of endpoints that are discovered it is what their metadata said when
+// it was last read, and nothing before.
+type Abilities struct {
+	Revokes    bool   // the upstream takes tokens back
+	Validates  bool   // the upstream tells whose a token is
+	PKCE       bool   // consents are begun with an S256 challenge
+	InstallURL string // where an app is installed, "" where the client is none
+}
+
+// Abilities returns c's. A client of an unknown type, or with a malformed host,
+// can nothing.
+func (r *Registry) Abilities(c Client) Abilities {
+	u, err := r.derived(c)
+	if err != nil {
+		return Abilities{}
+	}
+	if u.t.discovers {
+		u.e = r.issuers.remembered(u.e.Issuer)
+	}
+	can := Abilities{
+		Revokes:   u.t.revoke != nil || u.e.Revoke != "",
+		Validates: u.t.user != nil || u.e.UserInfo != "",
+		PKCE:      u.pkce(),
+	}
+	if u.t.installURL != nil {
+		can.InstallURL = u.t.installURL(u)
+	}
+	return can
+}
+
+// remembered returns what an issuer's metadata said last, however long ago.
+func (d *issuers) remembered(name string) Endpoints {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if entry, ok := d.entries[name]; ok {
+		return entry.endpoints
+	}
+	return Endpoints{}
+}
+
+// Installations lists where c's app is installed, as far as an access token lets
+// see; none where c is no app.
+func (r *Registry) Installations(ctx context.Context, c Client, access models.Secret) ([]models.Installation, error) {
+	u, err := r.upstream(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if u.t.installations == nil || u.t.installURL == nil || u.t.installURL(u) == "" {
+		return nil, nil
+	}
+	return u.t.installations(ctx, u, access)
+}
+
+// isIcon judges config.icon, which pages show: an https address, or a path on
+// the page's own site.
+func isIcon(_ allowlist, v any) string {
+	icon, ok := v.(string)
+	if !ok || link(icon) == "" && !sitePath(icon) {
+		return "must be an https URL, or a path that begins with a slash"
+	}
+	return ""
+}

@@ -1,0 +1,39 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// Session returns what a living session keeps, ErrNotFound when there is none.
+func (s *Store) Session(ctx context.Context, tokenHash []byte) ([]byte, error) {
+	var data [][]byte
+	err := s.db.WithContext(ctx).Table("sessions").
+		Where("token_hash = ? AND expires_at > ?", tokenHash, s.now()).Pluck("data", &data).Error
+	if err == nil && len(data) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	return data[0], nil
+}
+
+// SaveSession keeps a session for the given time, in place of what it kept
+// before.
+func (s *Store) SaveSession(ctx context.Context, tokenHash, data []byte, life time.Duration) error {
+	return s.db.WithContext(ctx).Exec(`INSERT INTO sessions (token_hash, data, expires_at) VALUES (?, ?, ?)
+		ON CONFLICT (token_hash) DO UPDATE SET data = excluded.data, expires_at = excluded.expires_at`,
+		tokenHash, data, s.in(life)).Error
+}
+
+// EndSession deletes a session.
+func (s *Store) EndSession(ctx context.Context, tokenHash []byte) error {
+	return s.db.WithContext(ctx).Exec("DELETE FROM sessions WHERE token_hash = ?", tokenHash).Error
+}
+
+// ForgetSessions deletes sessions that are over.
+func (s *Store) ForgetSessions(ctx context.Context, limit int) error {
+	return s.db.WithContext(ctx).Exec(`DELETE FROM sessions WHERE token_hash IN
+		(SELECT token_hash FROM sessions WHERE expires_at <= ? LIMIT ?)`, s.now(), limit).Error
+}
