@@ -10,9 +10,10 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// landingPath is where a consent returns to that was begun without a
-// redirect_uri: Service.Authorize names it.
-const landingPath = "/external-auth/:provider/callback"
+// connectPath is what the addresses of the pages for one provider begin with, after
+// rewrite. A consent that was begun without a redirect_uri returns to its callback
+// too: Service.Authorize names it.
+const connectPath = version2 + externalAuth + "/:provider/"
 
 //go:embed landing.html
 var landingSource string
@@ -29,7 +30,8 @@ func renderLanding(admin bool) []byte {
 	return page.Bytes()
 }
 
-// landing tells the person that the one who began the consent must finish it. The
+// landing tells a person who comes back from a consent that a client of the API
+// began, that the one who began it must finish it. The
 // address holds a code, so the page sends it nowhere and is kept nowhere (RFC 9700
 // section 4.2), and none of it is shown. An admin's consent arrives as
 // admin_consent=True and a tenant, which anybody can write: it finishes nothing.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alexedwards/scs/v2"
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
 	"github.com/labstack/echo/v4"
@@ -56,6 +57,8 @@ type Server struct {
 	metrics   *metrics
 	patterns  map[string]bool
 	beat      time.Duration
+	sessions  *scs.SessionManager
+	origins   *http.CrossOriginProtection
 
 	serving context.Context // ends when the server drains
 	drain   context.CancelFunc
@@ -70,6 +73,8 @@ func New(o Options) *Server {
 		log:       o.Log,
 		echo:      newEcho(o.TrustedProxies),
 		metrics:   newMetrics(o.Metrics),
+		sessions:  newSessions(o.Service, isSecure(o.PublicURL)),
+		origins:   newOrigins(o.PublicURL),
 		patterns:  map[string]bool{},
 		beat:      cmp.Or(o.EventBeat, 15*time.Second),
 	}

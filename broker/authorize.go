@@ -89,11 +89,7 @@ func (s *Service) landing(p models.Provider) string {
 
 // openFlow keeps a new flow, or finds the open one that this is a repetition of.
 func (s *Service) openFlow(ctx context.Context, c models.Caller, p models.Provider, r AuthorizeRequest) (models.Flow, request, error) {
-	f := models.Flow{
-		ID: newID(), OrgID: c.OrgID, UserID: c.UserID, ProviderID: p.ID, Channel: models.ChannelAPI,
-		StateHash: hashOf(r.State), Status: models.FlowOpen, RedirectURI: r.RedirectURI,
-		SkipConsent: p.SkipConsent, Scopes: p.Scopes, Fingerprint: p.Fingerprint,
-	}
+	f := newFlow(c, p, models.ChannelAPI, r.State, r.RedirectURI)
 	set(&f.SkipConsent, r.SkipConsent)
 	req := request{Verifier: randomText(), Nonce: randomText()}
 	var err error
@@ -105,6 +101,14 @@ func (s *Service) openFlow(ctx context.Context, c models.Caller, p models.Provid
 		return s.sameFlow(ctx, c, r)
 	}
 	return f, req, found(err, "Flow")
+}
+
+func newFlow(c models.Caller, p models.Provider, on models.Channel, state, redirectURI string) models.Flow {
+	return models.Flow{
+		ID: newID(), OrgID: c.OrgID, UserID: c.UserID, ProviderID: p.ID, Channel: on,
+		StateHash: hashOf(state), Status: models.FlowOpen, RedirectURI: redirectURI,
+		SkipConsent: p.SkipConsent, Scopes: p.Scopes, Fingerprint: p.Fingerprint,
+	}
 }
 
 func (s *Service) sameFlow(ctx context.Context, c models.Caller, r AuthorizeRequest) (models.Flow, request, error) {

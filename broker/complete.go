@@ -269,6 +269,9 @@ func (s *Service) own(ctx context.Context, c models.Caller, f models.Flow) (Comp
 	user, err := s.upstream.Identify(ctx, client, e.tokens(), req.Nonce)
 	s.learnProfile(ctx, p, store.Gate{}, err)
 	if err == nil {
+		err = s.askFirst(ctx, f, req, user)
+	}
+	if err == nil {
 		err = s.link(ctx, c, p, client, f, e, user)
 	}
 	if _, upstream := errors.AsType[*providers.Error](err); upstream {

@@ -269,12 +269,17 @@ func (s *Service) keepToRevoke(ctx context.Context, tx *store.Store, p models.Pr
 func (s *Service) disown(ctx context.Context, p models.Provider, f models.Flow, e exchanged, why string) error {
 	a := s.newAuthorization(p, unsealedClient(p), f, e, models.User{})
 	a.GrantKey = ""
+	return s.leaveToRevoke(ctx, f, e, a, models.RevokeToken, why)
+}
+
+// leaveToRevoke ends a flow whose tokens nobody is to use.
+func (s *Service) leaveToRevoke(ctx context.Context, f models.Flow, e exchanged, a models.Authorization, scope models.RevokeScope, why string) error {
 	err := s.store.Tx(ctx, func(tx *store.Store) error {
-		held, err := tx.HoldProvider(ctx, p.ID)
+		held, err := tx.HoldProvider(ctx, f.ProviderID)
 		if err != nil {
-			return fmt.Errorf("holding provider %s: %w", p.ID, err)
+			return fmt.Errorf("holding provider %s: %w", f.ProviderID, err)
 		}
-		return s.keepToRevoke(ctx, tx, held, f, e, a, models.RevokeToken, why)
+		return s.keepToRevoke(ctx, tx, held, f, e, a, scope, why)
 	})
 	if errors.Is(err, errFlowMoved) {
 		return nil

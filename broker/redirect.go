@@ -37,6 +37,19 @@ func (r redirectPolicy) check(raw string, list []string) error {
 	return nil
 }
 
+// returns reports whether a person may be sent to an address after connecting: a
+// path on the site that shows our pages, however a browser reads it, or one of the
+// origins that are allowed by name. Loopback is none of them: what listens there
+// is anybody's.
+func (r redirectPolicy) returns(to string) bool {
+	if u, problem := parseRedirect(to); problem == "" {
+		return origin(u) == r.public || slices.Contains(r.allow, origin(u))
+	}
+	u, err := url.Parse(to)
+	return err == nil && len(to) <= 1000 && strings.HasPrefix(to, "/") && !strings.HasPrefix(to, "//") && u.Host == "" && u.Scheme == "" &&
+		!strings.ContainsFunc(to, func(c rune) bool { return c <= ' ' || c == 0x7f || c == '\\' })
+}
+
 // parseRedirect returns the parsed address, or what is wrong with it.
 func parseRedirect(raw string) (*url.URL, string) {
 	u, err := url.Parse(raw)

@@ -47,6 +47,7 @@ func (s *Service) forget(ctx context.Context) error {
 		s.store.ForgetJobs(ctx, s.keep.Jobs, limit),
 		s.store.ForgetAudit(ctx, s.keep.Audit, limit),
 		s.store.ForgetPauses(ctx, s.keep.Flows),
+		s.store.ForgetSessions(ctx, limit),
 		s.store.ForgetGrants(ctx, 2*s.timing.FlowLife, 100*limit),
 	)
 }

@@ -81,6 +81,10 @@ func readPair(plain []byte) (p pair, ok bool) {
 type request struct {
 	Verifier string `json:"v"`
 	Nonce    string `json:"n"`
+	// Of a consent that was begun in our pages:
+	Session   []byte `json:"s,omitempty"` // the SHA-256 of the session's secret: it completes in no other
+	Return    string `json:"u,omitempty"` // where the person goes afterwards
+	Confirmed bool   `json:"c,omitempty"` // the person wants this account beside the one that is connected
 }
 
 // exchanged is what a code was exchanged for, until it has an owner. The

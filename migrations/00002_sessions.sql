@@ -6,3 +6,7 @@ CREATE TABLE sessions (
     expires_at {{time}} NOT NULL
 );
 CREATE INDEX sessions_over ON sessions (expires_at);
+
+-- Whether a state that came back to our pages belongs to a consent that somebody
+-- else completes.
+CREATE INDEX flows_of_state ON flows (state_hash);

@@ -41,6 +41,22 @@ func (s *Store) FlowByState(ctx context.Context, c models.Caller, provider strin
 	return f, !now.Before(f.ExpiresAt), err
 }
 
+// AnyFlowOfState reports whether a living flow of the provider has this state and
+// was begun on the channel, whoever began it. It tells no more than that.
+func (s *Store) AnyFlowOfState(ctx context.Context, provider string, channel models.Channel, stateHash []byte) (bool, error) {
+	var n int64
+	err := s.db.WithContext(ctx).Model(&models.Flow{}).
+		Where("state_hash = ? AND provider_id = ? AND channel = ? AND expires_at > ?", stateHash, provider, channel, s.now()).Count(&n).Error
+	return n > 0, err
+}
+
+// AmendRequest replaces what a living flow keeps to itself, unless somebody else
+// did meanwhile.
+func (s *Store) AmendRequest(ctx context.Context, f models.Flow, sealed []byte) (bool, error) {
+	return changed(s.db.WithContext(ctx).Model(&models.Flow{}).
+		Where("id = ? AND sealed = ? AND expires_at > ?", f.ID, f.Sealed, s.now()).Update("sealed", sealed))
+}
+
 func (s *Store) flow(ctx context.Context, id string, from ...models.FlowStatus) *gorm.DB {
 	return s.db.WithContext(ctx).Model(&models.Flow{}).Where("id = ? AND status IN ?", id, from)
 }

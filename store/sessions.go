@@ -22,9 +22,10 @@ func (s *Store) Session(ctx context.Context, tokenHash []byte) ([]byte, error) {
 // SaveSession keeps a session for the given time, in place of what it kept
 // before.
 func (s *Store) SaveSession(ctx context.Context, tokenHash, data []byte, life time.Duration) error {
-	return s.db.WithContext(ctx).Exec(`INSERT INTO sessions (token_hash, data, expires_at) VALUES (?, ?, ?)
+	// The time comes first because gorm takes bytes behind a parenthesis for a list.
+	return s.db.WithContext(ctx).Exec(`INSERT INTO sessions (expires_at, token_hash, data) VALUES (?, ?, ?)
 		ON CONFLICT (token_hash) DO UPDATE SET data = excluded.data, expires_at = excluded.expires_at`,
-		tokenHash, data, s.in(life)).Error
+		s.in(life), tokenHash, data).Error
 }
 
 // EndSession deletes a session.

@@ -1,0 +1,149 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/labstack/echo/v4"
+
+	"github.com/grantd/grantd/broker"
+	"github.com/grantd/grantd/models"
+)
+
+// What a session keeps: the id of the API token that the person signed in with,
+// never the token, and a secret that consents are bound to.
+const (
+	keptTokenID = "token"
+	keptSecret  = "secret"
+)
+
+const sessionLife = 12 * time.Hour
+
+// newSessions keeps sessions in SQL, so that any replica serves them and Redis is
+// not needed. The cookie ends with the browser.
+func newSessions(service *broker.Service, secure bool) *scs.SessionManager {
+	m := scs.New()
+	m.Store = sessionStore{service}
+	m.Lifetime = sessionLife
+	m.Cookie.Name = "grantd_session"
+	m.Cookie.Persist = false
+	m.Cookie.SameSite = http.SameSiteLaxMode // the person comes back from another site
+	m.Cookie.HttpOnly = true
+	if m.Cookie.Secure = secure; secure {
+		m.Cookie.Name = "__Host-" + m.Cookie.Name
+	}
+	return m
+}
+
+// sessionStore implements scs.CtxStore. The methods without a context are there
+// for the interface alone.
+type sessionStore struct{ service *broker.Service }
+
+func (s sessionStore) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
+	return s.service.Session(ctx, token)
+}
+
+func (s sessionStore) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
+	return s.service.SaveSession(ctx, token, data, expiry)
+}
+
+func (s sessionStore) DeleteCtx(ctx context.Context, token string) error {
+	return s.service.EndSession(ctx, token)
+}
+
+func (s sessionStore) Find(token string) ([]byte, bool, error) {
+	return s.FindCtx(context.Background(), token)
+}
+
+func (s sessionStore) Commit(token string, data []byte, expiry time.Time) error {
+	return s.CommitCtx(context.Background(), token, data, expiry)
+}
+
+func (s sessionStore) Delete(token string) error { return s.DeleteCtx(context.Background(), token) }
+
+// page mounts a handler of pages, which has the session and answers its own
+// errors.
+func (s *Server) page(h echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		var failed, sessionFailed error
+		next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			c.SetRequest(r)
+			c.SetResponse(echo.NewResponse(w, s.echo))
+			failed = h(c)
+		})
+		sessions := *s.sessions
+		sessions.ErrorFunc = func(_ http.ResponseWriter, _ *http.Request, err error) { sessionFailed = err }
+		sessions.LoadAndSave(next).ServeHTTP(c.Response(), c.Request())
+		return errors.Join(failed, sessionFailed)
+	}
+}
+
+// form mounts what takes a form. Forms of other sites are refused, by what
+// browsers say about where a request comes from.
+func (s *Server) form(h echo.HandlerFunc) echo.HandlerFunc {
+	return s.page(func(c echo.Context) error {
+		r := c.Request()
+		r.Body = http.MaxBytesReader(c.Response(), r.Body, maxForm)
+		if err := s.origins.Check(r); err != nil {
+			return s.fail(c, models.Errorf(models.CodeForbidden, "This form was sent from another site. Nothing was done."), "")
+		}
+		if err := r.ParseForm(); err != nil {
+			return s.fail(c, models.Errorf(models.CodeBadRequest, "The form could not be read."), "")
+		}
+		return h(c)
+	})
+}
+
+const maxForm = 64 << 10
+
+// newOrigins knows the public URL as our own origin, also behind a proxy that
+// changes the Host.
+func newOrigins(publicURL string) *http.CrossOriginProtection {
+	p := http.NewCrossOriginProtection()
+	if u, err := url.Parse(publicURL); err == nil && u.Host != "" {
+		_ = p.AddTrustedOrigin(u.Scheme + "://" + u.Host) // fails on an address with a path only
+	}
+	return p
+}
+
+// signIn begins a session anew for the caller: an id that somebody knew before is
+// worth nothing afterwards.
+func (s *Server) signIn(ctx context.Context, caller models.Caller) error {
+	if err := s.sessions.Clear(ctx); err != nil {
+		return err
+	}
+	if err := s.sessions.RenewToken(ctx); err != nil {
+		return err
+	}
+	s.sessions.Put(ctx, keptTokenID, caller.TokenID)
+	s.sessions.Put(ctx, keptSecret, rand.Text())
+	return nil
+}
+
+// visitor returns who is signed in. A session ends with the token that it was
+// begun with: the error's code is then models.CodeUnauthenticated.
+func (s *Server) visitor(ctx context.Context) (broker.Visitor, error) {
+	id := s.sessions.GetString(ctx, keptTokenID)
+	if id == "" {
+		return broker.Visitor{}, errSignedOut
+	}
+	caller, err := s.service.CallerOf(ctx, id)
+	if models.CodeOf(err) == models.CodeUnauthenticated {
+		if err := s.sessions.Destroy(ctx); err != nil {
+			return broker.Visitor{}, err
+		}
+		return broker.Visitor{}, errSignedOut
+	}
+	callOf(ctx).caller = caller
+	return broker.Visitor{Caller: caller, Session: models.Secret(s.sessions.GetString(ctx, keptSecret))}, err
+}
+
+var errSignedOut = models.Errorf(models.CodeUnauthenticated, "Nobody is signed in here, or the session has ended. Sign in, and start again.")
+
+func isSecure(publicURL string) bool { return strings.HasPrefix(publicURL, "https://") }

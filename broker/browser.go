@@ -1,0 +1,139 @@
+package broker
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"slices"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/providers"
+	"github.com/grantd/grantd/store"
+)
+
+// A consent on the browser channel is begun and completed by a person in our own
+// pages. Its state is our own, and it completes only in the session that it was
+// begun in (A2).
+
+// Visitor is somebody in a browser.
+type Visitor struct {
+	Caller models.Caller
+	// Session is the session's secret, made when the person signed in; consents are
+	// bound to it.
+	Session models.Secret
+}
+
+// Returned is a consent that a person came back from.
+type Returned struct {
+	ProviderID string
+	// Flow names the consent to Confirm and Decline, when Ask is set: the person
+	// consented with another account than the one that is connected.
+	Flow string
+	Ask  bool
+	To   string // where the person goes now; "" for nowhere in particular
+}
+
+// Connectable returns an active provider of the visitor's organisation, by id or
+// slug.
+func (s *Service) Connectable(ctx context.Context, c models.Caller, name string) (models.Provider, error) {
+	return s.activeProvider(ctx, c, name)
+}
+
+// BeginConnect opens a consent in the visitor's session and returns the address of
+// the upstream's consent page. to is where the person goes afterwards: see
+// CheckReturn; "" for nowhere in particular.
+func (s *Service) BeginConnect(ctx context.Context, v Visitor, name, to string) (string, error) {
+	if err := s.CheckReturn(to); err != nil {
+		return "", err
+	}
+	p, err := s.activeProvider(ctx, v.Caller, name)
+	if err != nil {
+		return "", err
+	}
+	if own := s.ConnectURL(p.ID); len(p.RedirectURIs) > 0 && !slices.Contains(p.RedirectURIs, own) {
+		return "", models.Errorf(models.CodeConflict, "This provider's consents may not return here: an admin must add %s to its redirectUris, and register it at the provider.", own)
+	}
+	client, err := s.client(ctx, p)
+	if err != nil {
+		return "", err
+	}
+	state := randomText()
+	f := newFlow(v.Caller, p, models.ChannelBrowser, state, s.ConnectURL(p.ID))
+	req := request{Verifier: randomText(), Nonce: randomText(), Session: hashOf(v.Session.Reveal()), Return: to}
+	target, err := s.upstream.AuthorizeURL(ctx, client, providers.AuthorizeRequest{
+		State: state, RedirectURI: f.RedirectURI, Nonce: req.Nonce, Verifier: models.Secret(req.Verifier)})
+	if err != nil {
+		return "", s.upstreamFailed(p, err)
+	}
+	if f.Sealed, err = s.sealJSON(flowOwner(f, "request"), req); err != nil {
+		return "", err
+	}
+	return target, found(s.store.InsertFlow(ctx, &f, s.timing.FlowLife), "Flow")
+}
+
+// CompleteConnect takes what the upstream sent the visitor back with. A state that
+// is not of this session finds nothing and spends nothing.
+func (s *Service) CompleteConnect(ctx context.Context, v Visitor, cb Callback) (Returned, error) {
+	p, err := s.namedProvider(ctx, v.Caller, cb.ProviderID)
+	if err != nil {
+		return Returned{}, err
+	}
+	f, over, err := s.store.FlowByState(ctx, v.Caller, p.ID, hashOf(cb.State))
+	if err != nil && !store.IsNotFound(err) {
+		return Returned{}, unavailable(err)
+	}
+	if err != nil || over {
+		return Returned{}, ErrNotOfSession
+	}
+	req, err := s.ofSession(v, f)
+	switch {
+	case err != nil:
+		return Returned{}, err
+	case cb.Error != "":
+		return Returned{}, s.declined(ctx, v.Caller, f, cb)
+	case cb.Code == "":
+		return Returned{}, ErrNotOfSession
+	}
+	_, err = s.spend(ctx, v.Caller, p, f, cb)
+	if _, ask := errors.AsType[*otherAccount](err); ask {
+		return Returned{ProviderID: p.ID, Flow: f.ID, Ask: true}, nil
+	}
+	return Returned{ProviderID: p.ID, To: req.Return}, err
+}
+
+// ErrNotOfSession is the answer to a state that belongs to no consent of the
+// visitor's session.
+var ErrNotOfSession = models.Errorf(models.CodeBadRequest,
+	"This answer of the provider belongs to no connection that was begun here, or it was used before, or its ten minutes are over.")
+
+// ofSession opens what a flow keeps to itself if it was begun in the visitor's
+// session.
+func (s *Service) ofSession(v Visitor, f models.Flow) (request, error) {
+	var req request
+	if f.Channel != models.ChannelBrowser {
+		return req, ErrNotOfSession
+	}
+	if err := s.openJSON(flowOwner(f, "request"), f.Sealed, &req); err != nil {
+		return req, err
+	}
+	if len(req.Session) == 0 || subtle.ConstantTimeCompare(req.Session, hashOf(v.Session.Reveal())) != 1 {
+		return request{}, ErrNotOfSession
+	}
+	return req, nil
+}
+
+// CompletedElsewhere reports whether a state belongs to a living consent that was
+// begun by a client of the API, which must complete it.
+func (s *Service) CompletedElsewhere(ctx context.Context, provider, state string) (bool, error) {
+	yes, err := s.store.AnyFlowOfState(ctx, provider, models.ChannelAPI, hashOf(state))
+	return yes, found(err, "Flow")
+}
+
+// CheckReturn judges where a person may be sent after connecting: a path on this
+// site, or the origins of the public URL and GRANTD_REDIRECT_ALLOW.
+func (s *Service) CheckReturn(to string) error {
+	if to == "" || s.redirects.returns(to) {
+		return nil
+	}
+	return models.Errorf(models.CodeBadRequest, "redirect must be a path on this site, or an address whose origin the operator allows.")
+}

@@ -1,0 +1,131 @@
+package broker
+
+import (
+	"context"
+	"errors"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/store"
+)
+
+// otherAccount stops a consent before it becomes an authorization: the person is
+// connected with another account, and who it acts as must not change without a
+// word. The tokens stay in the flow meanwhile, and are revoked with it unless the
+// person confirms.
+type otherAccount struct{ was, now string }
+
+func (*otherAccount) Error() string {
+	return "the consent is of another account than the one connected"
+}
+
+// askFirst returns an otherAccount where the person has to be asked. Only people
+// in our own pages can be.
+func (s *Service) askFirst(ctx context.Context, f models.Flow, req request, user models.User) error {
+	if f.Channel != models.ChannelBrowser || req.Confirmed {
+		return nil
+	}
+	l, err := s.latestLink(ctx, models.Caller{OrgID: f.OrgID, UserID: f.UserID}, f.ProviderID)
+	switch {
+	case store.IsNotFound(err):
+		return nil
+	case err != nil:
+		return err
+	case l.Authorization.Sub == user.Sub:
+		return nil
+	}
+	return &otherAccount{was: nameOf(l.Authorization.Login, l.Authorization.Sub), now: nameOf(accountOf(user).Login, user.Sub)}
+}
+
+func nameOf(login, sub string) string {
+	if login != "" {
+		return login
+	}
+	return sub
+}
+
+// Question is what a person has to decide: the account that is connected, and the
+// one that just consented. Both are names for people.
+type Question struct {
+	Provider models.Provider
+	Was, Now string
+}
+
+// AskedAbout returns the open question of a consent of the visitor's session. It
+// asks the upstream again who consented, because until then nothing of that
+// account is kept but its sealed tokens. An empty question needs no answer: the
+// other account is gone meanwhile, and this one is connected.
+func (s *Service) AskedAbout(ctx context.Context, v Visitor, name, flow string) (Question, error) {
+	p, f, _, err := s.pendingFlow(ctx, v, name, flow)
+	if err != nil {
+		return Question{}, err
+	}
+	_, err = s.collect(ctx, v.Caller, f, func(context.Context) error { return nil })
+	if other, ask := errors.AsType[*otherAccount](err); ask {
+		return Question{p, other.was, other.now}, nil
+	}
+	return Question{}, err
+}
+
+// pendingFlow returns a consent of the visitor's session whose tokens wait for an
+// owner.
+func (s *Service) pendingFlow(ctx context.Context, v Visitor, name, id string) (models.Provider, models.Flow, request, error) {
+	p, err := s.namedProvider(ctx, v.Caller, name)
+	if err != nil {
+		return p, models.Flow{}, request{}, err
+	}
+	f, err := s.store.Flow(ctx, id)
+	if err != nil && !store.IsNotFound(err) {
+		return p, f, request{}, unavailable(err)
+	}
+	if err != nil || f.OrgID != v.Caller.OrgID || f.UserID != v.Caller.UserID || f.ProviderID != p.ID || f.Status != models.FlowExchanged {
+		return p, f, request{}, ErrNotOfSession
+	}
+	req, err := s.ofSession(v, f)
+	return p, f, req, err
+}
+
+// Confirm connects the account that a person was asked about, and returns where
+// the person goes now.
+func (s *Service) Confirm(ctx context.Context, v Visitor, name, flow string) (string, error) {
+	_, f, req, err := s.pendingFlow(ctx, v, name, flow)
+	if err != nil {
+		return "", err
+	}
+	req.Confirmed = true
+	sealed, err := s.sealJSON(flowOwner(f, "request"), req)
+	if err != nil {
+		return "", err
+	}
+	amended, err := s.store.AmendRequest(ctx, f, sealed)
+	switch {
+	case err != nil:
+		return "", unavailable(err)
+	case !amended: // its time is over, or its key is being rotated right now
+		return "", ErrNotOfSession
+	}
+	_, err = s.collect(ctx, v.Caller, f, func(context.Context) error { return nil })
+	return req.Return, err
+}
+
+// Decline leaves the tokens of the account that a person was asked about to be
+// revoked.
+func (s *Service) Decline(ctx context.Context, v Visitor, name, flow string) error {
+	p, f, req, err := s.pendingFlow(ctx, v, name, flow)
+	if err != nil {
+		return err
+	}
+	var e exchanged
+	if err := s.openJSON(flowOwner(f, "tokens"), f.SealedTokens, &e); err != nil {
+		return err
+	}
+	client, err := s.client(ctx, p)
+	if err != nil {
+		return err
+	}
+	user, err := s.upstream.Identify(ctx, client, e.tokens(), req.Nonce)
+	if err != nil { // without knowing whose they are, no more than the tokens may be revoked
+		return found(s.disown(ctx, p, f, e, "account_declined"), "OAuth provider")
+	}
+	a := s.newAuthorization(p, client, f, e, user)
+	return found(s.leaveToRevoke(ctx, f, e, a, models.RevokeGrant, "account_declined"), "OAuth provider")
+}
