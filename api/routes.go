@@ -24,6 +24,8 @@ func (s *Server) routes() {
 
 	on(s, operation{"POST", "providers/{id}/authorize/", 200, "authorize", "Begin a consent", []int{notFound, conflict, badGateway}}, s.authorize)
 	on(s, operation{"POST", "providers/callback/", 200, "callback", "Complete a consent", []int{badRequest, notFound, badGateway}}, s.callback)
+	on(s, operation{"POST", "providers/{id}/device/", 201, "beginDevice", "Begin a consent on another device", []int{notFound, conflict, badGateway}}, s.beginDevice)
+	on(s, operation{"POST", "providers/{id}/device/poll/", 200, "pollDevice", "Complete a consent on another device", []int{badRequest, notFound, conflict, badGateway}}, s.pollDevice)
 
 	on(s, operation{"GET", "authorizedProviders/", 200, "listAuthorizations", "List the authorizations", nil}, s.listAuthorizations)
 	on(s, operation{"DELETE", "authorizedProviders/", 202, "revokeUser", "Revoke everything of a user who leaves", []int{forbidden}}, s.revokeUser)

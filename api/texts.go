@@ -30,6 +30,8 @@ var descriptions = map[string]string{
 	"revokeUser":          "For admins. Everything that the user authorized within the organisation is unusable at once; a job of type REVOKE_USER revokes it at the providers.",
 	"authorize":           "Gives the address of the provider's consent page. Send the person there. A second consent does not end the first.",
 	"callback":            "Takes what the provider added to the address that the person returned to, and fetches the tokens. A state works once, for the user who began and for this provider.",
+	"beginDevice":         "For people who consent on another device (RFC 8628), where an admin switched that on in the provider's config. Show them userCode and verificationUri, and poll.",
+	"pollDevice":          "Answers like callback once the person has consented. Until then 400, and detail tells: authorization_pending and slow_down: ask again after Retry-After; access_denied; expired_token, also for a code that is unknown, used or another user's. Polling too early does no harm: the provider is not asked.",
 	"listAuthorizations":  "A user's own; for an admin, the whole organisation's.",
 	"deleteAuthorization": "Unusable at once. Revocation at the provider is tried before the answer, and otherwise goes on in the background.",
 	"getToken":            "The token that works now, refreshed when it is about to expire. Only for the user who authorized, whatever the role.",
@@ -49,12 +51,12 @@ var descriptions = map[string]string{
 
 // meanings say when an operation answers with an error.
 var meanings = map[int]string{
-	http.StatusBadRequest:            "The body is missing or no JSON; or the state or code cannot be used.",
+	http.StatusBadRequest:            "The body is missing or no JSON; or the state or code cannot be used, or not yet.",
 	http.StatusUnauthorized:          "The API token is missing, unknown, expired or revoked.",
 	http.StatusForbidden:             "Not for this role, not for this user, or not while the provider is not active.",
 	http.StatusNotFound:              "It does not exist, or not for this caller.",
 	http.StatusRequestTimeout:        "The body did not arrive in time.",
-	http.StatusConflict:              "The state of the provider does not allow it, or the slug is taken.",
+	http.StatusConflict:              "The state or config of the provider does not allow it, or the slug is taken.",
 	http.StatusGone:                  "The authorization has expired: the person has to authorize again.",
 	http.StatusRequestEntityTooLarge: "The body is larger than 1 MiB.",
 	http.StatusUnsupportedMediaType:  "The body is not application/json.",

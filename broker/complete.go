@@ -146,7 +146,12 @@ func (s *Service) exchange(ctx context.Context, client providers.Client, p model
 	if err != nil {
 		return s.exchangeFailed(ctx, p, f, err)
 	}
-	sealed, err := s.sealJSON(flowOwner(f, "tokens"), newExchanged(t, sent))
+	return s.keepExchange(ctx, f, newExchanged(t, sent))
+}
+
+// keepExchange saves in the flow what its code brought.
+func (s *Service) keepExchange(ctx context.Context, f models.Flow, e exchanged) error {
+	sealed, err := s.sealJSON(flowOwner(f, "tokens"), e)
 	if err != nil {
 		return err
 	}
@@ -266,7 +271,7 @@ func (s *Service) own(ctx context.Context, c models.Caller, f models.Flow) (Comp
 	if err != nil {
 		return Completed{}, err
 	}
-	user, err := s.upstream.Identify(ctx, client, e.tokens(), req.Nonce)
+	user, err := s.identify(ctx, client, f, e, req)
 	s.learnProfile(ctx, p, store.Gate{}, err)
 	if err == nil {
 		err = s.askFirst(ctx, f, req, user)
@@ -287,6 +292,13 @@ func (s *Service) own(ctx context.Context, c models.Caller, f models.Flow) (Comp
 	done, err := s.finished(ctx, c, f)
 	done.User = user
 	return done, err
+}
+
+func (s *Service) identify(ctx context.Context, client providers.Client, f models.Flow, e exchanged, req request) (models.User, error) {
+	if f.Channel == models.ChannelDevice {
+		return s.upstream.IdentifyDevice(ctx, client, e.tokens())
+	}
+	return s.upstream.Identify(ctx, client, e.tokens(), req.Nonce)
 }
 
 // notIdentified keeps the tokens for another try when the upstream is in trouble,

@@ -80,7 +80,12 @@ func (s *Service) refreshOnce(ctx context.Context, id string, due func(store.Lin
 // it asked for (S3), nor while it refuses the provider's client, which one
 // authorization alone tries again now and then (R5).
 func (s *Service) admitRefresh(ctx context.Context, l store.Linked) (store.Gate, error) {
-	g, err := s.store.Pass(ctx, l.Provider.ID, s.host(l.Provider), s.timing.TokenCall, store.ClassToken, store.ClassClient)
+	return s.admitToken(ctx, l.Provider)
+}
+
+// admitToken is admitRefresh for any call to the token endpoint.
+func (s *Service) admitToken(ctx context.Context, p models.Provider) (store.Gate, error) {
+	g, err := s.store.Pass(ctx, p.ID, s.host(p), s.timing.TokenCall, store.ClassToken, store.ClassClient)
 	switch {
 	case err != nil:
 		return g, unavailable(err)

@@ -48,6 +48,6 @@ func (s *Service) forget(ctx context.Context) error {
 		s.store.ForgetAudit(ctx, s.keep.Audit, limit),
 		s.store.ForgetPauses(ctx, s.keep.Flows),
 		s.store.ForgetSessions(ctx, limit),
-		s.store.ForgetGrants(ctx, 2*s.timing.FlowLife, 100*limit),
+		s.store.ForgetGrants(ctx, 2*max(s.timing.FlowLife, maxDeviceLife), 100*limit),
 	)
 }

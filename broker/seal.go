@@ -77,10 +77,12 @@ func readPair(plain []byte) (p pair, ok bool) {
 	return pair{string(access), string(refresh)}, true
 }
 
-// request is what an open flow keeps to itself until the code is exchanged.
+// request is what an open flow keeps to itself until the code is exchanged. The
+// device code is the upstream's (RFC 8628), which nobody else gets to see.
 type request struct {
-	Verifier string `json:"v"`
-	Nonce    string `json:"n"`
+	Verifier string `json:"v,omitempty"`
+	Nonce    string `json:"n,omitempty"`
+	Device   string `json:"d,omitempty"`
 	// Of a consent that was begun in our pages:
 	Session   []byte `json:"s,omitempty"` // the SHA-256 of the session's secret: it completes in no other
 	Return    string `json:"u,omitempty"` // where the person goes afterwards

@@ -40,6 +40,7 @@ type Options struct {
 	Backend Backend // Embedded
 	// DatabaseURL and RedisURL are for a second house on the first one's.
 	DatabaseURL, RedisURL string
+	Clock                 *Clock // of SQLite; the first house's, when time is to pass for both
 	Keys                  *secrets.Keyring
 	IdP                   *testidp.Server
 	IdPURL                string
@@ -87,7 +88,7 @@ func New(t testing.TB, o *Options) *House {
 	if o == nil {
 		o = &Options{}
 	}
-	h := &House{Clock: &Clock{}, Log: &LogBuffer{}, Keys: o.Keys, IdP: o.IdP, IdPURL: o.IdPURL,
+	h := &House{Clock: cmp.Or(o.Clock, &Clock{}), Log: &LogBuffer{}, Keys: o.Keys, IdP: o.IdP, IdPURL: o.IdPURL,
 		DatabaseURL: o.DatabaseURL, RedisURL: o.RedisURL}
 	if h.DatabaseURL == "" {
 		backend := o.Backend

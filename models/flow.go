@@ -42,7 +42,7 @@ type Flow struct {
 	SkipConsent bool
 	Scopes      Strings
 	Fingerprint string
-	// Sealed holds the PKCE verifier and the nonce.
+	// Sealed holds the PKCE verifier and the nonce, or the upstream's device code.
 	Sealed []byte
 	// CodeHash is the SHA-256 of the code that was spent.
 	CodeHash []byte
@@ -56,4 +56,12 @@ type Flow struct {
 	DeliveredAt     *time.Time
 	ExpiresAt       time.Time
 	CreatedAt       time.Time
+
+	// Of a device flow (RFC 8628): the upstream is asked when NextPollAt has come.
+	PollInterval time.Duration
+	NextPollAt   *time.Time
+	PollFailures int // in a row, for the back-off
+	// PollAttempt is the poll under way, or the last one whose outcome nobody knows;
+	// "" when there is none.
+	PollAttempt string
 }

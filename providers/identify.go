@@ -19,6 +19,16 @@ import (
 // id_token, where the type has one, against the nonce of the request, and asks
 // for user info. Both must name the same sub (OIDC Core §5.3.2).
 func (r *Registry) Identify(ctx context.Context, c Client, t Tokens, nonce string) (models.User, error) {
+	return r.identify(ctx, c, t, func(given string) bool { return nonce != "" && given == nonce })
+}
+
+// IdentifyDevice is Identify for what a device flow brought. Its request has no
+// nonce, so an id_token that carries one was made for another.
+func (r *Registry) IdentifyDevice(ctx context.Context, c Client, t Tokens) (models.User, error) {
+	return r.identify(ctx, c, t, func(given string) bool { return given == "" })
+}
+
+func (r *Registry) identify(ctx context.Context, c Client, t Tokens, nonce func(string) bool) (models.User, error) {
 	u, err := r.upstream(ctx, c)
 	if err != nil {
 		return models.User{}, err

@@ -21,7 +21,7 @@ var signatures = []string{oidc.RS256, oidc.RS384, oidc.RS512, oidc.ES256, oidc.E
 // verifyIDToken checks an id_token (OIDC Core §3.1.3.7) and returns its claims:
 // signature, issuer, audience and expiry by go-oidc; authorized party, nonce and
 // the times it lets pass here.
-func (u *upstream) verifyIDToken(ctx context.Context, raw models.Secret, nonce string) (map[string]any, error) {
+func (u *upstream) verifyIDToken(ctx context.Context, raw models.Secret, nonce func(string) bool) (map[string]any, error) {
 	if raw == "" {
 		return nil, protocol("the answer has no id_token")
 	}
@@ -43,7 +43,7 @@ func (u *upstream) verifyIDToken(ctx context.Context, raw models.Secret, nonce s
 	}
 	latest := now.Add(skew)
 	switch {
-	case nonce == "" || token.Nonce != nonce:
+	case !nonce(token.Nonce):
 		return nil, protocol("the id_token has another nonce")
 	case bound.Party != "" && bound.Party != u.c.ID, bound.Party == "" && len(token.Audience) > 1:
 		return nil, protocol("the id_token was issued to another party")

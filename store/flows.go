@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"gorm.io/gorm"
@@ -18,6 +19,9 @@ func (s *Store) InsertFlow(ctx context.Context, f *models.Flow, life time.Durati
 			return err
 		}
 		f.CreatedAt, f.ExpiresAt = now, now.Add(life)
+		if next := now.Add(f.PollInterval); f.PollInterval > 0 {
+			f.NextPollAt = &next
+		}
 		return tx.db.Create(f).Error
 	})
 }
@@ -31,14 +35,20 @@ func (s *Store) Flow(ctx context.Context, id string) (models.Flow, error) {
 // FlowByState finds a flow the only way there is (A2). The second result says
 // whether its time is over.
 func (s *Store) FlowByState(ctx context.Context, c models.Caller, provider string, stateHash []byte) (models.Flow, bool, error) {
+	f, now, err := s.FlowAndTime(ctx, c, provider, stateHash)
+	return f, !now.Before(f.ExpiresAt), err
+}
+
+// FlowAndTime is FlowByState with the database's time instead of a judgement.
+func (s *Store) FlowAndTime(ctx context.Context, c models.Caller, provider string, stateHash []byte) (models.Flow, time.Time, error) {
 	var f models.Flow
 	err := s.db.WithContext(ctx).First(&f, "org_id = ? AND user_id = ? AND provider_id = ? AND state_hash = ?",
 		c.OrgID, c.UserID, provider, stateHash).Error
 	if err != nil {
-		return f, false, err
+		return f, time.Time{}, err
 	}
 	now, err := s.Now(ctx)
-	return f, !now.Before(f.ExpiresAt), err
+	return f, now, err
 }
 
 // AnyFlowOfState reports whether a living flow of the provider has this state and
@@ -67,9 +77,11 @@ func (s *Store) ClaimFlow(ctx context.Context, id string, codeHash []byte) (bool
 		Updates(map[string]any{"status": models.FlowClaimed, "code_hash": codeHash, "claimed_at": s.now()}))
 }
 
-// SaveExchange keeps what a claimed flow's code was exchanged for.
+// SaveExchange keeps what a claimed flow's code was exchanged for, however late:
+// meanwhile the flow may have failed, or a device's be open for the next poll.
 func (s *Store) SaveExchange(ctx context.Context, id string, sealedTokens []byte) (bool, error) {
-	return changed(s.flow(ctx, id, models.FlowClaimed, models.FlowFailed).Where("exchanged_at IS NULL").
+	return changed(s.flow(ctx, id, models.FlowOpen, models.FlowClaimed, models.FlowFailed).
+		Where("exchanged_at IS NULL AND (status <> ? OR channel = ?)", models.FlowOpen, models.ChannelDevice).
 		Updates(map[string]any{"status": models.FlowExchanged, "sealed_tokens": sealedTokens, "exchanged_at": s.now(), "failure": ""}))
 }
 
@@ -106,17 +118,21 @@ func (s *Store) OwnerlessFlows(ctx context.Context, provider string, limit int) 
 }
 
 // LapseFlows fails the flows whose code was sent so long ago that no answer can
-// come any more, and those never completed in their time.
+// come any more, and those never completed in their time. A device's code may be
+// sent again: such a flow is open again until its time is over.
 func (s *Store) LapseFlows(ctx context.Context, claimedFor time.Duration) error {
-	err := s.db.WithContext(ctx).Model(&models.Flow{}).
-		Where("status = ? AND claimed_at <= ?", models.FlowClaimed, s.in(-claimedFor)).
-		Updates(map[string]any{"status": models.FlowFailed, "failure": "lost_response"}).Error
-	if err != nil {
-		return err
+	stale := func(device string) *gorm.DB {
+		return s.db.WithContext(ctx).Model(&models.Flow{}).
+			Where("status = ? AND claimed_at <= ?", models.FlowClaimed, s.in(-claimedFor)).Where("channel "+device+" ?", models.ChannelDevice)
 	}
-	return s.db.WithContext(ctx).Model(&models.Flow{}).
-		Where("status = ? AND expires_at <= ?", models.FlowOpen, s.now()).
-		Updates(map[string]any{"status": models.FlowFailed, "failure": "expired"}).Error
+	return errors.Join(
+		stale("<>").Updates(map[string]any{"status": models.FlowFailed, "failure": "lost_response"}).Error,
+		stale("=").Update("status", models.FlowOpen).Error,
+		s.db.WithContext(ctx).Model(&models.Flow{}).
+			Where("status = ? AND expires_at <= ?", models.FlowOpen, s.now()).
+			Updates(map[string]any{"status": models.FlowFailed,
+				"failure": gorm.Expr("CASE WHEN poll_attempt = '' THEN 'expired' ELSE 'lost_response' END")}).Error,
+	)
 }
 
 // FlowsUnderWay counts a provider's flows whose code may be being spent now.
