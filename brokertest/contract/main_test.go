@@ -315,6 +315,7 @@ const (
 	tokensAreDue     = `UPDATE credentials SET refresh_after = saved_at`
 	tokensHaveDied   = `UPDATE credentials SET refresh_after = saved_at, expires_at = saved_at`
 	statesAreTooOld  = `UPDATE flows SET expires_at = created_at`
+	devicesAreDue    = `UPDATE flows SET next_poll_at = created_at`
 	nothingWasFailed = `UPDATE credentials SET next_attempt_at = NULL`
 )
 

@@ -17,6 +17,7 @@ type things struct {
 
 	provider, authorization, job string
 	callback                     object // what the upstream sent the owner back with
+	device                       string // the deviceCode that the owner was given
 }
 
 func (x *things) needProvider() { x.provider = x.h.Provider(x.t, "test").ID }
@@ -35,6 +36,19 @@ func (x *things) needCallback() {
 	back := x.h.Approve(x.t, x.h.Authorize(x.t, x.h.User, p), "ada")
 	x.provider = p.ID
 	x.callback = object{"providerId": p.ID, "state": back.State, "code": secret(back.Code)}
+}
+
+func (x *things) needDeviceProvider() {
+	x.provider = createID(x.t, x.h, object{"config": object{"device": true}})
+}
+
+func (x *things) needDevice() {
+	x.needDeviceProvider()
+	begun, err := x.h.Service.BeginDevice(ctx, x.h.User.Caller, x.provider)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	x.device = secret(begun.DeviceCode)
 }
 
 func (x *things) needJob() {
@@ -76,6 +90,13 @@ var policy = []rule{
 	{"callback", "", (*things).needCallback, "POST", "providers/callback/", func(x *things) any { return x.callback }, 400, 200, 400, 404},
 	{"callback", "with a refusal", (*things).needCallback, "POST", "providers/callback/", func(x *things) any {
 		return object{"providerId": x.provider, "state": x.callback["state"], "error": "access_denied"}
+	}, 400, 400, 400, 404},
+
+	{"beginDevice", "", (*things).needDeviceProvider, "POST", "providers/{provider}/device/", nothing, 201, 201, 201, 404},
+	{"beginDevice", "where it is off", (*things).needProvider, "POST", "providers/{provider}/device/", nothing, 409, 409, 409, 404},
+	// The owner has to wait; to the others the code is unknown (TestA2_ADeviceCodeIsBoundToWhoBegan).
+	{"pollDevice", "", (*things).needDevice, "POST", "providers/{provider}/device/poll/", func(x *things) any {
+		return object{"deviceCode": x.device}
 	}, 400, 400, 400, 404},
 
 	{"listAuthorizations", "", (*things).needAuthorization, "GET", "authorizedProviders/", nothing, 200, 200, 200, 200},
@@ -158,6 +179,7 @@ func TestWhatIsNotYoursLooksLikeWhatDoesNotExist(t *testing.T) {
 			{"another organisation's provider, to change", "PATCH", "providers/{id}/", x.provider, h.Other},
 			{"another organisation's provider, to delete", "DELETE", "providers/{id}/", x.provider, h.Other},
 			{"another organisation's provider, to authorize", "POST", "providers/{id}/authorize/", x.provider, h.Other},
+			{"another organisation's provider, to begin a device flow", "POST", "providers/{id}/device/", x.provider, h.Other},
 			{"another user's token", "POST", "authorizedProviders/{id}/token/", x.authorization, h.Colleague},
 			{"another user's profile", "GET", "authorizedProviders/{id}/userinfo/", x.authorization, h.Colleague},
 			{"another user's authorization, to delete", "DELETE", "authorizedProviders/{id}/", x.authorization, h.Colleague},

@@ -16,8 +16,9 @@ import (
 
 // A whole story with everything that can go wrong, after which neither a dump of
 // the database, nor the log, nor any answer tells a secret: client secrets, API
-// tokens, access and refresh tokens, codes, verifiers, states. What is handed out
-// on purpose is the access token in a token's answer, and the state of authorize.
+// tokens, access and refresh tokens, codes, verifiers, states, device codes. What
+// is handed out on purpose is the access token in a token's answer, the state of
+// authorize, and a device's handle.
 func TestNothingTellsASecret(t *testing.T) {
 	t.Parallel()
 	timing := broker.Timing{Backoff: time.Millisecond}
@@ -41,7 +42,7 @@ func TestNothingTellsASecret(t *testing.T) {
 		story.checkLog()
 		story.checkAnswers()
 		story.checkTheCheck()
-		want := []string{"API token", "access_token", "client_secret", "code", "code_verifier", "credentials", "made-up", "refresh_token", "state"}
+		want := []string{"API token", "access_token", "client_secret", "code", "code_verifier", "credentials", "device handle", "device_code", "made-up", "refresh_token", "state"}
 		if got := s.kinds(); !slices.Equal(got, want) {
 			t.Errorf("the kinds of secrets met are %v, want %v", got, want)
 		}
@@ -67,7 +68,7 @@ func (s *story) do(who brokertest.Person, method, path string, body any) brokert
 }
 
 func (s *story) keep(path string, a brokertest.Answer) brokertest.Answer {
-	handedOut := a.Status == 201 && (strings.Contains(path, "/token") || strings.Contains(path, "/accessToken"))
+	handedOut := a.Status == 201 && (strings.Contains(path, "/token") || strings.Contains(path, "/accessToken") || strings.HasSuffix(path, "/device/"))
 	into := &s.answers
 	if strings.Contains(path, "/authorize") {
 		into = &s.authorizes
@@ -82,7 +83,7 @@ func (s *story) keep(path string, a brokertest.Answer) brokertest.Answer {
 func (s *story) tell(typ string) string {
 	t, h := s.t, s.h
 	name := "Kept in plain text " + typ
-	body := newProvider(object{"type": typ, "name": name})
+	body := newProvider(object{"type": typ, "name": name, "config": object{"device": true}})
 	if typ == "github" {
 		body["metadata"] = object{"host": h.IdPURL}
 	}
@@ -91,6 +92,7 @@ func (s *story) tell(typ string) string {
 	s.malformed(p)
 
 	a := s.consents(p)
+	s.devices(p)
 	want(t, 201, s.do(h.User, "POST", tokenOf(a), nil))
 	want(t, 200, s.do(h.User, "GET", userinfoOf(a), nil))
 	change(t, h, tokensHaveDied)
@@ -139,12 +141,42 @@ func (s *story) consents(p string) string {
 	return text(t, done["authorizedProvider"].(object), "id")
 }
 
+// device begins a consent on another device and returns how to poll for it.
+func (s *story) device(p string) (poll object, userCode string) {
+	begun := want(s.t, 201, s.do(s.h.User, "POST", deviceAt(p), nil))
+	handle := text(s.t, begun, "deviceCode")
+	s.s.learn("device handle", handle)
+	return object{"deviceCode": handle}, text(s.t, begun, "userCode")
+}
+
+// devices goes the way of a device, with every wrong turn.
+func (s *story) devices(p string) {
+	t, h := s.t, s.h
+	good, userCode := s.device(p)
+	handle := good["deviceCode"]
+	want(t, 400, s.do(h.Colleague, "POST", pollAt(p), good))
+	for _, wrong := range []any{object{"deviceCode": []any{handle}}, object{"device_code": handle}, object{"deviceCode": handle, "x": handle}, `{"deviceCode":"` + handle.(string), handle} {
+		s.do(h.User, "POST", pollAt(p), wrong)
+	}
+	s.do(h.User, "POST", pollAt(p)+"?"+url.Values{"deviceCode": {handle.(string)}}.Encode(), "")
+	s.do(h.User, "POST", callback, object{"providerId": p, "state": handle, "code": handle})
+	h.IdP.ApproveDevice(userCode, "linus")
+	brokertest.Eventually(t, "the device has its answer", func() bool { return s.do(h.User, "POST", pollAt(p), good).Status == 200 })
+	want(t, 400, s.do(h.User, "POST", pollAt(p), good))
+
+	denied, userCode := s.device(p)
+	h.IdP.DeclineDevice(userCode)
+	brokertest.Eventually(t, "the device is declined", func() bool {
+		return want(t, 400, s.do(h.User, "POST", pollAt(p), denied))["detail"] == "access_denied"
+	})
+}
+
 // malformed puts secrets where they do not belong, in every part of a request.
 func (s *story) malformed(p string) {
 	t, h := s.t, s.h
 	q := url.QueryEscape(madeUp)
 	for _, c := range []struct{ method, path string }{
-		{"POST", root + "providers/"}, {"PATCH", provider(p)}, {"POST", callback}, {"POST", root + "jobs/"},
+		{"POST", root + "providers/"}, {"PATCH", provider(p)}, {"POST", callback}, {"POST", root + "jobs/"}, {"POST", pollAt(p)},
 	} {
 		for _, body := range []any{
 			`{"clientSecret":"` + madeUp, `client_secret=` + q, `"` + madeUp + `"`, `["` + madeUp + `"]`, madeUp, `{"clientSecret":"` + madeUp + `"} {`,
@@ -222,6 +254,8 @@ func (s *story) echoes(p, a string) {
 		},
 	} {
 		exchange := s.approved(p, "linus")
+		device, _ := s.device(p)
+		change(t, h, devicesAreDue)
 		change(t, h, tokensHaveDied)
 		change(t, h, nothingWasFailed+", lease_until = NULL, lease_owner = NULL, attempt_id = NULL")
 		s.s.misbehave(echo)
@@ -232,6 +266,12 @@ func (s *story) echoes(p, a string) {
 			if got := s.do(h.User, c.method, c.path, c.body); got.Status != 502 {
 				t.Errorf("%s: %d %s", c.path, got.Status, got.Body)
 			}
+		}
+		if got := s.do(h.User, "POST", deviceAt(p), nil); got.Status != 502 {
+			t.Errorf("device/: %d %s", got.Status, got.Body)
+		}
+		if got := s.do(h.User, "POST", pollAt(p), device); got.Status != 400 && got.Status != 502 {
+			t.Errorf("device/poll/: %d %s", got.Status, got.Body)
 		}
 		s.s.misbehave(nil)
 		change(t, h, nothingWasFailed+", lease_until = NULL, lease_owner = NULL, attempt_id = NULL")

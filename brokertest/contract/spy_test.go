@@ -68,7 +68,7 @@ func (s *spy) readRequest(r *http.Request, body []byte) {
 	}
 	s.learn("state", r.URL.Query().Get("state"))
 	form, _ := url.ParseQuery(string(body))
-	for _, name := range []string{"code", "code_verifier", "refresh_token", "token", "client_secret"} {
+	for _, name := range []string{"code", "code_verifier", "device_code", "refresh_token", "token", "client_secret"} {
 		s.learn(name, form.Get(name))
 	}
 }
@@ -79,7 +79,7 @@ func (s *spy) readAnswer(a *httptest.ResponseRecorder) {
 	}
 	var tokens map[string]any
 	if json.Unmarshal(a.Body.Bytes(), &tokens) == nil {
-		for _, name := range []string{"access_token", "refresh_token", "id_token"} {
+		for _, name := range []string{"access_token", "refresh_token", "id_token", "device_code"} {
 			value, _ := tokens[name].(string)
 			s.learn(name, value)
 		}
