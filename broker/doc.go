@@ -5,6 +5,7 @@
 //
 //	authorize ──► person consents upstream ──► complete ──► authorization
 //	   flow: open ──► claimed ──► exchanged ──► done            │
+//	device ──► person consents elsewhere ──► poll ─────────────►│
 //	                                                            ▼
 //	token ◄── fresh? ── refresh (flight, lease, call, fenced save)
 //	                                                            │

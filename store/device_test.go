@@ -90,7 +90,7 @@ func TestR1_OnlyTheLastPollSpeaks(t *testing.T) {
 		if first.Status != models.FlowClaimed || first.PollAttempt != "one" {
 			t.Errorf("taken, the flow is %+v", first)
 		}
-		second := f.taken(t, first, "two", time.Hour) // the first one never ended
+		second := f.taken(t, first, "two", soon) // the first one never ended
 		if must(f.TakePoll(ctx, first, "three", time.Hour))(t) {
 			t.Error("what was read before the second poll is enough for a third")
 		}
