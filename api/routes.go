@@ -34,6 +34,8 @@ func (s *Server) routes() {
 	on(s, operation{"POST", "authorizedProviders/{id}/accessToken/", 201, "getAccessToken", "Get an access token (the same operation as token/)", []int{forbidden, notFound, gone, badGateway}}, s.token)
 	on(s, operation{"GET", "authorizedProviders/{id}/userinfo/", 200, "getUserInfo", "Ask the provider who authorized", []int{forbidden, notFound, gone, badGateway}}, s.userInfo)
 	s.documentTokens()
+	on(s, operation{"POST", "authorizedProviders/{id}/check/", 200, "checkToken", "Ask the provider whether the access token is good", []int{forbidden, notFound, badGateway}}, s.checkToken)
+	on(s, operation{"POST", "authorizedProviders/{id}/reset/", 201, "resetToken", "Replace the access token", []int{forbidden, notFound, gone, badGateway}}, s.resetToken)
 
 	on(s, operation{"POST", "jobs/", 202, "startJob", "Start a job", []int{forbidden}}, s.startJob)
 	on(s, operation{"GET", "jobs/", 200, "listJobs", "List the jobs", []int{forbidden}}, s.listJobs)

@@ -37,6 +37,8 @@ var descriptions = map[string]string{
 	"getToken":            "The token that works now, refreshed when it is about to expire. Only for the user who authorized, whatever the role.",
 	"getAccessToken":      "The token that works now, refreshed when it is about to expire. Only for the user who authorized, whatever the role.",
 	"getUserInfo":         "Asked from the provider each time; nothing of it is kept.",
+	"checkToken":          "For the owner and for admins; the answer holds no token. A token that the provider does not take is not handed out any more: the next fetch refreshes it, or the status is expired. 502 says nothing about the token.",
+	"resetToken":          "For the owner, who gets the new token, and for admins, who do not. With a refresh token this is a refresh, whether or not one is due; without one the provider has to be able to replace an access token (422 where it is not). After a 502 ask with check/ which token works.",
 	"startJob":            "For admins. STATS counts providers, authorizations and what happened in the last day; the counts are the job's details.",
 	"listJobs":            "For admins. The newest first; filters never fail. Details leave out the lists that a single job shows.",
 	"getJob":              "For admins. Poll it until the status is COMPLETED or ERROR; with wait it answers as soon as there is news.",

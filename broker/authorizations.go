@@ -55,7 +55,7 @@ func statusOf(l store.Linked) models.AuthorizationStatus {
 		return models.AuthorizationExpired
 	case hasVerdict(l, models.VerdictInvalidClient):
 		return models.AuthorizationInvalidOAuthClient
-	case !alive(l) && !l.Credential.HasRefreshToken:
+	case !served(l) && !l.Credential.HasRefreshToken:
 		return models.AuthorizationExpired
 	}
 	return models.AuthorizationActive
@@ -68,6 +68,13 @@ func hasVerdict(l store.Linked, v models.Verdict) bool {
 	return c.Verdict != nil && *c.Verdict == v &&
 		c.VerdictGeneration == c.Generation && c.VerdictSecretVersion == l.Provider.SecretVersion
 }
+
+// served reports whether the access token may be handed out: it lives, and nobody
+// suspects it.
+func served(l store.Linked) bool { return alive(l) && !suspected(l) }
+
+// suspected reports whether somebody asked for this very access token to be revoked.
+func suspected(l store.Linked) bool { return l.Credential.Suspected == l.Credential.Generation }
 
 // alive reports whether the access token can still be used, as far as is known.
 func alive(l store.Linked) bool {

@@ -271,8 +271,11 @@ func (s *Service) own(ctx context.Context, c models.Caller, f models.Flow) (Comp
 	if err != nil {
 		return Completed{}, err
 	}
-	user, err := s.identify(ctx, client, f, e, req)
-	s.learnProfile(ctx, p, store.Gate{}, err)
+	user, err := patiently(ctx, s, p, e.SentAt, func() (models.User, bool, error) {
+		user, err := s.identify(ctx, client, f, e, req)
+		return user, failure(err).Kind == providers.KindDenied, err
+	})
+	s.learnCall(ctx, p, store.ClassAPI, store.Gate{}, err)
 	if err == nil {
 		err = s.askFirst(ctx, f, req, user)
 	}

@@ -23,7 +23,11 @@ import (
 // refresh brings an authorization's tokens up to date, and waits for that no
 // longer than callers do. due says whether a row that was just read still needs it.
 func (s *Service) refresh(ctx context.Context, id string, due func(store.Linked) bool) (store.Linked, error) {
-	flight := s.beginRefresh(ctx, id, due)
+	return s.await(ctx, s.beginRefresh(ctx, id, due))
+}
+
+// await waits for a flight, no longer than callers do (R2).
+func (s *Service) await(ctx context.Context, flight <-chan singleflight.Result) (store.Linked, error) {
 	timer := time.NewTimer(s.timing.CallerWait)
 	defer timer.Stop()
 	select {
@@ -57,7 +61,7 @@ func (s *Service) refreshOnce(ctx context.Context, id string, due func(store.Lin
 		if !due(l) {
 			return l, nil
 		}
-		gate, err := s.admitRefresh(ctx, l)
+		gate, err := s.admitToken(ctx, l.Provider)
 		if err != nil {
 			return l, err
 		}
@@ -76,14 +80,9 @@ func (s *Service) refreshOnce(ctx context.Context, id string, due func(store.Lin
 	}
 }
 
-// admitRefresh asks whether the token endpoint may be called: not during a pause
-// it asked for (S3), nor while it refuses the provider's client, which one
+// admitToken asks whether the token endpoint may be called: not during a pause it
+// asked for (S3), nor while it refuses the provider's client, which one
 // authorization alone tries again now and then (R5).
-func (s *Service) admitRefresh(ctx context.Context, l store.Linked) (store.Gate, error) {
-	return s.admitToken(ctx, l.Provider)
-}
-
-// admitToken is admitRefresh for any call to the token endpoint.
 func (s *Service) admitToken(ctx context.Context, p models.Provider) (store.Gate, error) {
 	g, err := s.store.Pass(ctx, p.ID, s.host(p), s.timing.TokenCall, store.ClassToken, store.ClassClient)
 	switch {
@@ -152,7 +151,11 @@ func (s *Service) callRefresh(ctx context.Context, id, attempt string, before *s
 	sent := l.Now
 	call, cancel := awake(ctx, s.timing.TokenCall)
 	defer cancel()
-	t, err := s.upstream.Refresh(call, client, held(l, old))
+	replace := s.upstream.Refresh
+	if !l.Credential.HasRefreshToken { // only a reset gets here
+		replace = s.upstream.Reset
+	}
+	t, err := replace(call, client, held(l, old))
 	s.charge(ctx, s.refreshes(l.Provider), 1)
 	if err != nil {
 		s.learnToken(ctx, l.Provider, gate, err)
@@ -209,7 +212,11 @@ func (s *Service) saveRefreshed(ctx context.Context, l store.Linked, attempt str
 				return err
 			}
 			if saved {
-				return tx.Audit(ctx, ownEvent(l.Authorization.OrgID, store.ActionRefreshed).
+				action := store.ActionRefreshed
+				if !l.Credential.HasRefreshToken {
+					action = store.ActionReset
+				}
+				return tx.Audit(ctx, ownEvent(l.Authorization.OrgID, action).
 					provider(l.Provider.ID).authorization(l.Authorization.ID).done())
 			}
 			return s.lostRace(ctx, tx, l, attempt, e)
@@ -251,12 +258,17 @@ func (s *Service) refreshFailed(ctx context.Context, l store.Linked, attempt str
 	up := failure(err)
 	f := store.Failed{Attempt: attempt, Error: string(up.Kind), SecretVersion: l.Provider.SecretVersion}
 	switch {
+	case up.Kind == providers.KindDenied && !l.Credential.HasRefreshToken: // it says so of this token, not of a grant (R5)
+		f.Error, f.Verdict, f.Reason, f.Dead = "token_dead", models.VerdictExpired, revokedUpstream, true
+		if replay {
+			f.Reason = lostResponse
+		}
 	case up.Kind == providers.KindDenied && !replay && s.suspectsClient(ctx, l.Provider):
 		f.Error, f.RetryIn = "suspect", s.timing.ClientProbe
 	case up.Kind == providers.KindDenied:
 		f.Verdict, f.Reason = models.VerdictExpired, up.Code
 		if replay {
-			f.Reason = "lost_response"
+			f.Reason = lostResponse
 		}
 	case up.Kind == providers.KindClient:
 		f.Verdict, f.Reason = models.VerdictInvalidClient, up.Code
@@ -319,6 +331,9 @@ func (s *Service) backoff(failures int) time.Duration {
 // that is in use and due, one whose refresh token would lapse, or one whose last
 // attempt ended in the dark (R3). It is safe to run twice.
 func (s *Service) RefreshDue(ctx context.Context, id string) error {
+	if lost, err := s.settleReset(ctx, id); lost || err != nil {
+		return err
+	}
 	due := func(l store.Linked) bool {
 		idle := l.Credential.KeepAliveAt != nil && !l.Now.Before(*l.Credential.KeepAliveAt)
 		return refreshDue(l) || mayRefresh(l) && (idle || l.Credential.AttemptID != nil)

@@ -44,7 +44,7 @@ func (s *Service) freshest(ctx context.Context, c models.Caller, id string, minT
 	if !due(l) {
 		return l, dead(l)
 	}
-	if alive(l) && !tooShort(l, minTTL) && !s.refreshKillsAccess(l) {
+	if served(l) && !tooShort(l, minTTL) && !s.refreshKillsAccess(l) {
 		s.beginRefresh(ctx, id, due)
 		return l, nil
 	}
@@ -53,7 +53,7 @@ func (s *Service) freshest(ctx context.Context, c models.Caller, id string, minT
 	if l, err = s.usable(ctx, c, id); err != nil {
 		return l, err
 	}
-	if alive(l) {
+	if served(l) {
 		return l, nil
 	}
 	if refreshErr != nil {
@@ -65,24 +65,35 @@ func (s *Service) freshest(ctx context.Context, c models.Caller, id string, minT
 // usable returns an authorization whose tokens the caller may have now.
 func (s *Service) usable(ctx context.Context, c models.Caller, id string) (store.Linked, error) {
 	l, err := s.ownAuthorization(ctx, c, id)
-	if err == nil && statusOf(l) == models.AuthorizationInvalidProviderState {
-		err = models.Errorf(models.CodeForbidden, "The OAuth provider is %s; it gives no tokens.", l.Provider.Status)
-		if l.Provider.Usable() {
-			err = models.Errorf(models.CodeForbidden, "The OAuth provider is no longer the client this authorization was given to. The user must authorize again.")
-		}
+	if err == nil {
+		err = inForce(l)
 	}
 	return l, err
+}
+
+// inForce refuses an authorization of a provider that is off, or that is no longer
+// the client which the tokens were minted for: they are sent nowhere (A4).
+func inForce(l store.Linked) error {
+	switch {
+	case statusOf(l) != models.AuthorizationInvalidProviderState:
+		return nil
+	case l.Provider.Usable():
+		return models.Errorf(models.CodeForbidden, "The OAuth provider is no longer the client this authorization was given to. The user must authorize again.")
+	}
+	return models.Errorf(models.CodeForbidden, "The OAuth provider is %s; it gives no tokens.", l.Provider.Status)
 }
 
 // dead says why the access token cannot be had, nil while it lives.
 func dead(l store.Linked) error {
 	switch {
-	case alive(l):
+	case served(l):
 		return nil
 	case hasVerdict(l, models.VerdictInvalidClient):
 		return clientRefused(nil)
 	case hasVerdict(l, models.VerdictExpired):
 		return expired(nil)
+	case !l.Credential.HasRefreshToken && suspected(l):
+		return models.Errorf(models.CodeGone, "The access token is not handed out any more, since it was to be revoked. The user must authorize again.")
 	case !l.Credential.HasRefreshToken:
 		return models.Errorf(models.CodeGone, "The access token has expired and the provider granted no refresh token. The user must authorize again.")
 	}

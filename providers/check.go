@@ -13,8 +13,12 @@ import (
 // Check is what an upstream says about an access token.
 type Check struct {
 	Valid bool
+	// ForClient says that the token is known to have been issued to this client.
+	ForClient bool
 	// Scopes are those the token has; nil = not said.
 	Scopes []string
+	// Missing are the requested scopes that it has not.
+	Missing []string
 	// ExpiresAt is nil when not said.
 	ExpiresAt *time.Time
 }
@@ -24,9 +28,16 @@ type Check struct {
 // token is dead is an answer, and no error.
 func (r *Registry) Check(ctx context.Context, c Client, t Tokens) (Check, error) {
 	u, err := r.upstream(ctx, c)
-	switch {
-	case err != nil:
+	if err != nil {
 		return Check{}, err
+	}
+	checked, err := u.check(ctx, t)
+	checked.Missing = u.missing(checked.Scopes)
+	return checked, err
+}
+
+func (u *upstream) check(ctx context.Context, t Tokens) (Check, error) {
+	switch {
 	case u.t.check != nil:
 		return u.t.check(ctx, u, t)
 	case u.e.Introspect != "":
@@ -52,7 +63,8 @@ func (u *upstream) introspect(ctx context.Context, access models.Secret) (Check,
 	case !active:
 		return Check{}, nil
 	}
-	return Check{Valid: true, Scopes: grantedScopes(a.object), ExpiresAt: unixTime(a.object["exp"])}, nil
+	return Check{Valid: true, ForClient: a.text("client_id") == u.c.ID,
+		Scopes: grantedScopes(a.object), ExpiresAt: unixTime(a.object["exp"])}, nil
 }
 
 // unixTime reads a NumericDate (RFC 7519 §2), nil when there is none.

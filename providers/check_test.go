@@ -2,6 +2,7 @@ package providers
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +19,9 @@ func TestProtocolRule29_Introspection(t *testing.T) {
 		want   Check
 		kind   Kind
 	}{
-		"active":          {200, `{"active":true,"scope":"a b","exp":1900000000}`, Check{Valid: true, Scopes: []string{"a", "b"}, ExpiresAt: &end}, ""},
+		"active":          {200, `{"active":true,"scope":"a b","exp":1900000000}`, Check{Valid: true, Scopes: []string{"a", "b"}, Missing: []string{"profile", "email"}, ExpiresAt: &end}, ""},
+		"for us":          {200, `{"active":true,"client_id":"CLIENT","scope":"email profile"}`, Check{Valid: true, ForClient: true, Scopes: []string{"email", "profile"}}, ""},
+		"for another":     {200, `{"active":true,"client_id":"another"}`, Check{Valid: true}, ""},
 		"active, no more": {200, `{"active":true}`, Check{Valid: true}, ""},
 		"inactive":        {200, `{"active":false,"scope":"a","exp":1900000000}`, Check{}, ""},
 		"says nothing":    {200, `{"scope":"a"}`, Check{}, KindProtocol},
@@ -31,7 +34,7 @@ func TestProtocolRule29_Introspection(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f, r, c := testUpstream(t)
-			f.says("POST /introspect", tc.status, tc.body)
+			f.says("POST /introspect", tc.status, strings.ReplaceAll(tc.body, "CLIENT", c.ID))
 			got, err := r.Check(t.Context(), c, theTokens())
 			if KindOf(err) != tc.kind {
 				t.Fatalf("%v", err)
@@ -56,7 +59,7 @@ func TestGitHubCheck(t *testing.T) {
 		want   Check
 		kind   Kind
 	}{
-		"good":           {200, `{"id":1,"scopes":["repo"],"token_last_eight":"x","expires_at":null,"user":{"login":"octo","id":1}}`, "", Check{Valid: true, Scopes: []string{"repo"}}, ""},
+		"good":           {200, `{"id":1,"scopes":["repo"],"token_last_eight":"x","expires_at":null,"user":{"login":"octo","id":1}}`, "", Check{Valid: true, ForClient: true, Scopes: []string{"repo"}, Missing: []string{"read:user", "user:email"}}, ""},
 		"dead":           {404, notFound, "", Check{}, ""},
 		"a gateway":      {404, htmlPage, "", Check{}, KindTransient},
 		"abuse limit":    {422, `{"message":"Validation Failed"}`, "", Check{}, KindTransient},

@@ -193,7 +193,7 @@ func githubApplication(ctx context.Context, u *upstream, by *http.Client, method
 }
 
 // githubCheck is POST …/token, which does not count as a failed login of the
-// person whose token it is.
+// person whose token it is, and knows the tokens of this client only.
 func githubCheck(ctx context.Context, u *upstream, t Tokens) (Check, error) {
 	a, err := githubApplication(ctx, u, u.reads, http.MethodPost, "/token", t.Access)
 	if err != nil {
@@ -209,7 +209,7 @@ func githubCheck(ctx context.Context, u *upstream, t Tokens) (Check, error) {
 	if a.object == nil { // a gateway's page, which knows nothing of tokens
 		return Check{}, failure(a, u.now(), t.Access, u.c.Secret)
 	}
-	return Check{Valid: true, Scopes: githubScopes(a), ExpiresAt: githubTime(a)}, nil
+	return Check{Valid: true, ForClient: true, Scopes: githubScopes(a), ExpiresAt: githubTime(a)}, nil
 }
 
 // githubReset is PATCH …/token. It gets a connection of its own, like every call

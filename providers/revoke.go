@@ -23,6 +23,15 @@ func (r *Registry) Revoke(ctx context.Context, c Client, t Tokens, scope models.
 	return u.revokeByForm(ctx, t)
 }
 
+// CanRevoke reports whether the upstream has a way to give tokens back.
+func (r *Registry) CanRevoke(ctx context.Context, c Client) (bool, error) {
+	u, err := r.upstream(ctx, c)
+	if err != nil {
+		return false, err
+	}
+	return u.t.revoke != nil || u.e.Revoke != "", nil
+}
+
 // RevokeAccess revokes the access token alone; the refresh token stays alive where
 // the type can have it so (RevokesAccessAlone). Outcomes are Revoke's.
 func (r *Registry) RevokeAccess(ctx context.Context, c Client, access models.Secret) (models.Outcome, error) {

@@ -41,6 +41,11 @@ const (
 	ActionAuthorizationUnlink  Action = "authorization.unlinked"
 	ActionRefreshed            Action = "token.refreshed"
 	ActionRefreshFailed        Action = "token.refresh_failed"
+	ActionTokenDead            Action = "token.dead"
+	ActionResetAsked           Action = "token.reset_asked"
+	ActionReset                Action = "token.reset"
+	ActionTokenRevokeAsked     Action = "token.revoke_asked"
+	ActionTokenRevoked         Action = "token.revoked"
 	ActionRevoked              Action = "authorization.revoked"
 	ActionJobCreated           Action = "job.created"
 )

@@ -100,6 +100,7 @@ type Failed struct {
 	RetryIn       time.Duration // before this nobody asks again; 0 means no gate
 	Ambiguous     bool          // the upstream may have spent the refresh token
 	LeaseFor      time.Duration // how long an ambiguous attempt may still be running
+	Dead          bool          // the access token is, too
 	Verdict       models.Verdict
 	Reason        string
 	SecretVersion int64
@@ -117,6 +118,9 @@ func (s *Store) SaveFailure(ctx context.Context, credential string, g int64, f F
 		row["lease_until"] = s.in(f.LeaseFor)
 	} else {
 		row["attempt_id"], row["lease_owner"], row["lease_until"] = nil, nil, nil
+	}
+	if f.Dead {
+		row["expires_at"] = s.now()
 	}
 	if f.Verdict != "" {
 		row["verdict"], row["verdict_reason"] = f.Verdict, f.Reason

@@ -16,7 +16,7 @@ type Class string
 const (
 	ClassToken      Class = "token"
 	ClassRevoke     Class = "revoke"
-	ClassAPI        Class = "api" // user info
+	ClassAPI        Class = "api" // user info, and whether a token is good
 	ClassClient     Class = "client"
 	ClassTokenPace  Class = "token_pace"
 	ClassRevokePace Class = "revoke_pace"

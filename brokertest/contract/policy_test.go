@@ -114,6 +114,12 @@ var policy = []rule{
 	{"getUserInfo", "", (*things).needAuthorization, "GET", "authorizedProviders/{authorization}/userinfo/", nothing, 403, 200, 404, 404},
 	{"getUserInfo", "of an admin's own", (*things).needAdminsAuthorization, "GET", "authorizedProviders/{authorization}/userinfo/", nothing, 200, 404, 404, 404},
 
+	// What is done to a token concerns an admin; the token does not (A6).
+	{"checkToken", "", (*things).needAuthorization, "POST", "authorizedProviders/{authorization}/check/", nothing, 200, 200, 404, 404},
+	{"checkToken", "of an admin's own", (*things).needAdminsAuthorization, "POST", "authorizedProviders/{authorization}/check/", nothing, 200, 404, 404, 404},
+	{"resetToken", "", (*things).needAuthorization, "POST", "authorizedProviders/{authorization}/reset/", nothing, 201, 201, 404, 404},
+	{"resetToken", "of an admin's own", (*things).needAdminsAuthorization, "POST", "authorizedProviders/{authorization}/reset/", nothing, 201, 404, 404, 404},
+
 	// Jobs list other users' ids (A6): nobody but an admin sees that there are any.
 	{"getJob", "", (*things).needJob, "GET", "jobs/{job}/", nothing, 200, 404, 404, 404},
 	{"listJobItems", "", (*things).needJob, "GET", "jobs/{job}/items/", nothing, 200, 404, 404, 404},

@@ -1,0 +1,188 @@
+package broker
+
+import (
+	"context"
+	"time"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/providers"
+	"github.com/grantd/grantd/store"
+)
+
+// Checked is what the upstream says about an access token.
+type Checked struct {
+	Valid         bool
+	CheckedAt     time.Time
+	ExpiresAt     *time.Time // nil when unknown
+	Authorization models.Authorization
+}
+
+// An answer is remembered for checkLife, so that a loop of checks spends nobody's
+// rate limit.
+const checkLife = 10 * time.Second
+
+// Reasons of verdicts.
+const (
+	revokedUpstream = "revoked_upstream" // a check, or a reset, found the token dead
+	lostResponse    = "lost_response"    // its successor was in an answer that never came
+	tokenRevoked    = "token_revoked"    // somebody asked for that here
+)
+
+// Check asks the upstream whether the access token is good, for its owner or an
+// admin: the answer holds no token (A6). A token that is dead is not handed out any
+// more: the next fetch refreshes, or the authorization is expired. A rate limit or
+// an upstream that is down says nothing about the token, and is an error.
+func (s *Service) Check(ctx context.Context, c models.Caller, id string) (Checked, error) {
+	l, err := s.manageable(ctx, c, id)
+	if err != nil || remembered(l) {
+		return checkedAs(l), err
+	}
+	flight := s.flights.DoChan("check "+id, func() (any, error) {
+		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timing.TokenCall)
+		defer cancel()
+		return s.checkNewest(own, id)
+	})
+	if l, err = s.await(ctx, flight); err != nil {
+		return Checked{}, err
+	}
+	return checkedAs(l), nil
+}
+
+// manageable returns an authorization of a working provider that the caller may see,
+// with all of its credential. What is done to it concerns the caller; its tokens may
+// not (A6).
+func (s *Service) manageable(ctx context.Context, c models.Caller, id string) (store.Linked, error) {
+	l, err := s.store.Linked(ctx, id)
+	if err == nil && !maySee(c, l.Authorization) {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return l, found(err, "OAuth provider authorization")
+	}
+	return l, inForce(l)
+}
+
+func checkedAs(l store.Linked) Checked {
+	k := Checked{Valid: l.Credential.CheckValid, ExpiresAt: l.Credential.ExpiresAt, Authorization: show(l)}
+	if at := l.Credential.CheckedAt; at != nil {
+		k.CheckedAt = *at
+	}
+	return k
+}
+
+// remembered reports whether the upstream said a moment ago what it thinks of this
+// very token, and nothing has happened to it since.
+func remembered(l store.Linked) bool {
+	c := l.Credential
+	return c.AttemptID == nil && c.CheckedAt != nil && c.CheckGeneration == c.Generation && l.Now.Sub(*c.CheckedAt) < checkLife
+}
+
+// checkNewest asks about the newest token: one that was replaced while the upstream
+// was asked says nothing about its successor.
+func (s *Service) checkNewest(ctx context.Context, id string) (store.Linked, error) {
+	for range 3 {
+		l, err := s.store.Linked(ctx, id)
+		if err != nil || remembered(l) {
+			return l, found(err, "OAuth provider authorization")
+		}
+		said, err := s.askCheck(ctx, l)
+		if err != nil {
+			return l, s.upstreamFailed(l.Provider, err)
+		}
+		newest, err := s.noteCheck(ctx, l, said)
+		if err != nil {
+			return l, unavailable(err)
+		}
+		if newest {
+			l, err = s.store.Linked(ctx, id)
+			return l, found(err, "OAuth provider authorization")
+		}
+	}
+	return store.Linked{}, late
+}
+
+// askCheck asks the upstream, unless it asked to be left alone (S3).
+func (s *Service) askCheck(ctx context.Context, l store.Linked) (providers.Check, error) {
+	gate, err := s.admitCall(ctx, l.Provider, store.ClassAPI)
+	if err != nil {
+		return providers.Check{}, err
+	}
+	client, err := s.client(ctx, l.Provider)
+	if err != nil {
+		return providers.Check{}, err
+	}
+	p, err := s.openPair(l)
+	if err != nil {
+		return providers.Check{}, err
+	}
+	said, err := patiently(ctx, s, l.Provider, l.Credential.SavedAt, func() (providers.Check, bool, error) {
+		said, err := s.upstream.Check(ctx, client, p.tokens())
+		return said, err == nil && !said.Valid, err
+	})
+	s.learnCall(ctx, l.Provider, store.ClassAPI, gate, err)
+	return said, err
+}
+
+// noteCheck writes down what the upstream said of l's generation, and reports
+// whether that is the newest still.
+func (s *Service) noteCheck(ctx context.Context, l store.Linked, said providers.Check) (bool, error) {
+	ctx = context.WithoutCancel(ctx)
+	switch {
+	case !said.Valid && resetLost(l):
+		return s.noteDead(ctx, l, lostResponse)
+	case !said.Valid:
+		return s.noteDead(ctx, l, revokedUpstream)
+	}
+	var left *time.Duration
+	if said.ExpiresAt != nil {
+		d := said.ExpiresAt.Sub(l.Now)
+		left = &d
+	}
+	newest, err := s.store.NoteValid(ctx, l, left)
+	if err != nil || !newest {
+		return newest, err
+	}
+	if hasVerdict(l, models.VerdictExpired) && l.Credential.VerdictReason == revokedUpstream {
+		if err := s.store.Acquit(ctx, l, revokedUpstream, left); err != nil {
+			return true, err
+		}
+	}
+	s.noteScopes(ctx, l.Authorization, said.Scopes, said.Missing)
+	return true, s.endReset(ctx, l)
+}
+
+// noteDead writes down that the access token is dead. Where nothing can replace it,
+// the person must authorize again (R5).
+func (s *Service) noteDead(ctx context.Context, l store.Linked, reason string) (bool, error) {
+	if l.Credential.HasRefreshToken || hasVerdict(l, models.VerdictExpired) {
+		reason = ""
+	}
+	var newest bool
+	err := s.store.Tx(ctx, func(tx *store.Store) error {
+		var err error
+		if newest, err = tx.NoteDead(ctx, l, reason); err != nil || !newest {
+			return err
+		}
+		return tx.Audit(ctx, ownEvent(l.Authorization.OrgID, store.ActionTokenDead).
+			provider(l.Provider.ID).authorization(l.Authorization.ID).code(reason).done())
+	})
+	if err != nil || !newest {
+		return newest, err
+	}
+	return true, s.endReset(ctx, l)
+}
+
+// endReset ends a reset whose answer was lost, once the upstream has said whether the
+// token that it was to replace is still good.
+func (s *Service) endReset(ctx context.Context, l store.Linked) error {
+	if !resetLost(l) {
+		return nil
+	}
+	return s.store.EndAttempt(ctx, l)
+}
+
+// resetLost reports whether nobody knows how the last reset in place ended. A token
+// without a refresh token has no other attempts.
+func resetLost(l store.Linked) bool {
+	return l.Credential.AttemptID != nil && !l.Credential.HasRefreshToken
+}

@@ -1,0 +1,42 @@
+package broker
+
+import (
+	"context"
+	"time"
+
+	"github.com/grantd/grantd/models"
+)
+
+// patiently asks an upstream something about an access token that was made at the
+// given time. GitHub's replicas learn of a new token one after the other: a token
+// that is refused within that lag is asked about once more before anybody concludes
+// that it is dead. ask says whether the token was refused.
+func patiently[T any](ctx context.Context, s *Service, p models.Provider, made time.Time, ask func() (T, bool, error)) (T, error) {
+	answer, refused, err := ask()
+	if !refused {
+		return answer, err
+	}
+	wait := s.lagOf(ctx, p, made)
+	if wait == 0 {
+		return answer, err
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(wait):
+		answer, _, err = ask()
+	}
+	return answer, err
+}
+
+// lagOf is how long to wait before a refusal counts, a second at most; 0 when it
+// counts at once.
+func (s *Service) lagOf(ctx context.Context, p models.Provider, made time.Time) time.Duration {
+	t, ok := s.upstream.Type(p.Type)
+	if !ok || t.Lag == 0 {
+		return 0
+	}
+	if now, err := s.store.Now(ctx); err != nil || now.Sub(made) > 3*t.Lag {
+		return 0
+	}
+	return min(t.Lag, time.Second)
+}

@@ -1,0 +1,174 @@
+package broker
+
+import (
+	"context"
+	"errors"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/store"
+)
+
+// Replaced is a token that was reset.
+type Replaced struct {
+	// Token is the new one; to an admin whose it is not Access is "" (A6).
+	Token
+	// OldRevoked says that the old access token does not work any more. Else it
+	// lives until it expires.
+	OldRevoked bool
+}
+
+// Reset replaces an access token, for its owner or an admin: with a refresh, whether
+// or not that is due, or in place where the upstream can do that for a token that has
+// no refresh token. It goes the way of a refresh, so that whoever else is replacing
+// the token has done it for this caller too.
+func (s *Service) Reset(ctx context.Context, c models.Caller, id string) (Replaced, error) {
+	l, err := s.manageable(ctx, c, id)
+	if err == nil {
+		err = s.resettable(l)
+	}
+	if err != nil {
+		return Replaced{}, err
+	}
+	err = s.store.Audit(ctx, event(c, store.ActionResetAsked).provider(l.Provider.ID).authorization(id).done())
+	if err != nil {
+		return Replaced{}, unavailable(err)
+	}
+	revoked, err := s.replaceToken(ctx, l)
+	if err != nil {
+		return Replaced{}, err
+	}
+	t, err := s.newToken(ctx, c, id)
+	return Replaced{t, revoked}, err
+}
+
+// newToken returns what the caller may see of a token that was just made (R9).
+func (s *Service) newToken(ctx context.Context, c models.Caller, id string) (Token, error) {
+	l, err := s.manageable(ctx, c, id)
+	if err != nil {
+		return Token{}, err
+	}
+	t := Token{ExpiresAt: l.Credential.ExpiresAt, Authorization: show(l)}
+	if l.Authorization.UserID != c.UserID {
+		return t, nil
+	}
+	p, err := s.openPair(l)
+	if err != nil {
+		return Token{}, err
+	}
+	s.fetches.add(id, c, l.Now)
+	t.Access = models.Secret(p.Access)
+	return t, nil
+}
+
+// resettable says why a token cannot be reset, nil when it can.
+func (s *Service) resettable(l store.Linked) error {
+	t, ok := s.upstream.Type(l.Provider.Type)
+	switch {
+	case hasVerdict(l, models.VerdictExpired):
+		return expired(nil)
+	case l.Credential.HasRefreshToken:
+		return nil
+	case !ok || !t.ResetsInPlace:
+		return models.Errorf(models.CodeInvalid, "The provider granted no refresh token and cannot reset an access token. Revoke the token, or disconnect; the user then authorizes again.%s", settingsHint(l))
+	case !alive(l):
+		return dead(l)
+	}
+	return nil
+}
+
+// settingsHint tells where a person can withdraw what they granted.
+func settingsHint(l store.Linked) string {
+	if l.Provider.Metadata.SettingsURL == "" {
+		return ""
+	}
+	return " What was granted can be withdrawn at " + l.Provider.Metadata.SettingsURL + "."
+}
+
+// replaceToken has the token of l's generation replaced, by whoever gets to it, and
+// reports whether that one is dead now.
+func (s *Service) replaceToken(ctx context.Context, l store.Linked) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timing.CallerWait)
+	defer cancel()
+	old := func(now store.Linked) bool { return now.Credential.Generation == l.Credential.Generation }
+	for {
+		now, err := s.refresh(ctx, l.Authorization.ID, func(now store.Linked) bool { return old(now) && replaceable(now) })
+		switch {
+		case err != nil:
+			return false, s.notReset(l, err)
+		case !old(now):
+			return s.endReplaced(ctx, l), nil
+		case !replaceable(now):
+			return false, notNow(now)
+		}
+		// The flight was somebody's who found nothing due. Ours is next.
+	}
+}
+
+// replaceable reports whether neither a verdict nor a back-off is in the way.
+func replaceable(l store.Linked) bool { return !gated(l) && !hasVerdict(l, models.VerdictExpired) }
+
+// notNow says why a token is not replaceable.
+func notNow(l store.Linked) error {
+	if hasVerdict(l, models.VerdictExpired) {
+		return expired(nil)
+	}
+	return &models.Error{Code: models.CodeUpstream, RetryAfter: l.Credential.NextAttemptAt.Sub(l.Now),
+		Message: "The provider did not replace the token when it was asked last. Try again later."}
+}
+
+// notReset says the truth about a reset in place whose answer was lost: it was the
+// only copy of the new token.
+func (s *Service) notReset(l store.Linked, err error) error {
+	known, ok := errors.AsType[*models.Error](err)
+	if !ok || !failure(err).Ambiguous || l.Credential.HasRefreshToken {
+		return err
+	}
+	e := *known
+	e.Detail = lostResponse
+	e.Message = "The provider's answer was lost, so that nobody knows whether the token was replaced. Ask with check whether the old one still works, then reset it again."
+	return &e
+}
+
+// endReplaced sees to the access token that was replaced, and reports whether it is
+// dead: where a refresh leaves it alive it is revoked, alone.
+func (s *Service) endReplaced(ctx context.Context, l store.Linked) bool {
+	t, ok := s.upstream.Type(l.Provider.Type)
+	switch {
+	case ok && t.RefreshKillsAccess, !l.Credential.HasRefreshToken:
+		return true
+	case !ok || !t.RevokesAccessAlone:
+		return false
+	}
+	client, err := s.client(ctx, l.Provider)
+	if err != nil {
+		return false
+	}
+	old, err := s.openPair(l)
+	if err != nil {
+		return false
+	}
+	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timing.RevokeCall)
+	defer cancel()
+	outcome, err := s.upstream.RevokeAccess(call, client, models.Secret(old.Access))
+	if err != nil {
+		s.log.Warn("a token that was reset could not be revoked; it lives until it expires", "authorization", l.Authorization.ID, "error", err)
+	}
+	return outcome == models.OutcomeRevoked || outcome == models.OutcomeAlreadyRevoked
+}
+
+// settleReset finds out what became of a reset in place whose answer was lost (R3):
+// the upstream says whether the old token is still good. It returns false where there
+// is no such reset.
+func (s *Service) settleReset(ctx context.Context, id string) (bool, error) {
+	l, err := s.store.Linked(ctx, id)
+	if err != nil || !resetLost(l) {
+		return false, nil
+	}
+	if inForce(l) == nil {
+		_, err = s.checkNewest(ctx, id)
+	}
+	if models.CodeOf(err) == models.CodeInternal {
+		return true, err
+	}
+	return true, nil
+}
