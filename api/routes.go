@@ -36,6 +36,7 @@ func (s *Server) routes() {
 	s.documentTokens()
 	on(s, operation{"POST", "authorizedProviders/{id}/check/", 200, "checkToken", "Ask the provider whether the access token is good", []int{forbidden, notFound, badGateway}}, s.checkToken)
 	on(s, operation{"POST", "authorizedProviders/{id}/reset/", 201, "resetToken", "Replace the access token", []int{forbidden, notFound, gone, badGateway}}, s.resetToken)
+	on(s, operation{"DELETE", "authorizedProviders/{id}/token/", 200, "revokeToken", "Revoke the access token", []int{forbidden, notFound, conflict, badGateway}}, s.revokeToken)
 
 	on(s, operation{"POST", "jobs/", 202, "startJob", "Start a job", []int{forbidden}}, s.startJob)
 	on(s, operation{"GET", "jobs/", 200, "listJobs", "List the jobs", []int{forbidden}}, s.listJobs)

@@ -39,3 +39,14 @@ func (s *Server) resetToken(ctx context.Context, c models.Caller, in *ByID) (*pr
 	}
 	return privately(&Reset{r.Access.Reveal(), inUTC(r.ExpiresAt), r.OldRevoked, authorization(r.Authorization)}), nil
 }
+
+// RevokedToken is what became of an access token.
+type RevokedToken struct {
+	Outcome models.Outcome             `json:"outcome" doc:"revoked, or already_revoked where the provider says that it was dead before."`
+	Status  models.AuthorizationStatus `json:"status" doc:"The authorization's: active where the next fetch refreshes, else expired."`
+}
+
+func (s *Server) revokeToken(ctx context.Context, c models.Caller, in *ByID) (*answer[RevokedToken], error) {
+	r, err := s.service.RevokeToken(ctx, c, in.ID)
+	return &answer[RevokedToken]{&RevokedToken{r.Outcome, r.Authorization.Status}}, err
+}

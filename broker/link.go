@@ -17,7 +17,7 @@ import (
 // live and spares it (D1).
 func (s *Service) link(ctx context.Context, c models.Caller, p models.Provider, client providers.Client, f models.Flow, e exchanged, user models.User) error {
 	key, owner := s.grantKey(client, user.Sub), newID()
-	if err := s.leaseGrant(ctx, key, owner); err != nil {
+	if err := s.leaseGrant(ctx, key, owner, s.timing.LeaseMargin); err != nil {
 		return err
 	}
 	defer func() {
@@ -40,9 +40,9 @@ func (s *Service) link(ctx context.Context, c models.Caller, p models.Provider, 
 }
 
 // leaseGrant takes the say over a grant, and waits for whoever has it.
-func (s *Service) leaseGrant(ctx context.Context, key, owner string) error {
+func (s *Service) leaseGrant(ctx context.Context, key, owner string, lease time.Duration) error {
 	for {
-		ok, err := s.store.LeaseGrant(ctx, key, owner, s.timing.LeaseMargin)
+		ok, err := s.store.LeaseGrant(ctx, key, owner, lease)
 		if err != nil {
 			return unavailable(err)
 		}

@@ -220,7 +220,7 @@ func (s *Service) revokeOne(ctx context.Context, id string, urgent bool) error {
 	if err != nil {
 		return found(err, "OAuth provider authorization")
 	}
-	if err := s.awaitCredential(ctx, l, lease); err != nil {
+	if _, err := s.awaitCredential(ctx, l, lease); err != nil { // without it the item is given back with "refresh_running"
 		return err
 	}
 	b, err := s.openBatch(ctx, lease, nil)
@@ -232,21 +232,22 @@ func (s *Service) revokeOne(ctx context.Context, id string, urgent bool) error {
 	return err
 }
 
-// awaitCredential waits a short while for a running refresh to end (R9).
-func (s *Service) awaitCredential(ctx context.Context, l store.Linked, lease string) error {
+// awaitCredential waits a short while for a running refresh to end (R9), and reports
+// whether the credential is the lease's then.
+func (s *Service) awaitCredential(ctx context.Context, l store.Linked, lease string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timing.RefreshWait)
 	defer cancel()
 	for {
 		ok, err := s.store.LeaseForRevocation(ctx, l.Credential.ID, lease, s.timing.itemLease())
 		if err != nil && ctx.Err() == nil {
-			return unavailable(err)
+			return false, unavailable(err)
 		}
 		if ok {
-			return nil
+			return true, nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil // the item is given back with "refresh_running"
+			return false, nil
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

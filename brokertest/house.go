@@ -65,6 +65,8 @@ type House struct {
 	IdPURL  string
 	URL     string // of the API
 	Log     *LogBuffer
+	// Upstream may be changed before anything is asked, for what types there may be.
+	Upstream *providers.Registry
 
 	DatabaseURL, RedisURL string
 
@@ -127,11 +129,11 @@ func (h *House) serve(t testing.TB, o Options) {
 	redis := must(jobs.OpenRedis(h.RedisURL))(t)
 	bell, pace := jobs.NewBell(redis), jobs.NewPace(redis)
 	t.Cleanup(func() { pace.Close(); bell.Close(); redis.Close() })
-	upstream := must(providers.New(providers.Options{TestHost: h.IdPURL, Allow: append(o.Allow, strings.TrimPrefix(h.IdPURL, "http://"))}))(t)
+	h.Upstream = must(providers.New(providers.Options{TestHost: h.IdPURL, Allow: append(o.Allow, strings.TrimPrefix(h.IdPURL, "http://"))}))(t)
 	listener := must(net.Listen("tcp", "127.0.0.1:0"))(t)
 	h.URL = "http://" + listener.Addr().String()
 	h.Service = must(broker.New(ctx, broker.Options{
-		Store: h.Store, Upstream: upstream, Keys: h.Keys, Bell: bell, Pace: pace, PublicURL: h.URL, RedirectAllow: o.RedirectAllow,
+		Store: h.Store, Upstream: h.Upstream, Keys: h.Keys, Bell: bell, Pace: pace, PublicURL: h.URL, RedirectAllow: o.RedirectAllow,
 		Log: log, Timing: o.Timing, Concurrency: o.Concurrency,
 	}))(t)
 	server := httptest.NewUnstartedServer(api.New(api.Options{Service: h.Service, PublicURL: h.URL, Version: "test", Log: log,

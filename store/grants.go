@@ -49,6 +49,15 @@ func (s *Store) LiveGrants(ctx context.Context, lease string) (map[string]bool, 
 	return set(keys), err
 }
 
+// GrantShared reports whether another authorization than the given one lives on a
+// grant, whichever provider and organisation it belongs to (D1).
+func (s *Store) GrantShared(ctx context.Context, key, authorization string) (bool, error) {
+	var shared bool
+	return shared, s.db.WithContext(ctx).Raw(`SELECT EXISTS (SELECT 1 FROM authorizations a JOIN providers p ON p.id = a.provider_id
+		WHERE a.grant_key = ? AND a.id <> ? AND a.outcome IS NULL AND a.unlinked_at IS NULL AND p.delete_job_id IS NULL)`,
+		key, authorization).Row().Scan(&shared)
+}
+
 // GrantRevokedSince reports whether the whole grant was revoked since the given
 // time, as far as is remembered: longer than a consent lives.
 func (s *Store) GrantRevokedSince(ctx context.Context, key string, since time.Time) (bool, error) {

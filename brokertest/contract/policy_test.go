@@ -119,6 +119,8 @@ var policy = []rule{
 	{"checkToken", "of an admin's own", (*things).needAdminsAuthorization, "POST", "authorizedProviders/{authorization}/check/", nothing, 200, 404, 404, 404},
 	{"resetToken", "", (*things).needAuthorization, "POST", "authorizedProviders/{authorization}/reset/", nothing, 201, 201, 404, 404},
 	{"resetToken", "of an admin's own", (*things).needAdminsAuthorization, "POST", "authorizedProviders/{authorization}/reset/", nothing, 201, 404, 404, 404},
+	{"revokeToken", "", (*things).needAuthorization, "DELETE", "authorizedProviders/{authorization}/token/", nothing, 200, 200, 404, 404},
+	{"revokeToken", "of an admin's own", (*things).needAdminsAuthorization, "DELETE", "authorizedProviders/{authorization}/token/", nothing, 200, 404, 404, 404},
 
 	// Jobs list other users' ids (A6): nobody but an admin sees that there are any.
 	{"getJob", "", (*things).needJob, "GET", "jobs/{job}/", nothing, 200, 404, 404, 404},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/grantd/grantd/brokertest"
+	"github.com/grantd/grantd/brokertest/oidcprovider"
 	"github.com/grantd/grantd/testidp"
 )
 
@@ -372,5 +373,199 @@ func TestR3_ALostResetMayHaveDoneNothing(t *testing.T) {
 			t.Error("the token is another one")
 		}
 		want(t, 201, h.Do(t, h.User, "POST", resetOf(id), nil))
+	})
+}
+
+// One access token is revoked, and the grant stays: the next fetch refreshes.
+func TestARevokedTokenIsRefreshed(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.House) {
+		for typ, endpoint := range map[string]testidp.Endpoint{"test": testidp.Revoke, "github": testidp.TokenDelete} {
+			id := consent(t, h, h.User, h.Provider(t, typ).ID, "ada")
+			old := accessToken(t, h, h.User, id)
+			got := want(t, 200, h.Do(t, h.Admin, "DELETE", tokenOf(id), nil))
+			if got["outcome"] != "revoked" || got["status"] != "active" || calls(h, endpoint) != 1 {
+				t.Errorf("%s: after %d calls: %v", typ, calls(h, endpoint), got)
+			}
+			if check := want(t, 200, h.Do(t, h.User, "POST", checkOf(id), nil)); check["valid"] != false {
+				t.Errorf("of a revoked token the check says %v", check)
+			}
+			if accessToken(t, h, h.User, id) == old {
+				t.Error("the revoked token was handed out")
+			}
+			want(t, 200, h.Do(t, h.User, "GET", userinfoOf(id), nil))
+		}
+	})
+}
+
+// Without a refresh token nothing is left.
+func TestARevokedTokenWithoutARefreshTokenExpires(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.House) {
+		withoutRefresh(h)
+		id := consent(t, h, h.User, gitHubApp(t, h), "ada")
+		got := want(t, 200, h.Do(t, h.User, "DELETE", tokenOf(id), nil))
+		if got["outcome"] != "revoked" || got["status"] != "expired" || grants(h) != 0 {
+			t.Errorf("%d grants are left: %v", grants(h), got)
+		}
+		want(t, 410, h.Do(t, h.User, "POST", tokenOf(id), nil))
+		if got := want(t, 200, h.Do(t, h.User, "DELETE", tokenOf(id), nil)); got["outcome"] != "already_revoked" {
+			t.Errorf("a second time: %v", got)
+		}
+	})
+}
+
+// A token under suspicion is not handed out again, though the upstream could not be
+// asked to revoke it; and asking again does revoke it.
+func TestASuspectedTokenIsNotHandedOut(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.House) {
+		withoutRefresh(h)
+		p := gitHubApp(t, h)
+		id := consent(t, h, h.User, p, "ada")
+		h.IdP.Inject(testidp.Fault{Endpoint: testidp.TokenDelete, Status: 503})
+		wantRetryAfter(t, h.Do(t, h.User, "DELETE", tokenOf(id), nil))
+		a := h.Do(t, h.User, "POST", tokenOf(id), nil)
+		if m := text(t, want(t, 410, a), "message"); !strings.Contains(m, "not handed out") {
+			t.Errorf("why not is %q", m)
+		}
+		if got := want(t, 200, h.Do(t, h.User, "POST", checkOf(id), nil)); got["valid"] != true || got["status"] != "expired" {
+			t.Errorf("the check says %v", got)
+		}
+		if n := len(ids(t, want(t, 200, h.Do(t, h.User, "GET", root+"authorizedProviders/?status=expired", nil)))); n != 1 {
+			t.Errorf("%d are expired", n)
+		}
+		h.IdP.ClearFaults()
+		if got := want(t, 200, h.Do(t, h.User, "DELETE", tokenOf(id), nil)); got["outcome"] != "revoked" || grants(h) != 0 {
+			t.Errorf("%d grants are left: %v", grants(h), got)
+		}
+	})
+}
+
+// D4: what was suspected and could not be revoked then is revoked with its provider.
+func TestD4_ASuspectedTokenIsStillProof(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.House) {
+		withoutRefresh(h)
+		p := gitHubApp(t, h)
+		id := consent(t, h, h.User, p, "ada")
+		h.IdP.Inject(testidp.Fault{Endpoint: testidp.TokenDelete, Status: 500, Times: 1})
+		want(t, 502, h.Do(t, h.User, "DELETE", tokenOf(id), nil))
+		if d := details(t, deleted(t, h, p)); d["revoked"] != "1" || grants(h) != 0 {
+			t.Errorf("%d grants are left: %v", grants(h), d)
+		}
+	})
+}
+
+// D1: where only whole grants can be revoked, somebody else's authorization is not
+// taken along.
+func TestD1_ATokenIsNotRevokedAtASiblingsCost(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.House) {
+		wholeGrants(h)
+		p := createID(t, h, nil)
+		mine, theirs := consent(t, h, h.User, p, "ada"), consent(t, h, h.Colleague, p, "ada")
+		before := accessToken(t, h, h.User, mine)
+		m := text(t, want(t, 409, h.Do(t, h.User, "DELETE", tokenOf(mine), nil)), "message")
+		if !strings.Contains(m, "another authorization") || calls(h, testidp.Revoke) != 0 {
+			t.Errorf("after %d revocations: %q", calls(h, testidp.Revoke), m)
+		}
+		if accessToken(t, h, h.User, mine) != before {
+			t.Error("what was refused has changed the token")
+		}
+		want(t, 200, h.Do(t, h.Colleague, "GET", userinfoOf(theirs), nil))
+
+		want(t, 204, h.Do(t, h.Colleague, "DELETE", authorization(theirs), nil))
+		got := want(t, 200, h.Do(t, h.User, "DELETE", tokenOf(mine), nil))
+		if got["outcome"] != "revoked" || got["status"] != "expired" {
+			t.Errorf("alone: %v", got)
+		}
+		want(t, 410, h.Do(t, h.User, "POST", tokenOf(mine), nil))
+		again := consent(t, h, h.User, p, "ada")
+		accessToken(t, h, h.User, again)
+	})
+}
+
+// wholeGrants makes the type test one that revokes whole grants only, as Google does.
+func wholeGrants(h *brokertest.House) {
+	typ, _ := h.Upstream.Type("test")
+	typ.RevokesAccessAlone, typ.RevokesSingly = false, false
+}
+
+// Where a refresh leaves the old access token alive, a reset revokes it; where that
+// is impossible too, the answer says so.
+func TestAResetSeesToTheOldToken(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.House) {
+		typ, _ := h.Upstream.Type("test")
+		typ.RefreshKillsAccess = false
+		id := consent(t, h, h.User, createID(t, h, nil), "ada")
+		got := want(t, 201, h.Do(t, h.User, "POST", resetOf(id), nil))
+		if got["oldTokenRevoked"] != true || calls(h, testidp.Revoke) != 1 {
+			t.Errorf("after %d revocations: %v", calls(h, testidp.Revoke), got)
+		}
+		want(t, 200, h.Do(t, h.User, "GET", userinfoOf(id), nil))
+
+		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Revoke, Status: 500, Times: 1})
+		if got := want(t, 201, h.Do(t, h.User, "POST", resetOf(id), nil)); got["oldTokenRevoked"] != false {
+			t.Errorf("although the revocation failed: %v", got)
+		}
+		wholeGrants(h)
+		if got := want(t, 201, h.Do(t, h.User, "POST", resetOf(id), nil)); got["oldTokenRevoked"] != false || calls(h, testidp.Revoke) != 2 {
+			t.Errorf("although nothing can revoke it: %v", got)
+		}
+	})
+}
+
+// A revocation waits for a refresh that is running, and revokes what that brings (R9).
+func TestR9_ATokensRevocationWaitsForARefresh(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.House) {
+		id := consent(t, h, h.User, createID(t, h, nil), "ada")
+		change(t, h, tokensHaveDied)
+		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, AnswerLatencyMS: 400, Times: 1})
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			plainly(t, h, h.User, tokenOf(id))
+		}()
+		brokertest.Eventually(t, "the refresh is at the upstream", func() bool { return calls(h, testidp.Refresh) == 1 })
+		got := want(t, 200, h.Do(t, h.User, "DELETE", tokenOf(id), nil))
+		<-done
+		if got["outcome"] != "revoked" || h.IdP.Stats().RefreshReused != 0 {
+			t.Errorf("%v", got)
+		}
+		accessToken(t, h, h.User, id)
+		want(t, 200, h.Do(t, h.User, "GET", userinfoOf(id), nil))
+	})
+}
+
+// What cannot be revoked is said, and stays as it is.
+func TestATokenThatCannotBeRevoked(t *testing.T) {
+	openID(t, oidcprovider.Options{WithoutRevocation: true}, func(t *testing.T, h *brokertest.House, i *issuer) {
+		id := i.consent(t, i.provider(t, nil), "ada")
+		before := accessToken(t, h, h.User, id)
+		if m := text(t, want(t, 422, h.Do(t, h.User, "DELETE", tokenOf(id), nil)), "message"); !strings.Contains(m, "no way to revoke") {
+			t.Errorf("why not is %q", m)
+		}
+		if accessToken(t, h, h.User, id) != before {
+			t.Error("the token has changed")
+		}
+	})
+}
+
+// At a certified OpenID Connect server, which revokes whole grants: reset, check,
+// and the token's revocation.
+func TestOpenIDConnectUnderSuspicion(t *testing.T) {
+	openID(t, oidcprovider.Options{}, func(t *testing.T, h *brokertest.House, i *issuer) {
+		id := i.consent(t, i.provider(t, nil), "ada")
+		old := accessToken(t, h, h.User, id)
+		if got := want(t, 200, h.Do(t, h.User, "POST", checkOf(id), nil)); got["valid"] != true {
+			t.Errorf("the check says %v", got)
+		}
+		if got := want(t, 201, h.Do(t, h.User, "POST", resetOf(id), nil)); text(t, got, "accessToken") == old {
+			t.Error("the token was not replaced")
+		}
+		got := want(t, 200, h.Do(t, h.User, "DELETE", tokenOf(id), nil))
+		if got["outcome"] != "revoked" || got["status"] != "expired" {
+			t.Errorf("revoked: %v", got)
+		}
+		if held := i.State(t); held["LiveRefreshToken"] != 0 {
+			t.Errorf("the server holds %v", held)
+		}
+		want(t, 410, h.Do(t, h.User, "POST", tokenOf(id), nil))
 	})
 }

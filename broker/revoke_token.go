@@ -1,0 +1,205 @@
+package broker
+
+import (
+	"context"
+	"time"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/providers"
+	"github.com/grantd/grantd/store"
+)
+
+// RevokedToken is what became of an access token, and what is left of its
+// authorization.
+type RevokedToken struct {
+	Outcome       models.Outcome
+	Authorization models.Authorization
+}
+
+// RevokeToken takes one access token back upstream, for its owner or an admin, and
+// keeps the grant where the upstream can: then the next fetch refreshes. Elsewhere
+// the whole pair goes, and the person must authorize again. From the moment it is
+// asked for the token is not handed out any more, whatever the upstream says; after a
+// failure it may be asked for again.
+func (s *Service) RevokeToken(ctx context.Context, c models.Caller, id string) (RevokedToken, error) {
+	l, err := s.manageable(ctx, c, id)
+	if err != nil {
+		return RevokedToken{}, err
+	}
+	client, err := s.client(ctx, l.Provider)
+	if err != nil {
+		return RevokedToken{}, err
+	}
+	can, err := s.upstream.CanRevoke(ctx, client)
+	if err != nil {
+		return RevokedToken{}, s.upstreamFailed(l.Provider, err)
+	}
+	if !can {
+		return RevokedToken{}, irrevocable(l)
+	}
+	r := &tokenRevocation{s: s, caller: c, client: client, lease: newID()}
+	return detach(s, ctx, s.timing.CallerWait, s.timing.itemLease(), late, func(ctx context.Context) (RevokedToken, error) {
+		return r.run(ctx, l)
+	})
+}
+
+func irrevocable(l store.Linked) error {
+	return models.Errorf(models.CodeInvalid, "The provider has no way to revoke a token; it lives until it expires.%s", settingsHint(l))
+}
+
+// tokenRevocation is one access token on its way upstream.
+type tokenRevocation struct {
+	s      *Service
+	caller models.Caller
+	client providers.Client
+	lease  string // of the grant, then of the credential: always in this order (D1)
+}
+
+// run takes the leases, the token out of service, and then back upstream.
+func (r *tokenRevocation) run(ctx context.Context, l store.Linked) (RevokedToken, error) {
+	if r.takesGrant(l) {
+		return r.runOnGrant(ctx, l)
+	}
+	return r.runLeased(ctx, l)
+}
+
+// takesGrant reports whether the upstream can only revoke all that the person
+// granted to the client.
+func (r *tokenRevocation) takesGrant(l store.Linked) bool {
+	t, ok := r.s.upstream.Type(l.Provider.Type)
+	return ok && !t.RevokesAccessAlone && !t.RevokesSingly && l.Authorization.GrantKey != ""
+}
+
+// runOnGrant has the say over the grant, and refuses to end it while another
+// authorization lives on it (D1).
+func (r *tokenRevocation) runOnGrant(ctx context.Context, l store.Linked) (RevokedToken, error) {
+	key := l.Authorization.GrantKey
+	if err := r.s.leaseGrant(ctx, key, r.lease, r.s.timing.itemLease()); err != nil {
+		return RevokedToken{}, err
+	}
+	var revoked []string
+	defer func() {
+		if err := r.s.store.ReleaseGrants(context.WithoutCancel(ctx), r.lease, revoked); err != nil {
+			r.s.log.Warn("giving a grant lease back failed; it runs out", "error", err)
+		}
+	}()
+	shared, err := r.s.store.GrantShared(ctx, key, l.Authorization.ID)
+	if err != nil {
+		return RevokedToken{}, unavailable(err)
+	}
+	if shared {
+		return RevokedToken{}, models.Errorf(models.CodeConflict, "The provider can only revoke everything that this account granted to the client, and another authorization lives on it. Nothing was revoked. Reset the token, or disconnect both authorizations.")
+	}
+	revoked = []string{key}
+	return r.runLeased(ctx, l)
+}
+
+// runLeased waits for a running refresh, since its answer is the token to revoke (R9).
+func (r *tokenRevocation) runLeased(ctx context.Context, l store.Linked) (RevokedToken, error) {
+	held, err := r.s.awaitCredential(ctx, l, r.lease)
+	if err != nil {
+		return RevokedToken{}, err
+	}
+	if !held {
+		return RevokedToken{}, busy
+	}
+	done, err := r.send(ctx, l.Authorization.ID)
+	if releaseErr := r.s.store.ReleaseLease(context.WithoutCancel(ctx), l.Credential.ID, r.lease); releaseErr != nil {
+		r.s.log.Warn("giving a credential's lease back failed; it runs out", "authorization", l.Authorization.ID, "error", releaseErr)
+	}
+	return done, err
+}
+
+var busy = &models.Error{Code: models.CodeUpstream, RetryAfter: time.Second,
+	Message: "The token is being replaced at this moment. Ask again shortly."}
+
+// send takes the newest token out of service first: whatever the upstream answers,
+// a token under suspicion is not handed out again.
+func (r *tokenRevocation) send(ctx context.Context, id string) (RevokedToken, error) {
+	l, err := r.suspect(ctx, id)
+	if err != nil {
+		return RevokedToken{}, err
+	}
+	outcome, err := r.ask(ctx, l)
+	if err != nil {
+		return RevokedToken{}, r.s.upstreamFailed(l.Provider, err)
+	}
+	if outcome == models.OutcomeUnsupported {
+		return RevokedToken{}, irrevocable(l)
+	}
+	if err := r.note(context.WithoutCancel(ctx), l, outcome); err != nil {
+		return RevokedToken{}, unavailable(err)
+	}
+	l, err = r.s.store.Linked(ctx, id)
+	return RevokedToken{outcome, show(l)}, found(err, "OAuth provider authorization")
+}
+
+func (r *tokenRevocation) suspect(ctx context.Context, id string) (store.Linked, error) {
+	l, err := r.s.manageable(ctx, r.caller, id)
+	if err != nil {
+		return l, err
+	}
+	var newest bool
+	err = r.s.store.Tx(ctx, func(tx *store.Store) error {
+		if newest, err = tx.Suspect(ctx, l); err != nil || !newest {
+			return err
+		}
+		return tx.Audit(ctx, event(r.caller, store.ActionTokenRevokeAsked).provider(l.Provider.ID).authorization(id).done())
+	})
+	switch {
+	case err != nil:
+		return l, unavailable(err)
+	case !newest:
+		return l, busy
+	}
+	return l, nil
+}
+
+func (r *tokenRevocation) ask(ctx context.Context, l store.Linked) (models.Outcome, error) {
+	held, err := r.s.openPair(l)
+	if err != nil {
+		return "", err
+	}
+	gate, err := r.s.admitCall(ctx, l.Provider, store.ClassRevoke)
+	if err != nil {
+		return "", err
+	}
+	call, cancel := context.WithTimeout(ctx, r.s.timing.RevokeCall)
+	defer cancel()
+	outcome, err := r.revoke(call, l, held)
+	r.s.learnCall(ctx, l.Provider, store.ClassRevoke, gate, err)
+	return outcome, err
+}
+
+// revoke sends as little as the upstream can tell apart.
+func (r *tokenRevocation) revoke(ctx context.Context, l store.Linked, held pair) (models.Outcome, error) {
+	switch {
+	case r.keepsGrant(l):
+		return r.s.upstream.RevokeAccess(ctx, r.client, models.Secret(held.Access))
+	case r.takesGrant(l):
+		return r.s.upstream.Revoke(ctx, r.client, held.tokens(), models.RevokeGrant)
+	}
+	return r.s.upstream.Revoke(ctx, r.client, held.tokens(), models.RevokeToken)
+}
+
+// keepsGrant reports whether the refresh token outlives its access token.
+func (r *tokenRevocation) keepsGrant(l store.Linked) bool {
+	t, ok := r.s.upstream.Type(l.Provider.Type)
+	return ok && t.RevokesAccessAlone
+}
+
+// note writes down that the token is dead, and the authorization with it where
+// nothing is left to refresh with.
+func (r *tokenRevocation) note(ctx context.Context, l store.Linked, outcome models.Outcome) error {
+	reason := tokenRevoked
+	if r.keepsGrant(l) && l.Credential.HasRefreshToken {
+		reason = ""
+	}
+	return r.s.store.Tx(ctx, func(tx *store.Store) error {
+		if _, err := tx.NoteRevoked(ctx, l, r.lease, reason); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, event(r.caller, store.ActionTokenRevoked).
+			provider(l.Provider.ID).authorization(l.Authorization.ID).code(string(outcome)).done())
+	})
+}
