@@ -150,8 +150,14 @@ func TestH2_FetchesAreCounted(t *testing.T) {
 		if err := h.Service.FlushFetches(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if n := must(h.Store.CountFetches(ctx, a.ID))(t); n != 7 {
-			t.Errorf("%d fetches are counted, want 7", n)
+		row := brokertest.SQL(t, h.DatabaseURL).QueryRow("SELECT SUM(fetches), MIN(org_id), MIN(user_id), MIN(token_id) FROM token_fetches WHERE authorization_id = $1", a.ID)
+		var n int
+		var who models.Caller
+		if err := row.Scan(&n, &who.OrgID, &who.UserID, &who.TokenID); err != nil {
+			t.Fatal(err)
+		}
+		if n != 7 || who.OrgID != "acme" || who.UserID != "ada" || who.TokenID != h.User.Caller.TokenID {
+			t.Errorf("%d fetches are counted for %+v, want 7 for who fetched", n, who)
 		}
 	})
 }

@@ -2,7 +2,9 @@ package brokertest
 
 import (
 	"context"
+	"database/sql"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -63,6 +65,22 @@ func OpenStore(t testing.TB, url string, clock *Clock) *store.Store {
 		t.Fatalf("migrating the store: %v", err)
 	}
 	return s
+}
+
+// SQL opens the database at url beside the store that uses it, for looking at rows
+// that no question of the store is about.
+func SQL(t testing.TB, url string) *sql.DB {
+	t.Helper()
+	driver, dsn := "pgx", url
+	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
+		driver, dsn = "sqlite3", "file:"+path+"?_pragma=busy_timeout(5000)"
+	}
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		t.Fatalf("opening %s: %v", driver, err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
 }
 
 // Clock is the real time plus what a test has advanced it by. Its zero value is

@@ -132,12 +132,6 @@ func (s *Store) CountActions(ctx context.Context, org string, last time.Duration
 	return byAction, err
 }
 
-// CountFetches returns how often an authorization's token was fetched.
-func (s *Store) CountFetches(ctx context.Context, authorization string) (int64, error) {
-	var n int64
-	return n, s.db.WithContext(ctx).Raw("SELECT CAST(COALESCE(SUM(fetches), 0) AS BIGINT) FROM token_fetches WHERE authorization_id = ?", authorization).Row().Scan(&n)
-}
-
 // ForgetAudit deletes events and counts of fetches older than the retention.
 func (s *Store) ForgetAudit(ctx context.Context, retention time.Duration, limit int) error {
 	err := s.db.WithContext(ctx).Exec("DELETE FROM audit_events WHERE id IN (SELECT id FROM audit_events WHERE at <= ? LIMIT ?)",

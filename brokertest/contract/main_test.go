@@ -298,16 +298,7 @@ func change(t testing.TB, h *brokertest.House, statement string) {
 
 func database(t testing.TB, h *brokertest.House) *sql.DB {
 	t.Helper()
-	driver, dsn := "pgx", h.DatabaseURL
-	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok {
-		driver, dsn = "sqlite3", "file:"+path+"?_pragma=busy_timeout(5000)"
-	}
-	db, err := sql.Open(driver, dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	return db
+	return brokertest.SQL(t, h.DatabaseURL)
 }
 
 // The access tokens of a house age: the upstream is not told.
