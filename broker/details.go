@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/store"
 )
 
 // detailsCap bounds every list in a job's details; the full count stands beside.
@@ -27,9 +28,9 @@ func (s *Service) revocationDetails(ctx context.Context, j models.Job) (models.D
 	if j.Failed == 0 {
 		return d, nil
 	}
-	failed, err := s.store.FailedItems(ctx, j.ID, detailsCap)
+	failed, err := s.store.JobItems(ctx, j.ID, store.ItemFilter{Outcomes: []string{string(models.OutcomeFailed)}, Limit: detailsCap})
 	for _, item := range failed {
-		d = append(d, models.Detail{Name: "failure", Value: fmt.Sprintf("%s: %s", item.ID, item.OutcomeReason)})
+		d = append(d, models.Detail{Name: "failure", Value: fmt.Sprintf("%s: %s", item.AuthorizationID, item.Reason)})
 	}
 	return d, err
 }

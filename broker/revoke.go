@@ -182,7 +182,8 @@ func (s *Service) fetchProof(ctx context.Context, l store.Linked, lease string) 
 	if err != nil {
 		return l, database
 	}
-	now.Authorization.ItemAttempts = l.Authorization.ItemAttempts                       // which that query leaves out
+	// Linked leaves the attempts out, and without them an item never fails.
+	now.Authorization.ItemAttempts = l.Authorization.ItemAttempts
 	if wantsProof(now) || gated(now) && !alive(now) && now.Credential.HasRefreshToken { // the refresh failed, but not for good
 		return now, &ruling{reason: "no_proof_yet", after: s.backoff(now.Authorization.ItemAttempts), attempt: true}
 	}

@@ -93,10 +93,28 @@ func TestD4_FailuresAreReportedAndResumed(t *testing.T) {
 		if j.Status != models.JobError || detail(j, "failed") != "1" || detail(j, "failure") == nil {
 			t.Fatalf("the job ended %s with %v", j.Status, j.Details)
 		}
+		first := j
+		again := ended(t, h, must(h.Service.DeleteProvider(ctx, h.Admin.Caller, p.ID, false))(t).ID)
+		if again.Status != models.JobError || detail(again, "failed") != "1" {
+			t.Fatalf("the second job ended %s with %v", again.Status, again.Details)
+		}
 		h.IdP.ClearFaults()
 		j = ended(t, h, must(h.Service.DeleteProvider(ctx, h.Admin.Caller, p.ID, false))(t).ID)
 		if j.Status != models.JobCompleted || detail(j, "revoked") != "1" {
 			t.Errorf("the resumed job ended %s with %v", j.Status, j.Details)
+		}
+		for _, old := range []models.Job{first, again} { // what it settled, it goes on telling
+			now := must(h.Service.Job(ctx, h.Admin.Caller, old.ID))(t)
+			if detail(now, "failure") == nil || detail(now, "failure") != detail(old, "failure") {
+				t.Errorf("after it was resumed a failed job tells %v, before %v", detail(now, "failure"), detail(old, "failure"))
+			}
+			told := items(t, h, old.ID, broker.ItemQuery{})
+			if len(told) != 1 || told[0].Outcome != models.OutcomeFailed || told[0].ProviderID != p.ID || told[0].SettledAt.IsZero() {
+				t.Errorf("after it was resumed a failed job has the items %+v", told)
+			}
+		}
+		if told := items(t, h, j.ID, broker.ItemQuery{}); len(told) != 1 || told[0].Outcome != models.OutcomeRevoked {
+			t.Errorf("the job that resumed has the items %+v", told)
 		}
 	})
 }

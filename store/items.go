@@ -194,30 +194,6 @@ func (s *Store) PendingByProvider(ctx context.Context, job string) (map[string]i
 	return byProvider, err
 }
 
-// RetryItems makes what failed in an earlier deletion of the provider pending
-// again, and due what waited for its time, so that a resumed one takes all of it
-// up (D5).
-func (s *Store) RetryItems(ctx context.Context, provider string) error {
-	err := s.db.WithContext(ctx).Exec(`UPDATE authorizations SET item_due_at = ?
-		WHERE provider_id = ? AND outcome IS NULL AND item_lease IS NULL AND item_due_at > ?`, s.now(), provider, s.now()).Error
-	if err != nil {
-		return err
-	}
-	return s.db.WithContext(ctx).Exec(`UPDATE authorizations SET outcome = NULL, outcome_reason = '', outcome_at = NULL,
-		job_id = NULL, item_attempts = 0, item_due_at = ? WHERE provider_id = ? AND outcome = 'failed'`, s.now(), provider).Error
-}
-
-// UnlinkUser makes everything of a user unusable and gives it to the job to be
-// revoked, together with what failed before. Providers that are being deleted
-// keep theirs: their own job revokes them.
-func (s *Store) UnlinkUser(ctx context.Context, org, user, job string) error {
-	return s.db.WithContext(ctx).Exec(`UPDATE authorizations SET unlinked_at = COALESCE(unlinked_at, ?), updated_at = ?, job_id = ?,
-		outcome = NULL, outcome_reason = '', outcome_at = NULL, item_attempts = 0, item_due_at = ?
-		WHERE org_id = ? AND user_id = ? AND (unlinked_at IS NULL OR outcome = 'failed')
-		AND provider_id IN (SELECT id FROM providers WHERE org_id = ? AND delete_job_id IS NULL)`,
-		s.now(), s.now(), job, s.now(), org, user, org).Error
-}
-
 // DueTombstones returns unlinked authorizations of providers that are not being
 // deleted, whose revocation is due, and moves their due time so that replicas
 // sweeping at once share them out (O1).

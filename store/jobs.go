@@ -98,13 +98,6 @@ func (s *Store) ForceJob(ctx context.Context, id string) error {
 		Where("id = ? AND status IN ('PENDING', 'RUNNING')", id).Update("force", true).Error
 }
 
-// FailedItems returns the first items of a job that failed, for its details.
-func (s *Store) FailedItems(ctx context.Context, job string, limit int) ([]models.Authorization, error) {
-	var items []models.Authorization
-	return items, s.db.WithContext(ctx).Select("id", "outcome_reason").
-		Where("job_id = ? AND outcome = 'failed'", job).Order("id").Limit(limit).Find(&items).Error
-}
-
 // ForgetJobs deletes jobs that ended longer ago than the retention, and the
 // outcomes that were kept for them; but not the failed deletion of a provider that
 // is still there to be resumed.
@@ -117,6 +110,9 @@ func (s *Store) ForgetJobs(ctx context.Context, retention time.Duration, limit i
 	}
 	return s.Tx(ctx, func(tx *Store) error {
 		if err := tx.db.Exec("DELETE FROM authorizations WHERE job_id IN ? AND outcome IS NOT NULL", ids).Error; err != nil {
+			return err
+		}
+		if err := tx.db.Exec("DELETE FROM retried_items WHERE job_id IN ?", ids).Error; err != nil {
 			return err
 		}
 		return tx.db.Exec("DELETE FROM jobs WHERE id IN ?", ids).Error

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/grantd/grantd/models"
 )
@@ -41,27 +42,39 @@ type ItemFilter struct {
 	Limit    int
 }
 
+var onlyFailed = []string{string(models.OutcomeFailed)}
+
 // JobItems returns a page of what a job has settled, by the authorizations' ids.
 // They do not change, so that a page is not read twice while the job goes on.
 func (s *Store) JobItems(ctx context.Context, job string, f ItemFilter) ([]models.JobItem, error) {
-	q := s.db.WithContext(ctx).Model(&models.Authorization{}).
-		Select("id AS authorization_id", "user_id", "provider_id", "outcome", "outcome_reason AS reason", "outcome_at AS settled_at").
-		Where("job_id = ? AND outcome IS NOT NULL", job)
-	if f.Outcomes != nil {
-		q = q.Where("outcome IN ?", f.Outcomes)
-	}
 	back := f.After != nil && f.After.Back
-	order, beyond := "id", "id > ?"
+	order, beyond, sign := "id", "id > ?", 1
 	if back {
-		order, beyond = "id DESC", "id < ?"
+		order, beyond, sign = "id DESC", "id < ?", -1
 	}
-	if f.After != nil {
-		q = q.Where(beyond, f.After.ID)
+	var all []models.JobItem
+	for _, q := range s.settled(ctx, job) {
+		switch {
+		case slices.Equal(f.Outcomes, onlyFailed):
+			q = q.Where("outcome = 'failed'") // in the words of their index
+		case f.Outcomes != nil:
+			q = q.Where("outcome IN ?", f.Outcomes)
+		}
+		if f.After != nil {
+			q = q.Where(beyond, f.After.ID)
+		}
+		var items []models.JobItem
+		err := q.Select("id AS authorization_id", "user_id", "provider_id", "outcome", "outcome_reason AS reason", "outcome_at AS settled_at").
+			Order(order).Limit(f.Limit).Scan(&items).Error
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, items...)
 	}
-	var items []models.JobItem
-	err := q.Order(order).Limit(f.Limit).Scan(&items).Error
+	slices.SortFunc(all, func(a, b models.JobItem) int { return sign * strings.Compare(a.AuthorizationID, b.AuthorizationID) })
+	all = all[:min(len(all), f.Limit)]
 	if back {
-		slices.Reverse(items)
+		slices.Reverse(all)
 	}
-	return items, err
+	return all, nil
 }
