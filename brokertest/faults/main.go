@@ -67,7 +67,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 
 // staged plays a row outside of a test.
 func (r row) staged(ctx context.Context, binary string, full bool) line {
-	st, l := newStage(ctx, r.name), line{row: r}
+	st, l := newStage(ctx, r.name), line{row: r, full: full}
 	st.play(func() { l.result = r.on(st, binary, full) })
 	l.skipped, l.err = st.skipped, st.err()
 	return l
@@ -81,7 +81,7 @@ func finish(o options, lines []line, out io.Writer) error {
 	}
 	if o.write != "" {
 		where := fmt.Sprintf("%d CPUs, %s/%s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
-		if err := os.WriteFile(o.write, []byte(markdown(lines, where, !o.small)), 0o644); err != nil {
+		if err := writePage(o.write, lines, where); err != nil {
 			return err
 		}
 	}
