@@ -2,12 +2,62 @@ package broker_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/grantd/grantd/brokertest"
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/testidp"
 )
+
+// D2: DELETE writes to the provider and the job alone, however many belong to it, and
+// yet everything is unusable at once.
+func TestD2_DeletingTouchesNoAuthorization(t *testing.T) {
+	eachWith(t, still, func(t *testing.T, h *brokertest.House) {
+		p := h.Provider(t, "test")
+		all := consents(t, h, p, 3)
+		tables := []string{"authorizations", "credentials", "flows", "secure_configs"}
+		before := map[string]string{}
+		for _, table := range tables {
+			before[table] = contents(t, h, table)
+		}
+		j := must(h.Service.DeleteProvider(ctx, h.Admin.Caller, p.ID, false))(t)
+		for _, table := range tables {
+			if after := contents(t, h, table); after != before[table] {
+				t.Errorf("DELETE changed %s from\n%s\nto\n%s", table, before[table], after)
+			}
+		}
+		for _, a := range all {
+			_, err := h.Service.Token(ctx, h.User.Caller, a.ID, 0)
+			wantCode(t, err, models.CodeForbidden)
+		}
+		if j.Status != models.JobPending || h.IdP.Stats().LiveGrants != 3 {
+			t.Errorf("the job is %s with %d grants live; nobody worked on it", j.Status, h.IdP.Stats().LiveGrants)
+		}
+	})
+}
+
+// contents is a table as text, row by row.
+func contents(t *testing.T, h *brokertest.House, table string) string {
+	t.Helper()
+	rows := must(brokertest.SQL(t, h.DatabaseURL).Query("SELECT * FROM " + table + " ORDER BY id"))(t)
+	defer rows.Close()
+	var text strings.Builder
+	for columns := must(rows.Columns())(t); rows.Next(); {
+		values, targets := make([]any, len(columns)), make([]any, len(columns))
+		for i := range values {
+			targets[i] = &values[i]
+		}
+		if err := rows.Scan(targets...); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintln(&text, values...)
+	}
+	if err := rows.Err(); err != nil || text.Len() == 0 {
+		t.Fatalf("%s: %v", table, err)
+	}
+	return text.String()
+}
 
 func TestDeletingAProviderRevokesEveryAuthorization(t *testing.T) {
 	for _, typ := range []string{"test", "github"} {

@@ -135,7 +135,7 @@ var policy = []rule{
 	{"startJob", "", (*things).needNothing, "POST", "jobs/", func(*things) any { return object{"type": "STATS"} }, 202, 403, 403, 202},
 }
 
-func TestWhoMayDoWhat(t *testing.T) {
+func TestA6_WhoMayDoWhat(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.House) {
 		for _, r := range policy {
 			for _, cell := range []struct {

@@ -1,0 +1,117 @@
+package grantd_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// rules are those of docs/architecture.md: how many each letter has.
+var rules = map[string]int{"R": 11, "D": 6, "O": 1, "H": 2, "A": 6, "K": 3, "S": 3, "P": 1}
+
+var (
+	ofRule = regexp.MustCompile(`^Test([A-Z])(\d+)_`)
+	named  = regexp.MustCompile("`(Test[A-Za-z0-9_]+)`")
+	row    = regexp.MustCompile(`(?m)^\| \*\*([A-Z]\d+)\*\* \|.*$`)
+)
+
+// Every rule has a test that carries its number, and no test a number that is none.
+func TestEveryRuleHasATest(t *testing.T) {
+	tested := map[string]bool{}
+	for _, name := range testsInTree(t) {
+		if m := ofRule.FindStringSubmatch(name); m != nil {
+			tested[m[1]+m[2]] = true
+		}
+	}
+	all := ruleNames()
+	for _, rule := range all {
+		if !tested[rule] {
+			t.Errorf("no test is called Test%s_…", rule)
+		}
+	}
+	for rule := range tested {
+		if !slices.Contains(all, rule) {
+			t.Errorf("Test%s_… names a rule that does not exist", rule)
+		}
+	}
+}
+
+// The table of rules names tests that exist, and of each rule one that carries its
+// number.
+func TestTheTableOfRulesIsTrue(t *testing.T) {
+	page, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests, seen := testsInTree(t), map[string]bool{}
+	for _, m := range row.FindAllStringSubmatch(string(page), -1) {
+		line, rule := m[0], m[1]
+		seen[rule] = true
+		if !strings.Contains(line, "`Test"+rule+"_") {
+			t.Errorf("the row of %s names no test with its number", rule)
+		}
+		for _, name := range named.FindAllStringSubmatch(line, -1) {
+			if !slices.Contains(tests, name[1]) {
+				t.Errorf("the row of %s names %s, which does not exist", rule, name[1])
+			}
+		}
+	}
+	for _, rule := range ruleNames() {
+		if !seen[rule] {
+			t.Errorf("the table has no row for %s", rule)
+		}
+	}
+}
+
+func ruleNames() []string {
+	var all []string
+	for letter, n := range rules {
+		for i := range n {
+			all = append(all, fmt.Sprint(letter, i+1))
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// testsInTree are the names of all top-level tests.
+func testsInTree(t *testing.T) []string {
+	t.Helper()
+	var names []string
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			if path != "." && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "node_modules") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		for _, d := range file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && strings.HasPrefix(f.Name.Name, "Test") {
+				names = append(names, f.Name.Name)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
