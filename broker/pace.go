@@ -44,6 +44,7 @@ func (s *Service) take(ctx context.Context, p models.Provider, of share, class s
 		return want, 0
 	}
 	got, wait := s.pace.Take(ctx, of.key, of.perHour, want)
+	wait = min(wait, longestPause) // those who did not ask may have overdrawn it by more
 	if wait > 0 {
 		s.notePause(ctx, p, class, wait)
 	}

@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -138,6 +139,19 @@ func TestS3_TombstonesKeepToTheShare(t *testing.T) {
 		a := must(h.Store.ItemsUnder(ctx, "look"))(t)[0].Authorization
 		if a.OutcomeReason != "paced" || a.ItemAttempts != 1 || h.IdP.Stats().Calls[testidp.Revoke] != before {
 			t.Errorf("tried again beyond the share: reason %q after %d attempts", a.OutcomeReason, a.ItemAttempts)
+		}
+		h.Clock.Advance(time.Second) // on SQLite; the first failure's back-off is a second, the share's wait is minutes
+		other := h.Consent(t, h.User, h.Provider(t, "test"), "ada")
+		if err := h.Service.Disconnect(ctx, h.User.Caller, other.ID); err != nil { // it fails too, and may be tried again
+			t.Fatal(err)
+		}
+		var rung []string
+		brokertest.Eventually(t, "the other provider's is due", func() bool {
+			rung = append(rung, must(h.Store.DueTombstones(ctx, time.Hour, 10))(t)...)
+			return slices.Contains(rung, other.ID)
+		})
+		if len(rung) != 1 {
+			t.Errorf("the sweep rings for %d revocations that have to wait", len(rung)-1)
 		}
 	})
 }

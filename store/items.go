@@ -195,15 +195,16 @@ func (s *Store) PendingByProvider(ctx context.Context, job string) (map[string]i
 }
 
 // DueTombstones returns unlinked authorizations of providers that are not being
-// deleted, whose revocation is due, and moves their due time so that replicas
-// sweeping at once share them out (O1).
+// deleted and have not used up their share (S3), whose revocation is due, and moves
+// their due time so that replicas sweeping at once share them out (O1).
 func (s *Store) DueTombstones(ctx context.Context, next time.Duration, limit int) ([]string, error) {
 	var ids []string
 	return ids, s.db.WithContext(ctx).Raw(`UPDATE authorizations SET item_due_at = ?, item_lease = NULL WHERE id IN
 		(SELECT a.id FROM authorizations a JOIN providers p ON p.id = a.provider_id
 		WHERE a.unlinked_at IS NOT NULL AND a.outcome IS NULL AND a.item_due_at <= ? AND a.job_id IS NULL AND p.delete_job_id IS NULL
+		AND NOT EXISTS (SELECT 1 FROM pauses w WHERE w.provider_id = p.id AND w.class = 'revoke_pace' AND w.until > ?)
 		ORDER BY a.item_due_at LIMIT ?`+strings.Replace(s.dialect.skipLocked, "UPDATE", "UPDATE OF a", 1)+`)
-		RETURNING id`, s.in(next), s.now(), limit).Scan(&ids).Error
+		RETURNING id`, s.in(next), s.now(), s.now(), limit).Scan(&ids).Error
 }
 
 // AbandonTombstones gives up on single revocations that were tried for longer
