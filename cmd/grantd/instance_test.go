@@ -96,7 +96,7 @@ func TestTheOrderOfARealInstance(t *testing.T) {
 	for _, s := range slices.Backward(in.stops) {
 		parts = append(parts, s.part)
 	}
-	want := []string{"readiness", "requests", "requests", "worker", "token calls", "counted fetches", "bell", "redis", "database",
+	want := []string{"readiness", "requests", "requests", "worker", "token calls", "counted fetches", "pace", "bell", "redis", "database",
 		"GRANTD_METRICS_LISTEN", "GRANTD_LISTEN"}
 	if !slices.Equal(parts, want) {
 		t.Errorf("order\n%v\nwant\n%v", parts, want)
