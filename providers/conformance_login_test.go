@@ -78,7 +78,10 @@ func cellScopes(t *testing.T, s *strict) {
 			t.Error(diff)
 		}
 	}
-	asked = s.echoed(asked)
+	if s.d.narrowed != nil {
+		s.c.Scopes = s.d.narrowed
+	}
+	asked = s.echoed(s.asked())
 	if !told || len(asked) < 2 {
 		return
 	}

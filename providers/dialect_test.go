@@ -19,6 +19,7 @@ type dialect struct {
 	clientID string
 	config   map[string]any
 	scopes   []string // what is asked for when the provider names none
+	narrowed []string // of these the last is not granted; nil = scopes
 
 	// Where things are; "" = there is none.
 	authorizeURL, tokenURL, revokeURL, introspectURL, deviceURL, settingsURL string
