@@ -5,6 +5,7 @@ package providers
 func list(testHost string) []*Type {
 	types := []*Type{
 		boxType(),
+		bitbucketType(),
 		githubType(),
 		gitlabType(),
 		microsoftType(),

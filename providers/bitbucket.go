@@ -1,0 +1,162 @@
+package providers
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/grantd/grantd/models"
+)
+
+// bitbucketType is Bitbucket Cloud. (Bitbucket Data Center is another server with
+// another protocol.)
+func bitbucketType() *Type {
+	return &Type{
+		Name:        "bitbucket",
+		DisplayName: "Bitbucket",
+		DefaultHost: "bitbucket.org",
+		// What a token may do is ticked on the OAuth consumer; the parameter is
+		// tolerated, and what was granted is read from the answer.
+		DefaultScopes: []string{"account", "email"},
+
+		// Since May 2026 each refresh brings the next refresh token; the spent one works
+		// on for about ten minutes, and an access token until it expires. One that is not
+		// used for three months lapses, of which no answer tells.
+		// https://community.developer.atlassian.com/t/99003
+		Rotates:            true,
+		RefreshKillsAccess: false,
+		RefreshLife:        90 * 24 * time.Hour,
+		// There is no revocation, so none takes anything along: it is always reported
+		// as unsupported.
+		RevokesSingly: true,
+
+		at:     bitbucketAt,
+		user:   bitbucketUser,
+		check:  bitbucketCheck,
+		grants: bitbucketGrants,
+	}
+}
+
+// bitbucketAt has Basic, which is the documented way. PKCE is sent although nothing
+// documents it: it is tolerated, and config.pkce switches it off.
+func bitbucketAt(_ Client, base string) Endpoints {
+	return Endpoints{
+		Endpoint: oauth2.Endpoint{
+			AuthURL:   base + "/site/oauth2/authorize",
+			TokenURL:  base + "/site/oauth2/access_token",
+			AuthStyle: oauth2.AuthStyleInHeader,
+		},
+		API:      strings.Replace(base, "https://", "https://api.", 1) + "/2.0",
+		Settings: base + "/account/settings/app-authorizations/",
+	}
+}
+
+// bitbucketParents are scopes that hold another one, so that it need not be
+// granted by name.
+// https://developer.atlassian.com/cloud/bitbucket/bitbucket-cloud-rest-api-scopes/
+var bitbucketParents = map[string][]string{
+	"email":            {"account"},
+	"pullrequest":      {"pullrequest:write"},
+	"repository":       {"repository:write", "pullrequest"},
+	"repository:write": {"pullrequest:write"},
+	"snippet":          {"snippet:write"},
+}
+
+func bitbucketGrants(granted []string, scope string) bool {
+	return slices.Contains(granted, scope) || slices.ContainsFunc(bitbucketParents[scope], func(parent string) bool {
+		return bitbucketGrants(granted, parent)
+	})
+}
+
+// bitbucketUser is the account with its e-mail address, which has a place, a scope
+// and pages of its own.
+func bitbucketUser(ctx context.Context, u *upstream, access models.Secret) (models.User, error) {
+	user, err := bitbucketAccount(ctx, u, access)
+	if err == nil {
+		user.Email, err = bitbucketEmail(ctx, u, access)
+	}
+	return user, err
+}
+
+// bitbucketAccount maps GET /user. The sub is the uuid, in the braces it comes in;
+// a username can be changed.
+func bitbucketAccount(ctx context.Context, u *upstream, access models.Secret) (models.User, error) {
+	a, err := u.get(ctx, u.e.API+"/user", access, "application/json")
+	if err != nil {
+		return models.User{}, err
+	}
+	var links struct {
+		Links struct{ Avatar struct{ Href string } }
+	}
+	_ = decode(a.body, &links) // without links there is no picture
+	return models.User{
+		Sub:      identifier(a.object["uuid"]),
+		Name:     a.text("display_name"),
+		NickName: cmp.Or(a.text("username"), a.text("nickname")),
+		Picture:  links.Links.Avatar.Href,
+		Raw:      a.object,
+	}, nil
+}
+
+// maxPages of addresses are read; ten fit on one.
+const maxPages = 5
+
+// bitbucketEmail finds the primary confirmed address. Each page names the next,
+// which is followed only to the same resource: an access token goes nowhere that
+// an answer names.
+func bitbucketEmail(ctx context.Context, u *upstream, access models.Secret) (string, error) {
+	first := u.e.API + "/user/emails"
+	next := first
+	for range maxPages {
+		a, err := u.get(ctx, next, access, "application/json")
+		if withheld(err) {
+			return "", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		if email := primaryEmail(a); email != "" {
+			return email, nil
+		}
+		if next = a.text("next"); !strings.HasPrefix(next, first+"?") {
+			break
+		}
+	}
+	return "", nil
+}
+
+func primaryEmail(a *answer) string {
+	var page struct {
+		Values []struct {
+			Email     string
+			Primary   bool `json:"is_primary"`
+			Confirmed bool `json:"is_confirmed"`
+		}
+	}
+	_ = decode(a.body, &page)
+	for _, e := range page.Values {
+		if e.Primary && e.Confirmed {
+			return e.Email
+		}
+	}
+	return ""
+}
+
+// bitbucketCheck asks for the account alone: addresses say nothing more about the
+// token.
+func bitbucketCheck(ctx context.Context, u *upstream, t Tokens) (Check, error) {
+	user, err := bitbucketAccount(ctx, u, t.Access)
+	switch {
+	case KindOf(err) == KindDenied:
+		return Check{}, nil
+	case err != nil:
+		return Check{}, err
+	case user.Sub == "":
+		return Check{}, protocol("the account has no uuid")
+	}
+	return Check{Valid: true}, nil
+}
