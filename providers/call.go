@@ -128,14 +128,23 @@ func (u *upstream) postBy(ctx context.Context, by *http.Client, endpoint string,
 			form.Set("client_secret", config.ClientSecret)
 		}
 	}
+	req, err := formRequest(ctx, endpoint, form)
+	if err != nil {
+		return nil, err
+	}
+	if inHeader {
+		req.SetBasicAuth(url.QueryEscape(config.ClientID), url.QueryEscape(config.ClientSecret))
+	}
+	return send(by, req)
+}
+
+// formRequest is a form that says nothing of the client.
+func formRequest(ctx context.Context, endpoint string, form url.Values) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, protocol("endpoint is not a URL")
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
-	if inHeader {
-		req.SetBasicAuth(url.QueryEscape(config.ClientID), url.QueryEscape(config.ClientSecret))
-	}
-	return send(by, req)
+	return req, nil
 }

@@ -66,14 +66,19 @@ func (u *upstream) revokeByForm(ctx context.Context, t Tokens) (models.Outcome, 
 	return models.OutcomeNoLiveToken, nil
 }
 
-// revokeOne revokes one token. A 200 says nothing about whether it was alive
-// (RFC 7009 §2.2); Google and Box say so with an error.
+// revokeOne revokes one token.
 func (u *upstream) revokeOne(ctx context.Context, token models.Secret, hint string) (models.Outcome, error) {
 	form := url.Values{"token": {token.Reveal()}, "token_type_hint": {hint}}
 	a, err := u.post(ctx, u.e.Revoke, form)
 	if err != nil {
 		return "", err
 	}
+	return u.revocation(a, token)
+}
+
+// revocation reads the answer. A 200 says nothing about whether the token was alive
+// (RFC 7009 §2.2); Google and Box say so with an error.
+func (u *upstream) revocation(a *answer, token models.Secret) (models.Outcome, error) {
 	if a.ok() && a.text("error") == "" {
 		return models.OutcomeRevoked, nil
 	}
