@@ -12,13 +12,15 @@ import (
 func (a *answer) down() bool { return a.status >= 500 }
 
 // throttled reports a rate limit. GitHub's are 403s, told from a refusal by
-// their headers or, failing these, their message.
+// their headers or, failing these, their message; Google's for device codes are
+// 403s with a field of their own.
 func (a *answer) throttled() bool {
 	if a.status == http.StatusTooManyRequests {
 		return true
 	}
 	return a.status == http.StatusForbidden && (a.header.Get("Retry-After") != "" ||
 		a.header.Get("X-RateLimit-Remaining") == "0" ||
+		a.text("error_code") == "rate_limit_exceeded" ||
 		strings.Contains(strings.ToLower(a.text("message")), "rate limit"))
 }
 
