@@ -9,6 +9,7 @@ func list(testHost string) []*Type {
 		githubType(),
 		gitlabType(),
 		microsoftType(),
+		googleType(),
 		oidcType(),
 	}
 	if testHost != "" {

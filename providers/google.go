@@ -1,0 +1,146 @@
+package providers
+
+import (
+	"context"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/grantd/grantd/models"
+)
+
+// googleType is Google accounts. Who somebody is comes from the user info endpoint
+// alone: the id_token of a code exchange says the same, and later there is none.
+func googleType() *Type {
+	return &Type{
+		Name:          "google",
+		DisplayName:   "Google",
+		DefaultHost:   "accounts.google.com",
+		DefaultScopes: []string{"openid", "email", "profile"},
+
+		// A refresh brings an access token and nothing else. The refresh token stays,
+		// and dies of six months without use, unless an answer says sooner (people may
+		// consent for a time). Seven days for a project in "testing" are not told.
+		// https://developers.google.com/identity/protocols/oauth2#expiration
+		Rotates:            false,
+		RefreshKillsAccess: false,
+		RefreshLife:        180 * 24 * time.Hour,
+
+		// Whichever token is revoked, everything goes that the person granted to the
+		// project: the other scopes, and the tokens of its other clients.
+		// https://developers.google.com/identity/protocols/oauth2/web-server#tokenrevoke
+		RevokesSingly:      false,
+		RevokesAccessAlone: false,
+		domain:             googleProject,
+
+		// For clients of the type "TVs and limited input", with few scopes.
+		Device: true,
+
+		settings:  []setting{{name: "prompt", check: isGooglePrompt}},
+		at:        googleAt,
+		authorize: googleAuthorize,
+		grants:    googleGrants,
+		revoke:    googleRevoke,
+	}
+}
+
+// googleAt has the issuer as it comes with authorization responses, with its
+// scheme. The bare host, which the documentation allows too, is for id_tokens only.
+func googleAt(_ Client, base string) Endpoints {
+	const token = "https://oauth2.googleapis.com"
+	return Endpoints{
+		Endpoint: oauth2.Endpoint{
+			AuthURL:   base + "/o/oauth2/v2/auth",
+			TokenURL:  token + "/token",
+			AuthStyle: oauth2.AuthStyleInParams,
+
+			DeviceAuthURL: token + "/device/code",
+		},
+		Revoke:   token + "/revoke",
+		UserInfo: "https://openidconnect.googleapis.com/v1/userinfo",
+		Issuer:   base,
+		Settings: "https://myaccount.google.com/permissions",
+	}
+}
+
+// googlePrompts are the values of config.prompt. An account chooser alone makes a
+// person who has consented before come back without a refresh token.
+var googlePrompts = []string{"consent", "select_account", "consent select_account"}
+
+func isGooglePrompt(_ allowlist, v any) string {
+	if prompt, ok := v.(string); !ok || !slices.Contains(googlePrompts, prompt) {
+		return "must be one of " + strings.Join(googlePrompts, ", ")
+	}
+	return ""
+}
+
+// googleAuthorize asks for a refresh token, which Google gives only for offline
+// access, and a second time only to a person who is asked for consent again. Where
+// consent may be skipped, the refresh token of the first time lives on.
+func googleAuthorize(u *upstream, req AuthorizeRequest) map[string]string {
+	extra := map[string]string{"access_type": "offline"}
+	prompt := googlePrompts[0]
+	if chosen, ok := u.c.Config["prompt"].(string); ok {
+		prompt = chosen
+	}
+	if req.SkipConsent {
+		prompt = strings.TrimSpace(strings.Replace(prompt, "consent", "", 1))
+	}
+	if prompt != "" {
+		extra["prompt"] = prompt
+	}
+	return extra
+}
+
+// googleScopes are spelled out in answers.
+var googleScopes = map[string]string{
+	"email":   "https://www.googleapis.com/auth/userinfo.email",
+	"profile": "https://www.googleapis.com/auth/userinfo.profile",
+}
+
+func googleGrants(granted []string, scope string) bool {
+	long, ok := googleScopes[scope]
+	return slices.Contains(granted, scope) || ok && slices.Contains(granted, long)
+}
+
+// googleProject is the number of the project, with which its client ids begin.
+func googleProject(c Client) string {
+	number, _, found := strings.Cut(c.ID, "-")
+	if !found || number == "" || strings.Trim(number, "0123456789") != "" {
+		return c.ID
+	}
+	return number
+}
+
+// googleRevoke sends the refresh token, which takes everything along; the access
+// token only if the refresh token was dead before, as the oldest of more than a
+// hundred is, while the grant may live. A dead token is a 400 with invalid_token.
+func googleRevoke(ctx context.Context, u *upstream, t Tokens, _ models.RevokeScope) (models.Outcome, error) {
+	outcome := models.OutcomeNoLiveToken
+	for _, token := range []models.Secret{t.Refresh, t.Access} {
+		if token == "" || outcome == models.OutcomeRevoked {
+			continue
+		}
+		var err error
+		if outcome, err = googleRevokeOne(ctx, u, token); err != nil {
+			return "", err
+		}
+	}
+	return outcome, nil
+}
+
+// googleRevokeOne names no client and shows no secret: nobody asks for them.
+func googleRevokeOne(ctx context.Context, u *upstream, token models.Secret) (models.Outcome, error) {
+	req, err := formRequest(ctx, u.e.Revoke, url.Values{"token": {token.Reveal()}})
+	if err != nil {
+		return "", err
+	}
+	a, err := send(u.calls, req)
+	if err != nil {
+		return "", err
+	}
+	return u.revocation(a, token)
+}
