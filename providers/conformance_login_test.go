@@ -114,7 +114,9 @@ func cellUserInfo(t *testing.T, s *strict) {
 	if _, err := s.r.UserInfo(t.Context(), s.c, tokens.Access); KindOf(err) != KindDenied {
 		t.Errorf("an expired token: %v", err)
 	}
-	for _, body := range []string{`{}`, `{"sub":"","id":null,"uuid":7.5}`, `[]`} {
+	// Trap 19: an address or a login is no account; people change and inherit them.
+	for _, body := range []string{`{}`, `{"sub":"","id":null,"uuid":7.5}`, `[]`,
+		`{"email":"ada@x.example","email_verified":true,"login":"ada","username":"ada","preferred_username":"ada"}`} {
 		s.do(func() {
 			for key := range s.d.resources {
 				s.instead[placeOf(key)] = reply(200, "application/json", body)

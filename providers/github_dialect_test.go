@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/grantd/grantd/models"
@@ -67,6 +68,22 @@ func githubDialect(host string) dialect {
 		}},
 		user: models.User{Sub: "583231000000000001", NickName: "octo", Email: "new@x.example",
 			Picture: "https://avatars.example/u/1", Description: "b"},
+	}
+}
+
+// Deleting the grant of one connection ends every other one of the same person and
+// client, so it is for the last.
+func TestTrap06_GitHubGrantDeletionTakesSiblingsAlong(t *testing.T) {
+	t.Parallel()
+	s := newStrict(t, "github", "github.com", githubDialect("github.com"))
+	first, second, third := s.login(), s.login(), s.login()
+	s.mustRevoke(first, models.RevokeToken)
+	if access, _ := s.is(second); !access {
+		t.Error("the deletion of one token took a sibling along")
+	}
+	s.mustRevoke(second, models.RevokeGrant)
+	if access, refresh := s.is(third); access || refresh {
+		t.Error("the deletion of the grant left a sibling alive")
 	}
 }
 

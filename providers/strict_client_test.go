@@ -8,6 +8,9 @@ import (
 
 // judge is what no request may do, wherever it goes.
 func (s *strict) judge(r *http.Request) {
+	if r.Header.Get("Origin") != "" {
+		s.t.Errorf("trap 18: %s %s: came from a browser, as it says", r.Method, r.URL.Path)
+	}
 	if repeats(r.RequestURI, s.secrets) {
 		s.t.Errorf("%s %s: a secret is in the URL", r.Method, r.URL.Path)
 	}
