@@ -95,13 +95,10 @@ var isAt = []column{
 	{"authorize", func(d described) string { return d.at(d.AuthURL) }},
 	{"token", func(d described) string { return d.at(d.TokenURL) }},
 	{"client", func(d described) string {
-		switch d.AuthStyle {
-		case 0:
+		if d.elsewhere() != "–" {
 			return d.elsewhere()
-		case oauth2.AuthStyleInHeader:
-			return "Basic"
 		}
-		return "form"
+		return either(d.AuthStyle == oauth2.AuthStyleInHeader, "Basic", "form")
 	}},
 	{"device", func(d described) string { return either(d.Type.Device, d.at(d.DeviceAuthURL), "–") }},
 	{"revocation", func(d described) string {
