@@ -77,7 +77,9 @@ func (s *strict) introspect(w http.ResponseWriter, r *http.Request, body []byte)
 		tell(w, 200, map[string]any{"active": false})
 		return
 	}
-	tell(w, 200, map[string]any{"active": true, "scope": strings.Join(s.spelled(s.echoed(p.scopes)), " ")})
+	fields := map[string]any{"active": true}
+	maps.Copy(fields, s.echo(p.scopes))
+	tell(w, 200, fields)
 }
 
 // deviceFlow is a device code that waits for a person.
