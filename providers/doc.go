@@ -3,9 +3,9 @@
 // about what to do with an answer live in package broker.
 //
 // A Registry holds the provider types. Each type is data plus the few hooks
-// where an upstream leaves the standard flow, in a file of its own (github.go,
-// oidc.go, test.go) and one line of list.go; nothing else names a type. The
-// flow they share, one file per step:
+// where an upstream leaves the standard flow, in a file of its own, such as
+// github.go, and one line of list.go; nothing else names a type. The flow they
+// share, one file per step:
 //
 //	authorize.go   where a browser is sent, and whose answer came back
 //	exchange.go    a code or a refresh token becomes Tokens
