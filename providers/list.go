@@ -4,12 +4,12 @@ package providers
 // here.
 func list(testHost string) []*Type {
 	types := []*Type{
-		boxType(),
 		bitbucketType(),
+		boxType(),
 		githubType(),
 		gitlabType(),
-		microsoftType(),
 		googleType(),
+		microsoftType(),
 		oidcType(),
 	}
 	if testHost != "" {
