@@ -30,7 +30,8 @@ func callAll(t *testing.T, r *Registry, c Client) {
 // configured are the settings that make types without a host of their own speak to
 // one place. A type that needs settings has a line here.
 var configured = map[string]func(base string) map[string]any{
-	"oidc": func(base string) map[string]any { return map[string]any{"issuer": base} },
+	"oidc":   func(base string) map[string]any { return map[string]any{"issuer": base} },
+	"oauth2": func(base string) map[string]any { return oauth2Config(base, nil) },
 }
 
 // A self-managed host's secret or token never leaves for another host, and that of

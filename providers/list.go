@@ -10,6 +10,7 @@ func list(testHost string) []*Type {
 		gitlabType(),
 		googleType(),
 		microsoftType(),
+		oauth2Type(),
 		oidcType(),
 	}
 	if testHost != "" {

@@ -1,0 +1,174 @@
+package providers
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"golang.org/x/oauth2"
+
+	"github.com/grantd/grantd/models"
+)
+
+// oauth2Type is any OAuth 2.0 server that is no OpenID Provider: config says where its
+// endpoints are, how the client authenticates, and which fields of the user info
+// name whom. Nothing is guessed. The user info is required, since without it there
+// is no telling whose tokens they are, and so is authStyle, since a wrong guess may
+// spend a code.
+func oauth2Type() *Type {
+	return &Type{
+		Name:        "oauth2",
+		DisplayName: "OAuth 2.0",
+
+		// What an unknown server does, on the safe side, as for oidc.
+		RefreshKillsAccess: true,
+		RevokesSingly:      false,
+		Rotates:            true,
+		Device:             true,
+
+		configurable: true,
+		settings: []setting{
+			{name: "authStyle", required: true, check: isAuthStyle},
+			{name: "authorizeUrl", required: true, check: isEndpoint},
+			{name: "claims", check: areClaims},
+			{name: "deviceUrl", check: isEndpoint},
+			{name: "introspectUrl", check: isEndpoint},
+			{name: "issuer", check: isIssuer},
+			{name: "revokeUrl", check: isEndpoint},
+			{name: "settingsUrl", check: isEndpoint},
+			{name: "tokenUrl", required: true, check: isEndpoint},
+			{name: "userInfoUrl", required: true, check: isEndpoint},
+		},
+		at:    oauth2At,
+		fixed: oauth2Fixed,
+		user:  oauth2User,
+	}
+}
+
+// authStyles are what config.authStyle may say, by the names that RFC 7591 §2 gives
+// them, without client_secret_.
+var authStyles = map[string]oauth2.AuthStyle{
+	"basic": oauth2.AuthStyleInHeader,
+	"post":  oauth2.AuthStyleInParams,
+	"none":  oauth2.AuthStyleInParams, // a public client: its id and no secret
+}
+
+func isAuthStyle(_ allowlist, v any) string {
+	name, _ := v.(string)
+	if _, ok := authStyles[name]; !ok {
+		return "must be basic, post or none, as the upstream documents it"
+	}
+	return ""
+}
+
+func isEndpoint(allow allowlist, v any) string {
+	endpoint, _ := v.(string)
+	if err := allow.checkURL(endpoint, true); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+func oauth2At(c Client, _ string) Endpoints {
+	says := func(name string) string { s, _ := c.Config[name].(string); return s }
+	return Endpoints{
+		Endpoint: oauth2.Endpoint{
+			AuthURL:   says("authorizeUrl"),
+			TokenURL:  says("tokenUrl"),
+			AuthStyle: cmp.Or(authStyles[says("authStyle")], oauth2.AuthStyleInHeader), // never auto-detection
+
+			DeviceAuthURL: says("deviceUrl"),
+		},
+		Public:     says("authStyle") == "none",
+		Revoke:     says("revokeUrl"),
+		Introspect: says("introspectUrl"),
+		UserInfo:   says("userInfoUrl"),
+		Settings:   says("settingsUrl"),
+		Issuer:     says("issuer"),
+	}
+}
+
+// oauth2Fixed: beside every endpoint and the issuer, which field is the sub. Accounts
+// under another name would be taken for other ones, and a revocation of what was
+// granted under the old name would not spare what was granted since (D1).
+func oauth2Fixed(u *upstream) []string {
+	return append(u.e.urls(), u.e.Issuer, cmp.Or(claimPaths(u.c)["sub"], "sub"))
+}
+
+// claimsOf are the fields that config.claims can name, by our names for them.
+func claimsOf(user *models.User) map[string]*string {
+	return map[string]*string{
+		"sub": &user.Sub, "email": &user.Email, "name": &user.Name, "givenName": &user.GivenName, "familyName": &user.FamilyName,
+		"nickName": &user.NickName, "picture": &user.Picture, "locale": &user.Locale, "description": &user.Description,
+	}
+}
+
+func claimPaths(c Client) map[string]string {
+	paths := map[string]string{}
+	given, _ := c.Config["claims"].(map[string]any)
+	for name, path := range given {
+		paths[name], _ = path.(string)
+	}
+	return paths
+}
+
+const maxClaimPath = 255
+
+// areClaims judges config.claims: for each field of a user a path of names joined by
+// dots. A name that is a number counts from 0 in a list.
+func areClaims(_ allowlist, v any) string {
+	claims, ok := v.(map[string]any)
+	if !ok {
+		return "must be an object"
+	}
+	known := claimsOf(&models.User{})
+	for name, v := range claims {
+		path, ok := v.(string)
+		switch {
+		case known[name] == nil:
+			return "must contain only " + strings.Join(slices.Sorted(maps.Keys(known)), ", ")
+		case !ok || len(path) > maxClaimPath || slices.Contains(strings.Split(path, "."), "") || strings.ContainsFunc(path, unicode.IsControl):
+			return fmt.Sprintf("must have as %s a path into the user info, such as data.user.id", name)
+		}
+	}
+	return ""
+}
+
+// oauth2User reads the user info: the claims of OpenID Connect, or those that
+// config.claims names instead. A sub that is not where it should be is refused.
+func oauth2User(ctx context.Context, u *upstream, access models.Secret) (models.User, error) {
+	a, err := u.get(ctx, u.e.UserInfo, access, "application/json")
+	if err != nil {
+		return models.User{}, err
+	}
+	user := standardUser(a.object)
+	fields := claimsOf(&user)
+	for name, path := range claimPaths(u.c) {
+		*fields[name] = identifier(within(a.object, path))
+	}
+	return user, nil
+}
+
+// within follows a path into JSON, nil where it leads nowhere.
+func within(v any, path string) any {
+	for name := range strings.SplitSeq(path, ".") {
+		switch at := v.(type) {
+		case map[string]any:
+			v = at[name]
+		case []any:
+			i, err := strconv.Atoi(name)
+			if err != nil || i < 0 || i >= len(at) {
+				return nil
+			}
+			v = at[i]
+		default:
+			return nil
+		}
+	}
+	return v
+}
