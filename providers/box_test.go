@@ -22,6 +22,41 @@ const (
 	sixtyDays = 60 * 24 * time.Hour
 )
 
+func init() { dialects["box"] = boxDialect }
+
+// boxDialect is Box. What it does not document it does at its worst.
+func boxDialect(string) dialect {
+	const api = "https://api.box.com"
+	return dialect{
+		authorizeURL: "https://account.box.com/api/oauth2/authorize",
+		tokenURL:     api + "/oauth2/token",
+		revokeURL:    api + "/oauth2/revoke",
+		settingsURL:  "https://app.box.com/account",
+
+		rotation:           rotates,
+		refreshKillsAccess: true,
+		refreshLife:        sixtyDays,
+		answer:             func(a map[string]any) { a["restricted_to"] = []any{} },
+		echo:               func([]string) map[string]any { return map[string]any{} },
+		deadCode:           says{400, `{"error":"invalid_grant","error_description":"The authorization code has expired"}`},
+		deadRefresh:        says{400, boxReplay},
+		badClient:          says{400, boxClient},
+		kills:              killsGrant,
+		grantKillsAll:      true,
+		revokeDead:         says{400, `{"error":"invalid_token","error_description":"Invalid token"}`},
+
+		resources: map[string]func(*strict, *pair, *http.Request) (int, any){
+			"GET " + api + "/2.0/users/me": func(*strict, *pair, *http.Request) (int, any) { return 200, boxProfile },
+		},
+		noBearer: says{401, ""},
+		user:     models.User{Sub: "11446498", Name: "Ada Lovelace", Email: "ada@x.example", Locale: "en", Description: "Analyst"},
+		fixtures: []fixture{
+			{"a bad client", revoking, says{400, boxClient}, KindClient, "invalid_client", ""},
+			{"dead before", revoking, says{400, boxReplay}, "", "", models.OutcomeAlreadyRevoked},
+		},
+	}
+}
+
 // boxUpstream is Box over TLS, by its real names.
 func boxUpstream(t *testing.T) (*fake, *Registry, Client) {
 	t.Helper()

@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -22,6 +23,65 @@ const (
 	theTenant  = "11111111-2222-3333-4444-555555555555"
 	ninetyDays = 90 * 24 * time.Hour
 )
+
+func init() {
+	dialects["microsoft"] = func(string) dialect {
+		d := microsoftDialect("https://login.microsoftonline.com/common", "https://graph.microsoft.com", nil)
+		d.settingsURL = "https://myapps.microsoft.com"
+		return d
+	}
+}
+
+// microsoftDialect is Entra at base and Graph at its own place. Anything else that is
+// asked, such as to end all sessions of a person, is no place of this upstream.
+func microsoftDialect(base, graph string, config map[string]any) dialect {
+	return dialect{
+		config:       config,
+		scopes:       []string{"openid", "profile", "email", "offline_access", "User.Read"},
+		authorizeURL: base + "/oauth2/v2.0/authorize",
+		tokenURL:     base + "/oauth2/v2.0/token",
+		deviceURL:    base + "/oauth2/v2.0/devicecode",
+
+		asks:         map[string]string{"prompt": "consent", "response_mode": "query"},
+		asksSkipping: map[string]string{"response_mode": "query"},
+		rotation:     renews,
+		refreshLife:  ninetyDays,
+		refreshAsks:  map[string]string{"scope": "openid profile email " + graph + "/User.Read offline_access"},
+		answer:       func(a map[string]any) { a["ext_expires_in"], a["id_token"] = 3600, "not.looked.at" },
+		spell: func(scope string) string { // trap 24
+			if strings.Contains(scope, ".") {
+				return graph + "/" + scope
+			}
+			return scope
+		},
+		deadCode:    says{400, `{"error":"invalid_grant","error_description":"AADSTS54005: OAuth2 Authorization code was already redeemed","error_codes":[54005]}`},
+		deadRefresh: says{400, entraIdle},
+		badClient:   says{401, `{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret provided.","error_codes":[7000215]}`},
+
+		resources: map[string]func(*strict, *pair, *http.Request) (int, any){
+			"GET " + graph + "/v1.0/me": func(*strict, *pair, *http.Request) (int, any) { return 200, entraProfile },
+		},
+		noBearer: says{401, `{"error":{"code":"InvalidAuthenticationToken","message":"Lifetime validation failed, the token is expired."}}`},
+		device: deviceDialect{ // trap 31
+			fields: func(a map[string]any) { a["message"] = "To sign in, use a web browser" },
+			states: map[DeviceState]says{DeviceDeclined: {400, `{"error":"authorization_declined","error_description":"AADSTS70018: x"}`}},
+		},
+		user: models.User{Sub: "87d349ed-44d7-43e1-9a83-5f2406dee5bd", Name: "Ada Lovelace", GivenName: "Ada", FamilyName: "Lovelace",
+			NickName: "ada@x.onmicrosoft.example", Email: "ada@x.example", Locale: "en-GB", Description: "Analyst"},
+		fixtures: []fixture{
+			{"idle", refreshing, says{400, entraIdle}, KindDenied, "invalid_grant", ""},
+			{"a second factor", refreshing, says{400, `{"error":"interaction_required","suberror":"basic_action"}`}, KindDenied, "interaction_required", ""},
+			{"a code that is none", polling, says{400, `{"error":"bad_verification_code"}`}, KindDenied, "bad_verification_code", ""},
+		},
+	}
+}
+
+// The whole life again, in one tenant of a national cloud.
+func TestMicrosoftConformanceElsewhere(t *testing.T) {
+	t.Parallel()
+	d := microsoftDialect("https://login.microsoftonline.us/"+theTenant, "https://graph.microsoft.us", map[string]any{"cloud": "usgov", "tenant": theTenant})
+	conform(t, "microsoft", "login.microsoftonline.us", d)
+}
 
 // microsoftUpstream is Entra and Graph over TLS, by their real names.
 func microsoftUpstream(t *testing.T) (*fake, *Registry, Client) {

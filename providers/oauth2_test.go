@@ -32,6 +32,44 @@ func oauth2Upstream(t *testing.T, changes map[string]any) (*fake, *Registry, Cli
 	return f, r, Client{Type: "oauth2", ID: "my id", Secret: theSecret, Scopes: []string{"read"}, Config: oauth2Config(f.URL, changes)}
 }
 
+func init() { dialects["oauth2"] = func(host string) dialect { return oauth2Dialect(host, nil) } }
+
+// oauth2Dialect is a server that makes the most of what it may do, as an OpenID
+// Provider might; it says nothing of scopes.
+func oauth2Dialect(host string, changes map[string]any) dialect {
+	base := "https://" + host
+	return dialect{
+		config:       oauth2Config(base, changes),
+		authorizeURL: base + "/a", tokenURL: base + "/t", deviceURL: base + "/d", revokeURL: base + "/r", introspectURL: base + "/i",
+		settingsURL:  "https://idp.example/apps",
+		asks:         map[string]string{"audience": "x"},
+		asksSkipping: map[string]string{"audience": "x"},
+
+		basic:              true,
+		rotation:           rotates,
+		refreshKillsAccess: true,
+		echo:               func([]string) map[string]any { return map[string]any{} },
+		kills:              killsGrant,
+		grantKillsAll:      true,
+		resources:          map[string]func(*strict, *pair, *http.Request) (int, any){"GET " + base + "/u": adaClaims},
+		user:               ada,
+	}
+}
+
+// The whole life again, with a server that has its own names for people and no
+// introspection, and wants a form.
+func TestOAuth2ConformanceElsewhere(t *testing.T) {
+	t.Parallel()
+	d := oauth2Dialect("idp.example", map[string]any{"authStyle": "post", "introspectUrl": nil, "issuer": "https://idp.example",
+		"claims": map[string]any{"sub": "data.0.id", "nickName": "data.0.login"}})
+	d.basic, d.introspectURL, d.iss = false, "", "https://idp.example"
+	d.resources = map[string]func(*strict, *pair, *http.Request) (int, any){
+		"GET https://idp.example/u": func(*strict, *pair, *http.Request) (int, any) { return 200, `{"data":[{"id":7,"login":"ada"}]}` },
+	}
+	d.user = models.User{Sub: "7", NickName: "ada"}
+	conform(t, "oauth2", "idp.example", d)
+}
+
 func TestOAuth2Settings(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, Options{Allow: []string{"localhost:9000"}})
