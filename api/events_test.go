@@ -283,6 +283,24 @@ func TestWhoWaitsDoesNotHoldUpADrain(t *testing.T) {
 	})
 }
 
+// Nor does a client that listens for a link that nobody makes.
+func TestWhoListensDoesNotHoldUpADrain(t *testing.T) {
+	h := brokertest.New(t, &brokertest.Options{WithoutWorker: true})
+	server, url := quick(t, h)
+	ask := func() *stream {
+		return follow(t, url+"/api/v2/workspaceagents/me/external-auth?listen=true&id="+h.Provider(t, "test").ID, h.User, nil)
+	}
+	answer := make(chan *stream)
+	go func() { answer <- ask() }()
+	brokertest.Eventually(t, "the client listens", func() bool { return strings.Contains(h.Log.String(), "a client listens for a link") })
+	server.Drain()
+	for _, listened := range []*stream{<-answer, ask()} {
+		if listened.res.StatusCode != 404 {
+			t.Errorf("who listens is answered with %d", listened.res.StatusCode)
+		}
+	}
+}
+
 func TestAJobAnswersWhenItChanges(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.House) {
 		id := newJob(t, h)

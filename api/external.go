@@ -12,6 +12,9 @@ import (
 	"github.com/grantd/grantd/models"
 )
 
+// agentPath is below /api/v2.
+const agentPath = "/workspaceagents/me/external-auth"
+
 // ByName is the input of what is about one provider of the external-auth API.
 type ByName struct {
 	Name string `path:"externalauth" doc:"The provider's id or its slug."`

@@ -86,7 +86,7 @@ func levelOf(route string, status int) slog.Level {
 	switch {
 	case status >= 500:
 		return slog.LevelWarn
-	case status < 300 && (!strings.HasPrefix(route, "/api/") || strings.HasSuffix(route, "oken/")):
+	case status < 300 && (!strings.HasPrefix(route, "/api/") || strings.HasSuffix(route, "oken/") || route == version2+agentPath):
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo

@@ -48,7 +48,7 @@ func (s *Server) routes() {
 	external(s, operation{"GET", "/external-auth", 200, "listExternalAuths", "List what can be connected and what is", nil}, s.listExternalAuths)
 	external(s, operation{"GET", "/external-auth/{externalauth}", 200, "getExternalAuth", "See what is connected at a provider", []int{notFound}}, s.getExternalAuth)
 	external(s, operation{"DELETE", "/external-auth/{externalauth}", 200, "deleteExternalAuth", "Disconnect what is connected at a provider", []int{notFound}}, s.deleteExternalAuth)
-	external(s, operation{"GET", "/workspaceagents/me/external-auth", 200, "getAgentToken", "Get a token for git", []int{badRequest, notFound, conflict, badGateway}}, s.agentToken)
+	external(s, operation{"GET", agentPath, 200, "getAgentToken", "Get a token for git", []int{badRequest, notFound, conflict, badGateway}}, s.agentToken)
 
 	open(s, operation{"GET", "/healthz", 200, "healthz", "Is the process alive?", nil}, s.healthz)
 	open(s, operation{"GET", "/readyz", 200, "readyz", "Can requests be served?", []int{noService}}, s.readyz)

@@ -77,14 +77,15 @@ func (s *Service) revokeNow(ctx context.Context, p models.Provider, ids []string
 	return notRevokedBecause(p, outcomes), nil
 }
 
-// revokedByAnyone revokes one, or waits for whoever is at it already.
+// revokedByAnyone revokes one, or waits for whoever is at it already, or at the
+// same grant: the sweeper may be revoking a pair of tokens that was replaced.
 func (s *Service) revokedByAnyone(ctx context.Context, id string) error {
-	if err := s.RevokeOne(ctx, id); err != nil {
-		return err
-	}
 	for {
+		if err := s.RevokeOne(ctx, id); err != nil {
+			return err
+		}
 		rows, err := s.store.Outcomes(ctx, []string{id})
-		if err != nil || len(rows) == 0 || rows[0].Outcome != nil || rows[0].ItemLease == nil {
+		if err != nil || len(rows) == 0 || !inOtherHands(rows[0]) {
 			return err
 		}
 		select {
@@ -93,6 +94,11 @@ func (s *Service) revokedByAnyone(ctx context.Context, id string) error {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+func inOtherHands(a models.Authorization) bool {
+	busy := a.OutcomeReason == "grant_busy" || a.OutcomeReason == "refresh_running"
+	return a.Outcome == nil && (a.ItemLease != nil || busy)
 }
 
 const againLater = "The provider has not taken everything back yet. It is tried again in the background."

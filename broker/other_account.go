@@ -87,24 +87,37 @@ func (s *Service) pendingFlow(ctx context.Context, v Visitor, name, id string) (
 // Confirm connects the account that a person was asked about, and returns where
 // the person goes now.
 func (s *Service) Confirm(ctx context.Context, v Visitor, name, flow string) (string, error) {
-	_, f, req, err := s.pendingFlow(ctx, v, name, flow)
-	if err != nil {
-		return "", err
+	const tries = 3 // a rotation of the keys may change the row in between
+	for range tries {
+		_, f, req, err := s.pendingFlow(ctx, v, name, flow)
+		if err != nil {
+			return "", err
+		}
+		confirmed, err := s.confirm(ctx, f, req)
+		if err != nil {
+			return "", err
+		}
+		if confirmed {
+			_, err = s.collect(ctx, v.Caller, f, func(context.Context) error { return nil })
+			return req.Return, err
+		}
 	}
+	return "", ErrNotOfSession
+}
+
+// confirm writes down that the person was asked, unless the row has changed since
+// it was read.
+func (s *Service) confirm(ctx context.Context, f models.Flow, req request) (bool, error) {
 	req.Confirmed = true
 	sealed, err := s.sealJSON(flowOwner(f, "request"), req)
 	if err != nil {
-		return "", err
+		return false, err
 	}
 	amended, err := s.store.AmendRequest(ctx, f, sealed)
-	switch {
-	case err != nil:
-		return "", unavailable(err)
-	case !amended: // its time is over, or its key is being rotated right now
-		return "", ErrNotOfSession
+	if err != nil {
+		return false, unavailable(err)
 	}
-	_, err = s.collect(ctx, v.Caller, f, func(context.Context) error { return nil })
-	return req.Return, err
+	return amended, nil
 }
 
 // Decline leaves the tokens of the account that a person was asked about to be

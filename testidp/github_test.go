@@ -49,6 +49,12 @@ func TestGitHubCodeFlow(t *testing.T) {
 	if emails := b.get("/api/v3/user/emails", tokens.str("access_token")); !strings.Contains(emails.text, `"grace@example.test"`) {
 		t.Errorf("emails = %s", emails.text)
 	}
+	if apps := b.get("/api/v3/user/installations", tokens.str("access_token")); apps.fields["total_count"] != 2.0 || !strings.Contains(apps.text, `"login":"grace"`) {
+		t.Errorf("installations = %s", apps.text)
+	}
+	if got := b.get("/api/v3/user/installations", "dead").status; got != 401 {
+		t.Errorf("the installations of a dead token: %d, want 401", got)
+	}
 	if got := b.get("/api/v3/user", "dead").status; got != 401 {
 		t.Errorf("a dead token: %d, want 401", got)
 	}

@@ -87,6 +87,9 @@ type (
 	}
 )
 
+// patient lets a disconnect take as long as a busy machine does.
+var patient = brokertest.Options{Timing: broker.Timing{InlineRevoke: 30 * time.Second}}
+
 // sdk sends what the Go SDK does: its own header, no Accept, no body.
 func sdk(t testing.TB, h *brokertest.House, who brokertest.Person, method, path string) brokertest.Answer {
 	t.Helper()
@@ -131,7 +134,7 @@ func gitHubAt(h *brokertest.House, config object) object {
 }
 
 func TestExternalAuthOfTheGoSDK(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, patient, func(t *testing.T, h *brokertest.House) {
 		if got := listed(t, h, h.User); len(got.Providers)+len(got.Links) != 0 {
 			t.Errorf("an empty organisation lists %+v", got)
 		}
@@ -183,6 +186,17 @@ func TestExternalAuthOfTheGoSDK(t *testing.T) {
 			t.Errorf("after disconnecting: %+v", after)
 		}
 	})
+}
+
+// What an admin sets of a provider shows in both calls.
+func TestExternalAuthShowsWhatIsSet(t *testing.T) {
+	h := embedded(t)
+	p := createID(t, h, object{"config": object{"pkce": false}})
+	change(t, h, `UPDATE providers SET config = '{"pkce":false,"device":true}'`)
+	got := listed(t, h, h.User).Providers[0]
+	if len(got.CodeChallengeMethodsSupported) != 0 || got.CodeChallengeMethodsSupported == nil || !got.Device || !shown(t, h, h.User, p).Device {
+		t.Errorf("%+v", got)
+	}
 }
 
 // Every call is served with and without /api/v2, and never redirected.
@@ -246,7 +260,7 @@ func TestAnIDWinsOverASlug(t *testing.T) {
 // Of several accounts the one that was connected last is shown and used, and
 // DELETE takes all.
 func TestExternalAuthUsesTheNewestAccount(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, patient, func(t *testing.T, h *brokertest.House) {
 		p := createID(t, h, gitHubAt(h, nil))
 		for _, account := range []string{"ada", "grace", "ada"} {
 			if backend := h.DatabaseURL; strings.HasPrefix(backend, "sqlite:") {
@@ -337,13 +351,14 @@ func TestExternalAuthOfASwitchedOffProvider(t *testing.T) {
 
 // token_revoked is the truth, and what failed is retried until it is.
 func TestDeleteTellsTheTruthAndTriesAgain(t *testing.T) {
-	eachWith(t, brokertest.Options{Timing: broker.Timing{Backoff: time.Millisecond}}, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, brokertest.Options{Timing: broker.Timing{Backoff: time.Millisecond, ClientProbe: 10 * time.Millisecond}}, func(t *testing.T, h *brokertest.House) {
 		for _, c := range []struct {
 			typ   string
 			fault testidp.Fault
 		}{
 			{"test", testidp.Fault{Endpoint: testidp.Revoke, Status: 503}},
 			{"test", testidp.Fault{Endpoint: testidp.Revoke, Status: 200, Body: `{"error":"server_error"}`}},
+			{"test", testidp.Fault{Endpoint: testidp.Revoke, WrongSecret: true}},
 			{"github", testidp.Fault{Endpoint: testidp.Revoke, Status: 500}},
 			{"github", testidp.Fault{Endpoint: testidp.Revoke, Status: 422, Body: `{"message":"Validation Failed"}`}},
 		} {
@@ -361,6 +376,32 @@ func TestDeleteTellsTheTruthAndTriesAgain(t *testing.T) {
 			brokertest.Eventually(t, "the token is revoked after all", func() bool { return grants(h) == 0 })
 		}
 	})
+}
+
+// A grant that somebody else decides about just then is waited for: the sweeper may
+// be revoking a pair of tokens that was replaced.
+func TestDeleteWaitsForWhoeverHasTheGrant(t *testing.T) {
+	t.Parallel()
+	o := patient
+	o.WithoutWorker = true
+	h := brokertest.New(t, &o)
+	p := createID(t, h, nil)
+	consent(t, h, h.User, p, "ada")
+	key := column(t, h, `SELECT grant_key FROM authorizations`)[0]
+	if ok, err := h.Store.LeaseGrant(ctx, key, "somebody else", time.Minute); err != nil || !ok {
+		t.Fatalf("leasing the grant: %t %v", ok, err)
+	}
+	answer := make(chan brokertest.Answer, 1)
+	go func() { answer <- sdk(t, h, h.User, "DELETE", externalAuth+"/"+p) }()
+	brokertest.Eventually(t, "the grant is found busy", func() bool {
+		return len(column(t, h, `SELECT id FROM authorizations WHERE outcome_reason = 'grant_busy'`)) == 1
+	})
+	if err := h.Store.ReleaseGrants(ctx, "somebody else", nil); err != nil {
+		t.Fatal(err)
+	}
+	if gone := reads[sdkDeletion](t, <-answer); !gone.TokenRevoked || grants(h) != 0 {
+		t.Errorf("disconnected: %+v, %d grants are left", gone, grants(h))
+	}
 }
 
 // A provider without revocation is not said to have taken anything back.
