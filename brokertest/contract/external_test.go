@@ -334,7 +334,8 @@ func TestAuthenticatedMeansWhatItSays(t *testing.T) {
 
 // A switched-off provider is not offered, and its link can still be given up.
 func TestExternalAuthOfASwitchedOffProvider(t *testing.T) {
-	h := embedded(t)
+	t.Parallel()
+	h := brokertest.New(t, &patient)
 	p := createID(t, h, nil)
 	consent(t, h, h.User, p, "ada")
 	want(t, 200, h.Do(t, h.Admin, "PATCH", provider(p), object{"status": "disabled"}))
