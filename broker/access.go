@@ -42,12 +42,14 @@ func maySee(c models.Caller, a models.Authorization) bool {
 	return a.UnlinkedAt == nil && a.OrgID == c.OrgID && (c.IsAdmin() || a.UserID == c.UserID)
 }
 
-// ownAuthorization returns a linked authorization whose tokens the caller may
-// have: only those of its own.
-func (s *Service) ownAuthorization(ctx context.Context, c models.Caller, id string) (store.Linked, error) {
-	l, err := s.visibleAuthorization(ctx, c, id)
-	if err == nil && l.Authorization.UserID != c.UserID {
-		err = models.Errorf(models.CodeForbidden, "This authorization belongs to another user; only that user may get its tokens and profile.")
+// mayHave is nil when the authorization's tokens are the caller's to have: only
+// those of its own.
+func mayHave(c models.Caller, a models.Authorization) error {
+	switch {
+	case !maySee(c, a):
+		return store.ErrNotFound
+	case a.UserID != c.UserID:
+		return models.Errorf(models.CodeForbidden, "This authorization belongs to another user; only that user may get its tokens and profile.")
 	}
-	return l, err
+	return nil
 }

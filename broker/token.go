@@ -48,9 +48,15 @@ func (s *Service) freshest(ctx context.Context, c models.Caller, id string, minT
 		s.beginRefresh(ctx, id, due)
 		return l, nil
 	}
-	_, refreshErr := s.refresh(ctx, id, due)
-	// What may be seen is decided by what the row says after the save (R9).
-	if l, err = s.usable(ctx, c, id); err != nil {
+	// What may be seen is decided by what the row says after the save (R9). It was
+	// read then, once for all who waited in this process.
+	l, refreshErr := s.refresh(ctx, id, due)
+	if refreshErr == nil {
+		err = found(usable(c, l), "OAuth provider authorization")
+	} else {
+		l, err = s.usable(ctx, c, id)
+	}
+	if err != nil {
 		return l, err
 	}
 	if served(l) {
@@ -64,11 +70,20 @@ func (s *Service) freshest(ctx context.Context, c models.Caller, id string, minT
 
 // usable returns an authorization whose tokens the caller may have now.
 func (s *Service) usable(ctx context.Context, c models.Caller, id string) (store.Linked, error) {
-	l, err := s.ownAuthorization(ctx, c, id)
+	l, err := s.store.Fetchable(ctx, id)
+	if err == nil {
+		err = usable(c, l)
+	}
+	return l, found(err, "OAuth provider authorization")
+}
+
+// usable is nil when the caller may have the authorization's tokens now.
+func usable(c models.Caller, l store.Linked) error {
+	err := mayHave(c, l.Authorization)
 	if err == nil {
 		err = inForce(l)
 	}
-	return l, err
+	return err
 }
 
 // inForce refuses an authorization of a provider that is off, or that is no longer

@@ -151,6 +151,16 @@ func (s *Server) Mint(clientID, user string) (access, refresh string) {
 	return g.access, g.refresh
 }
 
+// MintAccess is Mint without a refresh token, as GitHub's OAuth Apps have it.
+func (s *Server) MintAccess(clientID, user string) (access string) {
+	if _, ok := s.clients.get(clientID); !ok {
+		must(fmt.Errorf("no client %q", clientID))
+	}
+	t := s.terms(standard)
+	t.refresh = ""
+	return s.ledger.open(owner{clientID, findPerson(user).Login}, defaultScope, t).access
+}
+
 func (s *Server) mint(clientID, user string) (grant, error) {
 	if _, ok := s.clients.get(clientID); !ok {
 		return grant{}, fmt.Errorf("no client %q", clientID)

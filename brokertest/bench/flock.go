@@ -46,11 +46,15 @@ func (b *bench) flock(ctx context.Context, r *report) error {
 	if err != nil {
 		return err
 	}
-	if _, err := birds.ask(); err != nil { // warms up: the token lives
-		return err
+	var living, slowest []time.Duration
+	for range b.flocks { // the first one warms up
+		took, err := birds.ask()
+		if err != nil {
+			return err
+		}
+		living = append(living, took)
 	}
 	h.Upstream.Inject(testidp.Fault{Endpoint: testidp.Refresh, LatencyMS: int(b.refreshLatency.Milliseconds())})
-	var slowest []time.Duration
 	before := h.Upstream.Stats().Calls[testidp.Refresh]
 	for range b.flocks {
 		if err := h.exec(ctx, `UPDATE credentials SET expires_at = now() - interval '1 second', refresh_after = now() - interval '1 minute'
@@ -64,7 +68,7 @@ func (b *bench) flock(ctx context.Context, r *report) error {
 		slowest = append(slowest, took)
 		b.progress("  the slowest of %d callers waited %s", b.birds, ms(took))
 	}
-	r.flock(h.Upstream.Stats().Calls[testidp.Refresh]-before, slowest, b.options)
+	r.flock(h.Upstream.Stats().Calls[testidp.Refresh]-before, slowest, living, b.options)
 	return nil
 }
 
@@ -112,12 +116,13 @@ func (f birds) ask() (time.Duration, error) {
 	return slowest, errors.Join(errs...)
 }
 
-func (r *report) flock(refreshes int64, slowest []time.Duration, o options) {
+func (r *report) flock(refreshes int64, slowest, living []time.Duration, o options) {
 	n := len(slowest)
 	worst := slices.Max(slowest)
 	r.add(row{what: fmt.Sprintf("refreshes for %d times %d callers of %d processes with an expired token", n, o.birds, replicas),
 		ours: fmt.Sprint(refreshes), bare: fmt.Sprint(n), target: fmt.Sprintf("= %d", n), judged: true, met: refreshes == int64(n)},
 		row{what: fmt.Sprintf("– the slowest caller, upstream takes %s; median of %d", o.refreshLatency, n), bare: ms(o.refreshLatency)}.
 			within(median(slowest), o.refreshLatency+mostWaiting),
-		row{what: "– the slowest of all", ours: ms(worst), bare: ms(o.refreshLatency)})
+		row{what: "– the slowest of all", ours: ms(worst), bare: ms(o.refreshLatency)},
+		row{what: "– the slowest caller while the token lives, median", ours: ms(median(living))})
 }

@@ -28,7 +28,8 @@ type shelf struct {
 	copies   int // beside the authorization that was consented to
 }
 
-// draw is how the tokens of the i-th authorization are made. Only those that are
+// draw is how the tokens of the i-th authorization are made; there may be no refresh
+// token. Only those that are
 // refreshed or revoked need be known upstream.
 type draw func(i int) (access, refresh string)
 
@@ -86,16 +87,22 @@ func (s *shelf) copyAuthorizations(ctx context.Context, conn *pgx.Conn, first st
 func (s *shelf) copyCredentials(ctx context.Context, conn *pgx.Conn, first models.Authorization, keys *secrets.Keyring, of draw) error {
 	return copies(ctx, conn, "credentials", "authorization_id", first.ID, s.copies, func(i int, row map[string]any) (err error) {
 		row["id"], row["authorization_id"] = s.credential(i), s.authorization(i)
+		access, refresh := of(i)
+		if refresh == "" {
+			row["has_refresh_token"], row["refresh_after"], row["refresh_expires_at"], row["keep_alive_at"] = false, nil, nil, nil
+		}
 		owner := secrets.CredentialOwner(s.credential(i), s.authorization(i), first.OrgID, first.UserID, s.provider.ID)
-		row["sealed"], err = sealed(keys, owner, of, i)
+		row["sealed"], err = sealed(keys, owner, access, refresh)
 		return err
 	})
 }
 
-// sealed is the i-th pair of tokens, as grantd keeps it.
-func sealed(keys *secrets.Keyring, owner secrets.Owner, of draw, i int) ([]byte, error) {
-	access, refresh := of(i)
-	plain, err := json.Marshal(map[string]string{"a": access, "r": refresh})
+// sealed is a pair of tokens as grantd keeps it.
+func sealed(keys *secrets.Keyring, owner secrets.Owner, access, refresh string) ([]byte, error) {
+	plain, err := json.Marshal(struct {
+		Access  string `json:"a"`
+		Refresh string `json:"r,omitempty"`
+	}{access, refresh})
 	if err != nil {
 		return nil, err
 	}
