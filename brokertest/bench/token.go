@@ -97,32 +97,39 @@ func (s *shelf) ask(n int, token string, id func(int) string, path func(string) 
 // compare warms all up, and then lets them take turns.
 func (b *bench) compare(ctx context.Context, all ...*contender) error {
 	for _, c := range all {
-		answer, err := sample(ctx, c.base, c.requests[0])
-		if err == nil {
-			c.callers, err = newCallers(ctx, concurrency, c.base, c.requests)
-		}
-		if err != nil {
+		if err := b.warmUp(ctx, c); err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 		defer c.callers.close()
-		b.progress("%s answers with %d bytes", c.name, len(answer))
 	}
-	for round := range b.rounds + 1 {
+	for round := range b.rounds {
 		for _, c := range all {
 			before := cpuTime(c.pid)
 			took, err := c.callers.load(ctx, b.round)
 			if err != nil {
 				return fmt.Errorf("%s: %w", c.name, err)
 			}
-			if round == 0 {
-				continue
-			}
 			c.rounds, c.cpu = append(c.rounds, took), c.cpu+cpuTime(c.pid)-before
 			f := summarize([][]time.Duration{took}, b.round)
-			b.progress("  round %d: %-24s %6.0f/s  p50 %s  p99 %s", round, c.name, f.perSecond, ms(f.p50), ms(f.p99))
+			b.progress("  round %d: %-24s %6.0f/s  p50 %s  p99 %s", round+1, c.name, f.perSecond, ms(f.p50), ms(f.p99))
 		}
 	}
 	return nil
+}
+
+// warmUp opens the callers' connections and uses them at once: a server does not wait
+// long for a connection's first request.
+func (b *bench) warmUp(ctx context.Context, c *contender) error {
+	answer, err := sample(ctx, c.base, c.requests[0])
+	if err != nil {
+		return err
+	}
+	b.progress("%s answers with %d bytes", c.name, len(answer))
+	if c.callers, err = newCallers(ctx, concurrency, c.base, c.requests); err != nil {
+		return err
+	}
+	_, err = c.callers.load(ctx, b.round)
+	return err
 }
 
 func (c *contender) figures(d time.Duration) figures {
