@@ -48,8 +48,8 @@ check: ## Formatting, vet, staticcheck, the import ladder, go.mod: everything bu
 	go mod verify
 	go mod tidy -diff
 
-bench: ## Measure what the README promises, against a bare handler in the same run
-	go run ./brokertest/services/with go run ./brokertest/bench $(ARGS)
+bench: ## Measure what the README promises, against a bare handler in the same run, and write docs/benchmarks.md; takes about ten minutes
+	go run ./brokertest/services/with go run ./brokertest/bench -write docs/benchmarks.md $(ARGS)
 
 faults: ## Kill, freeze and starve grantd and what it stands on, and write docs/faults.md; takes about ten minutes
 	go run ./brokertest/services/with go run ./brokertest/faults -write docs/faults.md $(ARGS)

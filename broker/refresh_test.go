@@ -87,6 +87,34 @@ func TestR2_OneRefreshAcrossProcesses(t *testing.T) {
 	})
 }
 
+// R9: those who waited for a refresh share the row that was read after its save, and
+// it is that row which says whether they may have the token.
+func TestR9_WhoWaitedIsJudgedByTheRowAfterTheSave(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.House) {
+		p := h.Provider(t, "test")
+		a := h.Consent(t, h.User, p, "ada")
+		stale(t, h, a)
+		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, LatencyMS: 2000})
+		var wg sync.WaitGroup
+		for range 5 {
+			wg.Go(func() {
+				_, err := h.Service.Token(ctx, h.User.Caller, a.ID, 0)
+				if models.CodeOf(err) != models.CodeForbidden {
+					t.Errorf("a provider that was switched off meanwhile gives %v, want %s", err, models.CodeForbidden)
+				}
+			})
+		}
+		brokertest.Eventually(t, "the upstream is asked", func() bool { return h.IdP.Stats().Calls[testidp.Refresh] == 1 })
+		if err := statusTo(p, models.ProviderInactive)(h); err != nil {
+			t.Fatal(err)
+		}
+		wg.Wait()
+		if l := must(h.Store.Linked(ctx, a.ID))(t); l.Credential.SavedBy == "aged" {
+			t.Error("what the refresh brought was not saved")
+		}
+	})
+}
+
 // R2: a caller waits only so long; the call goes on, and what it brings is kept.
 func TestR2_ASlowRefreshOutlivesItsCaller(t *testing.T) {
 	o := brokertest.Options{Timing: broker.Timing{CallerWait: 50 * time.Millisecond}}

@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/grantd/grantd/brokertest/processes"
 )
@@ -48,17 +45,4 @@ func (m *million) end() {
 		_ = m.api.Kill() // it has nothing to lose
 		m.close()
 	}
-}
-
-// exec runs one statement, and with it nothing of grantd's.
-func (h *house) exec(ctx context.Context, statement string, args ...any) error {
-	conn, err := pgx.Connect(ctx, h.DatabaseURL)
-	if err != nil {
-		return err
-	}
-	defer conn.Close(ctx)
-	if _, err := conn.Exec(ctx, statement, args...); err != nil {
-		return fmt.Errorf("%s: %w", statement, err)
-	}
-	return nil
 }

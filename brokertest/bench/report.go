@@ -33,6 +33,7 @@ const (
 // report collects what was measured.
 type report struct {
 	rows         []row
+	load         float64 // of the machine, before anything was measured
 	missedTokens bool
 	profile      string // where the time of a token fetch goes
 }
@@ -91,7 +92,7 @@ func (r row) cells() []string {
 	return []string{r.what, r.ours, r.bare, r.ratio, r.target, met}
 }
 
-var head = []string{"what", "ours", "bare", "ratio", "target", "met?"}
+var head = []string{"what", "ours", "against", "ratio", "target", "met?"}
 
 // finish prints the table, writes it where that was asked for, and fails when a
 // target was missed and must not be.
@@ -107,7 +108,9 @@ func (r *report) finish(o options, out io.Writer) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	if o.write != "" {
+	if o.write != "" && (o.small || o.only != "") {
+		fmt.Fprintf(out, "\nNot written to %s: these are not all the figures, or not at full size.\n", o.write)
+	} else if o.write != "" {
 		if err := os.WriteFile(o.write, []byte(r.markdown(o)), 0o644); err != nil {
 			return err
 		}
@@ -126,48 +129,3 @@ func (r *report) missed() bool {
 	}
 	return false
 }
-
-func (r *report) markdown(o options) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, `# Benchmarks
-
-Written by %s on %s: %s. Server, database and load share that machine, so the
-figures say how grantd compares with the bare limit in the same run, and not how fast it is on yours.
-
-`, "`make bench`", time.Now().UTC().Format(time.DateOnly), machine())
-	line := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
-	line(head)
-	line([]string{"---", "--:", "--:", "--:", "--:", "---"})
-	for _, row := range r.rows {
-		line(row.cells())
-	}
-	fmt.Fprintf(&b, notes, concurrency, o.rounds, o.round, o.wide)
-	if r.profile != "" {
-		fmt.Fprintf(&b, "\n## Where the processor's time of a token fetch goes\n\n```\n%s```\n", r.profile)
-	}
-	return b.String()
-}
-
-const notes = `
-- *Memory* is VmRSS of a process on PostgreSQL and Redis.
-- *The same row*: an Echo handler that reads the row grantd reads, authorization, provider and credential, on a pgx pool,
-  opens the same ciphertext with Tink, and answers with the token: no caller, no policy, no check of freshness, no
-  metrics, a short body. It is a process of its own with as many connections to PostgreSQL as grantd. Under the same %d
-  kept connections all take turns, %d times %s each after a warm-up; throughput is the median of the turns, a ratio the
-  median of what the two have in the same round, percentiles are of all answers.
-- *The credential alone*: the same handler reads only the sealed credential and the ids it is bound to, by primary key.
-  The difference is what permission, provider and freshness cost in PostgreSQL.
-- *Stored*: rows like those of a real consent, each sealed to its own owner, written into the tables; of those fetched,
-  as many as are stored in the small database, from all over the table. *%d different ones* shows what the counting of
-  fetches and the caches of PostgreSQL (shared_buffers 64 MB) make of it when nearly every call is for another one.
-- The load is written by hand on plain connections: prepared bytes out, and of the answer only status and length read.
-- *Pages* take turns on one connection.
-- *DELETE of a provider* is undone in SQL each time, and asked again; nobody works on it. The last one is worked on.
-- *DELETE answered → RUNNING* is what a client sees that asks every millisecond, with one API and one worker process, for
-  providers with one to five authorizations.
-- *Revocations*: from the answer to DELETE to the job's end as a client sees it. *2 × 32 in flight* is two worker
-  processes with GRANTD_REVOKE_CONCURRENCY=32, its default. What they are held against is the time that the upstream
-  needs if every slot always waits for it. The upstream, worker, PostgreSQL and Redis share the machine.
-- *Refreshes*: the callers are spread over the processes, all connections are open, and all ask at once; the upstream
-  takes its time for the refresh. The slowest caller is timed from the first request.
-`
