@@ -99,7 +99,7 @@ func (s *Service) admitToken(ctx context.Context, p models.Provider) (store.Gate
 // awaitOther waits until whoever holds the lease has come to an end, failures
 // included (R8). It returns false when nobody seems to be at it any more.
 func (s *Service) awaitOther(ctx context.Context, before store.Linked) (bool, error) {
-	for pause := 10 * time.Millisecond; ; pause = min(pause+pause/8, 100*time.Millisecond) { // late by an eighth of the wait at most
+	for pause := 10 * time.Millisecond; ; pause = min(pause+pause/16, 100*time.Millisecond) { // late by a sixteenth of the wait
 		now, err := s.store.Linked(ctx, before.Authorization.ID)
 		if err != nil {
 			return false, found(err, "OAuth provider authorization")

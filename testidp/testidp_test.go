@@ -355,6 +355,19 @@ func TestClientAuthentication(t *testing.T) {
 	b.postForm("/introspect", "token", token, "client_id", id, "client_secret", "new").want(t, 200, "")
 }
 
+func TestMintAccessGivesNothingElse(t *testing.T) {
+	t.Parallel()
+	b := setup(t, testidp.Options{})
+	access := b.idp.MintAccess(clientID, "ada")
+	if s := b.idp.Stats(); s.LiveAccessTokens != 1 || s.LiveRefreshTokens != 0 || s.LiveGrants != 1 {
+		t.Errorf("%d access tokens, %d refresh tokens and %d grants live; want 1, 0, 1", s.LiveAccessTokens, s.LiveRefreshTokens, s.LiveGrants)
+	}
+	b.post("/revoke", "token", access).want(t, 200, "")
+	if n := b.idp.Stats().LiveGrants; n != 0 {
+		t.Errorf("%d grants live after their only token was revoked", n)
+	}
+}
+
 func TestRefreshRotates(t *testing.T) {
 	t.Parallel()
 	b := setup(t, testidp.Options{})
