@@ -179,6 +179,33 @@ func TestK3_AConsentUnderWaySurvivesARotation(t *testing.T) {
 	})
 }
 
+// K3: so does one on another device, whose code upstream is sealed in the flow.
+func TestK3_ADeviceSurvivesARotation(t *testing.T) {
+	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
+		var p models.Provider
+		var begun broker.DeviceFlow
+		r := rotating(t, b, func(h *brokertest.House) {
+			p = h.Provider(t, "test")
+			on := map[string]any{"device": true}
+			must(h.Service.ChangeProvider(ctx, h.Admin.Caller, p.ID, broker.ProviderChange{Config: &on}))(t)
+			begun = must(h.Service.BeginDevice(ctx, h.User.Caller, p.ID))(t)
+		})
+		must(r.ahead.Service.Reseal(ctx, nil))(t)
+		if err := secrets.Remove(r.path, r.oldID); err != nil {
+			t.Fatal(err)
+		}
+		last := r.process(t)
+		last.IdP.ApproveDevice(begun.UserCode, "ada")
+		brokertest.Eventually(t, "the device has its answer", func() bool {
+			_, err := last.Service.PollDevice(ctx, last.User.Caller, p.ID, begun.DeviceCode)
+			if err != nil {
+				wantCode(t, err, models.CodeBadRequest) // too early
+			}
+			return err == nil || t.Failed()
+		})
+	})
+}
+
 // K3: a process that was not restarted after the promotion seals as before. That
 // is told, since the key could not leave, and mended by re-sealing again.
 func TestK3_AProcessThatIsBehindIsTold(t *testing.T) {

@@ -180,6 +180,23 @@ func TestProtocolRule10_EmptyNonceNeverMatches(t *testing.T) {
 	}
 }
 
+// A device flow asks for no nonce: an id_token with one is from somewhere else.
+func TestProtocolRule10_ADeviceHasNoNonce(t *testing.T) {
+	t.Parallel()
+	f, r, c := oidcUpstream(t)
+	f.says("GET /userinfo", 200, `{"sub":"u1"}`)
+	token := claims(f.URL)
+	_, err := r.IdentifyDevice(t.Context(), c, Tokens{Access: theAccess, ID: sign(token)})
+	want(t, err, KindProtocol, "")
+	delete(token, "nonce")
+	user, err := r.IdentifyDevice(t.Context(), c, Tokens{Access: theAccess, ID: sign(token)})
+	if err != nil || user.Sub != "u1" {
+		t.Errorf("%+v, %v", user, err)
+	}
+	_, err = r.IdentifyDevice(t.Context(), c, Tokens{Access: theAccess})
+	want(t, err, KindProtocol, "")
+}
+
 func TestOIDCKeysUnavailableIsTransient(t *testing.T) {
 	t.Parallel()
 	f, r, c := oidcWith(t, func(m map[string]any) { m["jwks_uri"] = m["jwks_uri"].(string) + "/gone" })

@@ -75,6 +75,27 @@ func TestOpenIDConnectFromConsentToRevocation(t *testing.T) {
 	})
 }
 
+// A device's id_token has no nonce, and is checked otherwise.
+func TestOpenIDConnectOnAnotherDevice(t *testing.T) {
+	openID(t, oidcprovider.Options{}, func(t *testing.T, h *brokertest.House, i *issuer) {
+		p := i.provider(t, object{"device": true})
+		begun := want(t, 201, h.Do(t, h.User, "POST", deviceAt(p), nil))
+		if !strings.HasPrefix(text(t, begun, "verificationUri"), i.Issuer) {
+			t.Errorf("the person is sent to %v", begun["verificationUri"])
+		}
+		poll := object{"deviceCode": begun["deviceCode"]}
+		change(t, h, devicesAreDue)
+		if wait := want(t, 400, h.Do(t, h.User, "POST", pollAt(p), poll)); wait["detail"] != "authorization_pending" {
+			t.Errorf("before anybody consented: %v", wait)
+		}
+		i.ApproveDevice(t, text(t, begun, "userCode"), "grace")
+		change(t, h, devicesAreDue)
+		done := want(t, 200, h.Do(t, h.User, "POST", pollAt(p), poll))
+		wantOpenIDUser(t, done["userInfo"].(object))
+		accessToken(t, h, h.User, text(t, done["authorizedProvider"].(object), "id"))
+	})
+}
+
 func wantOpenIDUser(t *testing.T, u object) {
 	t.Helper()
 	if u["sub"] != "grace" || u["email"] != "grace@example.test" || u["name"] != "Grace" || u["nickName"] != "" {
