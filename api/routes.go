@@ -21,6 +21,7 @@ func (s *Server) routes() {
 	on(s, operation{"GET", "providers/{id}/", 200, "getProvider", "Get a provider", []int{notFound}}, s.getProvider)
 	on(s, operation{"PATCH", "providers/{id}/", 200, "updateProvider", "Change a provider", []int{forbidden, notFound, conflict}}, s.updateProvider)
 	on(s, operation{"DELETE", "providers/{id}/", 202, "deleteProvider", "Delete a provider and revoke its authorizations", []int{forbidden, notFound}}, s.deleteProvider)
+	on(s, operation{"POST", "providers/{id}/reset/", 202, "resetProvider", "Replace the access tokens of all its authorizations", []int{forbidden, notFound, conflict}}, s.resetProvider)
 
 	on(s, operation{"POST", "providers/{id}/authorize/", 200, "authorize", "Begin a consent", []int{notFound, conflict, badGateway}}, s.authorize)
 	on(s, operation{"POST", "providers/callback/", 200, "callback", "Complete a consent", []int{badRequest, notFound, badGateway}}, s.callback)
@@ -32,6 +33,7 @@ func (s *Server) routes() {
 	on(s, operation{"DELETE", "authorizedProviders/{id}/", 204, "deleteAuthorization", "Disconnect: delete and revoke an authorization", []int{notFound}}, s.deleteAuthorization)
 	on(s, operation{"POST", "authorizedProviders/{id}/token/", 201, "getToken", "Get an access token", []int{forbidden, notFound, gone, badGateway}}, s.token)
 	on(s, operation{"POST", "authorizedProviders/{id}/accessToken/", 201, "getAccessToken", "Get an access token (the same operation as token/)", []int{forbidden, notFound, gone, badGateway}}, s.token)
+	on(s, operation{"POST", "authorizedProviders/import/", 200, "importToken", "Take in a token of a consent that was given elsewhere", []int{badRequest, notFound, conflict, badGateway}}, s.importToken)
 	on(s, operation{"GET", "authorizedProviders/{id}/userinfo/", 200, "getUserInfo", "Ask the provider who authorized", []int{forbidden, notFound, gone, badGateway}}, s.userInfo)
 	s.documentTokens()
 	on(s, operation{"POST", "authorizedProviders/{id}/check/", 200, "checkToken", "Ask the provider whether the access token is good", []int{forbidden, notFound, badGateway}}, s.checkToken)

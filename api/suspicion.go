@@ -50,3 +50,8 @@ func (s *Server) revokeToken(ctx context.Context, c models.Caller, in *ByID) (*a
 	r, err := s.service.RevokeToken(ctx, c, in.ID)
 	return &answer[RevokedToken]{&RevokedToken{r.Outcome, r.Authorization.Status}}, err
 }
+
+func (s *Server) resetProvider(ctx context.Context, c models.Caller, in *ByID) (*accepted, error) {
+	j, err := s.service.ResetProvider(ctx, c, in.ID)
+	return s.accept(j), err
+}

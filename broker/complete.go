@@ -149,7 +149,8 @@ func (s *Service) exchange(ctx context.Context, client providers.Client, p model
 	return s.keepExchange(ctx, f, newExchanged(t, sent))
 }
 
-// keepExchange saves in the flow what its code brought.
+// keepExchange saves in the flow what a code, a device or an imported token was
+// spent on (R10).
 func (s *Service) keepExchange(ctx context.Context, f models.Flow, e exchanged) error {
 	sealed, err := s.sealJSON(flowOwner(f, "tokens"), e)
 	if err != nil {
@@ -297,9 +298,14 @@ func (s *Service) own(ctx context.Context, c models.Caller, f models.Flow) (Comp
 	return done, err
 }
 
+// identify asks whose the tokens are. What was imported has no id_token that could be
+// bound to a request of ours, and a device's carries no nonce.
 func (s *Service) identify(ctx context.Context, client providers.Client, f models.Flow, e exchanged, req request) (models.User, error) {
-	if f.Channel == models.ChannelDevice {
+	switch f.Channel {
+	case models.ChannelDevice:
 		return s.upstream.IdentifyDevice(ctx, client, e.tokens())
+	case models.ChannelImport:
+		return s.upstream.UserInfo(ctx, client, models.Secret(e.Access))
 	}
 	return s.upstream.Identify(ctx, client, e.tokens(), req.Nonce)
 }

@@ -66,6 +66,9 @@ func (s *Service) deletionJob(ctx context.Context, tx *store.Store, c models.Cal
 	if err := tx.InsertJob(ctx, &j, s.timing.Resweep); err != nil {
 		return j, err
 	}
+	if err := s.stopReset(ctx, tx, p); err != nil {
+		return j, err
+	}
 	p.Status, p.DeleteJobID = models.ProviderDeleted, &j.ID
 	if err := tx.SaveProvider(ctx, &p); err != nil {
 		return j, err

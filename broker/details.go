@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -56,6 +57,14 @@ func outcomeDetails(j models.Job) models.Details {
 		d = append(d, models.Detail{Name: "error", Value: j.Failure})
 	}
 	return d
+}
+
+// storedDetails are those of a job that keeps them itself, and why it ended.
+func storedDetails(j models.Job) models.Job {
+	if j.Failure != "" {
+		j.Details = append(slices.Clone(j.Details), models.Detail{Name: "error", Value: j.Failure})
+	}
+	return j
 }
 
 func pending(j models.Job) int64 { return max(0, j.Total-j.Settled()) }

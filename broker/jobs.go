@@ -35,8 +35,9 @@ func (s *Service) withDetails(ctx context.Context, j models.Job) (models.Job, er
 	var err error
 	if j.Revokes() {
 		j.Details, err = s.revocationDetails(ctx, j)
+		return j, err
 	}
-	return j, err
+	return storedDetails(j), nil
 }
 
 // ringJob tells the workers of a job. A bell that is not heard costs only time:
@@ -48,6 +49,8 @@ func (s *Service) ringJob(ctx context.Context, r store.Rung) bool {
 		task = jobs.NewDeleteProviderTask(jobs.DeleteProvider{JobID: r.ID, Ring: r.Ring})
 	case models.JobRevokeUser:
 		task = jobs.NewRevokeUserTask(jobs.RevokeUser{JobID: r.ID, Ring: r.Ring})
+	case models.JobResetProvider:
+		task = jobs.NewResetProviderTask(jobs.ResetProvider{JobID: r.ID, Ring: r.Ring})
 	case models.JobStats:
 		task = jobs.NewStatsTask(jobs.Stats{JobID: r.ID, Ring: r.Ring})
 	default:
@@ -63,8 +66,11 @@ func (s *Service) ringJob(ctx context.Context, r store.Rung) bool {
 
 // run does a job's work here and now, as a worker that heard the bell would.
 func (s *Service) run(ctx context.Context, r store.Rung) error {
-	if r.Type == models.JobStats {
+	switch r.Type {
+	case models.JobStats:
 		return s.RunStats(ctx, r.ID)
+	case models.JobResetProvider:
+		return s.RunReset(ctx, r.ID)
 	}
 	return s.RunRevocation(ctx, r.ID)
 }

@@ -36,8 +36,9 @@ func (s *Service) Jobs(ctx context.Context, c models.Caller, q JobQuery) (Page[m
 func summary(j models.Job) models.Job {
 	if j.Revokes() {
 		j.Details = outcomeDetails(j)
+		return j
 	}
-	return j
+	return storedDetails(j)
 }
 
 // ItemQuery filters and pages what a job settled. Empty fields do not filter.

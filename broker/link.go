@@ -70,7 +70,7 @@ func (s *Service) linkHeld(ctx context.Context, c models.Caller, client provider
 		}
 		a := s.newAuthorization(p, client, f, e, user)
 		if off = !p.Usable() || p.Fingerprint != f.Fingerprint; off {
-			return s.keepToRevoke(ctx, tx, p, f, e, a, models.RevokeGrant, "provider_off")
+			return s.keepToRevoke(ctx, tx, p, f, e, a, revocable(f), "provider_off")
 		}
 		renewed, err := s.renew(ctx, tx, &a, e)
 		if err != nil {
@@ -86,7 +86,11 @@ func (s *Service) linkHeld(ctx context.Context, c models.Caller, client provider
 		if ok, err := tx.FinishFlow(ctx, f.ID, a.ID); err != nil || !ok {
 			return errors.Join(err, flowMoved(ok))
 		}
-		return tx.Audit(ctx, event(c, action).provider(p.ID).authorization(a.ID).done())
+		made := event(c, action).provider(p.ID).authorization(a.ID)
+		if f.Channel == models.ChannelImport {
+			made = made.code(string(f.Channel))
+		}
+		return tx.Audit(ctx, made.done())
 	})
 	switch {
 	case errors.Is(err, errFlowMoved):
@@ -97,6 +101,15 @@ func (s *Service) linkHeld(ctx context.Context, c models.Caller, client provider
 		return models.Errorf(models.CodeNotFound, "The OAuth provider is not active any more; what was granted is being revoked.")
 	}
 	return nil
+}
+
+// revocable is how much of a flow's grant is ours to take back when it finds no
+// provider to belong to: of what was imported, our own pair of tokens alone.
+func revocable(f models.Flow) models.RevokeScope {
+	if f.Channel == models.ChannelImport {
+		return models.RevokeToken
+	}
+	return models.RevokeGrant
 }
 
 var errFlowMoved = errors.New("the flow was settled by somebody else")
@@ -202,8 +215,8 @@ func (s *Service) retire(ctx context.Context, tx *store.Store, l store.Linked, s
 		s.log.Error("a replaced pair of tokens cannot be opened, and is not revoked", "authorization", l.Authorization.ID, "error", err)
 		return nil
 	}
-	if old.Access == successor.Access {
-		return nil
+	if old.Access == successor.Access || old.Refresh != "" && old.Refresh == successor.Refresh {
+		return nil // revoking the old pair would take the new one along
 	}
 	return s.entomb(ctx, tx, l.Authorization, exchanged{pair: old}, l.Credential)
 }
@@ -249,8 +262,12 @@ func addToDeletion(ctx context.Context, tx *store.Store, p models.Provider) erro
 }
 
 // keepToRevoke gives tokens to an authorization that is there only to be revoked,
-// and counts it in a deletion that is running.
+// and counts it in a deletion that is running. Tokens that are not ours to revoke are
+// forgotten instead.
 func (s *Service) keepToRevoke(ctx context.Context, tx *store.Store, p models.Provider, f models.Flow, e exchanged, a models.Authorization, scope models.RevokeScope, why string) error {
+	if ok, err := tx.FailFlow(ctx, f.ID, why, models.FlowExchanged); err != nil || !ok || e.Theirs {
+		return errors.Join(err, flowMoved(ok))
+	}
 	now, err := tx.Now(ctx)
 	if err != nil {
 		return err
@@ -258,9 +275,6 @@ func (s *Service) keepToRevoke(ctx context.Context, tx *store.Store, p models.Pr
 	a.UnlinkedAt, a.Revoke = &now, scope
 	if err := s.insertTokens(ctx, tx, &a, e); err != nil {
 		return err
-	}
-	if ok, err := tx.FailFlow(ctx, f.ID, why, models.FlowExchanged); err != nil || !ok {
-		return errors.Join(err, flowMoved(ok))
 	}
 	return addToDeletion(ctx, tx, p)
 }

@@ -98,6 +98,9 @@ type exchanged struct {
 	Missing          []string      `json:"m,omitempty"`
 	ExpiresIn        time.Duration `json:"e,omitempty"`
 	RefreshExpiresIn time.Duration `json:"re,omitempty"`
+	// Theirs says that the token which lives longest was brought by its owner, who may
+	// be using it elsewhere: it is not ours to revoke while it has no owner here.
+	Theirs bool `json:"th,omitempty"`
 	// SentAt is the database's time when the code was sent: lives count from then.
 	SentAt time.Time `json:"t"`
 }

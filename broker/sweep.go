@@ -116,5 +116,10 @@ func (s *Service) reapFlow(ctx context.Context, f models.Flow) error {
 	if err := s.openJSON(flowOwner(f, "tokens"), f.SealedTokens, &e); err != nil {
 		return err
 	}
+	if f.Channel == models.ChannelImport && p.Usable() {
+		if waits, err := s.resumeImport(ctx, f); waits || err != nil {
+			return err
+		}
+	}
 	return s.disown(ctx, p, f, e, "no_owner")
 }

@@ -15,11 +15,13 @@ func TestTasks(t *testing.T) {
 		NewDeleteProviderTask(DeleteProvider{JobID: "j1", Ring: 7}),
 		NewStatsTask(Stats{JobID: "j2", Ring: 1}),
 		NewRevokeTask(Revoke{AuthorizationID: "a1", Ring: 3}),
+		NewResetProviderTask(ResetProvider{JobID: "j3", Ring: 2}),
 	}
 	want := []Task{
 		{Kind: "job:delete_provider", Queue: "slices", ID: "j1:7", Payload: []byte(`{"jobId":"j1","ring":7}`)},
 		{Kind: "job:stats", Queue: "default", ID: "j2:1", Payload: []byte(`{"jobId":"j2","ring":1}`)},
 		{Kind: "authorization:revoke", Queue: "default", ID: "a1:3", Payload: []byte(`{"authorizationId":"a1","ring":3}`)},
+		{Kind: "job:reset_provider", Queue: "slices", ID: "j3:2", Payload: []byte(`{"jobId":"j3","ring":2}`)},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -32,6 +32,19 @@ const (
 var Outcomes = []Outcome{OutcomeRevoked, OutcomeAlreadyRevoked, OutcomeSuperseded,
 	OutcomeNoLiveToken, OutcomeUnsupported, OutcomeFailed, OutcomeAbandoned}
 
+// How the reset of one authorization's token ended, beside OutcomeFailed, which alone
+// ends a job in ERROR.
+const (
+	OutcomeReset      Outcome = "reset"      // in place
+	OutcomeRefreshed  Outcome = "refreshed"  // with its refresh token, or by a renewed consent
+	OutcomeExpired    Outcome = "expired"    // it was dead: the person must authorize again
+	OutcomeImpossible Outcome = "impossible" // neither a refresh token nor a way to reset in place
+	OutcomeGone       Outcome = "gone"       // the authorization was deleted meanwhile
+)
+
+// ResetOutcomes lists them, in the order in which they are reported.
+var ResetOutcomes = []Outcome{OutcomeReset, OutcomeRefreshed, OutcomeExpired, OutcomeImpossible, OutcomeGone, OutcomeFailed}
+
 // RevokeScope says how much of a grant a revocation may take.
 type RevokeScope string
 

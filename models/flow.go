@@ -25,6 +25,7 @@ const (
 	ChannelBrowser Channel = "browser"
 	ChannelDevice  Channel = "device"
 	ChannelLink    Channel = "link"
+	ChannelImport  Channel = "import" // no consent here: a token of one that was given elsewhere
 )
 
 // Flow is one consent under way. A caller finds it by its own organisation and

@@ -8,6 +8,7 @@ type JobType string
 // The kinds.
 const (
 	JobDeleteProvider JobType = "DELETE_PROVIDER"
+	JobResetProvider  JobType = "RESET_PROVIDER"
 	JobRevokeUser     JobType = "REVOKE_USER"
 	JobStats          JobType = "STATS"
 )
@@ -40,7 +41,7 @@ type Job struct {
 	Type       JobType    `json:"type"`
 	Name       string     `json:"name"`
 	Status     JobStatus  `json:"status"`
-	ProviderID *string    `json:"-"` // of a deletion
+	ProviderID *string    `json:"-"` // of a deletion or a reset
 	UserID     *string    `json:"-"` // whose authorizations a REVOKE_USER job takes
 	StartedAt  *time.Time `json:"startedAt"`
 	FinishedAt *time.Time `json:"finishedAt"`

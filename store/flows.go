@@ -98,6 +98,17 @@ func (s *Store) FailFlow(ctx context.Context, id, reason string, from ...models.
 		Updates(map[string]any{"status": models.FlowFailed, "failure": reason, "sealed_tokens": nil}))
 }
 
+// ForgetFlow deletes a flow that is in the given state, so that the same state can be
+// used again.
+func (s *Store) ForgetFlow(ctx context.Context, id string, in models.FlowStatus) error {
+	return s.db.WithContext(ctx).Where("id = ? AND status = ?", id, in).Delete(&models.Flow{}).Error
+}
+
+// PostponeFlow lets an exchanged flow live on for the given time from now.
+func (s *Store) PostponeFlow(ctx context.Context, id string, d time.Duration) error {
+	return s.flow(ctx, id, models.FlowExchanged).Update("expires_at", s.in(d)).Error
+}
+
 // DeliverFlow marks a finished flow's result as handed over, once.
 func (s *Store) DeliverFlow(ctx context.Context, id string) (bool, error) {
 	return changed(s.flow(ctx, id, models.FlowDone).Where("delivered_at IS NULL AND expires_at > ?", s.now()).

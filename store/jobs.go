@@ -92,6 +92,23 @@ func (s *Store) FinishJob(ctx context.Context, id string, status models.JobStatu
 		Where("id = ? AND status IN ('PENDING', 'RUNNING')", id).Updates(row))
 }
 
+// JobByKey returns the job that has the key, ErrNotFound when none has.
+func (s *Store) JobByKey(ctx context.Context, key string) (models.Job, error) {
+	var j models.Job
+	return j, s.db.WithContext(ctx).First(&j, "dedupe_key = ?", key).Error
+}
+
+// FreeJobKey lets another job have the key of one that has ended.
+func (s *Store) FreeJobKey(ctx context.Context, key string) error {
+	return s.db.WithContext(ctx).Model(&models.Job{}).Where("dedupe_key = ?", key).Update("dedupe_key", nil).Error
+}
+
+// SetDetails shows how far an unfinished job is.
+func (s *Store) SetDetails(ctx context.Context, id string, d models.Details) error {
+	return s.db.WithContext(ctx).Model(&models.Job{}).
+		Where("id = ? AND status IN ('PENDING', 'RUNNING')", id).Update("details", d).Error
+}
+
 // ForceJob makes an unfinished job give up on the upstream.
 func (s *Store) ForceJob(ctx context.Context, id string) error {
 	return s.db.WithContext(ctx).Model(&models.Job{}).
@@ -113,6 +130,9 @@ func (s *Store) ForgetJobs(ctx context.Context, retention time.Duration, limit i
 			return err
 		}
 		if err := tx.db.Exec("DELETE FROM retried_items WHERE job_id IN ?", ids).Error; err != nil {
+			return err
+		}
+		if err := tx.db.Exec("DELETE FROM reset_items WHERE job_id IN ?", ids).Error; err != nil {
 			return err
 		}
 		return tx.db.Exec("DELETE FROM jobs WHERE id IN ?", ids).Error

@@ -46,12 +46,15 @@ func (s *Store) keepFailed(ctx context.Context, which string, args ...any) error
 		WHERE outcome = 'failed' AND job_id IS NOT NULL AND `+which, args...).Error
 }
 
-// settled are the two places where what a job settled is found: with the
-// authorization, and, once another job took that up again, aside. They are asked one
-// by one, since PostgreSQL sorts the whole of their union for each page.
+// settled are the places where what a job settled is found: with the authorization;
+// once another job took that up again, aside; and with the resets of a provider,
+// which end no authorization. They are asked one by one, since PostgreSQL sorts the
+// whole of their union for each page.
 func (s *Store) settled(ctx context.Context, job string) []*gorm.DB {
+	const reset = "(SELECT *, authorization_id AS id, reason AS outcome_reason, settled_at AS outcome_at FROM reset_items) AS reset"
 	return []*gorm.DB{
 		s.db.WithContext(ctx).Table("authorizations").Where("job_id = ? AND outcome IS NOT NULL", job),
 		s.db.WithContext(ctx).Table("(SELECT *, authorization_id AS id FROM retried_items) AS kept").Where("job_id = ?", job),
+		s.db.WithContext(ctx).Table(reset).Where("job_id = ? AND outcome IS NOT NULL", job),
 	}
 }

@@ -24,6 +24,9 @@ func (w *Worker) table() map[string]task {
 		jobs.KindRevokeUser: as(jobs.ParseRevokeUser, func(ctx context.Context, p jobs.RevokeUser) error {
 			return w.service.RunRevocation(ctx, p.JobID)
 		}),
+		jobs.KindResetProvider: as(jobs.ParseResetProvider, func(ctx context.Context, p jobs.ResetProvider) error {
+			return w.service.RunReset(ctx, p.JobID)
+		}),
 		jobs.KindStats: as(jobs.ParseStats, func(ctx context.Context, p jobs.Stats) error {
 			return w.service.RunStats(ctx, p.JobID)
 		}),

@@ -121,6 +121,12 @@ var policy = []rule{
 	{"resetToken", "of an admin's own", (*things).needAdminsAuthorization, "POST", "authorizedProviders/{authorization}/reset/", nothing, 201, 404, 404, 404},
 	{"revokeToken", "", (*things).needAuthorization, "DELETE", "authorizedProviders/{authorization}/token/", nothing, 200, 200, 404, 404},
 	{"revokeToken", "of an admin's own", (*things).needAdminsAuthorization, "DELETE", "authorizedProviders/{authorization}/token/", nothing, 200, 404, 404, 404},
+	// What is imported becomes the caller's own, whatever the role (A6).
+	{"importToken", "", (*things).needProvider, "POST", "authorizedProviders/import/", func(x *things) any {
+		_, refresh := x.h.IdP.Mint(brokertest.ClientID, "ada")
+		return object{"providerId": x.provider, "refreshToken": refresh}
+	}, 200, 200, 200, 404},
+	{"resetProvider", "", (*things).needAuthorization, "POST", "providers/{provider}/reset/", nothing, 202, 403, 403, 404},
 
 	// Jobs list other users' ids (A6): nobody but an admin sees that there are any.
 	{"getJob", "", (*things).needJob, "GET", "jobs/{job}/", nothing, 200, 404, 404, 404},

@@ -1,0 +1,216 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/providers"
+	"github.com/grantd/grantd/store"
+)
+
+// Import is a token that somebody has already, of a consent that was given elsewhere.
+// Exactly one of the two is given.
+type Import struct {
+	ProviderID string
+	Refresh    models.Secret
+	Access     models.Secret
+	ExpiresIn  time.Duration // of the access token; 0 means unknown
+}
+
+// Import takes a token into an authorization of the caller's own (A6), once the
+// upstream has shown that it belongs to the provider's client: a refresh token by
+// being refreshed, an access token where the upstream says whom it was issued to. It
+// is a flow like a consent's, with the token in the code's place, so that what a
+// refresh token was spent on is saved before anything else (R10). The same import
+// again, within the flow's life, finds its result.
+func (s *Service) Import(ctx context.Context, c models.Caller, in Import) (Completed, error) {
+	p, err := s.visibleProvider(ctx, c, in.ProviderID)
+	if err == nil {
+		err = in.check()
+	}
+	if err == nil && !p.Usable() {
+		err = models.Errorf(models.CodeConflict, "The provider is %s; tokens can be imported only while it is active.", p.Status)
+	}
+	if err != nil {
+		return Completed{}, err
+	}
+	client, err := s.client(ctx, p)
+	if err != nil {
+		return Completed{}, err
+	}
+	f, err := s.importFlow(ctx, c, p, in)
+	if err != nil {
+		return Completed{}, err
+	}
+	return detach(s, ctx, s.timing.CallerWait, s.timing.TokenCall+s.timing.LeaseMargin, late, func(ctx context.Context) (Completed, error) {
+		mine, err := s.store.ClaimFlow(ctx, f.ID, f.StateHash)
+		if err != nil {
+			return Completed{}, unavailable(err)
+		}
+		if mine {
+			err = s.takeIn(ctx, client, p, f, in)
+		}
+		if err != nil {
+			return Completed{}, err
+		}
+		done, err := s.settleFlow(ctx, c, f.ID)
+		if errors.Is(err, errBadState) { // another one's try
+			err = importAgain
+		}
+		return done, err
+	})
+}
+
+var importAgain = &models.Error{Code: models.CodeUpstream, RetryAfter: time.Second,
+	Message: "The same import has just failed. Send it again."}
+
+// maxImport is the longest token that is kept.
+const maxImport = 16 << 10
+
+func (in Import) check() error {
+	wrong := func(field, message string) error {
+		return models.Invalid(models.FieldError{Name: field, Message: message})
+	}
+	switch {
+	case (in.Refresh == "") == (in.Access == ""):
+		return wrong("refreshToken", "send either refreshToken or accessToken, not both and not neither")
+	case len(in.Refresh) > maxImport:
+		return wrong("refreshToken", "must be at most 16 KiB")
+	case len(in.Access) > maxImport:
+		return wrong("accessToken", "must be at most 16 KiB")
+	case in.ExpiresIn != 0 && in.Access == "":
+		return wrong("expiresIn", "goes with accessToken only")
+	case in.ExpiresIn < 0 || in.ExpiresIn > 10*365*24*time.Hour:
+		return wrong("expiresIn", "must be the seconds that the access token still lives")
+	}
+	return nil
+}
+
+// key finds the flow of the same import: it is the token's hash, apart from those of
+// states.
+func (in Import) key() []byte {
+	return hashOf("import " + in.Refresh.Reveal() + " " + in.Access.Reveal())
+}
+
+// importFlow opens a flow, or finds the one of the same import. One that failed, or
+// whose time is over, makes room.
+func (s *Service) importFlow(ctx context.Context, c models.Caller, p models.Provider, in Import) (models.Flow, error) {
+	for {
+		f := models.Flow{
+			ID: newID(), OrgID: c.OrgID, UserID: c.UserID, ProviderID: p.ID, Channel: models.ChannelImport,
+			StateHash: in.key(), Status: models.FlowOpen, Scopes: p.Scopes, Fingerprint: p.Fingerprint,
+		}
+		var err error
+		if f.Sealed, err = s.sealJSON(flowOwner(f, "request"), request{}); err != nil {
+			return f, err
+		}
+		err = s.store.InsertFlow(ctx, &f, s.timing.FlowLife)
+		if !errors.Is(err, store.ErrDuplicate) {
+			return f, found(err, "Flow")
+		}
+		last, over, err := s.store.FlowByState(ctx, c, p.ID, f.StateHash)
+		switch {
+		case store.IsNotFound(err):
+			continue
+		case err != nil:
+			return last, unavailable(err)
+		case last.Status != models.FlowFailed && !(over && last.Status == models.FlowDone):
+			return last, nil
+		}
+		if err := s.store.ForgetFlow(ctx, last.ID, last.Status); err != nil {
+			return last, unavailable(err)
+		}
+	}
+}
+
+// takeIn has the upstream prove whose client the token is for, and saves what there
+// is of it then, before judging it.
+func (s *Service) takeIn(ctx context.Context, client providers.Client, p models.Provider, f models.Flow, in Import) error {
+	sent, err := s.store.Now(ctx)
+	if err != nil {
+		return unavailable(err)
+	}
+	var e exchanged
+	if in.Refresh != "" {
+		e, err = s.proveRefresh(ctx, client, p, in, sent)
+	} else {
+		e, err = s.proveAccess(ctx, client, p, in, sent)
+	}
+	if err != nil {
+		return s.notProven(ctx, p, f, err)
+	}
+	return s.keepExchange(ctx, f, e)
+}
+
+// proveRefresh spends the refresh token. Where the upstream does not replace it, it is
+// still in use wherever it came from.
+func (s *Service) proveRefresh(ctx context.Context, client providers.Client, p models.Provider, in Import, sent time.Time) (exchanged, error) {
+	gate, err := s.admitToken(ctx, p)
+	if err != nil {
+		return exchanged{}, err
+	}
+	call, cancel := awake(ctx, s.timing.TokenCall)
+	defer cancel()
+	t, err := s.upstream.Refresh(call, client, providers.Tokens{Refresh: in.Refresh})
+	s.charge(ctx, s.refreshes(p), 1)
+	s.learnToken(ctx, p, gate, err)
+	e := newExchanged(t, sent)
+	if e.Refresh == "" || e.Refresh == in.Refresh.Reveal() {
+		e.Refresh, e.Theirs = in.Refresh.Reveal(), true
+	}
+	return e, err
+}
+
+var errNoProof = models.Errorf(models.CodeInvalid, "This provider cannot prove whose client an access token is for; import a refresh token.")
+
+func (s *Service) proveAccess(ctx context.Context, client providers.Client, p models.Provider, in Import, sent time.Time) (exchanged, error) {
+	gate, err := s.admitCall(ctx, p, store.ClassAPI)
+	if err != nil {
+		return exchanged{}, err
+	}
+	said, err := s.upstream.Check(ctx, client, providers.Tokens{Access: in.Access})
+	s.learnCall(ctx, p, store.ClassAPI, gate, err)
+	switch {
+	case err != nil:
+		return exchanged{}, err
+	case !said.Valid:
+		return exchanged{}, &providers.Error{Kind: providers.KindDenied, Code: "invalid_token"}
+	case !said.ForClient:
+		return exchanged{}, errNoProof
+	}
+	e := newExchanged(providers.Tokens{Access: in.Access, Scopes: said.Scopes, Missing: said.Missing, ExpiresIn: in.ExpiresIn}, sent)
+	e.Theirs = true
+	if said.ExpiresAt != nil {
+		e.ExpiresIn = max(time.Second, said.ExpiresAt.Sub(sent))
+	}
+	return e, nil
+}
+
+// notProven ends the flow; of the token nothing is kept.
+func (s *Service) notProven(ctx context.Context, p models.Provider, f models.Flow, err error) error {
+	up := failure(err)
+	if _, saveErr := s.store.FailFlow(context.WithoutCancel(ctx), f.ID, "import_"+string(up.Kind), models.FlowClaimed); saveErr != nil {
+		s.log.Error("ending a flow failed", "flow", f.ID, "error", saveErr)
+	}
+	if up.Kind == providers.KindDenied {
+		return &models.Error{Code: models.CodeBadRequest, Detail: "invalid_grant", Err: err,
+			Message: "The provider does not accept the token for this client: it is wrong, expired, revoked, was used before or belongs to another client. Nothing was stored."}
+	}
+	return s.upstreamFailed(p, err)
+}
+
+// resumeImport goes on with an import that was left halfway, on behalf of who asked
+// for it: unlike a consent, nobody but its owner can have brought the token. It
+// reports whether the flow has ended or is to be tried again.
+func (s *Service) resumeImport(ctx context.Context, f models.Flow) (bool, error) {
+	if _, err := s.own(ctx, models.Caller{OrgID: f.OrgID, UserID: f.UserID}, f); err == nil {
+		return true, nil
+	}
+	now, err := s.store.Now(ctx)
+	if err != nil || now.Sub(f.CreatedAt) >= s.keep.Flows {
+		return false, err
+	}
+	return true, s.store.PostponeFlow(ctx, f.ID, time.Minute)
+}

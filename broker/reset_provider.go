@@ -1,0 +1,186 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/store"
+)
+
+// ResetProvider has a job reset the tokens of every authorization of a provider, for
+// admins. There is one at a time: asked again, it answers with the same.
+func (s *Service) ResetProvider(ctx context.Context, c models.Caller, id string) (models.Job, error) {
+	if _, err := s.visibleProvider(ctx, c, id); err != nil {
+		return models.Job{}, err
+	}
+	if err := onlyAdmins(c); err != nil {
+		return models.Job{}, err
+	}
+	var j models.Job
+	err := s.store.Tx(ctx, func(tx *store.Store) error {
+		p, err := tx.HoldProvider(ctx, id)
+		if err != nil {
+			return err
+		}
+		if !p.Usable() {
+			return models.Errorf(models.CodeConflict, "The provider is %s; tokens can be reset only while it is active.", p.Status)
+		}
+		j, err = s.resetJob(ctx, tx, c, p)
+		return err
+	})
+	if err != nil {
+		return j, found(err, "OAuth provider")
+	}
+	s.ringJob(ctx, store.Rung{ID: j.ID, Type: j.Type, Ring: j.Ring})
+	return j, nil
+}
+
+// resetJob returns the job that is resetting a held provider, or makes it.
+func (s *Service) resetJob(ctx context.Context, tx *store.Store, c models.Caller, p models.Provider) (models.Job, error) {
+	key := resetKey(p.ID)
+	j, err := tx.JobByKey(ctx, key)
+	if !store.IsNotFound(err) {
+		return j, err
+	}
+	j = models.Job{ID: newID(), OrgID: p.OrgID, Type: models.JobResetProvider, Name: "Reset the tokens of OAuth provider " + p.Name,
+		Status: models.JobPending, ProviderID: &p.ID, DedupeKey: &key, CreatedBy: c.UserID, Details: resetDetails(p.ID, nil)}
+	if err := tx.InsertJob(ctx, &j, s.timing.Resweep); err != nil {
+		return j, err
+	}
+	return j, tx.Audit(ctx, event(c, store.ActionJobCreated).provider(p.ID).job(j.ID).done())
+}
+
+// resetKey is one unfinished job's (O1).
+func resetKey(provider string) string { return string(models.JobResetProvider) + ":" + provider }
+
+// resetDetails are what a job that resets shows.
+func resetDetails(provider string, counts map[models.Outcome]int64) models.Details {
+	var total int64
+	for _, n := range counts {
+		total += n
+	}
+	d := models.Details{{Name: "provider_id", Value: provider}, {Name: "total", Value: count(total)}}
+	for _, o := range models.ResetOutcomes {
+		d = append(d, models.Detail{Name: string(o), Value: count(counts[o])})
+	}
+	return append(d, models.Detail{Name: "pending", Value: count(counts[""])})
+}
+
+// RunReset works on a job of type RESET_PROVIDER for one slice of time, and rings for
+// the next slice or ends the job. Any number of workers may run it at once.
+func (s *Service) RunReset(ctx context.Context, id string) error {
+	j, err := s.store.Job(ctx, id)
+	if store.IsNotFound(err) || err == nil && j.Status.Final() {
+		return nil
+	}
+	if err == nil {
+		err = s.startReset(ctx, j)
+	}
+	if err != nil {
+		return fmt.Errorf("starting job %s: %w", id, err)
+	}
+	wait, err := s.resetSlice(ctx, j)
+	ctx = context.WithoutCancel(ctx) // what was begun is handed on, even at shutdown
+	var over *models.Error
+	if errors.As(err, &over) {
+		return s.finishReset(ctx, j, over.Message)
+	}
+	if err == nil {
+		err = s.goOnReset(ctx, j, wait)
+	}
+	if err != nil {
+		return fmt.Errorf("job %s: %w", id, err)
+	}
+	return nil
+}
+
+// startReset moves a job to RUNNING, makes its items, and rings for as many slices as
+// they are worth.
+func (s *Service) startReset(ctx context.Context, j models.Job) error {
+	if j.Status != models.JobPending {
+		return nil
+	}
+	var total int64
+	err := s.store.Tx(ctx, func(tx *store.Store) error {
+		started, err := tx.StartJob(ctx, j.ID)
+		if err != nil || !started {
+			return err
+		}
+		if total, err = tx.AddResetItems(ctx, j.ID, *j.ProviderID); err != nil {
+			return err
+		}
+		return tx.SetDetails(ctx, j.ID, resetDetails(*j.ProviderID, map[models.Outcome]int64{"": total}))
+	})
+	if err != nil {
+		return err
+	}
+	for range min(maxSlices, total/itemsPerSlice) {
+		if err := s.ringNext(ctx, j.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// goOnReset ends the job when nothing is left to do, and else rings for the time when
+// something is.
+func (s *Service) goOnReset(ctx context.Context, j models.Job, wait time.Duration) error {
+	counts, err := s.store.CountResetItems(ctx, j.ID)
+	if err != nil {
+		return err
+	}
+	if err := s.store.SetDetails(ctx, j.ID, resetDetails(*j.ProviderID, counts)); err != nil {
+		return err
+	}
+	due, more, err := s.store.NextResetDue(ctx, j.ID)
+	if err != nil {
+		return err
+	}
+	switch due = max(due, wait); {
+	case more && due > 0:
+		return s.store.PostponeJob(ctx, j.ID, due)
+	case more:
+		return s.ringNext(ctx, j.ID)
+	case counts[models.OutcomeFailed] > 0:
+		return s.finishReset(ctx, j, fmt.Sprintf("%d tokens could not be reset. Send reset again to retry.", counts[models.OutcomeFailed]))
+	}
+	return s.finishReset(ctx, j, "")
+}
+
+// finishReset ends the job, in ERROR with a reason, and lets the next one begin.
+func (s *Service) finishReset(ctx context.Context, j models.Job, failure string) error {
+	status := models.JobCompleted
+	if failure != "" {
+		status = models.JobError
+	}
+	return s.store.Tx(ctx, func(tx *store.Store) error {
+		counts, err := tx.CountResetItems(ctx, j.ID)
+		if err != nil {
+			return err
+		}
+		ended, err := tx.FinishJob(ctx, j.ID, status, failure, resetDetails(*j.ProviderID, counts))
+		if err != nil || !ended {
+			return err
+		}
+		return tx.FreeJobKey(ctx, resetKey(*j.ProviderID))
+	})
+}
+
+// stopReset ends the job that is resetting a held provider, if there is one: its
+// deletion comes first.
+func (s *Service) stopReset(ctx context.Context, tx *store.Store, p models.Provider) error {
+	j, err := tx.JobByKey(ctx, resetKey(p.ID))
+	if store.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := tx.FinishJob(ctx, j.ID, models.JobError, "The provider is being deleted.", nil); err != nil {
+		return err
+	}
+	return tx.FreeJobKey(ctx, resetKey(p.ID))
+}
