@@ -40,3 +40,11 @@ func (s *Service) learnCall(ctx context.Context, p models.Provider, class store.
 		}
 	}
 }
+
+func (s *Service) admitAPI(ctx context.Context, p models.Provider) (store.Gate, error) {
+	return s.admitCall(ctx, p, store.ClassAPI)
+}
+
+func (s *Service) learnAPI(ctx context.Context, p models.Provider, gate store.Gate, answer error) {
+	s.learnCall(ctx, p, store.ClassAPI, gate, answer)
+}

@@ -103,7 +103,7 @@ func (s *Service) checkNewest(ctx context.Context, id string) (store.Linked, err
 
 // askCheck asks the upstream, unless it asked to be left alone (S3).
 func (s *Service) askCheck(ctx context.Context, l store.Linked) (providers.Check, error) {
-	gate, err := s.admitCall(ctx, l.Provider, store.ClassAPI)
+	gate, err := s.admitAPI(ctx, l.Provider)
 	if err != nil {
 		return providers.Check{}, err
 	}
@@ -119,7 +119,7 @@ func (s *Service) askCheck(ctx context.Context, l store.Linked) (providers.Check
 		said, err := s.upstream.Check(ctx, client, p.tokens())
 		return said, err == nil && !said.Valid, err
 	})
-	s.learnCall(ctx, l.Provider, store.ClassAPI, gate, err)
+	s.learnAPI(ctx, l.Provider, gate, err)
 	return said, err
 }
 

@@ -276,7 +276,7 @@ func (s *Service) own(ctx context.Context, c models.Caller, f models.Flow) (Comp
 		user, err := s.identify(ctx, client, f, e, req)
 		return user, failure(err).Kind == providers.KindDenied, err
 	})
-	s.learnCall(ctx, p, store.ClassAPI, store.Gate{}, err)
+	s.learnAPI(ctx, p, store.Gate{}, err)
 	if err == nil {
 		err = s.askFirst(ctx, f, req, user)
 	}

@@ -126,18 +126,23 @@ func (s *Service) importFlow(ctx context.Context, c models.Caller, p models.Prov
 }
 
 // takeIn has the upstream prove whose client the token is for, and saves what there
-// is of it then, before judging it.
+// is of it then, before judging anything else by the answer.
 func (s *Service) takeIn(ctx context.Context, client providers.Client, p models.Provider, f models.Flow, in Import) error {
 	sent, err := s.store.Now(ctx)
 	if err != nil {
 		return unavailable(err)
 	}
-	var e exchanged
+	prove, admit, learn := s.proveAccess, s.admitAPI, s.learnAPI
 	if in.Refresh != "" {
-		e, err = s.proveRefresh(ctx, client, p, in, sent)
-	} else {
-		e, err = s.proveAccess(ctx, client, p, in, sent)
+		prove, admit, learn = s.proveRefresh, s.admitToken, s.learnToken
+		defer s.charge(ctx, s.refreshes(p), 1)
 	}
+	gate, err := admit(ctx, p)
+	if err != nil {
+		return s.notProven(ctx, p, f, err)
+	}
+	e, err := prove(ctx, client, in, sent)
+	defer learn(ctx, p, gate, err)
 	if err != nil {
 		return s.notProven(ctx, p, f, err)
 	}
@@ -146,16 +151,10 @@ func (s *Service) takeIn(ctx context.Context, client providers.Client, p models.
 
 // proveRefresh spends the refresh token. Where the upstream does not replace it, it is
 // still in use wherever it came from.
-func (s *Service) proveRefresh(ctx context.Context, client providers.Client, p models.Provider, in Import, sent time.Time) (exchanged, error) {
-	gate, err := s.admitToken(ctx, p)
-	if err != nil {
-		return exchanged{}, err
-	}
+func (s *Service) proveRefresh(ctx context.Context, client providers.Client, in Import, sent time.Time) (exchanged, error) {
 	call, cancel := awake(ctx, s.timing.TokenCall)
 	defer cancel()
 	t, err := s.upstream.Refresh(call, client, providers.Tokens{Refresh: in.Refresh})
-	s.charge(ctx, s.refreshes(p), 1)
-	s.learnToken(ctx, p, gate, err)
 	e := newExchanged(t, sent)
 	if e.Refresh == "" || e.Refresh == in.Refresh.Reveal() {
 		e.Refresh, e.Theirs = in.Refresh.Reveal(), true
@@ -165,13 +164,8 @@ func (s *Service) proveRefresh(ctx context.Context, client providers.Client, p m
 
 var errNoProof = models.Errorf(models.CodeInvalid, "This provider cannot prove whose client an access token is for; import a refresh token.")
 
-func (s *Service) proveAccess(ctx context.Context, client providers.Client, p models.Provider, in Import, sent time.Time) (exchanged, error) {
-	gate, err := s.admitCall(ctx, p, store.ClassAPI)
-	if err != nil {
-		return exchanged{}, err
-	}
+func (s *Service) proveAccess(ctx context.Context, client providers.Client, in Import, sent time.Time) (exchanged, error) {
 	said, err := s.upstream.Check(ctx, client, providers.Tokens{Access: in.Access})
-	s.learnCall(ctx, p, store.ClassAPI, gate, err)
 	switch {
 	case err != nil:
 		return exchanged{}, err

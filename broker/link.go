@@ -31,7 +31,7 @@ func (s *Service) link(ctx context.Context, c models.Caller, p models.Provider, 
 	}
 	if revoked { // the whole grant, since the code was sent: these tokens may have gone with it
 		_, err := s.upstream.UserInfo(ctx, client, models.Secret(e.Access))
-		s.learnCall(ctx, p, store.ClassAPI, store.Gate{}, err)
+		s.learnAPI(ctx, p, store.Gate{}, err)
 		if err != nil {
 			return err
 		}

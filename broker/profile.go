@@ -15,7 +15,7 @@ func (s *Service) UserInfo(ctx context.Context, c models.Caller, id string) (mod
 	if err != nil {
 		return models.User{}, err
 	}
-	gate, err := s.admitCall(ctx, l.Provider, store.ClassAPI)
+	gate, err := s.admitAPI(ctx, l.Provider)
 	if err != nil {
 		return models.User{}, err
 	}
@@ -45,6 +45,6 @@ func (s *Service) askProfile(ctx context.Context, l store.Linked, gate store.Gat
 		user, err := s.upstream.UserInfo(ctx, client, models.Secret(p.Access))
 		return user, failure(err).Kind == providers.KindDenied, err
 	})
-	s.learnCall(ctx, l.Provider, store.ClassAPI, gate, err)
+	s.learnAPI(ctx, l.Provider, gate, err)
 	return user, err
 }

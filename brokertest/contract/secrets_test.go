@@ -97,10 +97,26 @@ func (s *story) tell(typ string) string {
 	want(t, 200, s.do(h.User, "GET", userinfoOf(a), nil))
 	change(t, h, tokensHaveDied)
 	want(t, 201, s.do(h.User, "POST", authorization(a)+"accessToken/", nil))
+	s.underSuspicion(p, a)
 	s.echoes(p, a)
 	want(t, 201, s.do(h.User, "POST", tokenOf(a), nil))
 	want(t, 200, s.do(h.Admin, "PATCH", provider(p), object{"clientSecret": brokertest.ClientSecret, "name": name}))
 	return name
+}
+
+// underSuspicion does what an admin may do to a token without seeing it, and takes in
+// one from elsewhere.
+func (s *story) underSuspicion(p, a string) {
+	t, h := s.t, s.h
+	want(t, 200, s.do(h.Admin, "POST", checkOf(a), nil))
+	want(t, 201, s.do(h.Admin, "POST", resetOf(a), nil))
+	want(t, 200, s.do(h.User, "DELETE", tokenOf(a), nil))
+	_, refresh := h.IdP.Mint(brokertest.ClientID, "linus")
+	s.s.learn("refresh_token", refresh)
+	want(t, 422, s.do(h.User, "POST", importAt, object{"providerId": p, "refreshToken": refresh, "accessToken": refresh}))
+	want(t, 422, s.do(h.User, "POST", importAt, object{"providerId": p, "refreshToken": []string{refresh}}))
+	want(t, 200, s.do(h.User, "POST", importAt, object{"providerId": p, "refreshToken": refresh}))
+	want(t, 400, s.do(h.Colleague, "POST", importAt, object{"providerId": p, "refreshToken": refresh}))
 }
 
 func (s *story) approved(p, account string) object {
