@@ -50,6 +50,8 @@ func (s *Server) routes() {
 	external(s, operation{"GET", "/external-auth", 200, "listExternalAuths", "List what can be connected and what is", nil}, s.listExternalAuths)
 	external(s, operation{"GET", "/external-auth/{externalauth}", 200, "getExternalAuth", "See what is connected at a provider", []int{notFound}}, s.getExternalAuth)
 	external(s, operation{"DELETE", "/external-auth/{externalauth}", 200, "deleteExternalAuth", "Disconnect what is connected at a provider", []int{notFound}}, s.deleteExternalAuth)
+	external(s, operation{"GET", "/external-auth/{externalauth}/device", 200, "beginExternalDevice", "Begin a consent on another device", []int{badRequest, notFound, badGateway}}, s.beginExternalDevice)
+	external(s, operation{"POST", "/external-auth/{externalauth}/device", 204, "pollExternalDevice", "Ask whether the person has consented on the other device", []int{badRequest, notFound, badGateway}}, s.pollExternalDevice)
 	external(s, operation{"GET", agentPath, 200, "getAgentToken", "Get a token for git", []int{badRequest, notFound, conflict, badGateway}}, s.agentToken)
 
 	open(s, operation{"GET", "/healthz", 200, "healthz", "Is the process alive?", nil}, s.healthz)

@@ -50,6 +50,8 @@ var descriptions = map[string]string{
 	"listExternalAuths":   "The organisation's active providers, and the caller's links. No upstream is asked.",
 	"getExternalAuth":     "The upstream is asked who the account is. An upstream that is throttled or down leaves the link authenticated as far as is known; one that rejects the token, after a refresh, does not.",
 	"deleteExternalAuth":  "Removes all of the caller's authorizations at the provider. They are unusable at once, whatever the upstream says; what could not be taken back is tried again in the background.",
+	"beginExternalDevice": "Where an admin switched the device flow on in the provider's config; 400 elsewhere.",
+	"pollExternalDevice":  "204 once the person has consented. Until then 400, and detail tells: authorization_pending and slow_down: ask again after Retry-After; access_denied; expired_token.",
 	"getAgentToken":       "By id, or by match: the https URL of a repository, which must be in the place of exactly one provider (config.match, by default the provider's host). Without a link that works, only url is answered: where to connect in a browser.",
 	"readyz":              "503 names the parts that do not answer.",
 }

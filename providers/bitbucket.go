@@ -28,6 +28,7 @@ func bitbucketType() *Type {
 		// used for three months lapses, of which no answer tells.
 		// https://community.developer.atlassian.com/t/99003
 		Rotates:            true,
+		GitUser:            "x-token-auth",
 		RefreshKillsAccess: false,
 		RefreshLife:        90 * 24 * time.Hour,
 		// There is no revocation, so none takes anything along: it is always reported

@@ -26,6 +26,7 @@ func gitlabType() *Type {
 		RevokesSingly:      true,
 		RevokesAccessAlone: false,
 		Rotates:            true,
+		GitUser:            "oauth2",
 		Device:             true, // 17.2 and later; older ones answer 404
 
 		settings: []setting{{name: "path", check: isPath}},

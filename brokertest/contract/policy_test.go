@@ -137,6 +137,11 @@ var policy = []rule{
 	{"listExternalAuths", "", (*things).needAuthorization, "GET", externalAuth, nothing, 200, 200, 200, 200},
 	{"getExternalAuth", "", (*things).needAuthorization, "GET", externalAuth + "/{provider}", nothing, 200, 200, 200, 404},
 	{"deleteExternalAuth", "", (*things).needAuthorization, "DELETE", externalAuth + "/{provider}", nothing, 404, 200, 404, 404},
+	{"beginExternalDevice", "", (*things).needDeviceProvider, "GET", externalAuth + "/{provider}/device", nothing, 200, 200, 200, 404},
+	{"beginExternalDevice", "where it is off", (*things).needProvider, "GET", externalAuth + "/{provider}/device", nothing, 400, 400, 400, 404},
+	{"pollExternalDevice", "", (*things).needDevice, "POST", externalAuth + "/{provider}/device", func(x *things) any {
+		return object{"device_code": x.device}
+	}, 400, 400, 400, 404},
 	{"getAgentToken", "", (*things).needAuthorization, "GET", "/api/v2/workspaceagents/me/external-auth?id={provider}", nothing, 200, 200, 200, 404},
 	{"startJob", "", (*things).needNothing, "POST", "jobs/", func(*things) any { return object{"type": "STATS"} }, 202, 403, 403, 202},
 }
