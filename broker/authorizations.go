@@ -74,7 +74,9 @@ func hasVerdict(l store.Linked, v models.Verdict) bool {
 func served(l store.Linked) bool { return alive(l) && !suspected(l) }
 
 // suspected reports whether somebody asked for this very access token to be revoked.
-func suspected(l store.Linked) bool { return l.Credential.Suspected == l.Credential.Generation }
+func suspected(l store.Linked) bool {
+	return l.Credential.Suspected != 0 && l.Credential.Suspected == l.Credential.Generation
+}
 
 // alive reports whether the access token can still be used, as far as is known.
 func alive(l store.Linked) bool {
