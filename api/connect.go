@@ -20,6 +20,8 @@ func (s *Server) connect(c echo.Context) error {
 		return s.takeReturn(c)
 	case isInstallation(q):
 		return showInstalled(c)
+	case isAdminConsent(q):
+		return showLanding(c, adminLandingPage)
 	case q.Get("code") != "" || q.Get("state") != "":
 		return s.fail(c, broker.ErrNotOfSession, connectAddress(c.Param("provider"), ""))
 	}

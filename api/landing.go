@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"html/template"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -30,20 +31,23 @@ func renderLanding(admin bool) []byte {
 	return page.Bytes()
 }
 
+// isAdminConsent reports whether an admin of an organisation comes back who consented
+// for all of it. Anybody can write that, so it finishes nothing.
+func isAdminConsent(q url.Values) bool {
+	return strings.EqualFold(q.Get("admin_consent"), "true")
+}
+
 // landing tells a person who comes back from a consent that a client of the API
-// began, that the one who began it must finish it. The
-// address holds a code, so the page sends it nowhere and is kept nowhere (RFC 9700
-// section 4.2), and none of it is shown. An admin's consent arrives as
-// admin_consent=True and a tenant, which anybody can write: it finishes nothing.
-func landing(c echo.Context) error {
+// began, that the one who began it must finish it. The address holds a code, so the
+// page sends it nowhere and is kept nowhere (RFC 9700 section 4.2), and none of it is
+// shown.
+func landing(c echo.Context) error { return showLanding(c, landingPage) }
+
+func showLanding(c echo.Context, page []byte) error {
 	h := c.Response().Header()
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")
-	page := landingPage
-	if strings.EqualFold(c.QueryParam("admin_consent"), "true") && c.QueryParam("error") == "" {
-		page = adminLandingPage
-	}
 	return c.Blob(http.StatusOK, "text/html; charset=utf-8", page)
 }

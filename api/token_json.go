@@ -35,6 +35,8 @@ func (e *encoder) authorization(a *models.Authorization) {
 	e.text("userId", a.UserID)
 	e.text("credentialId", a.CredentialID)
 	e.text("oauthClientId", a.OAuthClientID)
+	e.strings("scopes", a.Scopes)
+	e.strings("missingScopes", a.MissingScopes)
 	e.time("createdAt", a.CreatedAt)
 	e.text("status", string(a.Status))
 	e.key("provider")
@@ -62,6 +64,9 @@ func (e *encoder) provider(p *models.Provider) {
 	e.open()
 	e.text("host", p.Metadata.Host)
 	e.text("settingsUrl", p.Metadata.SettingsURL)
+	if p.Metadata.AdminConsentURL != "" {
+		e.text("adminConsentUrl", p.Metadata.AdminConsentURL)
+	}
 	e.close()
 	e.strings("scopes", p.Scopes)
 	e.strings("redirectUris", p.RedirectURIs)

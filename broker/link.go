@@ -188,12 +188,15 @@ func (s *Service) replacePair(ctx context.Context, tx *store.Store, a models.Aut
 	if err != nil {
 		return err
 	}
-	sealed, err := s.sealPair(a, e.pair)
-	if err != nil {
-		return err
-	}
 	for {
 		l, err := tx.Linked(ctx, a.ID)
+		if err != nil {
+			return err
+		}
+		if e.Refresh == "" {
+			e.Refresh = s.lastingRefresh(l)
+		}
+		sealed, err := s.sealPair(a, e.pair)
 		if err != nil {
 			return err
 		}
@@ -205,6 +208,21 @@ func (s *Service) replacePair(ctx context.Context, tx *store.Store, a models.Aut
 			return s.retire(ctx, tx, l, e.pair)
 		}
 	}
+}
+
+// lastingRefresh is the refresh token that a consent without one leaves in use: where
+// refresh tokens are not replaced, as at Google, only a person's first consent brings
+// one, and it goes with every access token since.
+func (s *Service) lastingRefresh(l store.Linked) string {
+	t, ok := s.upstream.Traits(unsealedClient(l.Provider))
+	if !ok || t.Rotates || hasVerdict(l, models.VerdictExpired) {
+		return ""
+	}
+	old, err := s.openPair(l)
+	if err != nil {
+		return "" // retire tells
+	}
+	return old.Refresh
 }
 
 // retire keeps a pair of tokens that was replaced, so that it is revoked: alone

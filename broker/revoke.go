@@ -73,12 +73,13 @@ func (b *batch) judge(ctx context.Context, l store.Linked, outcome models.Outcom
 }
 
 // scopeOf decides, when sending, how much to revoke: never more than this token
-// while a newer consent of the same grant lives (D1).
+// while a newer consent of the same grant lives, or may live because nobody knows
+// whose token it is (D1).
 func (b *batch) scopeOf(l store.Linked) (models.RevokeScope, *ruling) {
 	scope, key := l.Authorization.Revoke, l.Authorization.GrantKey
 	t, ok := b.s.upstream.Traits(unsealedClient(l.Provider))
 	singly := !ok || t.RevokesSingly
-	if l.Provider.DeletionAsked() || !singly && key != "" {
+	if key != "" && (l.Provider.DeletionAsked() || !singly) {
 		scope = models.RevokeGrant
 	}
 	if scope == models.RevokeGrant && key != "" {

@@ -18,7 +18,9 @@ const sqliteTime = "2006-01-02 15:04:05.000"
 // dialect is what PostgreSQL and SQLite do not share.
 type dialect struct {
 	name migrations.Dialect
-	// skipLocked ends a SELECT that claims rows. SQLite has one writer anyway.
+	// skipLocked ends a SELECT that claims rows, in a materialized WITH: as a plain
+	// subquery PostgreSQL may run it once a row and claim more than its LIMIT. SQLite
+	// has one writer anyway.
 	skipLocked string
 	// lock ends a SELECT whose rows nobody else may change until commit.
 	lock string

@@ -33,10 +33,11 @@ func (s *Store) ClaimItems(ctx context.Context, of Items, lease string, leaseFor
 	if paused {
 		claimable = "(item_due_at <= ? OR item_lease IS NULL)"
 	}
-	r := s.db.WithContext(ctx).Exec(`UPDATE authorizations SET item_lease = ?, item_due_at = ? WHERE id IN
+	r := s.db.WithContext(ctx).Exec(`WITH due AS MATERIALIZED
 		(SELECT id FROM authorizations WHERE `+of.column+` = ? AND outcome IS NULL AND `+claimable+`
-		ORDER BY item_due_at LIMIT ?`+s.dialect.skipLocked+`)`,
-		lease, s.in(leaseFor), of.id, s.now(), limit)
+		ORDER BY item_due_at LIMIT ?`+s.dialect.skipLocked+`)
+		UPDATE authorizations SET item_lease = ?, item_due_at = ? WHERE id IN (SELECT id FROM due)`,
+		of.id, s.now(), limit, lease, s.in(leaseFor))
 	return r.RowsAffected, r.Error
 }
 
@@ -199,12 +200,13 @@ func (s *Store) PendingByProvider(ctx context.Context, job string) (map[string]i
 // their due time so that replicas sweeping at once share them out (O1).
 func (s *Store) DueTombstones(ctx context.Context, next time.Duration, limit int) ([]string, error) {
 	var ids []string
-	return ids, s.db.WithContext(ctx).Raw(`UPDATE authorizations SET item_due_at = ?, item_lease = NULL WHERE id IN
+	return ids, s.db.WithContext(ctx).Raw(`WITH due AS MATERIALIZED
 		(SELECT a.id FROM authorizations a JOIN providers p ON p.id = a.provider_id
 		WHERE a.unlinked_at IS NOT NULL AND a.outcome IS NULL AND a.item_due_at <= ? AND a.job_id IS NULL AND p.delete_job_id IS NULL
 		AND NOT EXISTS (SELECT 1 FROM pauses w WHERE w.provider_id = p.id AND w.class = 'revoke_pace' AND w.until > ?)
 		ORDER BY a.item_due_at LIMIT ?`+strings.Replace(s.dialect.skipLocked, "UPDATE", "UPDATE OF a", 1)+`)
-		RETURNING id`, s.in(next), s.now(), s.now(), limit).Scan(&ids).Error
+		UPDATE authorizations SET item_due_at = ?, item_lease = NULL WHERE id IN (SELECT id FROM due)
+		RETURNING id`, s.now(), s.now(), limit, s.in(next)).Scan(&ids).Error
 }
 
 // AbandonTombstones gives up on single revocations that were tried for longer

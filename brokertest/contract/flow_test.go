@@ -591,3 +591,22 @@ func TestDisconnectingDoesNotNeedTheUpstream(t *testing.T) {
 		brokertest.Eventually(t, "the worker revokes it", func() bool { return grants(h) == 0 })
 	})
 }
+
+// Trap 8: where refresh tokens are not replaced, a person's second consent brings none.
+// The one they have goes with the new access token, and is not revoked.
+func TestTrap8_AConsentWithoutARefreshTokenKeepsTheOneThereIs(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.House) {
+		typ, _ := h.Upstream.Type("test")
+		typ.Rotates = false
+		p := h.Provider(t, "test").ID
+		first := consent(t, h, h.User, p, "ada")
+		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Exchange, OmitRefresh: true, Times: 1})
+		if again := consent(t, h, h.User, p, "ada"); again != first {
+			t.Fatalf("%s became %s", first, again)
+		}
+		change(t, h, tokensHaveDied)
+		h.IdP.ExpireAccessTokens()
+		accessToken(t, h, h.User, first)
+		want(t, 200, h.Do(t, h.User, "GET", userinfoOf(first), nil))
+	})
+}
