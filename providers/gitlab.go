@@ -84,7 +84,9 @@ func gitlabCheck(ctx context.Context, u *upstream, t Tokens) (Check, error) {
 	case a.object == nil:
 		return Check{}, protocol("the token info is not JSON")
 	}
-	checked := Check{Valid: true, Scopes: grantedScopes(a.object)}
+	application, _ := a.object["application"].(map[string]any)
+	uid, _ := application["uid"].(string)
+	checked := Check{Valid: true, ForClient: uid != "" && uid == u.c.ID, Scopes: grantedScopes(a.object)}
 	if left, _ := lifetime(a.object["expires_in"]); left > 0 {
 		at := u.now().Add(left)
 		checked.ExpiresAt = &at

@@ -45,7 +45,7 @@ func gitlabDialect(base string, config map[string]any) dialect {
 			},
 		},
 		device: deviceDialect{fields: func(a map[string]any) { a["verification_uri_complete"] = strictDevicePage + "?user_code=AB-CD" }},
-		user:   models.User{Sub: "7001", Name: "Ada L", NickName: "ada", Email: "ada@x.example", Picture: "https://pics.example/a.png"},
+		user:   models.User{Sub: "7001", Name: "Ada L", NickName: "ada", Email: "ada@x.example", Picture: "https://pics.example/a.png", ProfileURL: "https://gitlab.example/ada"},
 		fixtures: []fixture{
 			{"an old refresh token", refreshing, says{400, `{"error":"invalid_grant","error_description":"The provided authorization grant is invalid, expired, revoked"}`}, KindDenied, "invalid_grant", ""},
 			{"a scope the application lacks", exchanging, says{400, `{"error":"invalid_scope"}`}, KindRefused, "invalid_scope", ""},
@@ -174,10 +174,13 @@ func TestGitLabCheckTellsTheEnd(t *testing.T) {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	f := newFake(t)
 	r := newRegistry(t, Options{Allow: []string{f.host()}, Now: func() time.Time { return now }})
-	f.says("GET /oauth/token/info", 200, `{"scope":["api"],"expires_in":60,"expires_in_seconds":60}`)
-	got, err := r.Check(t.Context(), Client{Type: "gitlab", ID: "id", Host: f.URL}, theTokens())
-	end := now.Add(time.Minute)
-	if diff := cmp.Diff(Check{Valid: true, Scopes: []string{"api"}, ExpiresAt: &end}, got); err != nil || diff != "" {
-		t.Error(err, diff)
+	f.says("GET /oauth/token/info", 200, `{"scope":["api"],"expires_in":60,"expires_in_seconds":60,"application":{"uid":"id"}}`)
+	for id, ours := range map[string]bool{"id": true, "another": false} {
+		got, err := r.Check(t.Context(), Client{Type: "gitlab", ID: id, Host: f.URL, Scopes: []string{"api", "email"}}, theTokens())
+		end := now.Add(time.Minute)
+		want := Check{Valid: true, ForClient: ours, Scopes: []string{"api"}, Missing: []string{"email"}, ExpiresAt: &end}
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Error(err, diff)
+		}
 	}
 }
