@@ -106,7 +106,9 @@ func (b *batch) attempt(ctx context.Context, l *store.Linked) ruling {
 		return *r
 	}
 	ready, r := b.s.readyItem(ctx, *l, b.lease)
-	if r == nil {
+	if r != nil {
+		*r = b.limited(*l, *r)
+	} else {
 		*l = ready
 		ruled := b.revoke(ctx, ready, client)
 		r = &ruled

@@ -109,6 +109,9 @@ func (s *Service) resetItem(ctx context.Context, item store.ResetItem) ruling {
 	if r != nil {
 		return *r
 	}
+	if wait := s.aheadWait(ctx, l.Provider); wait > 0 { // people's own refreshes come first (S3)
+		return ruling{reason: "paced", after: wait}
+	}
 	_, err := s.replaceToken(ctx, l)
 	now, r := s.itemAsItIs(ctx, item)
 	if r != nil {

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/grantd/grantd/models"
@@ -17,6 +18,7 @@ type ruling struct {
 	after         time.Duration
 	asked         bool          // the upstream was called to revoke
 	attempt       bool          // counts against the item; a pause or a refused client does not (D4)
+	refused       bool          // an attempt that was answered, with a no that may be meant
 	pause         time.Duration // what the upstream asked everybody to wait for (S3)
 	clientRefused bool
 }
@@ -134,12 +136,20 @@ func (b *batch) notRevoked(ctx context.Context, l store.Linked, err error) rulin
 		return ruling{reason: "paused", after: up.RetryAfter, pause: up.RetryAfter}
 	}
 	tried := l.Authorization.ItemAttempts + 1
-	again := ruling{reason: reasonOf(up), after: b.s.backoff(tried), attempt: true}
+	again := ruling{reason: reasonOf(up), after: b.s.backoff(tried), attempt: true, refused: up.Kind != providers.KindTransient}
+	return b.limited(l, again)
+}
+
+// limited ends an item of a job that was tried often enough; one that stands alone is
+// tried ever more rarely.
+func (b *batch) limited(l store.Linked, again ruling) ruling {
+	tried := l.Authorization.ItemAttempts + 1
 	switch {
+	case !again.attempt:
 	case b.job == nil:
 		again.after = min(again.after<<min(max(tried-6, 0), 12), longestPause)
-	case tried >= maxAttempts, tried >= maxRefusals && up.Kind != providers.KindTransient:
-		return settled(models.OutcomeFailed, reasonOf(up))
+	case tried >= maxAttempts, tried >= maxRefusals && again.refused:
+		return settled(models.OutcomeFailed, again.reason)
 	}
 	return again
 }
@@ -172,7 +182,8 @@ func (s *Service) fetchProof(ctx context.Context, l store.Linked, lease string) 
 	if err := s.store.ReleaseLease(ctx, l.Credential.ID, lease); err != nil {
 		return l, database
 	}
-	if _, err := s.refreshOnce(ctx, l.Authorization.ID, wantsProof); failure(err).Kind == providers.KindClient {
+	_, refreshErr := s.refreshOnce(ctx, l.Authorization.ID, wantsProof)
+	if failure(refreshErr).Kind == providers.KindClient {
 		return l, &ruling{reason: "client_refused", after: s.timing.ClientProbe, clientRefused: true}
 	}
 	ok, err := s.store.LeaseForRevocation(ctx, l.Credential.ID, lease, s.timing.itemLease())
@@ -186,9 +197,25 @@ func (s *Service) fetchProof(ctx context.Context, l store.Linked, lease string) 
 	// Linked leaves the attempts out, and without them an item never fails.
 	now.Authorization.ItemAttempts = l.Authorization.ItemAttempts
 	if wantsProof(now) || gated(now) && !alive(now) && now.Credential.HasRefreshToken { // the refresh failed, but not for good
-		return now, &ruling{reason: "no_proof_yet", after: s.backoff(now.Authorization.ItemAttempts), attempt: true}
+		return now, s.noProofYet(now, refreshErr)
 	}
 	return now, nil
+}
+
+// noProofYet rules on an item whose access token could not be refreshed this time.
+// What the upstream asked to wait for is no attempt (D4).
+func (s *Service) noProofYet(l store.Linked, err error) *ruling {
+	r := &ruling{reason: "no_proof_yet", after: s.backoff(l.Authorization.ItemAttempts), attempt: true}
+	wait := time.Duration(0)
+	if up, asked := errors.AsType[*providers.Error](err); asked {
+		r.refused, wait = up.Kind != providers.KindTransient, up.RetryAfter
+	} else if held, ok := errors.AsType[*models.Error](err); ok { // a pause
+		wait = held.RetryAfter
+	}
+	if wait > 0 {
+		r.attempt, r.after = false, max(r.after, wait)
+	}
+	return r
 }
 
 // wantsProof reports that the access token is dead and a refresh may bring one.
