@@ -64,7 +64,8 @@ func TestR2_OneRefreshForManyCallers(t *testing.T) {
 	})
 }
 
-// R2: two processes share one refresh too, and one that is slow is waited for.
+// R2, and trap 4: two processes share one refresh too, and one that is slow is waited
+// for.
 func TestR2_OneRefreshAcrossProcesses(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.House) {
 		other := brokertest.New(t, &brokertest.Options{DatabaseURL: h.DatabaseURL, RedisURL: h.RedisURL, Keys: h.Keys, IdP: h.IdP, IdPURL: h.IdPURL})
@@ -115,7 +116,8 @@ func TestR9_WhoWaitedIsJudgedByTheRowAfterTheSave(t *testing.T) {
 	})
 }
 
-// R2: a caller waits only so long; the call goes on, and what it brings is kept.
+// R2, and trap 5: a caller waits only so long; the call goes on, and what it brings is
+// kept.
 func TestR2_ASlowRefreshOutlivesItsCaller(t *testing.T) {
 	o := brokertest.Options{Timing: broker.Timing{CallerWait: 50 * time.Millisecond}}
 	eachWith(t, o, func(t *testing.T, h *brokertest.House) {

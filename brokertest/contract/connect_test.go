@@ -551,7 +551,7 @@ func TestAPersonDeclinesInThePages(t *testing.T) {
 }
 
 // What comes after installing a GitHub App proves nothing and connects nobody.
-func TestAnInstalledAppConnectsNobody(t *testing.T) {
+func TestTrap23_AnInstalledAppConnectsNobody(t *testing.T) {
 	h := embedded(t)
 	p := createID(t, h, gitHubAt(h, object{"appSlug": "our-app"}))
 	s := surf(t, h)

@@ -195,7 +195,7 @@ func TestR5_ADeadTokenWithoutARefreshTokenExpires(t *testing.T) {
 
 // GitHub's replicas learn of a new token one after the other: one refusal of a token
 // that was saved a moment ago proves nothing.
-func TestAFreshTokenIsAskedAboutTwice(t *testing.T) {
+func TestTrap21_AFreshTokenIsAskedAboutTwice(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.House) {
 		withoutRefresh(h)
 		id := consent(t, h, h.User, gitHubApp(t, h), "ada")
