@@ -38,7 +38,7 @@ func (s *Server) begin(c echo.Context) error {
 	}
 	v, err := s.visitor(r.Context())
 	if models.CodeOf(err) == models.CodeUnauthenticated {
-		return goTo(c, signInPath+"?"+url.Values{"provider": {name}, "redirect": {to}}.Encode())
+		return goTo(c, signInAddress(name, to))
 	}
 	if err != nil {
 		return s.fail(c, err, "")

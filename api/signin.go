@@ -57,6 +57,15 @@ func (s *Server) signOut(c echo.Context) error {
 	return show(c, http.StatusOK, "signed-out", nil)
 }
 
+// signInAddress is where somebody signs in who wants to connect a provider.
+func signInAddress(provider, redirect string) string {
+	q := url.Values{"provider": {provider}}
+	if redirect != "" {
+		q.Set("redirect", redirect)
+	}
+	return signInPath + "?" + q.Encode()
+}
+
 // connectAddress is where connecting a provider begins, on this site whatever the
 // provider's name is said to be.
 func connectAddress(provider, redirect string) string {
