@@ -69,8 +69,15 @@ func (h *house) store(ctx context.Context, base string, n int, of draw) (*shelf,
 	if err := s.copyCredentials(ctx, conn, first, keys, of); err != nil {
 		return nil, fmt.Errorf("storing credentials: %w", err)
 	}
-	_, err = conn.Exec(ctx, "VACUUM ANALYZE")
-	return s, err
+	// What was loaded is written out before anything is measured: left to itself,
+	// PostgreSQL spreads that over the next minutes. session_replication_role takes a
+	// superuser already.
+	for _, settle := range []string{"VACUUM ANALYZE", "CHECKPOINT"} {
+		if _, err := conn.Exec(ctx, settle); err != nil {
+			return nil, fmt.Errorf("%s: %w", settle, err)
+		}
+	}
+	return s, nil
 }
 
 func (s *shelf) copyAuthorizations(ctx context.Context, conn *pgx.Conn, first string) error {
