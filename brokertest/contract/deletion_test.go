@@ -261,3 +261,34 @@ func TestOnlyStatsAreStartedByHand(t *testing.T) {
 	}
 	want(t, 404, h.Do(t, h.Admin, "GET", root+"jobs/"+unknownID+"/", nil))
 }
+
+// D1: tokens of which the upstream did not say whose they are, are revoked alone, a
+// deletion's too. Their grant may be the one that somebody has consented to at another
+// provider of the same client. Where only whole grants can be revoked, nothing is sent.
+func TestD1_TokensOfNobodyAreRevokedAloneOrNotAtAll(t *testing.T) {
+	paused(t, func(t *testing.T, h *brokertest.House, work func()) {
+		whole := object{"type": "oauth2", "config": object{"authStyle": "basic", "authorizeUrl": h.IdPURL + "/authorize",
+			"tokenUrl": h.IdPURL + "/token", "userInfoUrl": h.IdPURL + "/userinfo", "revokeUrl": h.IdPURL + "/revoke", "issuer": h.IdPURL}}
+		lives := consent(t, h, h.User, createID(t, h, whole), "ada")
+		jobs := map[string]string{}
+		for outcome, config := range map[string]object{"revoked": {"type": "github", "metadata": object{"host": h.IdPURL}}, "superseded": whole} {
+			p := createID(t, h, config)
+			body := approved(t, h, h.User, p, "ada")
+			h.IdP.Inject(testidp.Fault{Endpoint: testidp.UserInfo, Status: 200, Body: `{"name":"somebody"}`})
+			want(t, 502, h.Do(t, h.User, "POST", callback, body))
+			h.IdP.ClearFaults()
+			jobs[outcome] = jobOf(t, h, h.Do(t, h.Admin, "DELETE", provider(p), nil))
+		}
+		work()
+		for outcome, job := range jobs {
+			if got := ended(t, h, job); details(t, got)[outcome] != "1" || got["status"] != "COMPLETED" {
+				t.Errorf("want one %s: %v", outcome, got)
+			}
+		}
+		if n := calls(h, testidp.GrantDelete) + calls(h, testidp.Revoke); n != 0 {
+			t.Errorf("%d revocations may have taken more than one token", n)
+		}
+		accessToken(t, h, h.User, lives)
+		want(t, 200, h.Do(t, h.User, "GET", userinfoOf(lives), nil))
+	})
+}
