@@ -38,17 +38,13 @@ func Each(t *testing.T, f func(*testing.T, Backend)) {
 	}
 }
 
-// URLs returns a database without rows and an empty Redis that end with the test.
+// URLs returns an empty database and an empty Redis that end with the test.
 func (b Backend) URLs(t testing.TB) (database, redis string) {
 	t.Helper()
 	if b == Servers {
 		return services.Database(t), services.RedisDatabase(t)
 	}
-	path := filepath.Join(t.TempDir(), "grantd.db")
-	if err := os.WriteFile(path, must(migrated())(t), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return "sqlite:" + path, "memory:"
+	return "sqlite:" + filepath.Join(t.TempDir(), "grantd.db"), "memory:"
 }
 
 // migrated is the file of a migrated SQLite database: migrating takes a hundred times
@@ -82,6 +78,9 @@ func (b Backend) Store(t testing.TB, clock *Clock) *store.Store {
 // OpenStore opens and migrates the database at url, and closes it with the test.
 func OpenStore(t testing.TB, url string, clock *Clock) *store.Store {
 	t.Helper()
+	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
+		copyMigrated(t, path)
+	}
 	s, err := store.Open(context.Background(), store.Options{URL: url, Clock: clock.Now})
 	if err != nil {
 		t.Fatalf("opening the store: %v", err)
@@ -91,6 +90,17 @@ func OpenStore(t testing.TB, url string, clock *Clock) *store.Store {
 		t.Fatalf("migrating the store: %v", err)
 	}
 	return s
+}
+
+// copyMigrated makes the file of a migrated database, where there is no file yet.
+func copyMigrated(t testing.TB, path string) {
+	t.Helper()
+	if _, err := os.Stat(path); err == nil {
+		return
+	}
+	if err := os.WriteFile(path, must(migrated())(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // SQL opens the database at url beside the store that uses it, for looking at rows
