@@ -190,3 +190,37 @@ func TestD1_ConfigDecidesWhetherOnePairMayBeRevoked(t *testing.T) {
 		})
 	}
 }
+
+// R9: a reset claims the old token dead only where a refresh kills it, which config may
+// know better than the type.
+func TestR9_ConfigDecidesWhatAResetMayClaim(t *testing.T) {
+	for _, kills := range []bool{false, true} {
+		each(t, func(t *testing.T, h *brokertest.House) {
+			p := oauth2Provider(t, h, map[string]any{"refreshKillsAccess": kills})
+			got := must(h.Service.Reset(ctx, h.User.Caller, h.Consent(t, h.User, p, "ada").ID))(t)
+			if got.OldRevoked != kills {
+				t.Errorf("refreshKillsAccess %v: the old token is revoked: %v", kills, got.OldRevoked)
+			}
+		})
+	}
+}
+
+// D1: one access token of a grant that two live on is revoked only where config says
+// that its revocation takes nothing else.
+func TestD1_ConfigDecidesWhetherOneTokenMayBeRevoked(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.House) {
+		whole := oauth2Provider(t, h, nil)
+		mine := h.Consent(t, h.User, whole, "ada")
+		h.Consent(t, h.Colleague, whole, "ada")
+		_, err := h.Service.RevokeToken(ctx, h.User.Caller, mine.ID)
+		wantCode(t, err, models.CodeConflict)
+	})
+	each(t, func(t *testing.T, h *brokertest.House) {
+		singly := oauth2Provider(t, h, map[string]any{"revokesSingly": true})
+		mine, theirs := h.Consent(t, h.User, singly, "ada"), h.Consent(t, h.Colleague, singly, "ada")
+		if got := must(h.Service.RevokeToken(ctx, h.User.Caller, mine.ID))(t); got.Outcome != models.OutcomeRevoked {
+			t.Errorf("the outcome is %s", got.Outcome)
+		}
+		must(h.Service.UserInfo(ctx, h.Colleague.Caller, theirs.ID))(t)
+	})
+}

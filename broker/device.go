@@ -57,7 +57,7 @@ func (s *Service) BeginDevice(ctx context.Context, c models.Caller, providerID s
 // easier to abuse than a consent in the browser that asked for it (RFC 8628
 // section 5.4), so that an admin has to want it.
 func (s *Service) allowsDevice(p models.Provider) error {
-	t, known := s.upstream.Type(p.Type)
+	t, known := s.traits(p)
 	on, _ := p.Config["device"].(bool)
 	switch {
 	case known && !t.Device:

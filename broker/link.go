@@ -136,7 +136,7 @@ func (s *Service) granted(p models.Provider, f models.Flow, e exchanged) models.
 	if e.Scopes != nil {
 		return e.Scopes
 	}
-	if t, ok := s.upstream.Type(p.Type); ok && len(f.Scopes) == 0 {
+	if t, ok := s.traits(p); ok && len(f.Scopes) == 0 {
 		return t.DefaultScopes
 	}
 	return f.Scopes
@@ -214,7 +214,7 @@ func (s *Service) replacePair(ctx context.Context, tx *store.Store, a models.Aut
 // refresh tokens are not replaced, as at Google, only a person's first consent brings
 // one, and it goes with every access token since.
 func (s *Service) lastingRefresh(l store.Linked) string {
-	t, ok := s.upstream.Traits(unsealedClient(l.Provider))
+	t, ok := s.traits(l.Provider)
 	if !ok || t.Rotates || hasVerdict(l, models.VerdictExpired) {
 		return ""
 	}

@@ -74,7 +74,7 @@ const endless = 10 * 365 * 24 * time.Hour
 // awaitsProof returns how long nothing can be done because each token has to be
 // refreshed before it is revoked, and refreshes have used up their share.
 func (s *Service) awaitsProof(ctx context.Context, p models.Provider, of store.Items) (time.Duration, error) {
-	if t, ok := s.upstream.Type(p.Type); !ok || !t.RevokeNeedsAccess {
+	if t, ok := s.traits(p); !ok || !t.RevokeNeedsAccess {
 		return 0, nil
 	}
 	wait, err := s.pausedFor(ctx, p, store.ClassTokenPace)

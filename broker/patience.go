@@ -31,7 +31,7 @@ func patiently[T any](ctx context.Context, s *Service, p models.Provider, made t
 // lagOf is how long to wait before a refusal counts, a second at most; 0 when it
 // counts at once.
 func (s *Service) lagOf(ctx context.Context, p models.Provider, made time.Time) time.Duration {
-	t, ok := s.upstream.Type(p.Type)
+	t, ok := s.traits(p)
 	if !ok || t.Lag == 0 {
 		return 0
 	}

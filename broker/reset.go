@@ -62,7 +62,7 @@ func (s *Service) newToken(ctx context.Context, c models.Caller, id string) (Tok
 
 // resettable says why a token cannot be reset, nil when it can.
 func (s *Service) resettable(l store.Linked) error {
-	t, ok := s.upstream.Type(l.Provider.Type)
+	t, ok := s.traits(l.Provider)
 	switch {
 	case hasVerdict(l, models.VerdictExpired):
 		return expired(nil)
@@ -132,7 +132,7 @@ func (s *Service) notReset(l store.Linked, err error) error {
 // endReplaced sees to the access token that was replaced, and reports whether it is
 // dead: where a refresh leaves it alive it is revoked, alone.
 func (s *Service) endReplaced(ctx context.Context, l store.Linked) bool {
-	t, ok := s.upstream.Type(l.Provider.Type)
+	t, ok := s.traits(l.Provider)
 	switch {
 	case ok && t.RefreshKillsAccess, !l.Credential.HasRefreshToken:
 		return true

@@ -79,7 +79,7 @@ func (b *batch) judge(ctx context.Context, l store.Linked, outcome models.Outcom
 // whose token it is (D1).
 func (b *batch) scopeOf(l store.Linked) (models.RevokeScope, *ruling) {
 	scope, key := l.Authorization.Revoke, l.Authorization.GrantKey
-	t, ok := b.s.upstream.Traits(unsealedClient(l.Provider))
+	t, ok := b.s.traits(l.Provider)
 	singly := !ok || t.RevokesSingly
 	if key != "" && (l.Provider.DeletionAsked() || !singly) {
 		scope = models.RevokeGrant
@@ -111,7 +111,7 @@ func (b *batch) onlyWhole(key string) *ruling {
 
 // noProof reports that nothing is left which the upstream would accept.
 func (s *Service) noProof(l store.Linked) *ruling {
-	t, ok := s.upstream.Traits(unsealedClient(l.Provider))
+	t, ok := s.traits(l.Provider)
 	if !ok {
 		r := settled(models.OutcomeFailed, "unknown_type")
 		return &r
@@ -225,7 +225,7 @@ func wantsProof(l store.Linked) bool {
 
 // needsProof reports that a refresh comes before the revocation.
 func (s *Service) needsProof(l store.Linked) bool {
-	t, ok := s.upstream.Traits(unsealedClient(l.Provider))
+	t, ok := s.traits(l.Provider)
 	return ok && t.RevokeNeedsAccess && wantsProof(l)
 }
 

@@ -66,7 +66,7 @@ func (r *tokenRevocation) run(ctx context.Context, l store.Linked) (RevokedToken
 // takesGrant reports whether the upstream can only revoke all that the person
 // granted to the client.
 func (r *tokenRevocation) takesGrant(l store.Linked) bool {
-	t, ok := r.s.upstream.Type(l.Provider.Type)
+	t, ok := r.s.traits(l.Provider)
 	return ok && !t.RevokesAccessAlone && !t.RevokesSingly && l.Authorization.GrantKey != ""
 }
 
@@ -184,7 +184,7 @@ func (r *tokenRevocation) revoke(ctx context.Context, l store.Linked, held pair)
 
 // keepsGrant reports whether the refresh token outlives its access token.
 func (r *tokenRevocation) keepsGrant(l store.Linked) bool {
-	t, ok := r.s.upstream.Type(l.Provider.Type)
+	t, ok := r.s.traits(l.Provider)
 	return ok && t.RevokesAccessAlone
 }
 

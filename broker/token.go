@@ -152,6 +152,6 @@ func tooShort(l store.Linked, minTTL time.Duration) bool {
 }
 
 func (s *Service) refreshKillsAccess(l store.Linked) bool {
-	t, ok := s.upstream.Traits(unsealedClient(l.Provider))
+	t, ok := s.traits(l.Provider)
 	return !ok || t.RefreshKillsAccess
 }

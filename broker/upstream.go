@@ -53,6 +53,12 @@ func leftAlone(wait time.Duration) error {
 		Message: "The provider asked to be left alone for a while. Try again later."}
 }
 
+// traits are what is known of how a provider's upstream behaves: its type's, and
+// what the admin knows better. False means that there is no such type any more.
+func (s *Service) traits(p models.Provider) (providers.Type, bool) {
+	return s.upstream.Traits(unsealedClient(p))
+}
+
 // failure returns the upstream error in err's chain, one without a kind for nil,
 // or one that says only that something failed on the way.
 func failure(err error) *providers.Error {
