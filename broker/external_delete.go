@@ -81,7 +81,7 @@ func (s *Service) revokeNow(ctx context.Context, p models.Provider, ids []string
 // same grant: the sweeper may be revoking a pair of tokens that was replaced.
 func (s *Service) revokedByAnyone(ctx context.Context, id string) error {
 	for {
-		if err := s.RevokeOne(ctx, id); err != nil {
+		if err := s.revokeOne(ctx, id, true); err != nil {
 			return err
 		}
 		rows, err := s.store.Outcomes(ctx, []string{id})

@@ -118,6 +118,20 @@ func TestS3_DisconnectsAreNotHeldUpButCount(t *testing.T) {
 	})
 }
 
+// S3: nor does somebody who disconnects all at once that they have at a provider.
+func TestS3_DisconnectsOfAllAreNotHeldUp(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.House) {
+		p := budgeted(t, h)
+		consents(t, h, p, atOnce+2)
+		if said := must(h.Service.DisconnectExternal(ctx, h.User.Caller, p.Slug))(t); said != "" {
+			t.Errorf("it was not finished at once: %s", said)
+		}
+		if n := h.IdP.Stats().LiveGrants; n != 0 {
+			t.Errorf("%d grants live after the disconnect", n)
+		}
+	})
+}
+
 // S3: a disconnect that failed is tried again by a worker, who has no such right.
 func TestS3_TombstonesKeepToTheShare(t *testing.T) {
 	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.House) {
