@@ -12,39 +12,55 @@ import (
 // callProbe is how long others wait for the answer to the first call after a pause.
 const callProbe = 10 * time.Second
 
-// admitCall asks whether endpoints of a class may be called for somebody who waits:
-// not during a pause they asked for (S3). Tokens are handed out and refreshed
-// meanwhile.
-func (s *Service) admitCall(ctx context.Context, p models.Provider, class store.Class) (store.Gate, error) {
-	g, err := s.store.Pass(ctx, p.ID, s.host(p), callProbe, class)
+// admit asks whether endpoints of these classes may be called for somebody who waits:
+// not during a pause they asked for (S3). Tokens that live are handed out meanwhile.
+// After a pause one caller goes first, for whose answer the others wait no longer than
+// probe.
+func (s *Service) admit(ctx context.Context, p models.Provider, probe time.Duration, classes ...store.Class) (store.Gate, error) {
+	g, err := s.store.Pass(ctx, p.ID, s.host(p), probe, classes...)
 	switch {
 	case err != nil:
 		return g, unavailable(err)
+	case g.Wait > 0 && g.Class == store.ClassClient:
+		return g, clientRefused(nil)
 	case g.Wait > 0:
 		return g, leftAlone(g.Wait)
 	}
 	return g, nil
 }
 
-// learnCall remembers what an answer says about a class of endpoints as a whole. A
+// learn remembers what an answer says about a class of endpoints as a whole. A good
+// one ends that pause, and those of the classes also, where its call went first. A
 // consent asks for user info without passing a gate, lest it be lost, but what it is
 // told counts too.
-func (s *Service) learnCall(ctx context.Context, p models.Provider, class store.Class, gate store.Gate, answer error) {
+func (s *Service) learn(ctx context.Context, p models.Provider, gate store.Gate, answer error, class store.Class, also ...store.Class) {
 	ctx = context.WithoutCancel(ctx)
 	switch up := failure(answer); {
 	case up.Kind == providers.KindTransient && up.RetryAfter > 0:
 		s.notePause(ctx, p, class, up.RetryAfter)
 	case gate.Probe && up.Kind != providers.KindTransient:
-		if err := s.store.EndPause(ctx, p.ID, s.host(p), class); err != nil {
-			s.log.Warn("ending a pause failed", "provider", p.ID, "error", err)
-		}
+		s.endPause(ctx, p, append(also, class)...)
 	}
 }
 
 func (s *Service) admitAPI(ctx context.Context, p models.Provider) (store.Gate, error) {
-	return s.admitCall(ctx, p, store.ClassAPI)
+	return s.admit(ctx, p, callProbe, store.ClassAPI)
 }
 
 func (s *Service) learnAPI(ctx context.Context, p models.Provider, gate store.Gate, answer error) {
-	s.learnCall(ctx, p, store.ClassAPI, gate, answer)
+	s.learn(ctx, p, gate, answer, store.ClassAPI)
+}
+
+// admitToken passes the token endpoint, and no more than one authorization now and
+// then while that refuses the provider's client (R5).
+func (s *Service) admitToken(ctx context.Context, p models.Provider) (store.Gate, error) {
+	return s.admit(ctx, p, s.timing.TokenCall, store.ClassToken, store.ClassClient)
+}
+
+func (s *Service) learnToken(ctx context.Context, p models.Provider, gate store.Gate, answer error) {
+	if failure(answer).Kind == providers.KindClient {
+		s.notePause(context.WithoutCancel(ctx), p, store.ClassClient, s.timing.ClientProbe)
+		return
+	}
+	s.learn(ctx, p, gate, answer, store.ClassToken, store.ClassClient)
 }

@@ -161,15 +161,11 @@ func (b *batch) learn(ctx context.Context, p models.Provider, r ruling) {
 		g.Wait = r.pause
 	}
 	b.mu.Unlock()
-	var err error
 	switch {
 	case r.pause > 0:
-		err = b.s.store.Pause(ctx, p.ID, b.s.host(p), store.ClassRevoke, r.pause)
+		b.s.notePause(ctx, p, store.ClassRevoke, r.pause)
 	case probed && (r.outcome != "" || r.attempt):
-		err = b.s.store.EndPause(ctx, p.ID, b.s.host(p), store.ClassRevoke)
-	}
-	if err != nil {
-		b.s.log.Warn("noting a pause failed", "provider", p.ID, "error", err)
+		b.s.endPause(ctx, p, store.ClassRevoke)
 	}
 }
 

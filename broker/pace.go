@@ -88,6 +88,12 @@ func (s *Service) notePause(ctx context.Context, p models.Provider, class store.
 	}
 }
 
+func (s *Service) endPause(ctx context.Context, p models.Provider, classes ...store.Class) {
+	if err := s.store.EndPause(ctx, p.ID, s.host(p), classes...); err != nil {
+		s.log.Warn("ending a pause failed", "provider", p.ID, "error", err)
+	}
+}
+
 // allowance is what a batch was granted of one upstream's calls.
 type allowance struct {
 	granted, left int

@@ -80,22 +80,6 @@ func (s *Service) refreshOnce(ctx context.Context, id string, due func(store.Lin
 	}
 }
 
-// admitToken asks whether the token endpoint may be called: not during a pause it
-// asked for (S3), nor while it refuses the provider's client, which one
-// authorization alone tries again now and then (R5).
-func (s *Service) admitToken(ctx context.Context, p models.Provider) (store.Gate, error) {
-	g, err := s.store.Pass(ctx, p.ID, s.host(p), s.timing.TokenCall, store.ClassToken, store.ClassClient)
-	switch {
-	case err != nil:
-		return g, unavailable(err)
-	case g.Wait > 0 && g.Class == store.ClassClient:
-		return g, clientRefused(nil)
-	case g.Wait > 0:
-		return g, leftAlone(g.Wait)
-	}
-	return g, nil
-}
-
 // awaitOther waits until whoever holds the lease has come to an end, failures
 // included (R8). It returns false when nobody seems to be at it any more.
 func (s *Service) awaitOther(ctx context.Context, before store.Linked) (bool, error) {
@@ -163,23 +147,6 @@ func (s *Service) callRefresh(ctx context.Context, id, attempt string, before *s
 	}
 	defer s.learnToken(ctx, l.Provider, gate, nil) // saved first, judged afterwards (R6)
 	return s.saveRefreshed(ctx, l, attempt, old, newExchanged(t, sent))
-}
-
-// learnToken remembers what an answer says about the token endpoint as a whole.
-func (s *Service) learnToken(ctx context.Context, p models.Provider, gate store.Gate, answer error) {
-	ctx = context.WithoutCancel(ctx)
-	var err error
-	switch up := failure(answer); {
-	case up.Kind == providers.KindClient:
-		err = s.store.Pause(ctx, p.ID, s.host(p), store.ClassClient, s.timing.ClientProbe)
-	case up.Kind == providers.KindTransient && up.RetryAfter > 0:
-		err = s.store.Pause(ctx, p.ID, s.host(p), store.ClassToken, up.RetryAfter)
-	case gate.Probe && up.Kind != providers.KindTransient:
-		err = s.store.EndPause(ctx, p.ID, s.host(p), store.ClassToken, store.ClassClient)
-	}
-	if err != nil {
-		s.log.Warn("noting a pause failed", "provider", p.ID, "error", err)
-	}
 }
 
 func (s *Service) giveUpLease(ctx context.Context, l store.Linked, attempt string, before *string) error {
@@ -311,9 +278,7 @@ func (s *Service) suspectsClient(ctx context.Context, p models.Provider) bool {
 		return false
 	}
 	s.log.Error("the provider rejects one grant after the other; its clientSecret may be wrong. Authorizations are not marked expired until one is accepted", "provider", p.ID)
-	if err := s.store.Pause(ctx, p.ID, s.host(p), store.ClassClient, s.timing.ClientProbe); err != nil {
-		s.log.Warn("noting a pause failed", "provider", p.ID, "error", err)
-	}
+	s.notePause(ctx, p, store.ClassClient, s.timing.ClientProbe)
 	return true
 }
 

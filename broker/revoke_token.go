@@ -160,14 +160,14 @@ func (r *tokenRevocation) ask(ctx context.Context, l store.Linked) (models.Outco
 	if err != nil {
 		return "", err
 	}
-	gate, err := r.s.admitCall(ctx, l.Provider, store.ClassRevoke)
+	gate, err := r.s.admit(ctx, l.Provider, callProbe, store.ClassRevoke)
 	if err != nil {
 		return "", err
 	}
 	call, cancel := context.WithTimeout(ctx, r.s.timing.RevokeCall)
 	defer cancel()
 	outcome, err := r.revoke(call, l, held)
-	r.s.learnCall(ctx, l.Provider, store.ClassRevoke, gate, err)
+	r.s.learn(ctx, l.Provider, gate, err, store.ClassRevoke)
 	return outcome, err
 }
 
