@@ -117,12 +117,7 @@ func (s *Service) startReset(ctx context.Context, j models.Job) error {
 	if err != nil {
 		return err
 	}
-	for range min(maxSlices, total/itemsPerSlice) {
-		if err := s.ringNext(ctx, j.ID); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.ringSlices(ctx, j.ID, total)
 }
 
 // goOnReset ends the job when nothing is left to do, and else rings for the time when
@@ -139,11 +134,9 @@ func (s *Service) goOnReset(ctx context.Context, j models.Job, wait time.Duratio
 	if err != nil {
 		return err
 	}
-	switch due = max(due, wait); {
-	case more && due > 0:
-		return s.store.PostponeJob(ctx, j.ID, due)
+	switch {
 	case more:
-		return s.ringNext(ctx, j.ID)
+		return s.ringIn(ctx, j.ID, max(due, wait))
 	case counts[models.OutcomeFailed] > 0:
 		return s.finishReset(ctx, j, fmt.Sprintf("%d tokens could not be reset. Send reset again to retry.", counts[models.OutcomeFailed]))
 	}

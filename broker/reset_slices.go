@@ -170,12 +170,11 @@ func (s *Service) notResetYet(l store.Linked, item store.ResetItem, err error) r
 		r.reason = "waiting"
 		return r
 	}
-	r.reason, r.attempt = reasonOf(up), up.RetryAfter == 0
+	r.reason, r.attempt, r.refused = reasonOf(up), up.RetryAfter == 0, up.Kind != providers.KindTransient
 	if next := l.Credential.NextAttemptAt; next != nil {
 		r.after = max(r.after, next.Sub(l.Now))
 	}
-	tried := item.Attempts + 1
-	if r.attempt && (tried >= maxAttempts || tried >= maxRefusals && up.Kind != providers.KindTransient) {
+	if r.wasLast(item.Attempts + 1) {
 		return settled(models.OutcomeFailed, r.reason)
 	}
 	return r

@@ -148,10 +148,15 @@ func (b *batch) limited(l store.Linked, again ruling) ruling {
 	case !again.attempt:
 	case b.job == nil:
 		again.after = min(again.after<<min(max(tried-6, 0), 12), longestPause)
-	case tried >= maxAttempts, tried >= maxRefusals && again.refused:
+	case again.wasLast(tried):
 		return settled(models.OutcomeFailed, again.reason)
 	}
 	return again
+}
+
+// wasLast reports whether a job's item has failed with this try, the so-manyth.
+func (r ruling) wasLast(tried int) bool {
+	return r.attempt && (tried >= maxAttempts || r.refused && tried >= maxRefusals)
 }
 
 // reasonOf names an upstream failure by codes alone; its text is untrusted.

@@ -85,12 +85,20 @@ func (s *Service) startRevocation(ctx context.Context, j models.Job) (models.Job
 	if err != nil {
 		return j, err
 	}
-	for range min(maxSlices, total/itemsPerSlice) {
-		if err := s.ringNext(ctx, j.ID); err != nil {
-			return j, err
-		}
+	if err := s.ringSlices(ctx, j.ID, total); err != nil {
+		return j, err
 	}
 	return s.store.Job(ctx, j.ID)
+}
+
+// ringSlices rings for as many slices as a job's items are worth.
+func (s *Service) ringSlices(ctx context.Context, id string, items int64) error {
+	for range min(maxSlices, items/itemsPerSlice) {
+		if err := s.ringNext(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ringNext moves the job to its next ring and rings for it.
@@ -257,11 +265,8 @@ func (s *Service) goOn(ctx context.Context, j models.Job, wait time.Duration) er
 	if err != nil {
 		return err
 	}
-	switch due = max(due, wait); {
-	case more && due > 0:
-		return s.store.PostponeJob(ctx, j.ID, due)
-	case more:
-		return s.ringNext(ctx, j.ID)
+	if more {
+		return s.ringIn(ctx, j.ID, max(due, wait))
 	}
 	return s.store.Tx(ctx, func(tx *store.Store) error {
 		if j.Type == models.JobDeleteProvider {
@@ -269,6 +274,14 @@ func (s *Service) goOn(ctx context.Context, j models.Job, wait time.Duration) er
 		}
 		return s.finishUser(ctx, tx, j)
 	})
+}
+
+// ringIn rings for a job's next slice: now, or when the sweeper finds it due.
+func (s *Service) ringIn(ctx context.Context, id string, wait time.Duration) error {
+	if wait > 0 {
+		return s.store.PostponeJob(ctx, id, wait)
+	}
+	return s.ringNext(ctx, id)
 }
 
 // StopSlices lets the slices of this process end at the next batch, so that it
