@@ -32,8 +32,8 @@ func (s *Service) Authorize(ctx context.Context, c models.Caller, r AuthorizeReq
 	if err != nil {
 		return AuthorizeAnswer{}, err
 	}
-	if !p.Usable() {
-		return AuthorizeAnswer{}, models.Errorf(models.CodeConflict, "The provider is %s; consent can be given only while it is active.", p.Status)
+	if err := mayConsent(p); err != nil {
+		return AuthorizeAnswer{}, err
 	}
 	if err := s.completeRequest(p, &r); err != nil {
 		return AuthorizeAnswer{}, err
@@ -63,6 +63,13 @@ func (s *Service) Authorize(ctx context.Context, c models.Caller, r AuthorizeReq
 	return AuthorizeAnswer{RedirectURL: target, State: r.State}, nil
 }
 
+func mayConsent(p models.Provider) error {
+	if p.Usable() {
+		return nil
+	}
+	return models.Errorf(models.CodeConflict, "The provider is %s; consent can be given only while it is active.", p.Status)
+}
+
 // completeRequest fills in what the caller left out and judges the rest.
 func (s *Service) completeRequest(p models.Provider, r *AuthorizeRequest) error {
 	if r.State == "" {
@@ -76,15 +83,10 @@ func (s *Service) completeRequest(p models.Provider, r *AuthorizeRequest) error 
 		r.RedirectURI = p.RedirectURIs[0]
 		return nil
 	case r.RedirectURI == "":
-		r.RedirectURI = s.landing(p)
+		r.RedirectURI = s.ConnectURL(p.ID)
 		return nil
 	}
 	return s.redirects.check(r.RedirectURI, p.RedirectURIs)
-}
-
-// landing is our own page, for whoever comes back from a provider.
-func (s *Service) landing(p models.Provider) string {
-	return s.publicURL + "/external-auth/" + p.ID + "/callback"
 }
 
 // openFlow keeps a new flow, or finds the open one that this is a repetition of.
@@ -103,6 +105,7 @@ func (s *Service) openFlow(ctx context.Context, c models.Caller, p models.Provid
 	return f, req, found(err, "Flow")
 }
 
+// newFlow is a consent, or an import, that has not begun upstream.
 func newFlow(c models.Caller, p models.Provider, on models.Channel, state, redirectURI string) models.Flow {
 	return models.Flow{
 		ID: newID(), OrgID: c.OrgID, UserID: c.UserID, ProviderID: p.ID, Channel: on,

@@ -107,11 +107,7 @@ func (s *Service) askCheck(ctx context.Context, l store.Linked) (providers.Check
 	if err != nil {
 		return providers.Check{}, err
 	}
-	client, err := s.client(ctx, l.Provider)
-	if err != nil {
-		return providers.Check{}, err
-	}
-	p, err := s.openPair(l)
+	client, p, err := s.opened(ctx, l)
 	if err != nil {
 		return providers.Check{}, err
 	}

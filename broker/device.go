@@ -34,8 +34,8 @@ func (s *Service) BeginDevice(ctx context.Context, c models.Caller, providerID s
 	if err != nil {
 		return DeviceFlow{}, err
 	}
-	if !p.Usable() {
-		return DeviceFlow{}, models.Errorf(models.CodeConflict, "The provider is %s; consent can be given only while it is active.", p.Status)
+	if err := mayConsent(p); err != nil {
+		return DeviceFlow{}, err
 	}
 	if err := s.allowsDevice(p); err != nil {
 		return DeviceFlow{}, err
@@ -87,11 +87,8 @@ func refusesDevice(up *providers.Error) bool {
 // openDevice keeps the upstream's device code, sealed, and gives out a handle.
 func (s *Service) openDevice(ctx context.Context, c models.Caller, p models.Provider, d providers.Device) (DeviceFlow, error) {
 	handle := randomText()
-	f := models.Flow{
-		ID: newID(), OrgID: c.OrgID, UserID: c.UserID, ProviderID: p.ID, Channel: models.ChannelDevice,
-		StateHash: hashOf(handle), Status: models.FlowOpen, Scopes: p.Scopes, Fingerprint: p.Fingerprint,
-		PollInterval: min(d.Interval, maxDeviceLife),
-	}
+	f := newFlow(c, p, models.ChannelDevice, handle, "")
+	f.PollInterval = min(d.Interval, maxDeviceLife)
 	var err error
 	if f.Sealed, err = s.sealJSON(flowOwner(f, "request"), request{Device: d.Code.Reveal()}); err != nil {
 		return DeviceFlow{}, err

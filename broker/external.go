@@ -68,9 +68,8 @@ func (s *Service) ExternalAuths(ctx context.Context, c models.Caller) ([]Externa
 }
 
 func (s *Service) external(p models.Provider) ExternalProvider {
-	device, _ := p.Config["device"].(bool)
 	icon, _ := p.Config["icon"].(string)
-	return ExternalProvider{Provider: p, Abilities: s.upstream.Abilities(unsealedClient(p)), Device: device, Icon: icon}
+	return ExternalProvider{Provider: p, Abilities: s.upstream.Abilities(unsealedClient(p)), Device: s.allowsDevice(p) == nil, Icon: icon}
 }
 
 func externalLink(l store.Linked) ExternalLink {
@@ -158,7 +157,9 @@ func (s *Service) ExternalAuth(ctx context.Context, c models.Caller, name string
 	switch models.CodeOf(err) {
 	case "":
 		a.Authenticated, a.User = true, accountOf(user)
-		a.Installations, a.Installable = s.installations(ctx, c, l.Authorization.ID)
+		if a.Provider.InstallURL != "" {
+			a.Installations, a.Installable = s.installations(ctx, c, l.Authorization.ID)
+		}
 	case models.CodeUpstream:
 		if l, err = s.latestLink(ctx, c, p.ID); err == nil && authenticated(l) {
 			a.Authenticated, a.User = true, keptAccount(l.Authorization)
@@ -212,11 +213,7 @@ func (s *Service) askInstallations(ctx context.Context, c models.Caller, id stri
 	if err != nil {
 		return nil, err
 	}
-	client, err := s.client(ctx, l.Provider)
-	if err != nil {
-		return nil, err
-	}
-	p, err := s.openPair(l)
+	client, p, err := s.opened(ctx, l)
 	if err != nil {
 		return nil, err
 	}

@@ -113,7 +113,7 @@ func notRevokedBecause(p models.Provider, outcomes []models.Authorization) strin
 		case a.Outcome == nil:
 			return againLater
 		case *a.Outcome != models.OutcomeRevoked && *a.Outcome != models.OutcomeAlreadyRevoked:
-			return withSettings(notRevoked[*a.Outcome], p)
+			return notRevoked[*a.Outcome] + settingsHint(p)
 		}
 	}
 	return ""
@@ -125,11 +125,4 @@ var notRevoked = map[models.Outcome]string{
 	models.OutcomeUnsupported: "The provider has no way to take a token back.",
 	models.OutcomeFailed:      "The provider did not take the token back.",
 	models.OutcomeAbandoned:   "The attempt to take the token back was given up.",
-}
-
-func withSettings(sentence string, p models.Provider) string {
-	if p.Metadata.SettingsURL == "" {
-		return sentence
-	}
-	return sentence + " Access can be withdrawn at " + p.Metadata.SettingsURL
 }

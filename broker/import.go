@@ -66,9 +66,6 @@ func (s *Service) Import(ctx context.Context, c models.Caller, in Import) (Compl
 var importAgain = &models.Error{Code: models.CodeUpstream, RetryAfter: time.Second,
 	Message: "The same import has just failed. Send it again."}
 
-// maxImport is the longest token that is kept.
-const maxImport = 16 << 10
-
 func (in Import) check() error {
 	wrong := func(field, message string) error {
 		return models.Invalid(models.FieldError{Name: field, Message: message})
@@ -76,9 +73,9 @@ func (in Import) check() error {
 	switch {
 	case (in.Refresh == "") == (in.Access == ""):
 		return wrong("refreshToken", "send either refreshToken or accessToken, not both and not neither")
-	case len(in.Refresh) > maxImport:
+	case len(in.Refresh) > providers.MaxToken:
 		return wrong("refreshToken", "must be at most 16 KiB")
-	case len(in.Access) > maxImport:
+	case len(in.Access) > providers.MaxToken:
 		return wrong("accessToken", "must be at most 16 KiB")
 	case in.ExpiresIn != 0 && in.Access == "":
 		return wrong("expiresIn", "goes with accessToken only")
@@ -88,20 +85,17 @@ func (in Import) check() error {
 	return nil
 }
 
-// key finds the flow of the same import: it is the token's hash, apart from those of
-// states.
-func (in Import) key() []byte {
-	return hashOf("import " + in.Refresh.Reveal() + " " + in.Access.Reveal())
+// state stands in a consent's state's place, so that its hash finds the flow of the
+// same import.
+func (in Import) state() string {
+	return "import " + in.Refresh.Reveal() + " " + in.Access.Reveal()
 }
 
 // importFlow opens a flow, or finds the one of the same import. One that failed, or
 // whose time is over, makes room.
 func (s *Service) importFlow(ctx context.Context, c models.Caller, p models.Provider, in Import) (models.Flow, error) {
 	for {
-		f := models.Flow{
-			ID: newID(), OrgID: c.OrgID, UserID: c.UserID, ProviderID: p.ID, Channel: models.ChannelImport,
-			StateHash: in.key(), Status: models.FlowOpen, Scopes: p.Scopes, Fingerprint: p.Fingerprint,
-		}
+		f := newFlow(c, p, models.ChannelImport, in.state(), "")
 		var err error
 		if f.Sealed, err = s.sealJSON(flowOwner(f, "request"), request{}); err != nil {
 			return f, err

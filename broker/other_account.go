@@ -135,7 +135,7 @@ func (s *Service) Decline(ctx context.Context, v Visitor, name, flow string) err
 	if err != nil {
 		return err
 	}
-	user, err := s.upstream.Identify(ctx, client, e.tokens(), req.Nonce)
+	user, err := s.identify(ctx, client, f, e, req)
 	if err != nil { // without knowing whose they are, no more than the tokens may be revoked
 		return found(s.disown(ctx, p, f, e, "account_declined"), "OAuth provider")
 	}

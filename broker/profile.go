@@ -33,11 +33,7 @@ func (s *Service) UserInfo(ctx context.Context, c models.Caller, id string) (mod
 }
 
 func (s *Service) askProfile(ctx context.Context, l store.Linked, gate store.Gate) (models.User, error) {
-	client, err := s.client(ctx, l.Provider)
-	if err != nil {
-		return models.User{}, err
-	}
-	p, err := s.openPair(l)
+	client, p, err := s.opened(ctx, l)
 	if err != nil {
 		return models.User{}, err
 	}

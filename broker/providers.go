@@ -62,7 +62,7 @@ func (s *Service) Provider(ctx context.Context, c models.Caller, id string) (mod
 // people's organisations consent for all of them.
 func (s *Service) shown(c models.Caller, p models.Provider) models.Provider {
 	if c.IsAdmin() {
-		p.Metadata.AdminConsentURL = s.upstream.AdminConsentURL(unsealedClient(p), s.landing(p))
+		p.Metadata.AdminConsentURL = s.upstream.AdminConsentURL(unsealedClient(p), s.ConnectURL(p.ID))
 	}
 	return p
 }

@@ -124,11 +124,7 @@ func (s *Service) callRefresh(ctx context.Context, id, attempt string, before *s
 	if err != nil || !due(l) {
 		return l, errors.Join(found(err, "OAuth provider authorization"), s.giveUpLease(ctx, l, attempt, before))
 	}
-	client, err := s.client(ctx, l.Provider)
-	var old pair
-	if err == nil {
-		old, err = s.openPair(l)
-	}
+	client, old, err := s.opened(ctx, l)
 	if err != nil {
 		return l, errors.Join(err, s.giveUpLease(ctx, l, attempt, before))
 	}

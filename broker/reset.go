@@ -47,17 +47,10 @@ func (s *Service) newToken(ctx context.Context, c models.Caller, id string) (Tok
 	if err != nil {
 		return Token{}, err
 	}
-	t := Token{ExpiresAt: l.Credential.ExpiresAt, Authorization: show(l)}
 	if l.Authorization.UserID != c.UserID {
-		return t, nil
+		return Token{ExpiresAt: l.Credential.ExpiresAt, Authorization: show(l)}, nil
 	}
-	p, err := s.openPair(l)
-	if err != nil {
-		return Token{}, err
-	}
-	s.fetches.add(id, c, l.Now)
-	t.Access = models.Secret(p.Access)
-	return t, nil
+	return s.handOut(c, l)
 }
 
 // resettable says why a token cannot be reset, nil when it can.
@@ -69,7 +62,7 @@ func (s *Service) resettable(l store.Linked) error {
 	case l.Credential.HasRefreshToken:
 		return nil
 	case !ok || !t.ResetsInPlace:
-		return models.Errorf(models.CodeInvalid, "The provider granted no refresh token and cannot reset an access token. Revoke the token, or disconnect; the user then authorizes again.%s", settingsHint(l))
+		return models.Errorf(models.CodeInvalid, "The provider granted no refresh token and cannot reset an access token. Revoke the token, or disconnect; the user then authorizes again.%s", settingsHint(l.Provider))
 	case !alive(l):
 		return dead(l)
 	}
@@ -77,11 +70,11 @@ func (s *Service) resettable(l store.Linked) error {
 }
 
 // settingsHint tells where a person can withdraw what they granted.
-func settingsHint(l store.Linked) string {
-	if l.Provider.Metadata.SettingsURL == "" {
+func settingsHint(p models.Provider) string {
+	if p.Metadata.SettingsURL == "" {
 		return ""
 	}
-	return " What was granted can be withdrawn at " + l.Provider.Metadata.SettingsURL + "."
+	return " What was granted can be withdrawn at " + p.Metadata.SettingsURL + "."
 }
 
 // replaceToken has the token of l's generation replaced, by whoever gets to it, and
@@ -139,11 +132,7 @@ func (s *Service) endReplaced(ctx context.Context, l store.Linked) bool {
 	case !ok || !t.RevokesAccessAlone:
 		return false
 	}
-	client, err := s.client(ctx, l.Provider)
-	if err != nil {
-		return false
-	}
-	old, err := s.openPair(l)
+	client, old, err := s.opened(ctx, l)
 	if err != nil {
 		return false
 	}

@@ -44,7 +44,7 @@ func (s *Service) RevokeToken(ctx context.Context, c models.Caller, id string) (
 }
 
 func irrevocable(l store.Linked) error {
-	return models.Errorf(models.CodeInvalid, "The provider has no way to revoke a token; it lives until it expires.%s", settingsHint(l))
+	return models.Errorf(models.CodeInvalid, "The provider has no way to revoke a token; it lives until it expires.%s", settingsHint(l.Provider))
 }
 
 // tokenRevocation is one access token on its way upstream.

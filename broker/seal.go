@@ -182,6 +182,17 @@ func (s *Service) client(ctx context.Context, p models.Provider) (providers.Clie
 	return c, nil
 }
 
+// opened is what a call upstream about an authorization takes: its provider's client,
+// and its tokens.
+func (s *Service) opened(ctx context.Context, l store.Linked) (providers.Client, pair, error) {
+	client, err := s.client(ctx, l.Provider)
+	if err != nil {
+		return client, pair{}, err
+	}
+	p, err := s.openPair(l)
+	return client, p, err
+}
+
 // fingerprint names a client and what must not change under its tokens: the
 // origins that they may be sent to, and every endpoint (A4).
 func (s *Service) fingerprint(c providers.Client) string {

@@ -25,6 +25,11 @@ func (s *Service) Token(ctx context.Context, c models.Caller, id string, minTTL 
 	if err != nil {
 		return Token{}, err
 	}
+	return s.handOut(c, l)
+}
+
+// handOut gives a token to its owner, and counts that.
+func (s *Service) handOut(c models.Caller, l store.Linked) (Token, error) {
 	p, err := s.openPair(l)
 	if err != nil {
 		return Token{}, err

@@ -89,7 +89,7 @@ func (u *upstream) readDevice(a *answer) (Device, error) {
 		// Google has no such field, and Entra leaves it out.
 		VerificationURIComplete: u.shown(a.text("verification_uri_complete")),
 	}
-	if d.UserCode == "" || d.UserCode != plain(d.UserCode) || len(d.UserCode) > maxUserCode || d.VerificationURI == "" || len(code) > maxToken {
+	if d.UserCode == "" || d.UserCode != plain(d.UserCode) || len(d.UserCode) > maxUserCode || d.VerificationURI == "" || len(code) > MaxToken {
 		return Device{}, protocol("the device authorization names no usable code and address")
 	}
 	d.ExpiresIn, _ = lifetime(a.object["expires_in"])

@@ -19,9 +19,9 @@ const (
 	FlagErrorWithToken   = "error_with_token"
 )
 
-// maxToken is the longest token that is kept. Entra's and Bitbucket's reach a
+// MaxToken is the longest token that is kept. Entra's and Bitbucket's reach a
 // few kilobytes.
-const maxToken = 16 << 10
+const MaxToken = 16 << 10
 
 // readTokens reads a token answer (RFC 6749 §5). The tokens in it may be the
 // only ones that live, so a 2xx with an access token is an answer, and the rest
@@ -36,7 +36,7 @@ func (u *upstream) readTokens(a *answer, sent ...models.Secret) (Tokens, error) 
 	if !a.ok() || t.Access == "" {
 		return Tokens{}, failure(a, u.now(), append(sent, u.c.Secret)...)
 	}
-	if len(t.Access) > maxToken || len(t.Refresh) > maxToken {
+	if len(t.Access) > MaxToken || len(t.Refresh) > MaxToken {
 		return Tokens{}, protocol("a token is longer than 16 KiB")
 	}
 	flag := func(odd bool, name string) {

@@ -123,7 +123,7 @@ func TestR6_EveryAnswerWithATokenIsKept(t *testing.T) {
 func TestR6_ATokenIsAtMost16KiB(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"access_token", "refresh_token"} {
-		for length, ok := range map[int]bool{maxToken: true, maxToken + 1: false} {
+		for length, ok := range map[int]bool{MaxToken: true, MaxToken + 1: false} {
 			f, r, c := testUpstream(t)
 			f.says("POST /token", 200, `{"access_token":"a","`+name+`":"`+strings.Repeat("x", length)+`"}`)
 			_, err := exchange(t, r, c)
