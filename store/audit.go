@@ -122,14 +122,8 @@ func (s *Store) addFetchesAtOnce(ctx context.Context, all []Fetches) error {
 
 // CountActions counts an organisation's events of the last while, by action.
 func (s *Store) CountActions(ctx context.Context, org string, last time.Duration) (map[Action]int64, error) {
-	var counts []Count
-	err := s.db.WithContext(ctx).Raw(`SELECT action AS name, count(*) AS n FROM audit_events
-		WHERE org_id = ? AND at > ? GROUP BY action`, org, s.in(-last)).Scan(&counts).Error
-	byAction := map[Action]int64{}
-	for _, c := range counts {
-		byAction[Action(c.Name)] = c.N
-	}
-	return byAction, err
+	return counted[Action](s.db.WithContext(ctx).Raw(`SELECT action AS name, count(*) AS n FROM audit_events
+		WHERE org_id = ? AND at > ? GROUP BY action`, org, s.in(-last)))
 }
 
 // ForgetAudit deletes events and counts of fetches older than the retention.

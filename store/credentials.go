@@ -123,10 +123,15 @@ func (s *Store) SaveFailure(ctx context.Context, credential string, g int64, f F
 		row["expires_at"] = s.now()
 	}
 	if f.Verdict != "" {
-		row["verdict"], row["verdict_reason"] = f.Verdict, f.Reason
-		row["verdict_generation"], row["verdict_secret_version"] = g, f.SecretVersion
+		judge(row, f.Verdict, f.Reason, g, f.SecretVersion)
 	}
 	return changed(s.credential(ctx, credential).Where("generation = ? AND attempt_id = ?", g, f.Attempt).Updates(row))
+}
+
+// judge adds a verdict to a row, with what it was reached under (R5).
+func judge(row map[string]any, v models.Verdict, reason string, generation, secretVersion int64) {
+	row["verdict"], row["verdict_reason"] = v, reason
+	row["verdict_generation"], row["verdict_secret_version"] = generation, secretVersion
 }
 
 // AbandonAttempt ends an attempt that did not call the upstream after all.

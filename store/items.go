@@ -173,9 +173,15 @@ func (s *Store) CountItems(ctx context.Context, of Items, sample int) (int64, mo
 // NextItemDue returns in how long the next item may be claimed, 0 when one may be
 // now, and false when there is none.
 func (s *Store) NextItemDue(ctx context.Context, of Items) (time.Duration, bool, error) {
+	return s.untilFirst(ctx, s.db.WithContext(ctx).Model(&models.Authorization{}).
+		Where(of.column+" = ? AND outcome IS NULL", of.id), "item_due_at")
+}
+
+// untilFirst returns how long it is until the earliest time in a column of a query's
+// rows, 0 when that is over, and false when there are no rows.
+func (s *Store) untilFirst(ctx context.Context, query *gorm.DB, column string) (time.Duration, bool, error) {
 	var due []time.Time
-	err := s.db.WithContext(ctx).Model(&models.Authorization{}).
-		Where(of.column+" = ? AND outcome IS NULL", of.id).Order("item_due_at").Limit(1).Pluck("item_due_at", &due).Error
+	err := query.Order(column).Limit(1).Pluck(column, &due).Error
 	if err != nil || len(due) == 0 {
 		return 0, false, err
 	}
@@ -185,14 +191,8 @@ func (s *Store) NextItemDue(ctx context.Context, of Items) (time.Duration, bool,
 
 // PendingByProvider counts the items of a job that have no outcome yet.
 func (s *Store) PendingByProvider(ctx context.Context, job string) (map[string]int64, error) {
-	var counts []Count
-	err := s.db.WithContext(ctx).Raw(`SELECT provider_id AS name, count(*) AS n FROM authorizations
-		WHERE job_id = ? AND outcome IS NULL GROUP BY provider_id`, job).Scan(&counts).Error
-	byProvider := map[string]int64{}
-	for _, c := range counts {
-		byProvider[c.Name] = c.N
-	}
-	return byProvider, err
+	return counted[string](s.db.WithContext(ctx).Raw(`SELECT provider_id AS name, count(*) AS n FROM authorizations
+		WHERE job_id = ? AND outcome IS NULL GROUP BY provider_id`, job))
 }
 
 // DueTombstones returns unlinked authorizations of providers that are not being

@@ -130,6 +130,17 @@ type Count struct {
 	N      int64
 }
 
+// counted reads a query's counts by name.
+func counted[K ~string](query *gorm.DB) (map[K]int64, error) {
+	var counts []Count
+	err := query.Scan(&counts).Error
+	byName := map[K]int64{}
+	for _, c := range counts {
+		byName[K(c.Name)] = c.N
+	}
+	return byName, err
+}
+
 // page orders a query by creation and cuts one page out of it, forwards or back
 // from a position: keyset paging, so that the thousandth page costs what the first
 // does. The rows come in the list's order either way.

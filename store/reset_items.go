@@ -30,7 +30,6 @@ func (s *Store) AddResetItems(ctx context.Context, job, provider string) (int64,
 }
 
 // ClaimResetItems leases up to limit items that are due, and that nobody else holds.
-// PostgreSQL would ask a subquery again for each row, and skip what it has locked itself.
 func (s *Store) ClaimResetItems(ctx context.Context, job, lease string, leaseFor time.Duration, limit int) ([]ResetItem, error) {
 	var items []ResetItem
 	return items, s.db.WithContext(ctx).Raw(`WITH due AS MATERIALIZED (SELECT authorization_id FROM reset_items
@@ -63,28 +62,12 @@ func (s *Store) GiveBackResetItem(ctx context.Context, job, authorization, lease
 
 // CountResetItems counts a job's items by outcome; those without one under "".
 func (s *Store) CountResetItems(ctx context.Context, job string) (map[models.Outcome]int64, error) {
-	var rows []struct {
-		Outcome models.Outcome
-		N       int64
-	}
-	err := s.db.WithContext(ctx).Raw(`SELECT COALESCE(outcome, '') AS outcome, count(*) AS n FROM reset_items
-		WHERE job_id = ? GROUP BY 1`, job).Scan(&rows).Error
-	counts := map[models.Outcome]int64{}
-	for _, r := range rows {
-		counts[r.Outcome] = r.N
-	}
-	return counts, err
+	return counted[models.Outcome](s.db.WithContext(ctx).Raw(`SELECT COALESCE(outcome, '') AS name, count(*) AS n
+		FROM reset_items WHERE job_id = ? GROUP BY 1`, job))
 }
 
 // NextResetDue returns in how long the next item may be claimed, and false when there
 // is none.
 func (s *Store) NextResetDue(ctx context.Context, job string) (time.Duration, bool, error) {
-	var due []time.Time
-	err := s.db.WithContext(ctx).Table("reset_items").Where("job_id = ? AND outcome IS NULL", job).
-		Order("due_at").Limit(1).Pluck("due_at", &due).Error
-	if err != nil || len(due) == 0 {
-		return 0, false, err
-	}
-	now, err := s.Now(ctx)
-	return max(0, due[0].Sub(now)), true, err
+	return s.untilFirst(ctx, s.db.WithContext(ctx).Table("reset_items").Where("job_id = ? AND outcome IS NULL", job), "due_at")
 }

@@ -90,8 +90,7 @@ func (s *Store) checked(l Linked, valid bool) map[string]any {
 	return map[string]any{"checked_at": s.now(), "check_generation": l.Credential.Generation, "check_valid": valid}
 }
 
-// expire adds the verdict to a row, with what it was reached under (R5).
+// expire ends an authorization, as of l.
 func expire(row map[string]any, l Linked, reason string) {
-	row["verdict"], row["verdict_reason"] = models.VerdictExpired, reason
-	row["verdict_generation"], row["verdict_secret_version"] = l.Credential.Generation, l.Provider.SecretVersion
+	judge(row, models.VerdictExpired, reason, l.Credential.Generation, l.Provider.SecretVersion)
 }
