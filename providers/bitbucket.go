@@ -3,7 +3,6 @@ package providers
 import (
 	"cmp"
 	"context"
-	"slices"
 	"strings"
 	"time"
 
@@ -38,7 +37,7 @@ func bitbucketType() *Type {
 		at:     bitbucketAt,
 		user:   bitbucketUser,
 		check:  bitbucketCheck,
-		grants: bitbucketGrants,
+		grants: heldBy(bitbucketHolders),
 	}
 }
 
@@ -56,21 +55,15 @@ func bitbucketAt(_ Client, base string) Endpoints {
 	}
 }
 
-// bitbucketParents are scopes that hold another one, so that it need not be
+// bitbucketHolders are scopes that hold another one, so that it need not be
 // granted by name.
 // https://developer.atlassian.com/cloud/bitbucket/bitbucket-cloud-rest-api-scopes/
-var bitbucketParents = map[string][]string{
+var bitbucketHolders = map[string][]string{
 	"email":            {"account"},
 	"pullrequest":      {"pullrequest:write"},
 	"repository":       {"repository:write", "pullrequest"},
 	"repository:write": {"pullrequest:write"},
 	"snippet":          {"snippet:write"},
-}
-
-func bitbucketGrants(granted []string, scope string) bool {
-	return slices.Contains(granted, scope) || slices.ContainsFunc(bitbucketParents[scope], func(parent string) bool {
-		return bitbucketGrants(granted, parent)
-	})
 }
 
 // bitbucketUser is the account with its e-mail address, which has a place, a scope
@@ -152,10 +145,8 @@ func primaryEmail(a *answer) string {
 func bitbucketCheck(ctx context.Context, u *upstream, t Tokens) (Check, error) {
 	user, err := bitbucketAccount(ctx, u, t.Access)
 	switch {
-	case KindOf(err) == KindDenied:
-		return Check{}, nil
 	case err != nil:
-		return Check{}, err
+		return refused(err)
 	case user.Sub == "":
 		return Check{}, protocol("the account has no uuid")
 	}

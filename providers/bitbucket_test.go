@@ -182,7 +182,7 @@ func TestBitbucketScopesHoldOthers(t *testing.T) {
 		{"repository:write", "repository", true}, {"repository:admin", "repository", false}, {"repository", "repository:write", false},
 		{"email", "account", false}, {"repository", "pullrequest", false},
 	} {
-		if got := bitbucketGrants([]string{tc.granted}, tc.scope); got != tc.ok {
+		if got := bitbucketType().grants([]string{tc.granted}, tc.scope); got != tc.ok {
 			t.Errorf("%s holds %s: %v", tc.granted, tc.scope, got)
 		}
 	}

@@ -80,14 +80,18 @@ func unixTime(v any) *time.Time {
 
 // checkByUser takes an answer that names the account for a sign of life.
 func (u *upstream) checkByUser(ctx context.Context, access models.Secret) (Check, error) {
-	_, err := u.user(ctx, access)
-	switch {
-	case KindOf(err) == KindDenied:
-		return Check{}, nil
-	case err != nil:
-		return Check{}, err
+	if _, err := u.user(ctx, access); err != nil {
+		return refused(err)
 	}
 	return Check{Valid: true}, nil
+}
+
+// refused is the check that got no answer but err: a token that was denied is dead.
+func refused(err error) (Check, error) {
+	if KindOf(err) == KindDenied {
+		return Check{}, nil
+	}
+	return Check{}, err
 }
 
 // Reset replaces an access token that has no refresh token, where the upstream

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -47,7 +46,7 @@ func githubType() *Type {
 
 		at:            githubAt,
 		user:          githubUser,
-		grants:        githubGrants,
+		grants:        heldBy(githubHolders),
 		revoke:        githubRevoke,
 		check:         githubCheck,
 		reset:         githubReset,
@@ -56,25 +55,16 @@ func githubType() *Type {
 	}
 }
 
-// githubParents are scopes that hold others, which GitHub then leaves out of what
+// githubHolders are scopes that hold others, which GitHub then leaves out of what
 // it says was granted.
-var githubParents = map[string]string{
-	"repo:status": "repo", "repo_deployment": "repo", "public_repo": "repo", "repo:invite": "repo", "security_events": "repo",
-	"write:repo_hook": "admin:repo_hook", "read:repo_hook": "write:repo_hook",
-	"write:org": "admin:org", "read:org": "write:org",
-	"write:public_key": "admin:public_key", "read:public_key": "write:public_key",
-	"write:gpg_key": "admin:gpg_key", "read:gpg_key": "write:gpg_key",
-	"read:user": "user", "user:email": "user", "user:follow": "user",
-	"read:project": "project", "read:packages": "write:packages",
-}
-
-func githubGrants(granted []string, scope string) bool {
-	for ; scope != ""; scope = githubParents[scope] {
-		if slices.Contains(granted, scope) {
-			return true
-		}
-	}
-	return false
+var githubHolders = map[string][]string{
+	"repo:status": {"repo"}, "repo_deployment": {"repo"}, "public_repo": {"repo"}, "repo:invite": {"repo"}, "security_events": {"repo"},
+	"write:repo_hook": {"admin:repo_hook"}, "read:repo_hook": {"write:repo_hook"},
+	"write:org": {"admin:org"}, "read:org": {"write:org"},
+	"write:public_key": {"admin:public_key"}, "read:public_key": {"write:public_key"},
+	"write:gpg_key": {"admin:gpg_key"}, "read:gpg_key": {"write:gpg_key"},
+	"read:user": {"user"}, "user:email": {"user"}, "user:follow": {"user"},
+	"read:project": {"project"}, "read:packages": {"write:packages"},
 }
 
 // githubAt derives every URL from the one host, so that nothing meant for an

@@ -30,7 +30,7 @@ func githubInstallURL(u *upstream) string {
 		return ""
 	}
 	path := "/github-apps/"
-	if host, secure := strings.CutPrefix(base, "https://"); secure && (host == "github.com" || strings.HasSuffix(host, ".ghe.com")) {
+	if host, secure := strings.CutPrefix(base, "https://"); secure && githubCloud(host) {
 		path = "/apps/"
 	}
 	return base + path + slug + "/installations/new"

@@ -77,10 +77,8 @@ func gitlabRevoke(ctx context.Context, u *upstream, t Tokens, _ models.RevokeSco
 func gitlabCheck(ctx context.Context, u *upstream, t Tokens) (Check, error) {
 	a, err := u.get(ctx, u.e.Issuer+"/oauth/token/info", t.Access, "application/json")
 	switch {
-	case KindOf(err) == KindDenied:
-		return Check{}, nil
 	case err != nil:
-		return Check{}, err
+		return refused(err)
 	case a.object == nil:
 		return Check{}, protocol("the token info is not JSON")
 	}

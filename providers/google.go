@@ -42,7 +42,7 @@ func googleType() *Type {
 		settings:  []setting{{name: "prompt", check: isGooglePrompt}},
 		at:        googleAt,
 		authorize: googleAuthorize,
-		grants:    googleGrants,
+		grants:    heldBy(googleScopes),
 		revoke:    googleRevoke,
 	}
 }
@@ -96,14 +96,9 @@ func googleAuthorize(u *upstream, req AuthorizeRequest) map[string]string {
 }
 
 // googleScopes are spelled out in answers.
-var googleScopes = map[string]string{
-	"email":   "https://www.googleapis.com/auth/userinfo.email",
-	"profile": "https://www.googleapis.com/auth/userinfo.profile",
-}
-
-func googleGrants(granted []string, scope string) bool {
-	long, ok := googleScopes[scope]
-	return slices.Contains(granted, scope) || ok && slices.Contains(granted, long)
+var googleScopes = map[string][]string{
+	"email":   {"https://www.googleapis.com/auth/userinfo.email"},
+	"profile": {"https://www.googleapis.com/auth/userinfo.profile"},
 }
 
 // googleProject is the number of the project, with which its client ids begin.

@@ -132,3 +132,14 @@ func (u *upstream) missing(granted []string) []string {
 	}
 	return lacking
 }
+
+// heldBy is Type.grants where some scopes hold others: holders are those, by the scope
+// that comes with them and need not be granted by name.
+func heldBy(holders map[string][]string) func(granted []string, scope string) bool {
+	var holds func(granted []string, scope string) bool
+	holds = func(granted []string, scope string) bool {
+		return slices.Contains(granted, scope) ||
+			slices.ContainsFunc(holders[scope], func(holder string) bool { return holds(granted, holder) })
+	}
+	return holds
+}
