@@ -15,7 +15,7 @@ type call struct {
 	id     string
 	url    *url.URL
 	caller models.Caller
-	waits  bool // for a job, as long as the client likes: how long it took says nothing
+	waits  bool // as long as the client likes: how long it took says nothing
 }
 
 type callKey struct{}

@@ -38,18 +38,24 @@ func (n *notNull) UnmarshalJSON(data []byte) error {
 // Schema implements huma.SchemaProvider.
 func (n *notNull) Schema(huma.Registry) *huma.Schema { return &huma.Schema{Type: huma.TypeString} }
 
-// nulls names the fields that are null.
-func (b *Callback) nulls() []models.FieldError {
+// named is a field that may be left out, by its name.
+type named struct {
+	name  string
+	given notNull
+}
+
+// noNulls refuses fields that are null.
+func noNulls(fields ...named) error {
 	var wrong []models.FieldError
-	for _, f := range []struct {
-		name  string
-		given notNull
-	}{{"code", b.Code}, {"error", b.Error}, {"error_description", b.ErrorDescription}, {"iss", b.Iss}} {
+	for _, f := range fields {
 		if f.given.null {
 			wrong = append(wrong, models.FieldError{Name: f.name, Message: "must be a string; leave it out instead of sending null"})
 		}
 	}
-	return wrong
+	if len(wrong) == 0 {
+		return nil
+	}
+	return models.Invalid(wrong...)
 }
 
 // Completion is the authorization that was given, and who gave it.
@@ -60,8 +66,8 @@ type Completion struct {
 
 func (s *Server) callback(ctx context.Context, c models.Caller, in *struct{ Body Callback }) (*private[Completion], error) {
 	b := in.Body
-	if nulls := b.nulls(); nulls != nil {
-		return nil, models.Invalid(nulls...)
+	if err := noNulls(named{"code", b.Code}, named{"error", b.Error}, named{"error_description", b.ErrorDescription}, named{"iss", b.Iss}); err != nil {
+		return nil, err
 	}
 	if !validID(b.ProviderID) {
 		return nil, models.Errorf(models.CodeNotFound, "There is no provider with this providerId.")

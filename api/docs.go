@@ -35,10 +35,8 @@ const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'uns
 func serve(contentType string, content []byte) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		h := c.Response().Header()
-		h.Set("Content-Security-Policy", docsPolicy)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cache-Control", "no-cache")
+		guardPage(h, docsPolicy)
+		h.Set("Cache-Control", "no-cache") // there is nothing of anybody's in it
 		return c.Blob(http.StatusOK, contentType, content)
 	}
 }

@@ -42,7 +42,6 @@ func (s *Server) watchJob(ctx context.Context, c models.Caller, in *eventsInput)
 	if err != nil {
 		return nil, err
 	}
-	callOf(ctx).waits = true
 	return &huma.StreamResponse{Body: func(out huma.Context) {
 		defer watch.Close()
 		s.stream(out, watch, in.LastEventID)

@@ -57,15 +57,16 @@ func finish(t *testing.T, h *brokertest.House, job string) {
 func TestWaitingIsNotTimed(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.House) {
 		id := newJob(t, h)
-		metric := func(name string) string {
+		metricOf := func(route, name string) string {
 			t.Helper()
 			for s := follow(t, h.URL+"/metrics", h.Admin, nil); s.lines.Scan(); {
-				if line := s.lines.Text(); strings.HasPrefix(line, name) && strings.Contains(line, "/jobs/") {
+				if line := s.lines.Text(); strings.HasPrefix(line, name) && strings.Contains(line, route) {
 					return line
 				}
 			}
 			return ""
 		}
+		metric := func(name string) string { t.Helper(); return metricOf("/jobs/", name) }
 		h.Do(t, h.Admin, "GET", root+"jobs/"+id+"/?wait=1ms", nil)
 		start(t, h, id)
 		finish(t, h, id)
@@ -80,6 +81,14 @@ func TestWaitingIsNotTimed(t *testing.T) {
 		h.Do(t, h.Admin, "GET", root+"jobs/"+id+"/", nil)
 		if got := metric("grantd_http_request_duration_seconds_count"); !strings.HasSuffix(got, " 1") {
 			t.Errorf("of requests that do not wait the metrics say %q", got)
+		}
+		const agent = "/workspaceagents/me/external-auth"
+		h.Do(t, h.Admin, "GET", "/api/v2"+agent+"?id=none&listen=true", nil)
+		if got := metricOf(agent, "grantd_http_requests_total"); got == "" {
+			t.Error("clients that listen are not counted")
+		}
+		if got := metricOf(agent, "grantd_http_request_duration_seconds_count"); got != "" {
+			t.Errorf("clients that listen are timed: %s", got)
 		}
 	})
 }

@@ -16,25 +16,10 @@ type Import struct {
 	ExpiresIn    int64   `json:"expiresIn,omitempty" minimum:"1" doc:"How many seconds the access token still lives, where the provider does not say; left out when it has no end."`
 }
 
-func (b *Import) nulls() []models.FieldError {
-	var wrong []models.FieldError
-	if b.RefreshToken.null {
-		wrong = append(wrong, nullToken("refreshToken"))
-	}
-	if b.AccessToken.null {
-		wrong = append(wrong, nullToken("accessToken"))
-	}
-	return wrong
-}
-
-func nullToken(name string) models.FieldError {
-	return models.FieldError{Name: name, Message: "must be a string; leave it out instead of sending null"}
-}
-
 func (s *Server) importToken(ctx context.Context, c models.Caller, in *struct{ Body Import }) (*private[Completion], error) {
 	b := in.Body
-	if nulls := b.nulls(); nulls != nil {
-		return nil, models.Invalid(nulls...)
+	if err := noNulls(named{"refreshToken", b.RefreshToken}, named{"accessToken", b.AccessToken}); err != nil {
+		return nil, err
 	}
 	if !validID(b.ProviderID) {
 		return nil, models.Errorf(models.CodeNotFound, "There is no provider with this providerId.")

@@ -63,7 +63,6 @@ func (s *Server) jobNowOrLater(ctx context.Context, c models.Caller, in *jobInpu
 	if err != nil {
 		return models.Job{}, err
 	}
-	callOf(ctx).waits = true
 	ctx, cancel := s.whileServing(ctx)
 	defer cancel()
 	return s.service.WaitJob(ctx, c, in.ID, wait)

@@ -37,6 +37,9 @@ func isAdminConsent(q url.Values) bool {
 	return strings.EqualFold(q.Get("admin_consent"), "true")
 }
 
+// landingPolicy lets the page use the styles in it and do nothing else.
+const landingPolicy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
 // landing tells a person who comes back from a consent that a client of the API
 // began, that the one who began it must finish it. The address holds a code, so the
 // page sends it nowhere and is kept nowhere (RFC 9700 section 4.2), and none of it is
@@ -44,10 +47,6 @@ func isAdminConsent(q url.Values) bool {
 func landing(c echo.Context) error { return showLanding(c, landingPage) }
 
 func showLanding(c echo.Context, page []byte) error {
-	h := c.Response().Header()
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cache-Control", "no-store")
+	guardPage(c.Response().Header(), landingPolicy)
 	return c.Blob(http.StatusOK, "text/html; charset=utf-8", page)
 }

@@ -42,20 +42,20 @@ func show(c echo.Context, status int, name string, data any) error {
 	if err := pages.ExecuteTemplate(&page, name, data); err != nil {
 		return err
 	}
-	guardPage(c.Response().Header())
+	guardPage(c.Response().Header(), pagesPolicy)
 	return c.Blob(status, "text/html; charset=utf-8", page.Bytes())
 }
 
-func guardPage(h http.Header) {
-	h.Set("Content-Security-Policy", pagesPolicy)
+func guardPage(h http.Header, policy string) {
+	h.Set("Content-Security-Policy", policy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cache-Control", "no-store")
+	h.Set("Cache-Control", noStore)
 }
 
 // goTo redirects a person who followed a link.
 func goTo(c echo.Context, address string) error {
-	guardPage(c.Response().Header())
+	guardPage(c.Response().Header(), pagesPolicy)
 	return c.Redirect(http.StatusSeeOther, address)
 }
 
@@ -73,7 +73,7 @@ func (s *Server) fail(c echo.Context, err error, again string) error {
 	r := c.Request()
 	e := s.problem(r.Context(), err)
 	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
-		guardPage(c.Response().Header())
+		guardPage(c.Response().Header(), pagesPolicy)
 		write(c, e)
 		return nil
 	}

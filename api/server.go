@@ -129,8 +129,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) Drain() { s.drain() }
 
 // whileServing ends with the request, and when the server drains: it is for what
-// would hold up the end of the process.
+// waits as long as the client likes, and would hold up the end of the process.
 func (s *Server) whileServing(ctx context.Context) (context.Context, context.CancelFunc) {
+	callOf(ctx).waits = true
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(s.serving, cancel)
 	return ctx, func() { stop(); cancel() }
