@@ -14,23 +14,12 @@ import (
 // deletions measures how long after the answer to DELETE a client that keeps
 // asking sees the job running, with one API and one worker.
 func (b *bench) deletions(ctx context.Context, r *report) error {
-	h, err := b.build(ctx, b.binary)
+	h, err := b.open(ctx, "api", "worker")
 	if err != nil {
 		return err
 	}
 	defer h.close()
-	api, err := h.Start(ctx, "api")
-	if err != nil {
-		return err
-	}
-	defer api.Kill()
-	worker, err := h.Start(ctx, "worker")
-	if err != nil {
-		return err
-	}
-	defer worker.Kill()
-
-	admin := processes.NewClient(api.URL, h.token)
+	admin := processes.NewClient(h.running[0].URL, h.token)
 	var running []time.Duration
 	for i := range b.options.deletions {
 		d, err := deletion(ctx, admin, 1+i%5)

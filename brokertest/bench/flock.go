@@ -18,21 +18,12 @@ const replicas = 3
 // once, again and again. It counts how often the upstream was asked to refresh it,
 // and how long the slowest caller waited.
 func (b *bench) flock(ctx context.Context, r *report) error {
-	h, err := b.build(ctx, b.binary)
+	h, err := b.open(ctx, slices.Repeat([]string{"api"}, replicas)...)
 	if err != nil {
 		return err
 	}
 	defer h.close()
-	var apis []*processes.Process
-	for range replicas {
-		api, err := h.Start(ctx, "api")
-		if err != nil {
-			return err
-		}
-		defer api.Kill()
-		apis = append(apis, api)
-	}
-	admin := processes.NewClient(apis[0].URL, h.token)
+	admin := processes.NewClient(h.running[0].URL, h.token)
 	provider, err := processes.Provider(ctx, admin)
 	if err != nil {
 		return err
@@ -41,7 +32,7 @@ func (b *bench) flock(ctx context.Context, r *report) error {
 	if err != nil {
 		return err
 	}
-	birds, err := b.gather(ctx, h, apis, a.ID)
+	birds, err := b.gather(ctx, h, a.ID)
 	defer birds.close()
 	if err != nil {
 		return err
@@ -76,10 +67,10 @@ func (b *bench) flock(ctx context.Context, r *report) error {
 type birds []*callers
 
 // gather spreads the callers over the processes.
-func (b *bench) gather(ctx context.Context, h *house, apis []*processes.Process, authorization string) (all birds, err error) {
+func (b *bench) gather(ctx context.Context, h *house, authorization string) (all birds, err error) {
 	ask := [][]byte{request("POST", tokenPath(authorization), h.token.Reveal())}
-	for i, api := range apis {
-		c, err := newCallers(ctx, (b.birds+i)/len(apis), api.URL, ask)
+	for i, api := range h.running {
+		c, err := newCallers(ctx, (b.birds+i)/len(h.running), api.URL, ask)
 		if err != nil {
 			return all, err
 		}

@@ -11,16 +11,12 @@ import (
 // growth measures by how much `grantd serve` grows while it deletes a provider with
 // very many authorizations, as fast as it can.
 func (b *bench) growth(ctx context.Context, r *report) error {
-	h, err := b.build(ctx, b.binary)
+	h, err := b.open(ctx, "serve")
 	if err != nil {
 		return err
 	}
 	defer h.close()
-	p, err := h.Start(ctx, "serve")
-	if err != nil {
-		return err
-	}
-	defer p.Kill()
+	p := h.running[0]
 	provider, err := h.store(ctx, p.URL, b.grown, h.mint)
 	if err != nil {
 		return err

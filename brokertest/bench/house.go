@@ -15,11 +15,37 @@ import (
 // house is a grantd on an empty database, with an admin's token.
 type house struct {
 	*processes.Grantd
-	token models.Secret
-	close func()
+	token   models.Secret
+	running []*processes.Process // by open, in the order of its roles
+	release func()
 }
 
-// build makes a house. The binary is the bench's own unless another one is given.
+// open builds a house of the bench's own binary, with a process in each of the roles.
+func (b *bench) open(ctx context.Context, roles ...string) (*house, error) {
+	h, err := b.build(ctx, b.binary)
+	if err != nil {
+		return nil, err
+	}
+	for _, role := range roles {
+		p, err := h.Start(ctx, role)
+		if err != nil {
+			h.close()
+			return nil, err
+		}
+		h.running = append(h.running, p)
+	}
+	return h, nil
+}
+
+// close kills what open started, and takes the house down.
+func (h *house) close() {
+	for _, p := range h.running {
+		_ = p.Kill() // it has nothing to lose
+	}
+	h.release()
+}
+
+// build makes a house of a binary, in which nothing runs yet.
 func (b *bench) build(ctx context.Context, binary string) (*house, error) {
 	database, drop, err := b.set.NewDatabase(ctx)
 	if err != nil {
@@ -35,7 +61,7 @@ func (b *bench) build(ctx context.Context, binary string) (*house, error) {
 	h := &house{
 		Grantd: &processes.Grantd{Binary: binary, DatabaseURL: database, RedisURL: redis,
 			Keyset: filepath.Join(folder, "keyset.json"), Upstream: upstream},
-		close: func() { upstream.Close(); empty(); drop() },
+		release: func() { upstream.Close(); empty(); drop() },
 	}
 	if err == nil {
 		err = h.Prepare(ctx)

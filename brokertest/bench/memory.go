@@ -8,16 +8,12 @@ import (
 
 // memory measures what `grantd serve` holds while nobody asks for anything.
 func (b *bench) memory(ctx context.Context, r *report) error {
-	h, err := b.build(ctx, b.binary)
+	h, err := b.open(ctx, "serve")
 	if err != nil {
 		return err
 	}
 	defer h.close()
-	p, err := h.Start(ctx, "serve")
-	if err != nil {
-		return err
-	}
-	defer p.Kill()
+	p := h.running[0]
 	started, err := p.Memory()
 	if err != nil {
 		return err

@@ -15,16 +15,12 @@ import (
 // its time, by one worker and by two. What limits them should be the upstream: with
 // so many in flight it cannot answer sooner than the ideal.
 func (b *bench) revocations(ctx context.Context, r *report) error {
-	h, err := b.build(ctx, b.binary)
+	h, err := b.open(ctx, "api")
 	if err != nil {
 		return err
 	}
 	defer h.close()
-	api, err := h.Start(ctx, "api")
-	if err != nil {
-		return err
-	}
-	defer api.Kill()
+	api := h.running[0]
 	h.Upstream.Inject(testidp.Fault{Endpoint: testidp.Revoke, LatencyMS: int(b.latency.Milliseconds())})
 	took := map[team]time.Duration{}
 	for _, t := range []team{{2, 32}, {1, 32}, {1, 64}} {

@@ -46,16 +46,12 @@ func (b *bench) tokens(ctx context.Context, r *report) error {
 		return err
 	}
 	defer stop()
-	h, err := b.build(ctx, b.binary)
+	h, err := b.open(ctx, "api")
 	if err != nil {
 		return err
 	}
 	defer h.close()
-	api, err := h.Start(ctx, "api")
-	if err != nil {
-		return err
-	}
-	defer api.Kill()
+	api := h.running[0]
 	few, err := h.store(ctx, api.URL, b.authorizations, madeUp)
 	if err != nil {
 		return err
