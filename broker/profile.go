@@ -21,8 +21,7 @@ func (s *Service) UserInfo(ctx context.Context, c models.Caller, id string) (mod
 	}
 	user, err := s.askProfile(ctx, l, gate)
 	if failure(err).Kind == providers.KindDenied && l.Credential.HasRefreshToken {
-		refused := l.Credential.Generation
-		if l, err = s.refresh(ctx, id, func(now store.Linked) bool { return now.Credential.Generation == refused }); err == nil {
+		if l, err = s.newer(ctx, l); err == nil {
 			user, err = s.askProfile(ctx, l, gate)
 		}
 	}

@@ -333,3 +333,21 @@ func TestUserInfoRefreshesARefusedTokenOnce(t *testing.T) {
 		}
 	})
 }
+
+// R8: while a failed refresh backs off, a profile that needs it is to be asked for
+// again later; nobody has to authorize again for that.
+func TestR8_UserInfoWaitsForTheBackOff(t *testing.T) {
+	o := brokertest.Options{Timing: broker.Timing{Backoff: time.Minute}}
+	eachWith(t, o, func(t *testing.T, h *brokertest.House) {
+		a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")
+		h.IdP.ExpireAccessTokens()
+		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, Status: 503})
+		for range 2 {
+			_, err := h.Service.UserInfo(ctx, h.User.Caller, a.ID)
+			wantCode(t, err, models.CodeUpstream)
+		}
+		if n := h.IdP.Stats().Calls[testidp.Refresh]; n != 1 {
+			t.Errorf("the refresh was tried %d times, want once", n)
+		}
+	})
+}

@@ -77,21 +77,28 @@ func settingsHint(p models.Provider) string {
 	return " What was granted can be withdrawn at " + p.Metadata.SettingsURL + "."
 }
 
-// replaceToken has the token of l's generation replaced, by whoever gets to it, and
-// reports whether that one is dead now.
+// replaceToken replaces the token of l's generation, and reports whether that one is
+// dead now.
 func (s *Service) replaceToken(ctx context.Context, l store.Linked) (bool, error) {
+	if _, err := s.newer(ctx, l); err != nil {
+		return false, s.notReset(l, err)
+	}
+	return s.endReplaced(ctx, l), nil
+}
+
+// newer has the token of l's generation replaced, by whoever gets to it, and returns
+// what there is then. It fails where a verdict or a back-off is in the way.
+func (s *Service) newer(ctx context.Context, l store.Linked) (store.Linked, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timing.CallerWait)
 	defer cancel()
 	old := func(now store.Linked) bool { return now.Credential.Generation == l.Credential.Generation }
 	for {
 		now, err := s.refresh(ctx, l.Authorization.ID, func(now store.Linked) bool { return old(now) && replaceable(now) })
 		switch {
-		case err != nil:
-			return false, s.notReset(l, err)
-		case !old(now):
-			return s.endReplaced(ctx, l), nil
+		case err != nil || !old(now):
+			return now, err
 		case !replaceable(now):
-			return false, notNow(now)
+			return now, notNow(now)
 		}
 		// The flight was somebody's who found nothing due. Ours is next.
 	}
