@@ -15,7 +15,7 @@ import (
 )
 
 // rules are those of docs/architecture.md: how many each letter has.
-var rules = map[string]int{"R": 11, "D": 6, "O": 1, "H": 2, "A": 6, "K": 3, "S": 3, "P": 1}
+var rules = map[string]int{"R": 15, "D": 7, "O": 1, "H": 2, "A": 6, "K": 3, "S": 3, "P": 1, "T": 5}
 
 var (
 	ofRule = regexp.MustCompile(`^Test([A-Z])(\d+)_`)
@@ -71,6 +71,31 @@ func TestTheTableOfRulesIsTrue(t *testing.T) {
 	}
 }
 
+// findings are faults that were found from outside: by hostile tenants (F), in the
+// words of upstreams (K) and with real clients and servers (G). The comment of the
+// test that guards one begins with its number: "// Finding F1: …".
+var findings = map[string]int{"F": 15, "K": 12, "G": 9}
+
+var ofFinding = regexp.MustCompile(`^Findings? ((?:[FKG]\d+(?:, | and )?)+)`)
+
+func TestEveryFindingHasATest(t *testing.T) {
+	guarded := map[string]bool{}
+	for _, f := range testFuncs(t) {
+		if m := ofFinding.FindStringSubmatch(f.Doc.Text()); m != nil {
+			for _, number := range regexp.MustCompile(`[FKG]\d+`).FindAllString(m[1], -1) {
+				guarded[number] = true
+			}
+		}
+	}
+	for letter, n := range findings {
+		for i := range n {
+			if number := fmt.Sprint(letter, i+1); !guarded[number] {
+				t.Errorf("no test's comment begins with \"Finding %s: …\"", number)
+			}
+		}
+	}
+}
+
 func ruleNames() []string {
 	var all []string
 	for letter, n := range rules {
@@ -86,6 +111,16 @@ func ruleNames() []string {
 func testsInTree(t *testing.T) []string {
 	t.Helper()
 	var names []string
+	for _, f := range testFuncs(t) {
+		names = append(names, f.Name.Name)
+	}
+	return names
+}
+
+// testFuncs are all top-level tests.
+func testFuncs(t *testing.T) []*ast.FuncDecl {
+	t.Helper()
+	var funcs []*ast.FuncDecl
 	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -99,13 +134,13 @@ func testsInTree(t *testing.T) []string {
 		if !strings.HasSuffix(path, "_test.go") {
 			return nil
 		}
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution|parser.ParseComments)
 		if err != nil {
 			return err
 		}
 		for _, d := range file.Decls {
 			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && strings.HasPrefix(f.Name.Name, "Test") {
-				names = append(names, f.Name.Name)
+				funcs = append(funcs, f)
 			}
 		}
 		return nil
@@ -113,5 +148,5 @@ func testsInTree(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return names
+	return funcs
 }
