@@ -19,17 +19,29 @@ demo: ## Play the whole story on embedded parts; ends by itself, with 0 only if 
 dev: ## The same parts, kept running, with tokens and curl lines to try
 	go run ./cmd/grantd dev $(ARGS)
 
-build: ## Build bin/grantd, one static binary
-	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/grantd ./cmd/grantd
+# With the flags of go run and go test, so that nothing is compiled twice.
+build: ## Build bin/grantd; CGO_ENABLED=0 make build links it statically
+	go build -ldflags '-X main.version=$(VERSION)' -o bin/grantd ./cmd/grantd
+
+# Packages whose tests run side by side: half as many as there are processors. Most of
+# them work several processors hard, PostgreSQL and processes of grantd among them.
+SIDE_BY_SIDE ?= $(shell n=$$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN); echo $$(( (n + 1) / 2 )))
+
+# SQLite is C that was translated to Go. It is left out of what the race detector
+# watches: it shares no memory between connections, and would take most of the time.
+RACE := -race -gcflags=github.com/ncruces/go-sqlite3-wasm/...=-race=false
 
 # Building the race runtime is the honest probe: it needs cgo, a C compiler and its headers, as the tests will.
+# What the tests share is built first, on all processors. The timeout is the last resort: tests have limits
+# of their own, which count in the machine's speed.
 test: $(OIDC)/node_modules/.package-lock.json ## Run all tests, on SQLite and on PostgreSQL + Redis where those are installed
 	@race=; \
-	if go build -race runtime/race runtime/cgo 2>/dev/null; then race=-race; \
+	if go build -race runtime/race runtime/cgo 2>/dev/null; then race='$(RACE)'; \
 	elif [ "$$GRANTD_TEST_REQUIRE_SERVICES" = 1 ]; then echo 'the race detector cannot run: it needs a C compiler and CGO_ENABLED=1' >&2; exit 1; \
 	else echo 'left out: the race detector, which needs a C compiler and CGO_ENABLED=1'; fi; \
-	echo "go test $$race $(ARGS) $(PKG)"; \
-	go run ./brokertest/services/with go test $$race $(ARGS) $(PKG)
+	flags="$$race -p $(SIDE_BY_SIDE) -timeout 60m"; \
+	echo "go test $$flags $(ARGS) $(PKG)"; \
+	go build $$race ./... && go run ./brokertest/services/with go test $$flags $(ARGS) $(PKG)
 
 # npm leaves this file behind; touched, it says that what is installed is not older than what is locked.
 # Without node, or without a registry, the tests that need the server say so themselves (or fail, where services are required).

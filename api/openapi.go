@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"net/http"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/labstack/echo/v4"
@@ -35,9 +36,10 @@ func humaConfig(publicURL, version string) huma.Config {
 	return c
 }
 
-// openAPI renders the document once. What the models cannot say about
-// themselves, because they know no HTTP, is added here.
-func (s *Server) openAPI() []byte {
+// openAPI completes the document: what the models cannot say about themselves, because
+// they know no HTTP, is added here. The function that it returns renders the document,
+// when it is asked for first.
+func (s *Server) openAPI() func() []byte {
 	schemas := s.huma.OpenAPI().Components.Schemas.Map()
 	for name, fields := range fieldDocs {
 		for field, text := range fields {
@@ -52,15 +54,17 @@ func (s *Server) openAPI() []byte {
 	account := schemas["ExternalAuth"].Properties["user"]
 	schemas["ExternalAuth"].Properties["user"] = &huma.Schema{Description: account.Description,
 		AnyOf: []*huma.Schema{{Ref: account.Ref}, {Type: "null"}}}
-	document, err := json.Marshal(s.huma.OpenAPI())
-	if err != nil {
-		panic(err) // made of our own structs only
-	}
-	return document
+	return sync.OnceValue(func() []byte {
+		document, err := json.Marshal(s.huma.OpenAPI())
+		if err != nil {
+			panic(err) // made of our own structs only
+		}
+		return document
+	})
 }
 
 func (s *Server) serveDocument(c echo.Context) error {
-	return c.Blob(http.StatusOK, "application/json", s.document)
+	return c.Blob(http.StatusOK, "application/json", s.document())
 }
 
 // statusValues are the statuses that there are. Types are not listed anywhere:

@@ -53,7 +53,7 @@ type Server struct {
 	log       *slog.Logger
 	echo      *echo.Echo
 	huma      huma.API
-	document  []byte
+	document  func() []byte
 	metrics   *metrics
 	patterns  map[string]bool
 	beat      time.Duration
@@ -141,4 +141,4 @@ func (s *Server) whileServing(ctx context.Context) (context.Context, context.Can
 func (s *Server) MetricsHandler() http.Handler { return s.metrics.handler() }
 
 // OpenAPI returns the document that /api/v2/openapi.json serves.
-func (s *Server) OpenAPI() []byte { return s.document }
+func (s *Server) OpenAPI() []byte { return s.document() }

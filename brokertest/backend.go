@@ -143,13 +143,14 @@ func (c *Clock) Advance(d time.Duration) {
 	c.ahead += d
 }
 
-// Eventually polls until ok holds, and fails the test when it never does.
+// Eventually polls until ok holds, and fails the test when it never does: after a
+// minute of a machine that has nothing else to do (see Patience).
 func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
+	limit := StartPatience(time.Minute)
 	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited a minute in vain: %s", what)
+		if limit.Over() {
+			t.Fatalf("waited in vain for %s: %s", limit, what)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -78,8 +79,16 @@ func (h *House) Send(t testing.TB, req *http.Request) Answer {
 
 // document is the OpenAPI document the API serves.
 type document struct {
+	mu       sync.Mutex // compiling a schema changes the compiler
 	raw      map[string]any
 	compiler *jsonschema.Compiler
+}
+
+// documents are those that were read in this process, by their content: every house
+// serves the same one, but for its own address.
+var documents struct {
+	sync.Mutex
+	read map[string]*document
 }
 
 func (h *House) documented(t testing.TB) *document {
@@ -92,7 +101,26 @@ func (h *House) documented(t testing.TB) *document {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	raw, err := jsonschema.UnmarshalJSON(res.Body)
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := strings.ReplaceAll(string(body), h.URL, "https://grantd.test")
+	documents.Lock()
+	defer documents.Unlock()
+	if documents.read[content] == nil {
+		if documents.read == nil {
+			documents.read = map[string]*document{}
+		}
+		documents.read[content] = readDocument(t, content)
+	}
+	h.document = documents.read[content]
+	return h.document
+}
+
+func readDocument(t testing.TB, content string) *document {
+	t.Helper()
+	raw, err := jsonschema.UnmarshalJSON(strings.NewReader(content))
 	if err != nil {
 		t.Fatalf("the OpenAPI document is not JSON: %v", err)
 	}
@@ -102,8 +130,7 @@ func (h *House) documented(t testing.TB) *document {
 	if err := c.AddResource(documentURL, raw); err != nil {
 		t.Fatal(err)
 	}
-	h.document = &document{raw: raw.(map[string]any), compiler: c}
-	return h.document
+	return &document{raw: raw.(map[string]any), compiler: c}
 }
 
 const documentURL = "https://grantd.test/openapi.json"
@@ -208,7 +235,9 @@ func (d *document) validate(pointer []string, body []byte) error {
 	for i, p := range pointer {
 		escaped[i] = strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D").Replace(p)
 	}
+	d.mu.Lock()
 	schema, err := d.compiler.Compile(documentURL + "#/" + strings.Join(escaped, "/"))
+	d.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("its schema: %w", err)
 	}

@@ -317,3 +317,28 @@ func TestDescriptionIsEscapedAndShort(t *testing.T) {
 		t.Errorf("Error() quotes the upstream: %v", err)
 	}
 }
+
+// A rate limit whose Retry-After lies in the past asked for no wait at all, and so was
+// counted as a failed attempt of the items it met. The clock of an upstream that is a
+// few seconds behind is enough for that.
+func TestD4_ARateLimitAlwaysAsksForAWait(t *testing.T) {
+	now := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	for value, want := range map[string]time.Duration{
+		"":    time.Minute,
+		"7":   7 * time.Second,
+		"0":   time.Second,
+		"-5":  time.Second,
+		"NaN": time.Second,
+		now.Add(-time.Second).Format(http.TimeFormat):    time.Second,
+		now.Add(9 * time.Second).Format(http.TimeFormat): 9 * time.Second,
+	} {
+		a := &answer{status: http.StatusTooManyRequests, header: http.Header{"Retry-After": {value}}}
+		if got := failure(a, now); got.RetryAfter != want || got.Kind != KindTransient {
+			t.Errorf("429 with Retry-After %q: %s, wait %s, want %s", value, got.Kind, got.RetryAfter, want)
+		}
+	}
+	down := &answer{status: http.StatusServiceUnavailable, header: http.Header{"Retry-After": {"0"}}}
+	if got := failure(down, now); got.RetryAfter != 0 {
+		t.Errorf("503 with Retry-After 0 asks for a wait of %s", got.RetryAfter)
+	}
+}

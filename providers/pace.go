@@ -26,10 +26,24 @@ func (a *answer) throttled() bool {
 
 const maxRetryAfter = time.Hour
 
-// retryAfter reads how long to wait: Retry-After in seconds or as a date
-// (RFC 9110 §10.2.3), else the end of an exhausted rate limit, else a minute
-// for a rate limit that says nothing, as GitHub asks for.
+// leastPause is how long a rate limit lasts whose end has passed by our clock.
+const leastPause = time.Second
+
+// retryAfter returns how long the upstream asks to wait, 0 where it does not ask. A
+// rate limit always asks for something, also where it names a time that has passed:
+// otherwise its answers would count as failed attempts (D4).
 func retryAfter(a *answer, now time.Time) time.Duration {
+	wait := askedWait(a, now)
+	if a.throttled() {
+		return max(wait, leastPause)
+	}
+	return wait
+}
+
+// askedWait reads Retry-After in seconds or as a date (RFC 9110 §10.2.3), else the
+// end of an exhausted rate limit, else a minute for a rate limit that says nothing,
+// as GitHub asks for.
+func askedWait(a *answer, now time.Time) time.Duration {
 	value := strings.TrimSpace(a.header.Get("Retry-After"))
 	if seconds, err := strconv.ParseFloat(value, 64); err == nil {
 		return capped(seconds)

@@ -2,6 +2,8 @@ package main
 
 import (
 	"flag"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"github.com/grantd/grantd/brokertest/processes"
@@ -9,9 +11,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// Rows wait for leases most of the time: as many at once as there are
-	// processors would leave the machine idle. What the command line says wins.
-	if err := flag.Set("test.parallel", "12"); err != nil {
+	// Rows wait for leases most of the time: as many at once as there are processors
+	// would leave the machine idle, and many more would leave none of them enough of
+	// it. What the command line says wins.
+	if err := flag.Set("test.parallel", strconv.Itoa(3*runtime.GOMAXPROCS(0))); err != nil {
 		panic(err)
 	}
 	services.Main(m)

@@ -1,9 +1,10 @@
 package main
 
 import (
-	"context"
 	"testing"
 	"time"
+
+	"github.com/grantd/grantd/brokertest"
 )
 
 // row is one fault.
@@ -22,7 +23,8 @@ type result struct {
 	note      string
 }
 
-// deadline is how long a row may take. The longest wait for a lease of 40 s.
+// deadline is how long a row may take on a machine that has nothing else to do. The
+// longest rows wait for a lease of 40 s.
 func deadline(full bool) time.Duration {
 	if full {
 		return 4 * time.Minute
@@ -33,7 +35,7 @@ func deadline(full bool) time.Duration {
 // on plays the row.
 func (r row) on(tb testing.TB, binary string, full bool) result {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), deadline(full))
+	ctx, cancel := brokertest.WithPatience(tb.Context(), deadline(full))
 	defer cancel()
 	return r.play(&scene{TB: tb, ctx: ctx, binary: binary, full: full})
 }

@@ -38,7 +38,7 @@ func (s *scene) until(what string, ok func() bool) {
 	for !ok() {
 		select {
 		case <-s.ctx.Done():
-			s.Fatalf("waited in vain: %s", what)
+			s.Fatalf("waited in vain, since %v: %s", context.Cause(s.ctx), what)
 		case <-tick.C:
 		}
 	}

@@ -1,7 +1,6 @@
 package processes_test
 
 import (
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -147,15 +146,15 @@ func (c *cluster) delete(t *testing.T, p *processes.Process, provider string) st
 	return location
 }
 
-// patience is how long a job may take: longer than the leases of whoever was
-// killed at work.
+// patience is how long a job may take on a machine that has nothing else to do:
+// longer than the leases of the processes that were killed at work.
 const patience = 3 * time.Minute
 
 // completed waits for the end of a deletion, and checks that it is as it should
 // be: everything revoked, upstream and in the job's own words, and nothing left.
 func (c *cluster) completed(t *testing.T, p *processes.Process, location, provider string, total int64) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := brokertest.WithPatience(t.Context(), patience)
 	defer cancel()
 	job, err := c.client(p).WaitJob(ctx, location, 50*time.Millisecond, nil)
 	must(t, err)
