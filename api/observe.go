@@ -76,7 +76,7 @@ func (s *Server) account(c echo.Context, k *call, took time.Duration) {
 	}
 	s.log.LogAttrs(context.Background(), level, "request",
 		slog.String("method", method), slog.String("route", route), slog.Int("status", status),
-		slog.Duration("took", took), slog.String("requestId", k.id), slog.String("ip", c.RealIP()),
+		slog.Float64("durationSeconds", took.Seconds()), slog.String("requestId", k.id), slog.String("ip", c.RealIP()),
 		slog.String("org", k.caller.OrgID), slog.String("user", k.caller.UserID))
 }
 

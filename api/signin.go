@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -40,6 +41,9 @@ func (s *Server) takeSignIn(c echo.Context) error {
 	if err == nil {
 		err = s.signIn(r.Context(), caller)
 	}
+	if err == nil {
+		err = s.service.RecordSignIn(r.Context(), caller, true)
+	}
 	if err != nil {
 		return s.fail(c, err, signInPath)
 	}
@@ -51,7 +55,15 @@ func (s *Server) takeSignIn(c echo.Context) error {
 }
 
 func (s *Server) signOut(c echo.Context) error {
-	if err := s.sessions.Destroy(c.Request().Context()); err != nil {
+	ctx := c.Request().Context()
+	v, err := s.visitor(ctx)
+	if err == nil {
+		err = s.service.RecordSignIn(ctx, v.Caller, false)
+	}
+	if models.CodeOf(err) == models.CodeUnauthenticated { // the session had ended already
+		err = nil
+	}
+	if err := errors.Join(err, s.sessions.Destroy(ctx)); err != nil {
 		return s.fail(c, err, "")
 	}
 	return show(c, http.StatusOK, "signed-out", nil)

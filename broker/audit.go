@@ -18,6 +18,13 @@ func ownEvent(org string, action store.Action) audit {
 	return event(models.Caller{OrgID: org}, action)
 }
 
+// KeysetEvent is about the keyset, which belongs to the whole instance and to no
+// organisation; key is the id of the key that was added, promoted or removed, "" where the
+// event is about none.
+func KeysetEvent(action store.Action, key string) store.AuditEvent {
+	return ownEvent("", action).code(key).done()
+}
+
 func (a audit) provider(id string) audit      { a.e.ProviderID = id; return a }
 func (a audit) authorization(id string) audit { a.e.AuthorizationID = id; return a }
 func (a audit) job(id string) audit           { a.e.JobID = id; return a }

@@ -113,7 +113,7 @@ type NewAPIToken struct {
 // CreateAPIToken makes an API token and returns it in plain text, once. Like the
 // other two it is the command line's: whoever holds the database may use it.
 func (s *Service) CreateAPIToken(ctx context.Context, n NewAPIToken) (models.APIToken, models.Secret, error) {
-	if err := n.validate(); err != nil {
+	if err := n.Validate(); err != nil {
 		return models.APIToken{}, "", err
 	}
 	now, err := s.store.Now(ctx)
@@ -128,13 +128,20 @@ func (s *Service) CreateAPIToken(ctx context.Context, n NewAPIToken) (models.API
 	token := tokenPrefix + t.ID + "_" + randomText()
 	hash := sha256.Sum256([]byte(token))
 	t.Hash = hash[:]
-	if err := s.store.InsertAPIToken(ctx, &t); err != nil {
+	err = s.store.Tx(ctx, func(tx *store.Store) error {
+		if err := tx.InsertAPIToken(ctx, &t); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, tokenEvent(t, store.ActionTokenCreated))
+	})
+	if err != nil {
 		return models.APIToken{}, "", unavailable(err)
 	}
 	return t, models.Secret(token), nil
 }
 
-func (n NewAPIToken) validate() error {
+// Validate reports each field that is wrong, by name.
+func (n NewAPIToken) Validate() error {
 	var wrong []models.FieldError
 	for _, f := range []struct{ name, value string }{{"org", n.OrgID}, {"user", n.UserID}} {
 		if !models.ValidIdentity(f.value) {
@@ -156,6 +163,14 @@ func (n NewAPIToken) validate() error {
 	return nil
 }
 
+// tokenEvent is about an API token, which the command line makes and ends: the event names
+// whose it is.
+func tokenEvent(t models.APIToken, action store.Action) store.AuditEvent {
+	e := event(t.Caller(), action).done()
+	e.Code = string(t.Role)
+	return e
+}
+
 // APITokens returns every API token, without the tokens themselves.
 func (s *Service) APITokens(ctx context.Context) ([]models.APIToken, error) {
 	all, err := s.store.APITokens(ctx)
@@ -165,7 +180,17 @@ func (s *Service) APITokens(ctx context.Context) ([]models.APIToken, error) {
 // RevokeAPIToken ends an API token: at once in this process, within ten seconds
 // in the others (H1).
 func (s *Service) RevokeAPIToken(ctx context.Context, id string) error {
-	done, err := s.store.RevokeAPIToken(ctx, id)
+	done := false
+	err := s.store.Tx(ctx, func(tx *store.Store) (err error) {
+		if done, err = tx.RevokeAPIToken(ctx, id); err != nil || !done {
+			return err
+		}
+		t, err := tx.APIToken(ctx, id)
+		if err != nil {
+			return err
+		}
+		return tx.Audit(ctx, tokenEvent(t, store.ActionTokenEnded))
+	})
 	if err != nil {
 		return unavailable(err)
 	}

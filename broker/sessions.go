@@ -56,3 +56,15 @@ func (s *Service) CallerOf(ctx context.Context, tokenID string) (models.Caller, 
 	}
 	return t.Caller(), nil
 }
+
+// RecordSignIn audits that somebody began or ended a session of the pages.
+func (s *Service) RecordSignIn(ctx context.Context, c models.Caller, begun bool) error {
+	action := store.ActionSignedOut
+	if begun {
+		action = store.ActionSignedIn
+	}
+	if err := s.store.Audit(ctx, event(c, action).done()); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}

@@ -48,6 +48,14 @@ const (
 	ActionTokenRevoked         Action = "token.revoked"
 	ActionRevoked              Action = "authorization.revoked"
 	ActionJobCreated           Action = "job.created"
+	ActionTokenCreated         Action = "api_token.created"
+	ActionTokenEnded           Action = "api_token.revoked"
+	ActionSignedIn             Action = "session.begun"
+	ActionSignedOut            Action = "session.ended"
+	ActionKeyAdded             Action = "keyset.key_added"
+	ActionKeyPromoted          Action = "keyset.key_promoted"
+	ActionKeyRemoved           Action = "keyset.key_removed"
+	ActionResealed             Action = "keyset.resealed"
 )
 
 // Audit writes events; within a transaction they stand or fall with the change.

@@ -6,15 +6,18 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/driver"
 	"github.com/ncruces/go-sqlite3/gormlite"
 	"gorm.io/driver/postgres"
@@ -70,7 +73,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	if err := s.sql.PingContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("connecting to the database: %w", err), s.sql.Close())
+		return nil, errors.Join(fmt.Errorf("connecting to the database: %w", plainly(err)), s.sql.Close())
 	}
 	return s, s.checkDurability(ctx, o.AllowAsyncCommit)
 }
@@ -90,12 +93,31 @@ func (s *Store) openSQLite(path string) error {
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
 		"?_pragma=journal_mode(wal)&_pragma=busy_timeout(5000)&_pragma=foreign_keys(1)" +
 		"&_pragma=synchronous(full)&_txlock=immediate&_timefmt=" + url.QueryEscape(sqliteTime)
-	db, err := driver.Open(dsn)
+	db, err := driver.Open(dsn, func(c *sqlite3.Conn) error { return keepPrivate(c, path) })
 	if err != nil {
 		return fmt.Errorf("opening %s: %w", path, err)
 	}
 	db.SetMaxOpenConns(1)
 	return s.use(db, sqliteDialect, gormlite.OpenDB(db))
+}
+
+// keepPrivate gives the database's log and the log's index, which hold the same rows, the
+// mode of the database, as SQLite's own file layer does and this one does not. A
+// connection makes them when it first reads.
+func keepPrivate(c *sqlite3.Conn, path string) error {
+	if err := c.Exec("SELECT 1 FROM sqlite_master LIMIT 1"); err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	for _, beside := range []string{path + "-wal", path + "-shm"} {
+		if err := os.Chmod(beside, info.Mode().Perm()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Store) openPostgres(ctx context.Context, o Options) error {
@@ -116,6 +138,22 @@ func (s *Store) openPostgres(ctx context.Context, o Options) error {
 	db := stdlib.OpenDBFromPool(s.pool)
 	db.SetMaxOpenConns(int(config.MaxConns))
 	return s.use(db, postgresDialect, postgres.New(postgres.Config{Conn: db}))
+}
+
+// plainly puts what PostgreSQL itself said before what else went wrong on the way: where
+// it refuses a password, pgx reports the attempt with TLS first.
+func plainly(err error) error {
+	refused, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return err
+	}
+	switch refused.Code {
+	case "28P01", "28000":
+		return fmt.Errorf("PostgreSQL refuses the user or the password (%s)", refused.Code)
+	case "3D000":
+		return errors.New("PostgreSQL has no database of that name (3D000)")
+	}
+	return fmt.Errorf("PostgreSQL says: %w", refused)
 }
 
 // readUTC makes a connection return times in UTC, as the API shows them.

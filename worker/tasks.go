@@ -60,7 +60,7 @@ func (w *Worker) process(ctx context.Context, t *asynq.Task) error {
 	id, _ := asynq.GetTaskID(ctx)
 	switch {
 	case err == nil:
-		w.log.Debug("task done", "kind", t.Type(), "task", id, "took", time.Since(start))
+		w.log.Debug("task done", "kind", t.Type(), "task", id, "durationSeconds", time.Since(start).Seconds())
 	case errors.Is(err, context.Canceled):
 		w.log.Info("task stopped", "kind", t.Type(), "task", id)
 	default:

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -42,12 +43,14 @@ type Config struct {
 	RevokeConcurrency int `default:"32" placeholder:"N" help:"How many revocations a process has in flight at once."`
 
 	KeepFlows      time.Duration `default:"24h" placeholder:"TIME" help:"How long consents that ended are kept."`
-	KeepTombstones time.Duration `default:"168h" placeholder:"TIME" help:"How long a single revocation is tried, and then remembered."`
-	KeepDead       time.Duration `default:"2160h" placeholder:"TIME" help:"How long tokens are kept whose person must authorize again and does not."`
-	KeepJobs       time.Duration `default:"720h" placeholder:"TIME" help:"How long finished jobs and their items are kept."`
-	KeepAudit      time.Duration `default:"8760h" placeholder:"TIME" help:"How long audit events are kept."`
+	KeepTombstones time.Duration `default:"7d" placeholder:"TIME" help:"How long a single revocation is tried, and then remembered."`
+	KeepDead       time.Duration `default:"90d" placeholder:"TIME" help:"How long tokens are kept whose person must authorize again and does not."`
+	KeepJobs       time.Duration `default:"30d" placeholder:"TIME" help:"How long finished jobs and their items are kept."`
+	KeepAudit      time.Duration `default:"365d" placeholder:"TIME" help:"How long audit events are kept."`
 
-	origin map[string]string // where each setting comes from, by flag
+	origin  map[string]string // where each setting comes from, by flag
+	misread map[string]string // what is wrong with variables that could not be read, by flag
+	unknown []string          // what is wrong with variables that are no settings
 }
 
 // variable names the environment variable of a setting.
@@ -69,44 +72,8 @@ func withVariable(v *kong.Value) string {
 	return v.Help + " [" + note + "]"
 }
 
-// fromEnvironment resolves settings that are no flags. It is not kong's own
-// support for variables, which reads the process's environment and so cannot be
-// given another one by tests.
-func fromEnvironment(environ []string) kong.Resolver {
-	values := map[string]string{}
-	for _, pair := range environ {
-		name, value, _ := strings.Cut(pair, "=")
-		values[name] = value
-	}
-	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, f *kong.Flag) (any, error) {
-		name := variable(f.Name)
-		value := values[name]
-		if !isSetting(f) || value == "" {
-			return nil, nil
-		}
-		if f.IsBool() {
-			b, err := strconv.ParseBool(value)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %q is neither true nor false", name, value)
-			}
-			return b, nil
-		}
-		switch f.Target.Interface().(type) {
-		case time.Duration:
-			if _, err := time.ParseDuration(value); err != nil {
-				return nil, fmt.Errorf("%s: %q is not a duration such as 5s", name, value)
-			}
-		case int:
-			if _, err := strconv.Atoi(value); err != nil {
-				return nil, fmt.Errorf("%s: %q is not a number", name, value)
-			}
-		}
-		return value, nil
-	})
-}
-
 // origins tells which settings were given, and how.
-func origins(parsed *kong.Context) map[string]string {
+func origins(parsed *kong.Context, env *environment) map[string]string {
 	from := map[string]string{}
 	for _, p := range parsed.Path {
 		switch {
@@ -115,6 +82,7 @@ func origins(parsed *kong.Context) map[string]string {
 			from[p.Flag.Name] = "environment"
 		default:
 			from[p.Flag.Name] = "flag"
+			delete(env.misread, p.Flag.Name) // the flag wins
 		}
 	}
 	return from
@@ -184,6 +152,9 @@ func (c *Config) validate(more ...error) error {
 		if problem != "" {
 			wrong = append(wrong, fmt.Errorf("%s: %s", variable(flag), problem))
 		}
+	}
+	for _, flag := range slices.Sorted(maps.Keys(c.misread)) {
+		judge(flag, c.misread[flag])
 	}
 	judge("listen", judgeAddress(c.Listen))
 	judge("public-url", judgePublicURL(c.PublicURL))

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
+	"io"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestConfigNamesWhatIsWrong(t *testing.T) {
@@ -34,8 +37,10 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 
 func TestConfigSaysEverythingAtOnce(t *testing.T) {
 	t.Parallel()
-	o := grantd(t, []string{"GRANTD_LISTEN=x", "GRANTD_LOG_LEVEL=x", "GRANTD_DATABASE_URL=postgres://h/db"}, "config")
-	for _, name := range []string{"GRANTD_LISTEN: ", "GRANTD_LOG_LEVEL: ", "GRANTD_KEYSET: "} {
+	o := grantd(t, []string{"GRANTD_LISTEN=x", "GRANTD_LOG_LEVEL=x", "GRANTD_DATABASE_URL=postgres://h/db",
+		"GRANTD_KEEP_JOBS=30 days", "GRANTD_DRAIN_DELAY=soon", "GRANTD_REVOKE_CONCURRENCY=many", "GRANTD_PUBLIC_ULR=https://x"}, "config")
+	for _, name := range []string{"GRANTD_LISTEN: ", "GRANTD_LOG_LEVEL: ", "GRANTD_KEYSET: ", "GRANTD_KEEP_JOBS: ", "GRANTD_DRAIN_DELAY: ",
+		"GRANTD_REVOKE_CONCURRENCY: ", "GRANTD_PUBLIC_ULR is not a setting and has no effect; did you mean GRANTD_PUBLIC_URL?"} {
 		mustFail(t, o, exitUsage, name)
 	}
 }
@@ -52,6 +57,39 @@ func TestConfigTakesWhatIsRight(t *testing.T) {
 		"GRANTD_LOG_LEVEL=debug", "GRANTD_LOG_FORMAT=json", "GRANTD_ALLOW_ASYNC_COMMIT=true", "GRANTD_DRAIN_DELAY=5s",
 		"GRANTD_REVOKE_CONCURRENCY=64",
 	}, "config")
+}
+
+// A misspelt variable had no effect and was not mentioned.
+func TestAMisspeltVariableIsMentioned(t *testing.T) {
+	t.Parallel()
+	vars, _ := prepared(t)
+	vars = append(vars, "GRANTD_DATABSE_URL=postgres://h/db", "GRANTD_TEST_REQUIRE_SERVICES=1")
+	const want = "GRANTD_DATABSE_URL is not a setting and has no effect; did you mean GRANTD_DATABASE_URL?"
+	if o := mustRun(t, vars, "token", "list"); strings.Count(o.err, want) != 1 || strings.Contains(o.err, "REQUIRE") {
+		t.Errorf("token list says %q", o.err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	log := signalling{text: "is listening", found: stop}
+	if code := run(ctx, []string{"serve"}, io.Discard, &log, append(vars, "GRANTD_LISTEN=127.0.0.1:0", "GRANTD_DRAIN_DELAY=0s")); code != exitOK {
+		t.Fatalf("exit code %d\n%s", code, log.String())
+	}
+	if strings.Count(log.String(), want) != 1 {
+		t.Errorf("serve says %s", log.String())
+	}
+}
+
+func TestDurations(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]time.Duration{"30d": 720 * time.Hour, "1d12h": 36 * time.Hour, "90m": 90 * time.Minute, "0s": 0, "-1s": -time.Second} {
+		if got, err := parseDuration(text); got != want || err != nil {
+			t.Errorf("%q is %s, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "d", "30", "-1d", "1.5d", "30 d", "1d-2h", "99999999d", "1d2d"} {
+		if got, err := parseDuration(text); err == nil {
+			t.Errorf("%q is %s", text, got)
+		}
+	}
 }
 
 // TestConfigShowsWhatIsInForce: a flag wins over a variable, that over the
@@ -83,10 +121,24 @@ func TestConfigShowsWhatIsInForce(t *testing.T) {
 	}
 }
 
+// Finding F9: the password of a database URL that was no URL, such as libpq's keywords or
+// one with a slash missing, was printed by `grantd config`.
 func TestRedact(t *testing.T) {
 	t.Parallel()
+	for _, value := range []string{"host=h user=u password=hunter2", "user = u dbname = hunter2", "postgres:/u:hunter2@h/db", "postgres:u:hunter2@h/db",
+		"u:hunter2@h:6379", "h:6379,password=hunter2", "postgresql:hunter2@h"} {
+		if got := redact(value); got != redacted {
+			t.Errorf("redact(%q) = %q", value, got)
+		}
+		o := grantd(t, []string{"GRANTD_DATABASE_URL=" + value, "GRANTD_REDIS_URL=" + value, "GRANTD_PUBLIC_URL=" + value, "GRANTD_TEST_PROVIDER=" + value}, "config")
+		if strings.Contains(o.out+o.err, "hunter2") {
+			t.Errorf("config prints the password of %q:\n%s%s", value, o.out, o.err)
+		}
+	}
 	for value, want := range map[string]string{
 		"":                                  "",
+		"127.0.0.1:8080":                    "127.0.0.1:8080",
+		"a.example,b.example:9000":          "a.example,b.example:9000",
 		"memory:":                           "memory:",
 		"sqlite:/a@b:c/grantd.db":           "sqlite:/a@b:c/grantd.db",
 		"postgres://u@h/db":                 "postgres://u@h/db",

@@ -17,7 +17,9 @@ import (
 	"github.com/grantd/grantd/models"
 )
 
-type devCommand struct{}
+type devCommand struct {
+	AutoConsent bool `help:"Let the test authorization server agree for everybody without a page, so that curl alone gets through."`
+}
 
 // Help is the longer text of `grantd dev --help`.
 func (devCommand) Help() string {
@@ -29,7 +31,7 @@ func (devCommand) Help() string {
 }
 
 // Run serves until it is told to stop.
-func (devCommand) Run(ctx context.Context, c console, cfg *Config) (err error) {
+func (d devCommand) Run(ctx context.Context, c console, cfg *Config) (err error) {
 	if err := cfg.validate(cfg.needKeyset()); err != nil {
 		return err
 	}
@@ -42,7 +44,7 @@ func (devCommand) Run(ctx context.Context, c console, cfg *Config) (err error) {
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 		cfg.moveData(filepath.Join(dir, "data"))
 	}
-	idp, err := startTestServer(ctx, false, http.HandlerFunc(devCallback), besideOf(cfg.Listen), "127.0.0.1:0")
+	idp, err := startTestServer(ctx, d.AutoConsent, http.HandlerFunc(devCallback), besideOf(cfg.Listen), "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
@@ -55,7 +57,7 @@ func (devCommand) Run(ctx context.Context, c console, cfg *Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, in.stop()) }()
-	if err := introduce(ctx, c, cfg, in, idp, kept); err != nil {
+	if err := introduce(ctx, c, cfg, in, idp, kept, d.AutoConsent); err != nil {
 		return err
 	}
 	select {
@@ -88,7 +90,7 @@ func besideOf(listen string) string {
 }
 
 // introduce makes what a visitor needs and tells how to use it.
-func introduce(ctx context.Context, c console, cfg *Config, in *instance, idp *testServer, kept bool) error {
+func introduce(ctx context.Context, c console, cfg *Config, in *instance, idp *testServer, kept, autoConsent bool) error {
 	admin, err := devToken(ctx, in, "root", models.RoleAdmin)
 	if err != nil {
 		return err
@@ -105,6 +107,12 @@ func introduce(ctx context.Context, c console, cfg *Config, in *instance, idp *t
 	if kept {
 		place = "at " + redact(cfg.DatabaseURL)
 	}
+	first := "1. Begin a consent, and open the redirectUrl that comes back in a browser:"
+	second := "2. Agree there. The page you come back to shows this call with your code in it:"
+	if autoConsent {
+		first = "1. Begin a consent, and follow the redirectUrl that comes back: curl -sL 'REDIRECTURL'"
+		second = "2. The test server agrees by itself. What curl prints is this call with your code in it:"
+	}
 	t := teller{out: c.out}
 	t.say(`grantd %s is running at %s, with its documentation at %s/docs
 Everything is kept %s.
@@ -114,10 +122,10 @@ ADMIN=%s
 YOU=%s
 PROVIDER=%s
 
-1. Begin a consent, and open the redirectUrl that comes back in a browser:`,
-		currentVersion(), in.url, in.url, place, in.url, admin.Reveal(), user.Reveal(), provider)
+%s`,
+		currentVersion(), in.url, cfg.PublicURL, place, in.url, admin.Reveal(), user.Reveal(), provider, first)
 	t.curl("$API/providers/$PROVIDER/authorize/", "YOU", "", "-X", "POST", "--url-query", "redirect_uri="+idp.url+"/app/callback")
-	t.say("2. Agree there. The page you come back to shows this call with your code in it:")
+	t.say(second)
 	t.curl("$API/providers/callback/", "YOU", `{"providerId":"'$PROVIDER'","state":"…","code":"…"}`)
 	t.say("3. Fetch a token with the id of the authorizedProvider that came back, as often as you like:")
 	t.curl("$API/authorizedProviders/…/token/", "YOU", "", "-X", "POST")

@@ -73,12 +73,17 @@ func start(ctx context.Context, cfg *Config, r roles, log *slog.Logger) (_ *inst
 		}
 	}
 
+	unlock, err := cfg.lockDatabase()
+	if err != nil {
+		return nil, err
+	}
+	in.onStop("the lock on the database", func(context.Context) error { return unlock() })
 	st, err := cfg.openMigrated(ctx, r.migrate, log)
 	if err != nil {
 		return nil, err
 	}
 	in.onStop("database", func(context.Context) error { return st.Close() })
-	keys, err := cfg.keyring(ctx, st, log)
+	keys, err := cfg.newKeyring(ctx, st, log)
 	if err != nil {
 		return nil, err
 	}
@@ -90,6 +95,10 @@ func start(ctx context.Context, cfg *Config, r roles, log *slog.Logger) (_ *inst
 	in.onStop("redis", func(context.Context) error { return redis.Close() })
 	bell := jobs.NewBell(redis)
 	in.onStop("bell", func(context.Context) error { return bell.Close() })
+	if err := bell.Ping(ctx); err != nil {
+		log.Warn("Redis does not answer; until it does, tokens are served and jobs are accepted, and workers find their work in the database every 2 s",
+			"redis", redact(cfg.RedisURL), "error", err)
+	}
 	pace := jobs.NewPace(redis)
 	in.onStop("pace", func(context.Context) error { return pace.Close() })
 	upstream, err := providers.New(providers.Options{Allow: cfg.UpstreamAllow, TestHost: cfg.TestProvider})

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -97,7 +99,7 @@ func TestTheOrderOfARealInstance(t *testing.T) {
 		parts = append(parts, s.part)
 	}
 	want := []string{"readiness", "requests", "requests", "worker", "token calls", "counted fetches", "pace", "bell", "redis", "database",
-		"GRANTD_METRICS_LISTEN", "GRANTD_LISTEN"}
+		"the lock on the database", "GRANTD_METRICS_LISTEN", "GRANTD_LISTEN"}
 	if !slices.Equal(parts, want) {
 		t.Errorf("order\n%v\nwant\n%v", parts, want)
 	}
@@ -113,6 +115,57 @@ func TestAPortThatIsTakenIsNamed(t *testing.T) {
 	vars, _ := home(t)
 	mustFail(t, grantd(t, append(vars, "GRANTD_LISTEN="+taken.Addr().String()), "serve"), exitFailure, "grantd: GRANTD_LISTEN: ")
 	mustFail(t, grantd(t, append(vars, "GRANTD_LISTEN=127.0.0.1:0", "GRANTD_METRICS_LISTEN="+taken.Addr().String()), "serve"), exitFailure, "GRANTD_METRICS_LISTEN: ")
+}
+
+// Two servers on one SQLite file both started, and each behaved as if it were alone.
+func TestTwoServersDoNotShareASQLiteFile(t *testing.T) {
+	t.Parallel()
+	vars, data := home(t)
+	vars = append(vars, "GRANTD_LISTEN=127.0.0.1:0", "GRANTD_DRAIN_DELAY=0s")
+	ctx, stop := context.WithCancel(t.Context())
+	listening, ended := make(chan struct{}), make(chan int)
+	log := signalling{text: "is listening", found: func() { close(listening) }}
+	go func() { ended <- run(ctx, []string{"serve"}, io.Discard, &log, vars) }()
+	<-listening
+	mustFail(t, grantd(t, vars, "serve"), exitFailure, "another grantd serves the database "+filepath.Join(data, "grantd.db"))
+	mustRun(t, vars, "token", "create", "--org", "acme", "--user", "ada", "--role", "admin")
+
+	for _, name := range []string{"grantd.db", "grantd.db-wal", "grantd.db-shm", "grantd.db.lock"} {
+		if m := mode(t, filepath.Join(data, name)); m != 0o600 {
+			t.Errorf("%s has mode %04o", name, m)
+		}
+	}
+	stop()
+	if code := <-ended; code != exitOK {
+		t.Errorf("the first one ended with %d\n%s", code, log.String())
+	}
+	again, cancel := context.WithCancel(t.Context())
+	next := signalling{text: "is listening", found: cancel}
+	if code := run(again, []string{"serve"}, io.Discard, &next, vars); code != exitOK {
+		t.Errorf("after the end of the first one, the second does not start: %s", next.String())
+	}
+}
+
+// Without Redis a start said nothing at all about it.
+func TestAStartWithoutRedisSaysSo(t *testing.T) {
+	t.Parallel()
+	vars, _ := home(t)
+	ctx, stop := context.WithCancel(t.Context())
+	log := signalling{text: "is listening", found: stop}
+	vars = append(vars, "GRANTD_LISTEN=127.0.0.1:0", "GRANTD_DRAIN_DELAY=0s", "GRANTD_REDIS_URL=redis://:hunter2@127.0.0.1:1/0", "GRANTD_LOG_FORMAT=json",
+		"GRANTD_PUBLIC_URL=https://grantd.example.com/base")
+	if code := run(ctx, []string{"serve"}, io.Discard, &log, vars); code != exitOK {
+		t.Fatalf("exit code %d\n%s", code, log.String())
+	}
+	if n := strings.Count(log.String(), "Redis does not answer"); n != 1 {
+		t.Errorf("it says %d times that Redis does not answer:\n%s", n, log.String())
+	}
+	if strings.Contains(log.String(), "hunter2") {
+		t.Error("shows the password")
+	}
+	if !strings.Contains(log.String(), `"docs":"https://grantd.example.com/base/docs"`) {
+		t.Errorf("the documentation's public address is not told:\n%s", log.String())
+	}
 }
 
 func TestURLOf(t *testing.T) {

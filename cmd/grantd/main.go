@@ -7,9 +7,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"reflect"
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -43,6 +45,9 @@ type cli struct {
 	Token   tokenCommand   `cmd:"" help:"Make, list and revoke API tokens."`
 	Show    configCommand  `cmd:"" name:"config" help:"Print the settings in force, passwords redacted."`
 	Version versionCommand `cmd:"" help:"Print the version."`
+	Help    helpCommand    `cmd:"" help:"Explain a command, or all settings: grantd help settings."`
+
+	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
 }
 
 // console is where a command writes: what was asked for to out, everything else
@@ -73,6 +78,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, environ [
 func command(ctx context.Context, args []string, c console, environ []string) error {
 	var line cli
 	var helped bool
+	env := readEnvironment(environ)
 	parser, err := kong.New(&line,
 		kong.Name("grantd"),
 		kong.Description("Keeps OAuth connections: register a provider, let people consent, fetch working tokens, "+
@@ -80,23 +86,33 @@ func command(ctx context.Context, args []string, c console, environ []string) er
 		kong.Writers(c.out, c.err),
 		kong.Exit(func(int) { helped = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
+		kong.Help(helpWithoutSettings),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(mapDuration)),
+		kong.Vars{"version": "grantd " + currentVersion()},
 		kong.ExplicitGroups([]kong.Group{{Key: "settings", Title: "Settings, by flag or environment:"}}),
 		kong.ValueFormatter(withVariable),
-		kong.Resolvers(fromEnvironment(environ)),
+		kong.Resolvers(env),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(c),
 	)
 	if err != nil {
 		return err
 	}
-	parsed, err := parser.Parse(args)
+	parsed, err := parser.Parse(askedForHelp(args))
 	switch {
 	case helped:
 		return nil
 	case err != nil:
 		return usageError{fmt.Errorf("%w\nRun \"grantd %s\" for help", err, strings.TrimSpace(chosen(err)+" --help"))}
 	}
-	line.Config.complete(origins(parsed))
+	line.Config.misread = env.misread
+	line.Config.unknown = env.unknown(parser.Model.Flags)
+	line.Config.complete(origins(parsed, env))
+	if !logsUnknown(parsed.Command()) {
+		for _, problem := range line.Config.unknown {
+			fmt.Fprintf(c.err, "grantd: warning: %s\n", problem)
+		}
+	}
 	return parsed.Run(&line.Config)
 }
 

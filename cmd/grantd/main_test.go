@@ -42,7 +42,8 @@ func mustFail(t *testing.T, o outcome, code int, text string) {
 
 func TestACommandLineThatIsWrongIsUsage(t *testing.T) {
 	t.Parallel()
-	mustFail(t, grantd(t, nil), exitUsage, `Run "grantd --help"`)
+	mustFail(t, grantd(t, nil, "sreve"), exitUsage, `Run "grantd --help"`)
+	mustFail(t, grantd(t, nil, "help", "sreve"), exitUsage, "sreve")
 	mustFail(t, grantd(t, nil, "serve", "--bogus"), exitUsage, `Run "grantd serve --help"`)
 	mustFail(t, grantd(t, nil, "token", "create", "--org", "o"), exitUsage, "--role")
 	mustFail(t, grantd(t, []string{"GRANTD_ALLOW_ASYNC_COMMIT=perhaps"}, "serve"), exitUsage, "GRANTD_ALLOW_ASYNC_COMMIT")
@@ -52,20 +53,35 @@ func TestACommandLineThatIsWrongIsUsage(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"--help"}, {"token", "create", "--help"}, {"serve", "--help"}} {
+	for _, args := range [][]string{nil, {"help"}, {"--help"}} {
 		o := mustRun(t, nil, args...)
-		for _, want := range []string{"Usage: grantd", "$GRANTD_DATABASE_URL", "$GRANTD_LISTEN, default 127.0.0.1:8080"} {
-			if !strings.Contains(strings.Join(strings.Fields(o.out), " "), want) {
+		for _, want := range []string{"Usage: grantd <command>", "token create", "grantd help settings"} {
+			if !strings.Contains(o.out, want) {
 				t.Errorf("grantd %v does not say %q:\n%s", args, want, o.out)
 			}
+		}
+	}
+	// The help of a command was mostly the settings that all commands share.
+	for _, args := range [][]string{{"token", "create", "--help"}, {"help", "token", "create"}} {
+		o := mustRun(t, nil, args...)
+		if lines := strings.Count(o.out, "\n"); lines > 40 || !strings.Contains(o.out, "--role") || strings.Contains(o.out, "--drain-delay") {
+			t.Errorf("grantd %v prints %d lines:\n%s", args, lines, o.out)
+		}
+	}
+	settings := mustRun(t, nil, "help", "settings").out
+	for _, want := range []string{"--database-url, $GRANTD_DATABASE_URL\n", "--listen, $GRANTD_LISTEN (default 127.0.0.1:8080)"} {
+		if !strings.Contains(settings, want) {
+			t.Errorf("the settings do not say %q:\n%s", want, settings)
 		}
 	}
 }
 
 func TestVersion(t *testing.T) {
 	t.Parallel()
-	if o := mustRun(t, nil, "version"); !strings.HasPrefix(o.out, "grantd ") {
-		t.Errorf("prints %q", o.out)
+	for _, arg := range []string{"version", "--version"} {
+		if o := mustRun(t, nil, arg); !strings.HasPrefix(o.out, "grantd ") {
+			t.Errorf("%s prints %q", arg, o.out)
+		}
 	}
 	commit := []debug.BuildSetting{{Key: "vcs.revision", Value: "0123456789abcdef"}, {Key: "vcs.modified", Value: "true"}}
 	for want, info := range map[string]*debug.BuildInfo{

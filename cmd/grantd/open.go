@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/secrets"
@@ -28,7 +29,8 @@ func (c *Config) logger(w io.Writer) *slog.Logger {
 }
 
 // openStore connects to the database. A SQLite file is made where there is
-// none, in a folder that only its owner may enter.
+// none, in a folder that only its owner may enter: commands that must not make one ask
+// mustExist first.
 func (c *Config) openStore(ctx context.Context) (*store.Store, error) {
 	if path := c.sqlitePath(); path != "" {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -37,9 +39,21 @@ func (c *Config) openStore(ctx context.Context) (*store.Store, error) {
 	}
 	st, err := store.Open(ctx, store.Options{URL: c.DatabaseURL, AllowAsyncCommit: c.AllowAsyncCommit})
 	if err != nil {
-		return nil, fmt.Errorf("GRANTD_DATABASE_URL (%s): %w", redact(c.DatabaseURL), err)
+		return nil, fmt.Errorf("GRANTD_DATABASE_URL (%s): %w%s", redact(c.DatabaseURL), err, passwordHint(c.DatabaseURL))
 	}
 	return st, nil
+}
+
+// passwordHint explains an address that was probably read in the wrong places, because a
+// character of the password ended it.
+func passwordHint(raw string) string {
+	_, rest, _ := strings.Cut(raw, "://")
+	before, _, _ := strings.Cut(rest, "@")
+	if !strings.Contains(rest, "@") || !strings.ContainsAny(before, "/?#[]%") {
+		return ""
+	}
+	return ". In a URL a password's / ? # [ ] @ and % are written as %2F %3F %23 %5B %5D %40 and %25; " +
+		"or leave the password out of it and set PGPASSWORD"
 }
 
 // openMigrated is openStore, and brings the schema up to date where that is
@@ -69,10 +83,10 @@ func (c *Config) prepareSchema(ctx context.Context, st *store.Store, migrate boo
 	return st.CheckSchema(ctx)
 }
 
-// keyring loads the keyset. With SQLite a missing one is made, but only while
+// newKeyring loads the keyset. With SQLite a missing one is made, but only while
 // the database holds nothing that was sealed with another (K2): for a database
 // in use a new keyset would be the silent loss of every token.
-func (c *Config) keyring(ctx context.Context, st *store.Store, log *slog.Logger) (*secrets.Keyring, error) {
+func (c *Config) newKeyring(ctx context.Context, st *store.Store, log *slog.Logger) (*secrets.Keyring, error) {
 	keys, err := secrets.Load(c.Keyset)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return keys, named("GRANTD_KEYSET", err)
@@ -109,7 +123,8 @@ func (c *Config) tokenService(ctx context.Context, log *slog.Logger) (s *broker.
 	if err != nil {
 		return nil, nil, err
 	}
-	keys, err := c.keyring(ctx, st, log)
+	keys, err := secrets.Load(c.Keyset)
+	err = named("GRANTD_KEYSET", err)
 	if err == nil {
 		s, err = broker.New(ctx, broker.Options{Store: st, Keys: keys, PublicURL: c.PublicURL, Log: log})
 	}
@@ -119,15 +134,21 @@ func (c *Config) tokenService(ctx context.Context, log *slog.Logger) (s *broker.
 	return s, st.Close, nil
 }
 
-// mustExist refuses a SQLite file that is not there, for commands that have no
-// business in making one: a mistyped path would otherwise be an empty database.
+// mustExist refuses a SQLite file that is not there, for every command but those that
+// serve or migrate. In the wrong folder the others would otherwise make a new, empty
+// database, and tokens that no server knows.
 func (c *Config) mustExist() error {
 	path := c.sqlitePath()
 	if path == "" {
 		return nil
 	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no database at %s yet; `grantd token create` or `grantd serve` makes one", path)
+		full, absErr := filepath.Abs(path)
+		if absErr != nil {
+			full = path
+		}
+		return fmt.Errorf("there is no database at %s. If a server is running elsewhere, give this command the same GRANTD_DATA or "+
+			"GRANTD_DATABASE_URL as the server; if not, `grantd serve` makes the database", full)
 	}
 	return nil
 }

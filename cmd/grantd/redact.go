@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -18,7 +19,7 @@ type configCommand struct{}
 // Help is the longer text of `grantd config --help`.
 func (configCommand) Help() string {
 	return "Prints each setting, its value and where it comes from, also when some of them are wrong; " +
-		"then it says what is, and the exit code is 2."
+		"then it says everything that is wrong, and the exit code is 2."
 }
 
 // Run prints first and judges afterwards: whoever has a wrong setting wants to
@@ -27,7 +28,11 @@ func (configCommand) Run(_ context.Context, c console, cfg *Config, parsed *kong
 	if err := cfg.print(c.out, parsed.Model.Flags); err != nil {
 		return err
 	}
-	return cfg.validate(cfg.needKeyset())
+	var unknown []error
+	for _, problem := range cfg.unknown {
+		unknown = append(unknown, errors.New(problem))
+	}
+	return cfg.validate(append(unknown, cfg.needKeyset())...)
 }
 
 // print writes one line for each setting, in the order of the struct.
@@ -38,6 +43,9 @@ func (c *Config) print(w io.Writer, flags []*kong.Flag) error {
 			continue
 		}
 		value, from := redact(text(f.Target)), c.origin[f.Name]
+		if c.misread[f.Name] != "" {
+			from = "default; the environment's value cannot be read"
+		}
 		switch {
 		case value == "":
 			value, from = "-", "not set"
@@ -64,11 +72,18 @@ const redacted = "[redacted]"
 
 var secretParameter = regexp.MustCompile(`(?i)([?&][a-z_-]*(?:password|secret|token)=)[^&]*`)
 
+// mayHoldPassword is what a value looks like that is no URL and yet may hold a password:
+// an address with something before an @, or libpq's "host=… password=…".
+var mayHoldPassword = regexp.MustCompile(`(?i)@|pass|secret|token|\s\w+\s*=`)
+
 // redact takes the passwords out of a URL. It does not parse: a password with a
 // stray slash or percent sign makes a URL that cannot be parsed, and that must
 // not be printed either. So everything up to the last @ counts as user and
-// password.
+// password. A value that is neither a URL nor plainly harmless is not printed at all.
 func redact(value string) string {
+	if !strings.Contains(value, "://") && !strings.HasPrefix(value, "sqlite:") && mayHoldPassword.MatchString(value) {
+		return redacted
+	}
 	value = secretParameter.ReplaceAllString(value, "${1}"+redacted)
 	scheme, rest, ok := strings.Cut(value, "://")
 	at := strings.LastIndexByte(rest, '@')

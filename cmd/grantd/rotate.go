@@ -25,7 +25,9 @@ import (
 // everywhere is what follows each change of the file.
 const everywhere = "Copy the file to every host and restart every grantd that uses this database"
 
-type keysListCommand struct{}
+type keysListCommand struct {
+	JSON bool `name:"json" help:"Print a JSON array."`
+}
 
 // Help is the longer text of `grantd keys list --help`.
 func (keysListCommand) Help() string {
@@ -34,7 +36,7 @@ func (keysListCommand) Help() string {
 }
 
 // Run prints a table.
-func (keysListCommand) Run(ctx context.Context, c console, cfg *Config) error {
+func (k keysListCommand) Run(ctx context.Context, c console, cfg *Config) error {
 	if err := cfg.validate(cfg.needKeyset()); err != nil {
 		return err
 	}
@@ -46,7 +48,11 @@ func (keysListCommand) Run(ctx context.Context, c console, cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	return printKeys(c.out, keys, counts)
+	rows := keyRows(keys, counts)
+	if k.JSON {
+		return printJSON(c.out, rows)
+	}
+	return printKeys(c.out, rows)
 }
 
 // countSealed counts what each key has sealed, by prefix; nil where there is no
@@ -68,21 +74,42 @@ func (c *Config) countSealed(ctx context.Context, out console) (counts map[strin
 	return st.CountSealed(ctx, secrets.PrefixSize)
 }
 
-func printKeys(w io.Writer, keys []secrets.Key, counts map[string]int64) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tSTATE\tVALUES")
+// keyRow is a key as the list shows it. Values is nil where nothing was counted.
+type keyRow struct {
+	ID     string `json:"id"`
+	State  string `json:"state"`
+	Values *int64 `json:"values"`
+}
+
+func keyRows(keys []secrets.Key, counts map[string]int64) []keyRow {
+	rows := []keyRow{}
 	left := maps.Clone(counts)
 	for _, k := range keys {
-		n := "?"
+		row := keyRow{ID: fmt.Sprint(k.ID), State: keyState(k)}
 		if counts != nil {
-			n = fmt.Sprint(counts[k.Prefix])
+			n := counts[k.Prefix]
+			row.Values = &n
 		}
-		fmt.Fprintf(table, "%d\t%s\t%s\n", k.ID, keyState(k), n)
+		rows = append(rows, row)
 		delete(left, k.Prefix)
 	}
 	// What else there is was sealed by keys that are gone, or not here yet.
 	for _, prefix := range slices.Sorted(maps.Keys(left)) {
-		fmt.Fprintf(table, "%s\tmissing\t%d\n", keyID(prefix), left[prefix])
+		n := left[prefix]
+		rows = append(rows, keyRow{keyID(prefix), "missing", &n})
+	}
+	return rows
+}
+
+func printKeys(w io.Writer, rows []keyRow) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "ID\tSTATE\tVALUES")
+	for _, r := range rows {
+		values := "?"
+		if r.Values != nil {
+			values = fmt.Sprint(*r.Values)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\n", r.ID, r.State, values)
 	}
 	return table.Flush()
 }
@@ -114,7 +141,7 @@ func (keysAddCommand) Help() string {
 }
 
 // Run adds a key.
-func (keysAddCommand) Run(c console, cfg *Config) error {
+func (keysAddCommand) Run(ctx context.Context, c console, cfg *Config) error {
 	if err := cfg.validate(cfg.needKeyset()); err != nil {
 		return err
 	}
@@ -122,9 +149,33 @@ func (keysAddCommand) Run(c console, cfg *Config) error {
 	if err != nil {
 		return named("GRANTD_KEYSET", err)
 	}
+	cfg.auditKeyset(ctx, c, store.ActionKeyAdded, id)
 	fmt.Fprintf(c.err, "Added key %d to %s; nothing is sealed with it yet.\n%s.\nOnly then: grantd keys promote %d\n", id, cfg.Keyset, everywhere, id)
 	_, err = fmt.Fprintln(c.out, id)
 	return err
+}
+
+// auditKeyset records a change of the keyset's file in the database that it belongs to.
+// The file may be changed where there is no database: then it says that nothing was
+// recorded.
+func (c *Config) auditKeyset(ctx context.Context, out console, action store.Action, key uint32) {
+	record := func() error {
+		if err := c.mustExist(); err != nil {
+			return err
+		}
+		st, err := c.openStore(ctx)
+		if err != nil {
+			return err
+		}
+		defer st.Close()
+		if err := st.CheckSchema(ctx); err != nil {
+			return err
+		}
+		return st.Audit(ctx, broker.KeysetEvent(action, fmt.Sprint(key)))
+	}
+	if err := record(); err != nil {
+		fmt.Fprintf(out.err, "This is not recorded in the audit trail: %v.\n", err)
+	}
 }
 
 type keysPromoteCommand struct {
@@ -137,13 +188,14 @@ func (keysPromoteCommand) Help() string {
 }
 
 // Run promotes the key.
-func (k keysPromoteCommand) Run(c console, cfg *Config) error {
+func (k keysPromoteCommand) Run(ctx context.Context, c console, cfg *Config) error {
 	if err := cfg.validate(cfg.needKeyset()); err != nil {
 		return err
 	}
 	if err := secrets.Promote(cfg.Keyset, k.ID); err != nil {
 		return named("GRANTD_KEYSET", err)
 	}
+	cfg.auditKeyset(ctx, c, store.ActionKeyPromoted, k.ID)
 	fmt.Fprintf(c.err, "Key %d is the one that seals, in %s.\n%s.\nThen: grantd keys reseal\n", k.ID, cfg.Keyset, everywhere)
 	return nil
 }
@@ -170,6 +222,9 @@ func (keysResealCommand) Run(ctx context.Context, c console, cfg *Config) error 
 		done, err := s.Reseal(ctx, percents(c.err))
 		if err != nil {
 			return err
+		}
+		if err := st.Audit(ctx, broker.KeysetEvent(store.ActionResealed, "")); err != nil {
+			return fmt.Errorf("recording the re-sealing in the audit trail: %w", err)
 		}
 		return tellResealed(c.err, done)
 	})
@@ -225,6 +280,9 @@ func (k keysRemoveCommand) Run(ctx context.Context, c console, cfg *Config) erro
 		}
 		if err := secrets.Remove(cfg.Keyset, k.ID); err != nil {
 			return named("GRANTD_KEYSET", err)
+		}
+		if err := st.Audit(ctx, broker.KeysetEvent(store.ActionKeyRemoved, fmt.Sprint(k.ID))); err != nil {
+			fmt.Fprintf(c.err, "The removal is not recorded in the audit trail: %v.\n", err)
 		}
 		fmt.Fprintf(c.err, "Removed key %d from %s.\n%s.\nBackups of the database made before the re-sealing need the key: "+
 			"keep a copy of the former keyset for as long as you keep them.\n", k.ID, cfg.Keyset, everywhere)

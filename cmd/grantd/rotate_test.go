@@ -12,7 +12,7 @@ import (
 // and where the keyset is.
 func founded(t *testing.T) (vars []string, keyset string) {
 	t.Helper()
-	vars, data := home(t)
+	vars, data := prepared(t)
 	mustRun(t, vars, "token", "create", "--org", "acme", "--user", "ada", "--role", "admin")
 	return vars, filepath.Join(data, "keyset.json")
 }

@@ -75,7 +75,7 @@ func (in *instance) announce(ctx context.Context, cfg *Config) {
 		in.log.Info("the worker is running", "version", currentVersion())
 		return
 	}
-	in.log.Info("grantd is listening", "url", in.url, "public", cfg.PublicURL, "docs", in.url+"/docs", "version", currentVersion())
+	in.log.Info("grantd is listening", "url", in.url, "public", cfg.PublicURL, "docs", cfg.PublicURL+"/docs", "version", currentVersion())
 	if tokens, err := in.service.APITokens(ctx); err == nil && len(tokens) == 0 {
 		in.log.Info("there is no API token yet; make one with: grantd token create --org NAME --user NAME --role admin")
 	}
@@ -83,6 +83,9 @@ func (in *instance) announce(ctx context.Context, cfg *Config) {
 
 // warn tells of settings that are allowed, and seldom meant.
 func (c *Config) warn(r roles, log *slog.Logger) {
+	for _, problem := range c.unknown {
+		log.Warn(problem)
+	}
 	if !r.api {
 		return
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -23,25 +24,33 @@ type tokenCreateCommand struct {
 	User    string        `required:"" placeholder:"NAME" help:"The user: authorizations belong to it."`
 	Role    string        `required:"" placeholder:"ROLE" help:"admin manages the organisation's providers; user authorizes and fetches tokens."`
 	Name    string        `placeholder:"TEXT" help:"What the token is for, shown in lists."`
-	Expires time.Duration `placeholder:"TIME" help:"How long the token works, such as 720h; without it, until it is revoked."`
+	Expires time.Duration `placeholder:"TIME" help:"How long the token works, such as 30d; without it, until it is revoked."`
+	JSON    bool          `name:"json" help:"Print a JSON object with the token and what is known of it."`
 }
 
 // Help is the longer text of `grantd token create --help`.
 func (tokenCreateCommand) Help() string {
 	return "Prints the token alone on standard output; only its hash is kept, so it cannot be shown again. " +
-		"Works on database and keyset directly and needs no running server. " +
-		"With SQLite it makes data folder, database and keyset where they are missing.\n\n" +
+		"Works on database and keyset directly, which `grantd serve` or `grantd migrate` and `grantd keys init` have made, " +
+		"and needs no running server.\n\n" +
 		"TOKEN=$(grantd token create --org acme --user ada --role admin)"
 }
 
 // Run makes the token.
 func (t tokenCreateCommand) Run(ctx context.Context, c console, cfg *Config) error {
+	asked := broker.NewAPIToken{OrgID: t.Org, UserID: t.User, Role: models.Role(t.Role), Name: t.Name, Life: t.Expires}
+	if err := asked.Validate(); err != nil {
+		return flagsAtFault(err)
+	}
 	return cfg.withTokens(ctx, c, func(s *broker.Service) error {
-		made, token, err := s.CreateAPIToken(ctx, broker.NewAPIToken{
-			OrgID: t.Org, UserID: t.User, Role: models.Role(t.Role), Name: t.Name, Life: t.Expires,
-		})
+		made, token, err := s.CreateAPIToken(ctx, asked)
 		if err != nil {
-			return flagsAtFault(err)
+			return err
+		}
+		if t.JSON {
+			shown := describe(made, time.Now())
+			shown.Token = token.Reveal()
+			return printJSON(c.out, shown)
 		}
 		fmt.Fprintf(c.err, "Made API token %s: %s of organisation %s, role %s, %s.\n", made.ID, made.UserID, made.OrgID, made.Role, until(made))
 		_, err = fmt.Fprintln(c.out, token.Reveal())
@@ -62,20 +71,51 @@ func flagsAtFault(err error) error {
 	return usageError{errors.Join(wrong...)}
 }
 
-type tokenListCommand struct{}
+type tokenListCommand struct {
+	JSON bool `name:"json" help:"Print a JSON array."`
+}
 
 // Run prints a table.
-func (tokenListCommand) Run(ctx context.Context, c console, cfg *Config) error {
-	if err := cfg.mustExist(); err != nil {
-		return err
-	}
+func (t tokenListCommand) Run(ctx context.Context, c console, cfg *Config) error {
 	return cfg.withTokens(ctx, c, func(s *broker.Service) error {
 		tokens, err := s.APITokens(ctx)
 		if err != nil {
 			return err
 		}
+		if t.JSON {
+			shown := make([]tokenJSON, len(tokens))
+			for i, token := range tokens {
+				shown[i] = describe(token, time.Now())
+			}
+			return printJSON(c.out, shown)
+		}
 		return printTokens(c.out, tokens, time.Now())
 	})
+}
+
+// tokenJSON is an API token as --json shows it.
+type tokenJSON struct {
+	ID        string     `json:"id"`
+	Org       string     `json:"org"`
+	User      string     `json:"user"`
+	Role      string     `json:"role"`
+	Name      string     `json:"name"`
+	CreatedAt time.Time  `json:"createdAt"`
+	ExpiresAt *time.Time `json:"expiresAt"`
+	RevokedAt *time.Time `json:"revokedAt"`
+	Usable    bool       `json:"usable"`
+	Token     string     `json:"token,omitempty"` // when it is made, and never again
+}
+
+func describe(t models.APIToken, now time.Time) tokenJSON {
+	return tokenJSON{ID: t.ID, Org: t.OrgID, User: t.UserID, Role: string(t.Role), Name: t.Name,
+		CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, RevokedAt: t.RevokedAt, Usable: t.Usable(now)}
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
 }
 
 func printTokens(w io.Writer, tokens []models.APIToken, now time.Time) error {
@@ -110,9 +150,6 @@ type tokenRevokeCommand struct {
 
 // Run ends the token.
 func (t tokenRevokeCommand) Run(ctx context.Context, c console, cfg *Config) error {
-	if err := cfg.mustExist(); err != nil {
-		return err
-	}
 	return cfg.withTokens(ctx, c, func(s *broker.Service) error {
 		if err := s.RevokeAPIToken(ctx, t.ID); err != nil {
 			return err
@@ -124,7 +161,7 @@ func (t tokenRevokeCommand) Run(ctx context.Context, c console, cfg *Config) err
 
 // withTokens opens what holds the tokens, lets f use it, and closes it.
 func (c *Config) withTokens(ctx context.Context, out console, f func(*broker.Service) error) (err error) {
-	if err := c.validate(c.needKeyset()); err != nil {
+	if err := errors.Join(c.validate(c.needKeyset()), c.mustExist()); err != nil {
 		return err
 	}
 	s, close, err := c.tokenService(ctx, c.logger(out.err))
