@@ -32,7 +32,7 @@ type NewProvider struct {
 	Name         string         `json:"name" minLength:"1" maxLength:"255" doc:"What people see. Need not be unique."`
 	Type         string         `json:"type" doc:"Which kind of provider, such as github or oidc."`
 	ClientID     string         `json:"clientId" doc:"The client id that the provider gave out."`
-	ClientSecret models.Secret  `json:"clientSecret" writeOnly:"true" doc:"The client secret. It is kept sealed and never comes back."`
+	ClientSecret models.Secret  `json:"clientSecret,omitempty" writeOnly:"true" doc:"The client secret. It is kept sealed and never comes back. Required unless the client is a public one: config.authStyle none, or an OpenID Connect client without a secret."`
 	SkipConsent  bool           `json:"skipConsent,omitempty" doc:"Whether the provider may leave out its consent page where it has consent already."`
 	Metadata     NewMetadata    `json:"metadata,omitempty"`
 	Scopes       []string       `json:"scopes,omitempty" nullable:"true" doc:"The scopes to ask for; without, the type's own."`

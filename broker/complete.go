@@ -204,7 +204,7 @@ func (s *Service) exchangeFailed(ctx context.Context, p models.Provider, f model
 			Message: "The provider does not accept the code: it is wrong, expired or was used before. Start again with authorize."}
 	}
 	err = s.upstreamFailed(p, err)
-	if e, ok := errors.AsType[*models.Error](err); ok && up.Kind == providers.KindTransient {
+	if e, ok := errors.AsType[*models.Error](err); ok && up.Kind == providers.KindTransient && up.Advice == "" {
 		again := *e // the code may be spent, so that asking again with it cannot help
 		again.Message = "The provider could not be reached to redeem the code. Start again with authorize."
 		return &again
@@ -220,7 +220,7 @@ func (s *Service) providerOff(ctx context.Context, f models.Flow) error {
 }
 
 func (s *Service) foreignIssuer(ctx context.Context, p models.Provider, f models.Flow, err error) error {
-	if up := failure(err); up.Kind == providers.KindTransient {
+	if up := failure(err); up.Kind == providers.KindTransient || up.Advice != "" {
 		return s.upstreamFailed(p, err)
 	}
 	if _, err := s.store.FailFlow(ctx, f.ID, "issuer", models.FlowOpen); err != nil {
@@ -313,7 +313,7 @@ func (s *Service) identify(ctx context.Context, client providers.Client, f model
 // notIdentified keeps the tokens for another try when the upstream is in trouble,
 // and sees to their revocation when what it says is wrong.
 func (s *Service) notIdentified(ctx context.Context, p models.Provider, f models.Flow, e exchanged, err error) error {
-	if failure(err).Kind == providers.KindTransient {
+	if up := failure(err); up.Kind == providers.KindTransient || up.Advice != "" {
 		return s.upstreamFailed(p, err)
 	}
 	if err := s.disown(ctx, p, f, e, "not_identified"); err != nil {

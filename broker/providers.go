@@ -91,7 +91,7 @@ func (s *Service) CreateProvider(ctx context.Context, c models.Caller, n NewProv
 	if p.Slug == "" {
 		p.Slug = slugFor(p.Name, p.Type)
 	}
-	if wrong := append(s.judge(p), judgeSecret(n.ClientSecret)...); len(wrong) > 0 {
+	if wrong := append(s.judge(p), s.judgeSecret(p, n.ClientSecret)...); len(wrong) > 0 {
 		return models.Provider{}, models.Invalid(wrong...)
 	}
 	s.describe(&p)
@@ -195,13 +195,22 @@ func (s *Service) applyChange(ctx context.Context, tx *store.Store, c models.Cal
 	if p.DeletionAsked() && !ch.onlySecret() {
 		return models.Errorf(models.CodeConflict, "The provider's deletion was asked for and is not undone; only clientSecret may change. DELETE resumes it.")
 	}
-	before := p.Fingerprint
+	before := *p
 	ch.apply(p)
-	if wrong := s.judge(*p); len(wrong) > 0 {
+	wrong := s.judge(*p)
+	if ch.ClientSecret != nil {
+		wrong = append(wrong, s.judgeSecret(*p, *ch.ClientSecret)...)
+	}
+	if len(wrong) > 0 {
 		return models.Invalid(wrong...)
 	}
 	s.describe(p)
-	if p.Fingerprint != before {
+	if ch.ClientSecret == nil && (ch.Config != nil || ch.Host != nil) {
+		if err := s.keepSecret(ctx, tx, before, *p, &ch); err != nil {
+			return err
+		}
+	}
+	if p.Fingerprint != before.Fingerprint {
 		if err := s.mayMove(ctx, tx, *p, ch); err != nil {
 			return err
 		}
@@ -223,6 +232,26 @@ func (s *Service) applyChange(ctx context.Context, tx *store.Store, c models.Cal
 		return err
 	}
 	return tx.Audit(ctx, event(c, store.ActionProviderChanged).provider(p.ID).done())
+}
+
+// keepSecret settles what a change without a clientSecret means for the one that is
+// kept. A public client has none, which moves with it; a client that becomes a
+// confidential one needs one.
+func (s *Service) keepSecret(ctx context.Context, tx *store.Store, before, after models.Provider, ch *ProviderChange) error {
+	kept, err := s.clientSecret(ctx, tx, before)
+	switch {
+	case undecryptable(err), err == nil && kept != "":
+		return nil
+	case err != nil:
+		return err
+	}
+	if wrong := s.judgeSecret(after, kept); len(wrong) > 0 {
+		return models.Invalid(wrong...)
+	}
+	if after.Fingerprint != before.Fingerprint {
+		ch.ClientSecret = &kept
+	}
+	return nil
 }
 
 // mayMove refuses to turn a provider into a client elsewhere while tokens were
@@ -269,9 +298,6 @@ func (ch ProviderChange) judge() []models.FieldError {
 			wrong = append(wrong, models.FieldError{Name: name, Message: "cannot be changed; create a new provider instead"})
 		}
 	}
-	if ch.ClientSecret != nil {
-		wrong = append(wrong, judgeSecret(*ch.ClientSecret)...)
-	}
 	settable := []models.ProviderStatus{models.ProviderActive, models.ProviderInactive, models.ProviderDisabled}
 	if ch.Status != nil && !slices.Contains(settable, *ch.Status) {
 		wrong = append(wrong, models.FieldError{Name: "status", Message: "must be active, inactive or disabled; to delete the provider use DELETE"})
@@ -308,8 +334,15 @@ func (s *Service) judge(p models.Provider) []models.FieldError {
 	return append(wrong, s.upstream.Validate(unsealedClient(p))...)
 }
 
-func judgeSecret(secret models.Secret) []models.FieldError {
-	if v := secret.Reveal(); v == "" || len(v) > 4096 || !printable(v) {
+// judgeSecret says what is wrong with a client secret. A public client has none.
+func (s *Service) judgeSecret(p models.Provider, secret models.Secret) []models.FieldError {
+	v := secret.Reveal()
+	switch {
+	case v == "" && s.upstream.MayBePublic(unsealedClient(p)):
+		return nil
+	case v == "":
+		return []models.FieldError{{Name: "clientSecret", Message: "is required; only a client that config.authStyle says is public (none) has no secret"}}
+	case len(v) > 4096 || !printable(v):
 		return []models.FieldError{{Name: "clientSecret", Message: "must be 1 to 4096 printable characters"}}
 	}
 	return nil

@@ -170,16 +170,20 @@ func (s *Service) secretOwner(configID string, p models.Provider) secrets.Owner 
 // client is a provider as an OAuth client, with its secret opened.
 func (s *Service) client(ctx context.Context, p models.Provider) (providers.Client, error) {
 	c := unsealedClient(p)
-	config, err := s.store.ProviderSecret(ctx, p)
+	var err error
+	c.Secret, err = s.clientSecret(ctx, s.store, p)
+	return c, err
+}
+
+// clientSecret opens a provider's client secret, "" for a public client.
+func (s *Service) clientSecret(ctx context.Context, in *store.Store, p models.Provider) (models.Secret, error) {
+	config, err := in.ProviderSecret(ctx, p)
 	if err != nil {
-		return c, unavailable(fmt.Errorf("loading the client secret of provider %s: %w", p.ID, err))
+		return "", unavailable(fmt.Errorf("loading the client secret of provider %s: %w", p.ID, err))
 	}
 	var secret string
-	if err := s.openJSON(s.secretOwner(config.ID, p), config.Sealed, &secret); err != nil {
-		return c, err
-	}
-	c.Secret = models.Secret(secret)
-	return c, nil
+	err = s.openJSON(s.secretOwner(config.ID, p), config.Sealed, &secret)
+	return models.Secret(secret), err
 }
 
 // opened is what a call upstream about an authorization takes: its provider's client,

@@ -24,6 +24,8 @@ func (s *Service) upstreamFailed(p models.Provider, err error) error {
 		err = fmt.Errorf("provider %s: %w: %w", p.ID, err, up.Err)
 	}
 	switch {
+	case up.Advice != "":
+		return &models.Error{Code: models.CodeUpstream, Message: up.Advice, Detail: up.Code, Err: err}
 	case up.Kind == providers.KindClient:
 		return clientRefused(err)
 	case up.Kind == providers.KindDenied:

@@ -15,7 +15,7 @@ type NewProvider struct {
 	Name         string
 	Type         string // such as github, oidc
 	ClientID     string
-	ClientSecret models.Secret
+	ClientSecret models.Secret // "" for a public client
 	SkipConsent  bool
 
 	Slug         string
@@ -46,9 +46,12 @@ type metadata struct {
 }
 
 func (n NewProvider) body() providerBody {
-	secret := n.ClientSecret.Reveal()
 	b := providerBody{
-		Name: &n.Name, Type: n.Type, ClientID: n.ClientID, ClientSecret: &secret, SkipConsent: &n.SkipConsent,
+		Name: &n.Name, Type: n.Type, ClientID: n.ClientID, SkipConsent: &n.SkipConsent,
+	}
+	if n.ClientSecret != "" {
+		secret := n.ClientSecret.Reveal()
+		b.ClientSecret = &secret
 	}
 	if n.Slug != "" {
 		b.Slug = &n.Slug

@@ -24,7 +24,7 @@ func (r *Registry) Abilities(c Client) Abilities {
 		return Abilities{}
 	}
 	if u.t.discovers {
-		u.e = r.issuers.remembered(u.e.Issuer)
+		u.e = u.e.completedBy(r.issuers.remembered(u.e.Issuer))
 	}
 	can := Abilities{
 		Revokes:   u.t.revoke != nil || u.e.Revoke != "",

@@ -1,9 +1,10 @@
 package providers
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -120,58 +121,121 @@ type metadata struct {
 	SaysIssuer bool     `json:"authorization_response_iss_parameter_supported"`
 }
 
+// completedBy is e, the endpoints that config names, with those that metadata names
+// beside.
+func (e Endpoints) completedBy(metadata Endpoints) Endpoints {
+	all := metadata
+	all.Issuer, all.Public = e.Issuer, e.Public
+	all.AuthStyle = cmp.Or(e.AuthStyle, metadata.AuthStyle)
+	all.Revoke = cmp.Or(e.Revoke, metadata.Revoke)
+	all.Introspect = cmp.Or(e.Introspect, metadata.Introspect)
+	return all
+}
+
 // discover reads and judges an issuer's metadata. Whatever is wrong with it says
 // nothing about anybody's tokens: the error is KindTransient or KindProtocol.
 func (r *Registry) discover(ctx context.Context, issuer string) (Endpoints, error) {
 	if err := r.allow.checkURL(issuer, false); err != nil {
 		return Endpoints{}, unreachable(errBlocked, false)
 	}
-	wellKnown := strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, wellKnown, nil)
-	if err != nil {
-		return Endpoints{}, protocol("issuer is not a URL")
-	}
-	req.Header.Set("Accept", "application/json")
-	a, err := r.read(req)
+	a, err := r.readMetadata(ctx, strings.TrimSuffix(issuer, "/")+"/.well-known/openid-configuration")
 	if err != nil {
 		return Endpoints{}, err
 	}
 	if !a.ok() {
-		e := failure(a, r.now())
-		if e.Kind != KindTransient {
-			e.Kind = KindProtocol
-		}
-		return Endpoints{}, e
+		return Endpoints{}, noMetadata(a, r.now())
 	}
 	var m metadata
 	if decode(a.body, &m) != nil {
-		return Endpoints{}, protocol("the metadata is not JSON")
+		return Endpoints{}, misconfigured("metadata_not_json", "What is at /.well-known/openid-configuration below config.issuer is not OpenID Connect metadata. An admin must correct config.issuer.")
 	}
 	return r.endpointsOf(m, issuer)
 }
 
+// readMetadata follows one redirect to the same origin (S1): Django OAuth Toolkit
+// keeps its metadata at the same address with a slash.
+func (r *Registry) readMetadata(ctx context.Context, at string) (*answer, error) {
+	a, err := r.readJSON(ctx, at)
+	if err != nil || a.status/100 != 3 {
+		return a, err
+	}
+	next := r.sameOrigin(at, a.header.Get("Location"))
+	if next == "" {
+		return a, nil
+	}
+	return r.readJSON(ctx, next)
+}
+
+func (r *Registry) readJSON(ctx context.Context, at string) (*answer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
+	if err != nil {
+		return nil, protocol("the address of the metadata is not a URL")
+	}
+	req.Header.Set("Accept", "application/json")
+	return r.read(req)
+}
+
+// sameOrigin returns where a Location leads, "" for another origin or nowhere.
+func (r *Registry) sameOrigin(from, location string) string {
+	base, err := url.Parse(from)
+	if err != nil || location == "" {
+		return ""
+	}
+	to, err := base.Parse(location)
+	if err != nil || r.allow.checkURL(to.String(), true) != nil {
+		return ""
+	}
+	was, err := originOf(base.Scheme, strings.ToLower(base.Host))
+	if err != nil {
+		return ""
+	}
+	if is, err := originOf(to.Scheme, strings.ToLower(to.Host)); err != nil || is != was {
+		return ""
+	}
+	return to.String()
+}
+
+// noMetadata makes the Error for an answer that is no success.
+func noMetadata(a *answer, now time.Time) *Error {
+	e := failure(a, now)
+	if e.Kind != KindTransient {
+		e.Kind = KindProtocol
+	}
+	switch {
+	case a.down() || a.throttled():
+	case a.status/100 == 3:
+		e.Code, e.Advice = "issuer_redirects", "The metadata of config.issuer redirects to another address. An admin must set config.issuer to the issuer's own address."
+	case a.status/100 == 4:
+		e.Code, e.Advice = "no_metadata", "There is no OpenID Connect metadata at /.well-known/openid-configuration below config.issuer. An admin must correct config.issuer, or use a provider type that does not need the metadata."
+	}
+	return e
+}
+
+// misconfigured makes the Error for what an admin must correct.
+func misconfigured(code, advice string) *Error {
+	return &Error{Kind: KindProtocol, Code: code, Advice: advice}
+}
+
 func (r *Registry) endpointsOf(m metadata, issuer string) (Endpoints, error) {
 	if m.Issuer != issuer {
-		return Endpoints{}, protocol("the metadata is that of another issuer")
+		return Endpoints{}, misconfigured("issuer_mismatch", "The metadata of config.issuer names another issuer"+slashApart(issuer, m.Issuer)+". An admin must set config.issuer to exactly what the metadata says.")
 	}
 	for _, endpoint := range []struct {
-		url      string
-		required bool
-	}{{m.Authorize, true}, {m.Token, true}, {m.Keys, true}, {m.Device, false}, {m.Revoke, false}, {m.Introspect, false}, {m.UserInfo, false}} {
+		name, url string
+		required  bool
+	}{{"authorization_endpoint", m.Authorize, true}, {"token_endpoint", m.Token, true}, {"jwks_uri", m.Keys, true},
+		{"device_authorization_endpoint", m.Device, false}, {"revocation_endpoint", m.Revoke, false},
+		{"introspection_endpoint", m.Introspect, false}, {"userinfo_endpoint", m.UserInfo, false}} {
 		if endpoint.url == "" && !endpoint.required {
 			continue
 		}
 		if err := r.allow.checkURL(endpoint.url, true); err != nil {
-			return Endpoints{}, protocol("the metadata has an endpoint that %w", err)
+			return Endpoints{}, misconfigured("metadata_endpoint", "The provider's metadata cannot be used: its "+endpoint.name+" "+err.Error()+".")
 		}
-	}
-	style, err := authStyle(m.AuthStyles)
-	if err != nil {
-		return Endpoints{}, err
 	}
 	keys := oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), r.reads), m.Keys)
 	return Endpoints{
-		Endpoint:   oauth2.Endpoint{AuthURL: m.Authorize, TokenURL: m.Token, DeviceAuthURL: m.Device, AuthStyle: style},
+		Endpoint:   oauth2.Endpoint{AuthURL: m.Authorize, TokenURL: m.Token, DeviceAuthURL: m.Device, AuthStyle: authStyle(m.AuthStyles)},
 		Revoke:     m.Revoke,
 		Introspect: m.Introspect,
 		UserInfo:   m.UserInfo,
@@ -181,14 +245,26 @@ func (r *Registry) endpointsOf(m metadata, issuer string) (Endpoints, error) {
 	}, nil
 }
 
+// slashApart points out the commonest difference between two issuers.
+func slashApart(ours, theirs string) string {
+	switch {
+	case ours+"/" == theirs:
+		return ", the same with a slash at the end"
+	case ours == theirs+"/":
+		return ", the same without the slash at the end"
+	}
+	return ""
+}
+
 // authStyle picks how the client authenticates. Unsaid means Basic (RFC 8414
-// §2); a list of only "none" is for public clients, which send their id.
-func authStyle(supported []string) (oauth2.AuthStyle, error) {
+// §2); a list of only "none" is for public clients, which send their id. Zero is a
+// list of nothing that is supported.
+func authStyle(supported []string) oauth2.AuthStyle {
 	switch {
 	case len(supported) == 0, slices.Contains(supported, "client_secret_basic"):
-		return oauth2.AuthStyleInHeader, nil
+		return oauth2.AuthStyleInHeader
 	case slices.Contains(supported, "client_secret_post"), slices.Contains(supported, "none"):
-		return oauth2.AuthStyleInParams, nil
+		return oauth2.AuthStyleInParams
 	}
-	return 0, &Error{Kind: KindProtocol, Err: errors.New("the upstream wants a client authentication that is not supported")}
+	return 0
 }

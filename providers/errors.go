@@ -47,6 +47,9 @@ type Error struct {
 	// Description is the upstream's text, escaped, at most 200 characters, and
 	// "" when it repeats a secret of the request.
 	Description string
+	// Advice is a sentence of ours where trying again cannot help: what an admin must
+	// correct. Code then is a word of ours too.
+	Advice string
 	// Err is the cause, for the log; it tells blocked from refused from slow,
 	// which callers must not learn.
 	Err error

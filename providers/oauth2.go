@@ -32,6 +32,7 @@ func oauth2Type() *Type {
 		Device:             true,
 
 		configurable: true,
+		public:       true,
 		settings: []setting{
 			{name: "authStyle", required: true, check: isAuthStyle},
 			{name: "authorizeUrl", required: true, check: isEndpoint},
@@ -75,7 +76,7 @@ func isEndpoint(allow allowlist, v any) string {
 }
 
 func oauth2At(c Client, _ string) Endpoints {
-	says := func(name string) string { s, _ := c.Config[name].(string); return s }
+	says := c.setting
 	return Endpoints{
 		Endpoint: oauth2.Endpoint{
 			AuthURL:   says("authorizeUrl"),

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
 )
 
 // oidcType is any OpenID Provider, known by its issuer.
@@ -23,15 +24,33 @@ func oidcType() *Type {
 		openID:       true,
 		discovers:    true,
 		configurable: true,
-		settings:     []setting{{name: "issuer", required: true, check: isIssuer}},
-		at:           oidcAt,
-		authorize:    oidcAuthorize,
+		public:       true,
+		settings: []setting{
+			{name: "authStyle", check: isAuthStyle},
+			{name: "introspectUrl", check: isEndpoint},
+			{name: "issuer", required: true, check: isIssuer},
+			{name: "revokeUrl", check: isEndpoint},
+		},
+		at:        oidcAt,
+		fixed:     oidcFixed,
+		authorize: oidcAuthorize,
 	}
 }
 
+// oidcAt is what config says. Metadata adds the rest (see Endpoints.completedBy).
 func oidcAt(c Client, _ string) Endpoints {
-	issuer, _ := c.Config["issuer"].(string)
-	return Endpoints{Issuer: issuer}
+	return Endpoints{
+		Endpoint:   oauth2.Endpoint{AuthStyle: authStyles[c.setting("authStyle")]},
+		Public:     c.setting("authStyle") == "none",
+		Revoke:     c.setting("revokeUrl"),
+		Introspect: c.setting("introspectUrl"),
+		Issuer:     c.setting("issuer"),
+	}
+}
+
+// oidcFixed are the endpoints that config names.
+func oidcFixed(u *upstream) []string {
+	return slices.DeleteFunc([]string{u.e.Revoke, u.e.Introspect}, func(endpoint string) bool { return endpoint == "" })
 }
 
 // oidcAuthorize asks for consent where offline access is wanted, which otherwise

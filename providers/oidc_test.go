@@ -403,7 +403,9 @@ func TestProtocolRule33_Metadata(t *testing.T) {
 			t.Parallel()
 			_, r, c := oidcWith(t, change)
 			_, err := r.AuthorizeURL(t.Context(), c, AuthorizeRequest{State: "s", Nonce: "n", Verifier: theVerifier})
-			want(t, err, KindProtocol, "")
+			if e := failed(t, err); e.Kind != KindProtocol || e.Advice == "" {
+				t.Errorf("%s %q: %s", e.Kind, e.Code, e.Advice)
+			}
 		})
 	}
 }

@@ -25,6 +25,12 @@ type Client struct {
 	Config map[string]any
 }
 
+// setting returns a setting that is a string, else "".
+func (c Client) setting(name string) string {
+	s, _ := c.Config[name].(string)
+	return s
+}
+
 // Tokens is a token endpoint's answer in plain text. It lives in memory only.
 type Tokens struct {
 	Access, Refresh, ID models.Secret

@@ -95,7 +95,11 @@ func (b *cappedBody) Read(p []byte) (int, error) {
 // unreachable makes the Error for a request without a whole answer. However it
 // failed, it reads the same.
 func unreachable(err error, sent bool) *Error {
-	return &Error{Kind: KindTransient, Ambiguous: sent, Err: cause(err)}
+	e := &Error{Kind: KindTransient, Ambiguous: sent, Err: cause(err)}
+	if _, untrusted := e.Err.(*tls.CertificateVerificationError); untrusted {
+		e.Code, e.Advice = "tls_certificate", "The TLS certificate of the provider's server cannot be verified. It must be renewed there, or the operator must trust the authority that issued it."
+	}
+	return e
 }
 
 // cause keeps the errors whose text is known to be ours or the system's.

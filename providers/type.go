@@ -63,11 +63,13 @@ type Type struct {
 	// openID: the token answer carries an id_token, which is required and bound
 	// to the request by a nonce.
 	openID bool
-	// discovers: at knows the issuer only, whose metadata names the rest.
+	// discovers: at knows the issuer and what config says; metadata names the rest.
 	discovers bool
 	// configurable: config decides about traits (see Traits), since the type is
 	// many servers.
 	configurable bool
+	// public: clients without a secret are possible (see MayBePublic).
+	public bool
 	// settings are the keys of config beside the common ones.
 	settings []setting
 
@@ -124,8 +126,8 @@ type Endpoints struct {
 	// all of them, by the parameters that Entra documents.
 	AdminConsent string
 
-	// Public: the client proves itself by nothing but its id, and whatever secret is
-	// kept for it is never sent.
+	// Public: config says that the client is a public one. It sends its id alone, and
+	// whatever secret is kept for it is never sent.
 	Public bool
 	// Issuer is the iss of authorization responses (RFC 9207) and id_tokens.
 	Issuer string

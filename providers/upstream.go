@@ -72,8 +72,23 @@ func (r *Registry) upstream(ctx context.Context, c Client) (*upstream, error) {
 	if err != nil || !u.t.discovers {
 		return u, err
 	}
-	u.e, err = r.issuers.endpoints(ctx, u.e.Issuer)
-	return u, err
+	found, err := r.issuers.endpoints(ctx, u.e.Issuer)
+	if err != nil {
+		return u, err
+	}
+	u.e = u.e.completedBy(found)
+	if u.authStyle() == oauth2.AuthStyleAutoDetect {
+		return u, misconfigured("auth_style_unsupported", "The provider's metadata lists no client authentication that is supported. An admin must register the client for client_secret_basic or client_secret_post and set config.authStyle.")
+	}
+	return u, nil
+}
+
+// MayBePublic reports whether c may do without a client secret (RFC 6749 §2.1):
+// where config.authStyle says so, or leaves it open.
+func (r *Registry) MayBePublic(c Client) bool {
+	t, ok := r.types[c.Type]
+	style := c.setting("authStyle")
+	return ok && t.public && (style == "none" || style == "")
 }
 
 // config returns what x/oauth2 needs to know. A client without a secret has
@@ -115,7 +130,7 @@ func (u *upstream) pkce() bool {
 }
 
 // Origins returns where tokens of the client may be sent, sorted: scheme and
-// host of every endpoint, the whole issuer where the endpoints are discovered, or
+// host of every endpoint, the whole issuer for the endpoints that are discovered, or
 // what the type says. It follows from the client alone, not from the network or the
 // allow list, so that tokens can be bound to it. A malformed host has none.
 func (r *Registry) Origins(c Client) []string {
@@ -123,13 +138,13 @@ func (r *Registry) Origins(c Client) []string {
 	if err != nil {
 		return nil
 	}
-	switch {
-	case u.t.origins != nil:
+	if u.t.origins != nil {
 		return u.t.origins(u)
-	case u.t.discovers && u.e.Issuer != "":
-		return []string{u.e.Issuer}
 	}
 	var origins []string
+	if u.t.discovers && u.e.Issuer != "" {
+		origins = append(origins, u.e.Issuer)
+	}
 	for _, endpoint := range []string{u.e.TokenURL, u.e.DeviceAuthURL, u.e.Revoke, u.e.Introspect, u.e.UserInfo, u.e.API} {
 		if endpoint != "" {
 			origins = append(origins, origin(endpoint))

@@ -129,7 +129,7 @@ func TestWrongProvidersAreRefusedByField(t *testing.T) {
 		body   object
 		fields []string
 	}{
-		{"nothing at all", object{}, []string{"clientId", "clientSecret", "name", "type"}},
+		{"nothing at all", object{}, []string{"clientId", "name", "type"}},
 		{"no name", newProvider(object{"name": ""}), []string{"name"}},
 		{"a name of 256 characters", newProvider(object{"name": strings.Repeat("x", 256)}), []string{"name"}},
 		{"a name with a line break", newProvider(object{"name": "a\nb"}), []string{"name"}},
@@ -138,6 +138,7 @@ func TestWrongProvidersAreRefusedByField(t *testing.T) {
 		{"an unknown type", newProvider(object{"type": "myspace"}), []string{"type"}},
 		{"no client id", newProvider(object{"clientId": ""}), []string{"clientId"}},
 		{"no client secret", newProvider(object{"clientSecret": ""}), []string{"clientSecret"}},
+		{"no client secret for Basic", newProvider(object{"type": "oidc", "clientSecret": nil, "config": object{"issuer": "https://idp.example", "authStyle": "basic"}}), []string{"clientSecret"}},
 		{"a client secret of the wrong type", newProvider(object{"clientSecret": 7}), []string{"clientSecret"}},
 		{"a slug that is none", newProvider(object{"slug": "Not A Slug"}), []string{"slug"}},
 		{"a scope with a space", newProvider(object{"scopes": []any{"a b"}}), []string{"scopes"}},
