@@ -65,7 +65,7 @@ var homes = map[string][]string{
 	"github.com/ncruces":                  {"store"},
 	"github.com/pressly/goose":            {"store"},
 	"github.com/google/uuid":              {"store", "broker"},
-	"golang.org/x/oauth2":                 {"providers"},
+	"golang.org/x/oauth2":                 {"providers", "client"}, // client: the interface that Go programs take tokens by
 	"github.com/coreos/go-oidc":           {"providers"},
 	"code.dny.dev/ssrf":                   {"providers"},
 	"github.com/sony/gobreaker":           {"providers"},

@@ -1,0 +1,182 @@
+package contract_test
+
+import (
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/grantd/grantd/broker"
+	"github.com/grantd/grantd/brokertest"
+	"github.com/grantd/grantd/client"
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/testidp"
+)
+
+// recorder remembers the requests that a client makes.
+type recorder struct {
+	mu   sync.Mutex
+	sent []string // method and path
+}
+
+func (r *recorder) RoundTrip(request *http.Request) (*http.Response, error) {
+	r.mu.Lock()
+	r.sent = append(r.sent, request.Method+" "+request.URL.Path)
+	r.mu.Unlock()
+	return http.DefaultTransport.RoundTrip(request)
+}
+
+// matches reports whether a path is one of a template's.
+func matches(template, path string) bool {
+	want, have := strings.Split(strings.Trim(template, "/"), "/"), strings.Split(strings.Trim(path, "/"), "/")
+	return slices.EqualFunc(want, have, func(w, h string) bool { return w == h || strings.HasPrefix(w, "{") && h != "import" && h != "callback" })
+}
+
+// Finding G8: the documents said that the Go client does all of this, and 7 of 25
+// operations had no method. Now one method at least calls each operation of the OAuth
+// Providers API, on a real instance.
+func TestTheGoClientHasEveryOperation(t *testing.T) {
+	h := embedded(t)
+	record := &recorder{}
+	as := func(who brokertest.Person) *client.Client {
+		return client.New(h.URL, who.Token, &http.Client{Transport: record, Timeout: 30 * time.Second})
+	}
+	admin, user := as(h.Admin), as(h.User)
+	try := func(what string, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	all := func(what string, n int, err error) {
+		t.Helper()
+		try(what, err)
+		if n == 0 {
+			t.Errorf("%s: nothing is listed", what)
+		}
+	}
+
+	p, err := admin.CreateProvider(ctx, client.NewProvider{Name: "Test", Type: "test", ClientID: brokertest.ClientID, ClientSecret: brokertest.ClientSecret,
+		Config: map[string]any{"device": true}})
+	try("create provider", err)
+	_, err = user.Provider(ctx, p.ID)
+	try("provider", err)
+	name := "Renamed"
+	_, err = admin.ChangeProvider(ctx, p.ID, client.ProviderChange{Name: &name})
+	try("change provider", err)
+	n, err := count(user.Providers(ctx, client.ProviderQuery{}))
+	all("providers", n, err)
+
+	begun, err := user.Authorize(ctx, p.ID, client.AuthorizeRequest{RedirectURI: brokertest.Callback})
+	try("authorize", err)
+	back := h.Approve(t, brokerAnswer(begun), "ada")
+	done, err := user.Complete(ctx, client.Callback{ProviderID: p.ID, State: back.State, Code: back.Code, Iss: back.Iss})
+	try("callback", err)
+	id := done.Authorization.ID
+	n, err = count(user.Authorizations(ctx, client.AuthorizationQuery{}))
+	all("authorizations", n, err)
+	_, err = user.UserInfo(ctx, id)
+	try("user info", err)
+
+	token, err := user.Token(ctx, id)
+	try("token", err)
+	check, err := user.CheckToken(ctx, id)
+	try("check", err)
+	if !check.Valid {
+		t.Error("a token that lives is not valid")
+	}
+	reset, err := user.ResetToken(ctx, id)
+	try("reset", err)
+	if reset.AccessToken == "" || reset.AccessToken == token.AccessToken {
+		t.Error("the token was not replaced")
+	}
+	revoked, err := user.RevokeToken(ctx, id)
+	try("revoke token", err)
+	if revoked.Outcome != models.OutcomeRevoked || revoked.Status != models.AuthorizationActive {
+		t.Errorf("revoked: %+v", revoked)
+	}
+
+	_, refresh := h.IdP.Mint(brokertest.ClientID, "grace")
+	imported, err := user.ImportToken(ctx, client.Import{ProviderID: p.ID, RefreshToken: models.Secret(refresh)})
+	try("import", err)
+	device, err := user.BeginDevice(ctx, p.ID)
+	try("begin device", err)
+	if _, err := user.PollDevice(ctx, p.ID, device.DeviceCode); err == nil {
+		t.Error("a device that nobody approved got through")
+	}
+	try("disconnect", user.Disconnect(ctx, imported.Authorization.ID))
+
+	// An app that takes a token source gets a token that the upstream takes, at each call.
+	app := &http.Client{Transport: &oauth2.Transport{Source: user.TokenSource(ctx, id)}}
+	for range 2 {
+		answer, err := app.Get(h.IdPURL + "/userinfo")
+		try("the app's call", err)
+		body, _ := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if answer.StatusCode != 200 || !strings.Contains(string(body), "ada") {
+			t.Errorf("the upstream answered the app with %d %s", answer.StatusCode, body)
+		}
+		h.IdP.ExpireAccessTokens()
+		change(t, h, tokensHaveDied)
+	}
+
+	stats, err := admin.StartStats(ctx)
+	try("stats", err)
+	_, err = admin.WaitJob(ctx, stats, 10*time.Millisecond, nil)
+	try("the statistics' job", err)
+	n, err = count(admin.Jobs(ctx, client.JobQuery{}))
+	all("jobs", n, err)
+	resetAll, err := admin.ResetProvider(ctx, p.ID)
+	try("reset provider", err)
+	var last models.Job
+	for j, err := range admin.WatchJob(ctx, resetAll) {
+		try("watching", err)
+		last = j
+	}
+	if last.Status != models.JobCompleted {
+		t.Errorf("the watched job ended as %+v", last)
+	}
+	left, err := admin.RevokeUser(ctx, "ada")
+	try("revoke user", err)
+	_, err = admin.WaitJob(ctx, left, 10*time.Millisecond, nil)
+	try("the user's job", err)
+	n, err = count(admin.JobItems(ctx, left))
+	all("items", n, err)
+	_, err = admin.DeleteProvider(ctx, p.ID)
+	try("delete provider", err)
+	if h.IdP.Stats().Calls[testidp.Refresh] == 0 {
+		t.Error("nothing was refreshed")
+	}
+
+	// accessToken/ is token/ under an older name.
+	for _, op := range operations(t, h) {
+		if !strings.HasPrefix(op.path, root) || op.id == "getAccessToken" {
+			continue
+		}
+		if !slices.ContainsFunc(record.sent, func(sent string) bool {
+			method, path, _ := strings.Cut(sent, " ")
+			return method == op.method && matches(op.path, path)
+		}) {
+			t.Errorf("no method of the client calls %s (%s %s)", op.id, op.method, op.path)
+		}
+	}
+}
+
+func count[T any](list func(func(T, error) bool)) (n int, err error) {
+	for _, err := range list {
+		if err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+func brokerAnswer(c client.Consent) broker.AuthorizeAnswer {
+	return broker.AuthorizeAnswer{RedirectURL: c.RedirectURL, State: c.State}
+}
