@@ -71,6 +71,63 @@ func TestTheTableOfRulesIsTrue(t *testing.T) {
 	}
 }
 
+var (
+	cellWhere = regexp.MustCompile(`(?m)^\| \*\*([A-Z]\d+)\*\* \|.*\| ([^|]*) \| [^|]*\|$`)
+	place     = regexp.MustCompile("`([^`]+)`([^`]*)")
+	word      = regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_]*`)
+)
+
+// The table of rules names files that exist, and functions and fields that are in them.
+func TestTheTableOfRulesNamesPlacesThatExist(t *testing.T) {
+	page, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cells := cellWhere.FindAllStringSubmatch(string(page), -1)
+	if len(cells) < 30 {
+		t.Fatalf("only %d rows are read", len(cells))
+	}
+	for _, m := range cells {
+		rule, cell := m[1], m[2]
+		if !strings.Contains(cell, "`") {
+			t.Errorf("the row of %s names no file", rule)
+		}
+		for _, at := range place.FindAllStringSubmatch(cell, -1) {
+			text, err := sourceAt(at[1])
+			if err != nil {
+				t.Errorf("the row of %s: %v", rule, err)
+				continue
+			}
+			for _, name := range word.FindAllString(at[2], -1) {
+				if !regexp.MustCompile(`\b` + name + `\b`).MatchString(text) {
+					t.Errorf("the row of %s: %s has no %s", rule, at[1], name)
+				}
+			}
+		}
+	}
+}
+
+// sourceAt is the text of a file, or of all Go files of a folder.
+func sourceAt(path string) (string, error) {
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		text, err := os.ReadFile(path)
+		return string(text), err
+	}
+	files, err := filepath.Glob(filepath.Join(path, "*.go"))
+	if err != nil || len(files) == 0 {
+		return "", fmt.Errorf("%s has no Go files", path)
+	}
+	var all strings.Builder
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			return "", err
+		}
+		all.Write(text)
+	}
+	return all.String(), nil
+}
+
 // findings are faults that were found from outside: by hostile tenants (F), in the
 // words of upstreams (K) and with real clients and servers (G). The comment of the
 // test that guards one begins with its number: "// Finding F1: …".
