@@ -7,6 +7,7 @@ PKG ?= ./...
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 OIDC := brokertest/oidcprovider
+ZITADEL := brokertest/servers/zitadel
 
 .PHONY: help demo dev build test check bench faults fmt clean
 
@@ -59,6 +60,8 @@ check: ## Formatting, vet, staticcheck, the import ladder, go.mod: everything bu
 	go test -count=1 -run Ladder .
 	go mod verify
 	go mod tidy -diff
+# A server that tests run, in a module of its own for the same reason.
+	cd $(ZITADEL) && go vet ./... && go mod verify && go mod tidy -diff
 
 bench: ## Measure what the README promises, against a bare handler in the same run, and write docs/benchmarks.md; takes about ten minutes
 	go run ./brokertest/services/with go run ./brokertest/bench -write docs/benchmarks.md $(ARGS)

@@ -108,7 +108,8 @@ func (s *Server) ApproveDevice(t testing.TB, userCode, login string) {
 }
 
 // State counts what the server holds, by the names of its models (Grant, AccessToken, RefreshToken, Session …).
-// LiveRefreshToken counts the refresh tokens that no rotation has used up. What has merely expired still counts.
+// LiveRefreshToken counts the refresh tokens that no rotation has used up, LiveAccessToken the access tokens that have
+// not expired. What has merely expired counts in the rest.
 func (s *Server) State(t testing.TB) map[string]int {
 	t.Helper()
 	page := s.newBrowser(t, nil).open(t, request(t, http.MethodGet, s.Issuer+"/test/state", nil))
@@ -117,6 +118,12 @@ func (s *Server) State(t testing.TB) map[string]int {
 		t.Fatalf("reading the server's state: %v", err)
 	}
 	return counts
+}
+
+// Expire ends the time of all access tokens of the account.
+func (s *Server) Expire(t testing.TB, login string) {
+	t.Helper()
+	s.newBrowser(t, nil).open(t, request(t, http.MethodGet, s.Issuer+"/test/expire?"+url.Values{"login": {login}}.Encode(), nil))
 }
 
 // settings is what server.mjs reads from OIDC_OPTIONS.

@@ -27,7 +27,7 @@ class Memory {
 
   async findByUserCode(userCode) { return [...this.entries.values()].find((entry) => entry.userCode === userCode); }
 
-  async consume(id) { this.entries.get(id).consumed = Math.floor(Date.now() / 1000); }
+  async consume(id) { this.entries.get(id).consumed = now(); }
 
   async destroy(id) { this.entries.delete(id); }
 
@@ -102,11 +102,21 @@ async function interact(op, request, response, answers) {
   return op.interactionFinished(request, response, { login: { accountId }, consent: { grantId: await grant.save() } });
 }
 
-// state counts what the server still holds, and how many refresh tokens have not been used up by a rotation.
+const held = (model) => [...models.get(model)?.values() ?? []];
+
+const now = () => Math.floor(Date.now() / 1000);
+
+// state counts what the server still holds, and how many of its tokens a client could still use.
 function state() {
   const counts = Object.fromEntries([...models].map(([name, entries]) => [name, entries.size]));
-  counts.LiveRefreshToken = [...models.get('RefreshToken')?.values() ?? []].filter((entry) => !entry.consumed).length;
+  counts.LiveRefreshToken = held('RefreshToken').filter((entry) => !entry.consumed).length;
+  counts.LiveAccessToken = held('AccessToken').filter((entry) => entry.exp > now()).length;
   return counts;
+}
+
+// expire ends the time of all access tokens of a person.
+function expire(login) {
+  for (const entry of held('AccessToken').filter((each) => each.accountId === login)) entry.exp = now() - 1;
 }
 
 const server = createServer();
@@ -122,6 +132,9 @@ server.listen(0, '127.0.0.1', () => {
     if (pathname === '/test/state') {
       response.setHeader('content-type', 'application/json');
       response.end(JSON.stringify(state()));
+    } else if (pathname === '/test/expire') {
+      expire(searchParams.get('login'));
+      response.end();
     } else if (pathname.startsWith('/interaction/')) {
       interact(op, request, response, searchParams).catch((error) => {
         response.statusCode = 400;

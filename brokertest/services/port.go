@@ -14,9 +14,11 @@ func freePort() (int, error) {
 	for range 100 {
 		port := 20000 + rand.IntN(12000)
 		var l net.Listener
-		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+		if l, err = net.Listen("tcp", loopback(port)); err == nil {
 			return port, l.Close()
 		}
 	}
 	return 0, fmt.Errorf("no free port: %w", err)
 }
+
+func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

@@ -55,17 +55,23 @@ func startPostgres(ctx context.Context, binary string, settings ...string) (*Ser
 
 // postgresUser returns nil unless we are root, whom PostgreSQL refuses.
 func postgresUser() (*syscall.Credential, error) {
+	return unprivileged("postgres", "nobody")
+}
+
+// unprivileged returns the first of these users that there is, and nil unless we are
+// root.
+func unprivileged(names ...string) (*syscall.Credential, error) {
 	if os.Getuid() != 0 {
 		return nil, nil
 	}
-	for _, name := range []string{"postgres", "nobody"} {
+	for _, name := range names {
 		if u, err := user.Lookup(name); err == nil {
 			uid, _ := strconv.ParseUint(u.Uid, 10, 32)
 			gid, _ := strconv.ParseUint(u.Gid, 10, 32)
 			return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 		}
 	}
-	return nil, fmt.Errorf("PostgreSQL does not run as root, and there is no user postgres or nobody")
+	return nil, fmt.Errorf("servers do not run as root here, and there is no user %s", strings.Join(names, " or "))
 }
 
 func initdb(ctx context.Context, binary, folder string, who *syscall.Credential) error {

@@ -18,6 +18,7 @@ import (
 type command struct {
 	path string
 	args []string
+	env  []string // beside our own
 	dir  string
 	user *syscall.Credential // nil for our own
 }
@@ -25,6 +26,9 @@ type command struct {
 func (c command) exec() *exec.Cmd {
 	cmd := exec.Command(c.path, c.args...)
 	cmd.Dir = c.dir
+	if c.env != nil {
+		cmd.Env = append(os.Environ(), c.env...)
+	}
 	// A group of its own: Ctrl-C in the terminal ends the tests first, and they
 	// end their servers.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c.user, Setpgid: true}

@@ -62,7 +62,7 @@ func redisArgs(folder string, port int, settings []string) []string {
 
 // redisReady asks for the process id, since another server may sit on the port.
 func redisReady(ctx context.Context, _ string, port, pid int) bool {
-	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	addr := loopback(port)
 	if !listens(addr) {
 		return false
 	}

@@ -61,7 +61,7 @@ func launch(ctx context.Context, r recipe) (*Server, error) {
 		if s.port, err = freePort(); err != nil {
 			break
 		}
-		s.Addr = fmt.Sprintf("127.0.0.1:%d", s.port)
+		s.Addr = loopback(s.port)
 		s.URL = r.url(s.Addr)
 		if err = s.Start(ctx); err == nil {
 			return s, nil
