@@ -17,7 +17,7 @@ const callProbe = 10 * time.Second
 // After a pause one caller goes first, for whose answer the others wait no longer than
 // probe.
 func (s *Service) admit(ctx context.Context, p models.Provider, probe time.Duration, classes ...store.Class) (store.Gate, error) {
-	g, err := s.store.Pass(ctx, p.ID, s.host(p), probe, classes...)
+	g, err := s.store.Pass(ctx, s.upstreamOf(p, classes...), probe, classes...)
 	switch {
 	case err != nil:
 		return g, unavailable(err)
@@ -30,16 +30,16 @@ func (s *Service) admit(ctx context.Context, p models.Provider, probe time.Durat
 }
 
 // learn remembers what an answer says about a class of endpoints as a whole. A good
-// one ends that pause, and those of the classes also, where its call went first. A
-// consent asks for user info without passing a gate, lest it be lost, but what it is
-// told counts too.
-func (s *Service) learn(ctx context.Context, p models.Provider, gate store.Gate, answer error, class store.Class, also ...store.Class) {
+// one ends what its call was the probe for. A consent asks for user info without
+// passing a gate, lest it be lost, but what it is told counts too. ctx is the one that
+// the call was made under: it knows which origin answered.
+func (s *Service) learn(ctx context.Context, p models.Provider, gate store.Gate, answer error, class store.Class) {
 	ctx = context.WithoutCancel(ctx)
 	switch up := failure(answer); {
 	case up.Kind == providers.KindTransient && up.RetryAfter > 0:
 		s.notePause(ctx, p, class, up.RetryAfter)
 	case gate.Probe && up.Kind != providers.KindTransient:
-		s.endPause(ctx, p, append(also, class)...)
+		s.endPause(ctx, p, gate)
 	}
 }
 
@@ -62,5 +62,5 @@ func (s *Service) learnToken(ctx context.Context, p models.Provider, gate store.
 		s.notePause(context.WithoutCancel(ctx), p, store.ClassClient, s.timing.ClientProbe)
 		return
 	}
-	s.learn(ctx, p, gate, answer, store.ClassToken, store.ClassClient)
+	s.learn(ctx, p, gate, answer, store.ClassToken)
 }

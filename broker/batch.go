@@ -86,6 +86,7 @@ func (b *batch) release(ctx context.Context) {
 
 // attempt revokes one item, if its client and its upstream are willing.
 func (b *batch) attempt(ctx context.Context, l *store.Linked) ruling {
+	ctx = providers.WithAnswers(ctx)
 	if l.Credential.ID == "" {
 		return settled(models.OutcomeFailed, "no_credential")
 	}
@@ -130,7 +131,7 @@ func (b *batch) admit(ctx context.Context, p models.Provider) *ruling {
 	}
 	g, asked := b.gates[p.ID]
 	if !asked {
-		fresh, err := b.s.store.Pass(ctx, p.ID, b.s.host(p), b.s.timing.RevokeCall, store.ClassRevoke)
+		fresh, err := b.s.store.Pass(ctx, b.s.upstreamOf(p, store.ClassRevoke), b.s.timing.RevokeCall, store.ClassRevoke)
 		if err != nil {
 			return &ruling{reason: "database", after: b.s.timing.Backoff}
 		}
@@ -153,7 +154,7 @@ func (b *batch) admit(ctx context.Context, p models.Provider) *ruling {
 func (b *batch) learn(ctx context.Context, p models.Provider, r ruling) {
 	b.mu.Lock()
 	g := b.gates[p.ID]
-	probed := g.Probe
+	gate := *g
 	if r.clientRefused {
 		b.refused = true
 	}
@@ -164,8 +165,8 @@ func (b *batch) learn(ctx context.Context, p models.Provider, r ruling) {
 	switch {
 	case r.pause > 0:
 		b.s.notePause(ctx, p, store.ClassRevoke, r.pause)
-	case probed && (r.outcome != "" || r.attempt):
-		b.s.endPause(ctx, p, store.ClassRevoke)
+	case gate.Probe && (r.outcome != "" || r.attempt):
+		b.s.endPause(ctx, p, gate)
 	}
 }
 
@@ -183,14 +184,6 @@ func (b *batch) client(ctx context.Context, p models.Provider) (providers.Client
 		b.clients[p.ID] = client
 	}
 	return client, err
-}
-
-// host names the upstream that a provider's pauses concern.
-func (s *Service) host(p models.Provider) string {
-	if origins := s.upstream.Origins(unsealedClient(p)); len(origins) > 0 {
-		return origins[0]
-	}
-	return p.Type
 }
 
 // write settles what ended and gives the rest back.

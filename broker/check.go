@@ -103,6 +103,7 @@ func (s *Service) checkNewest(ctx context.Context, id string) (store.Linked, err
 
 // askCheck asks the upstream, unless it asked to be left alone (S3).
 func (s *Service) askCheck(ctx context.Context, l store.Linked) (providers.Check, error) {
+	ctx = providers.WithAnswers(ctx)
 	gate, err := s.admitAPI(ctx, l.Provider)
 	if err != nil {
 		return providers.Check{}, err

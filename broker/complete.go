@@ -256,6 +256,7 @@ func (s *Service) settleFlow(ctx context.Context, c models.Caller, id string) (C
 
 // own asks who consented and makes the authorization live.
 func (s *Service) own(ctx context.Context, c models.Caller, f models.Flow) (Completed, error) {
+	ctx = providers.WithAnswers(ctx)
 	p, err := s.store.Provider(ctx, f.ProviderID)
 	if err != nil {
 		return Completed{}, found(err, "OAuth provider")

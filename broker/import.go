@@ -122,6 +122,7 @@ func (s *Service) importFlow(ctx context.Context, c models.Caller, p models.Prov
 // takeIn has the upstream prove whose client the token is for, and saves what there
 // is of it then, before judging anything else by the answer.
 func (s *Service) takeIn(ctx context.Context, client providers.Client, p models.Provider, f models.Flow, in Import) error {
+	ctx = providers.WithAnswers(ctx)
 	sent, err := s.store.Now(ctx)
 	if err != nil {
 		return unavailable(err)

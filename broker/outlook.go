@@ -87,7 +87,7 @@ func (s *Service) awaitsProof(ctx context.Context, p models.Provider, of store.I
 
 // pausedFor returns how long a class of calls still waits.
 func (s *Service) pausedFor(ctx context.Context, p models.Provider, class store.Class) (time.Duration, error) {
-	left, _, err := s.store.PauseOf(ctx, p.ID, s.host(p), class)
+	left, _, err := s.store.PauseOf(ctx, s.upstreamOf(p, class), class)
 	if left == nil {
 		return 0, err
 	}

@@ -3,9 +3,11 @@ package broker
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/providers"
 	"github.com/grantd/grantd/store"
 )
 
@@ -19,22 +21,24 @@ type share struct {
 	perHour int
 }
 
-func (s *Service) halfOf(p models.Provider, what string, perHour int) share {
+// halfOf names the share by the organisation: a client id is public, so that anybody
+// could use up a bucket that goes by nothing but what providers say (T1).
+func (s *Service) halfOf(p models.Provider, class store.Class, perHour int) share {
 	if perHour == 0 {
 		return share{}
 	}
 	half := max(1, perHour/2)
-	return share{fmt.Sprintf("grantd:%s:%d:%s %s", what, half, s.host(p), p.ClientID), half}
+	return share{fmt.Sprintf("grantd:%s:%d:%s %s %s", class, half, p.OrgID, strings.Join(s.upstream.Origins(unsealedClient(p)), ","), p.ClientID), half}
 }
 
 // revocations is the share of the revocations.
 func (s *Service) revocations(p models.Provider) share {
-	return s.halfOf(p, "revoke", s.upstream.Budget(unsealedClient(p)).Revocations)
+	return s.halfOf(p, store.ClassRevoke, s.upstream.Budget(unsealedClient(p)).Revocations)
 }
 
 // refreshes is the share of the calls to the token endpoint.
 func (s *Service) refreshes(p models.Provider) share {
-	return s.halfOf(p, "token", s.upstream.Budget(unsealedClient(p)).TokenCalls)
+	return s.halfOf(p, store.ClassToken, s.upstream.Budget(unsealedClient(p)).TokenCalls)
 }
 
 // take grants up to want calls out of a provider's share. Where it grants none it
@@ -82,14 +86,38 @@ func (s *Service) heldUp(ctx context.Context, id string, due func(store.Linked) 
 	return s.aheadWait(ctx, l.Provider) > 0
 }
 
+// upstreamOf is where the provider's calls to a class of endpoints go, as far as that
+// is known before one is made.
+func (s *Service) upstreamOf(p models.Provider, classes ...store.Class) store.Upstream {
+	at := store.Upstream{ProviderID: p.ID, OrgID: p.OrgID}
+	for _, class := range classes {
+		if purpose, ok := purposes[class]; ok {
+			at.Origins = append(at.Origins, s.upstream.CalledAt(unsealedClient(p), purpose)...)
+		}
+	}
+	return at
+}
+
+var purposes = map[store.Class]providers.Purpose{
+	store.ClassToken: providers.ForTokens, store.ClassRevoke: providers.ForRevocation, store.ClassAPI: providers.ForFacts,
+}
+
+// notePause has the provider's calls to a class of endpoints wait. What an upstream
+// asked for is noted for the origin that did, which is the last one that answered
+// under ctx; where none did, it concerns the provider alone.
 func (s *Service) notePause(ctx context.Context, p models.Provider, class store.Class, d time.Duration) {
-	if err := s.store.Pause(ctx, p.ID, s.host(p), class, d); err != nil {
+	pause := store.Pause{ProviderID: p.ID, OrgID: p.OrgID, Class: class}
+	if answered := providers.AnsweredBy(ctx); len(answered) > 0 {
+		pause.Origin = answered[len(answered)-1]
+	}
+	if err := s.store.Pause(ctx, pause, d); err != nil {
 		s.log.Warn("noting a pause failed", "provider", p.ID, "error", err)
 	}
 }
 
-func (s *Service) endPause(ctx context.Context, p models.Provider, classes ...store.Class) {
-	if err := s.store.EndPause(ctx, p.ID, s.host(p), classes...); err != nil {
+// endPause ends what the probe under ctx was sent for.
+func (s *Service) endPause(ctx context.Context, p models.Provider, gate store.Gate) {
+	if err := s.store.EndPause(ctx, gate, providers.AnsweredBy(ctx)); err != nil {
 		s.log.Warn("ending a pause failed", "provider", p.ID, "error", err)
 	}
 }

@@ -282,7 +282,7 @@ func TestS3_UserInfoIsProbedAfterItsPause(t *testing.T) {
 			_, err := h.Service.UserInfo(ctx, h.User.Caller, a.ID)
 			return err == nil
 		})
-		if left, _, err := h.Store.PauseOf(ctx, p.ID, h.IdPURL, store.ClassAPI); left != nil || err != nil {
+		if left, _, err := h.Store.PauseOf(ctx, store.Upstream{ProviderID: p.ID, OrgID: p.OrgID}, store.ClassAPI); left != nil || err != nil {
 			t.Errorf("a good probe did not end the pause: %v %v", left, err)
 		}
 	})
@@ -294,12 +294,10 @@ func TestS3_OneTenantsTroubleDoesNotStopTheOthers(t *testing.T) {
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
 		s := b.Store(t, nil)
 		for _, class := range []store.Class{store.ClassClient, store.ClassTokenPace, store.ClassRevokePace} {
-			for _, provider := range []string{"a", "b", "c", "d"} {
-				if err := s.Pause(ctx, provider, "host", class, time.Hour); err != nil {
-					t.Fatal(err)
-				}
+			for _, org := range []string{"a", "b", "c", "d"} {
+				pause(t, s, paused(org, org+"1", class), time.Hour)
 			}
-			if gate := must(s.Pass(ctx, "e", "host", time.Minute, class))(t); gate.Wait != 0 {
+			if gate := must(s.Pass(ctx, upstreamOf("e", "e1"), time.Minute, class))(t); gate.Wait != 0 {
 				t.Errorf("%s of four providers stops a fifth", class)
 			}
 		}

@@ -108,6 +108,7 @@ func (s *Service) poll(ctx context.Context, d devicePoll) (Completed, error) {
 
 // exchangeDevice polls once, and saves what it brought, before judging it.
 func (s *Service) exchangeDevice(ctx context.Context, d devicePoll, code models.Secret) error {
+	ctx = providers.WithAnswers(ctx)
 	call, cancel := awake(ctx, s.timing.TokenCall)
 	defer cancel()
 	got, err := s.upstream.PollDevice(call, d.client, code)

@@ -224,7 +224,7 @@ func (s *Service) applyChange(ctx context.Context, tx *store.Store, c models.Cal
 		if err := tx.SaveSecret(ctx, secret); err != nil {
 			return err
 		}
-		if err := tx.EndPause(ctx, p.ID, s.host(*p), store.ClassClient); err != nil {
+		if err := tx.EndPausesOf(ctx, p.ID, store.ClassClient); err != nil {
 			return err
 		}
 	}

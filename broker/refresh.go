@@ -120,6 +120,7 @@ func (s *Service) adopt(ctx context.Context, id string, err error) (store.Linked
 // callRefresh is the holder of the lease at work. before is an attempt whose
 // outcome nobody knows, and which this one replays (R3).
 func (s *Service) callRefresh(ctx context.Context, id, attempt string, before *string, gate store.Gate, due func(store.Linked) bool) (store.Linked, error) {
+	ctx = providers.WithAnswers(ctx)
 	l, err := s.store.Linked(ctx, id) // again: the row may have changed before the lease was ours
 	if err != nil || !due(l) {
 		return l, errors.Join(found(err, "OAuth provider authorization"), s.giveUpLease(ctx, l, attempt, before))

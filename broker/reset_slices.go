@@ -57,7 +57,7 @@ func (s *Service) resetSize(ctx context.Context, j models.Job) (int, time.Durati
 	case err != nil:
 		return 0, 0, err
 	}
-	until, over, err := s.store.PauseOf(ctx, p.ID, s.host(p), store.ClassToken)
+	until, over, err := s.store.PauseOf(ctx, s.upstreamOf(p, store.ClassToken), store.ClassToken)
 	switch {
 	case err != nil:
 		return 0, 0, err

@@ -156,6 +156,7 @@ func (r *tokenRevocation) suspect(ctx context.Context, id string) (store.Linked,
 }
 
 func (r *tokenRevocation) ask(ctx context.Context, l store.Linked) (models.Outcome, error) {
+	ctx = providers.WithAnswers(ctx)
 	held, err := r.s.openPair(l)
 	if err != nil {
 		return "", err

@@ -117,43 +117,20 @@ func TestS3_APausedUpstreamIsLeftAlone(t *testing.T) {
 	})
 }
 
-// S3: when three providers meet a pause, it is the host's, whatever kind of
-// endpoint it concerns.
-func TestS3_ThreeProvidersPauseTheHost(t *testing.T) {
-	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
-		s := b.Store(t, nil)
-		for _, class := range []store.Class{store.ClassToken, store.ClassRevoke, store.ClassAPI} {
-			for i, provider := range []string{"a", "b", "c"} {
-				if gate := must(s.Pass(ctx, "d", "host", time.Minute, class))(t); gate.Wait != 0 {
-					t.Errorf("%s: after %d providers a fourth waits", class, i)
-				}
-				if err := s.Pause(ctx, provider, "host", class, time.Hour); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if gate := must(s.Pass(ctx, "d", "host", time.Minute, class))(t); gate.Wait == 0 {
-				t.Errorf("%s: after three providers a fourth does not wait", class)
-			}
-		}
-	})
-}
-
 // S3: after a pause one caller is let through, the others wait for its answer.
 func TestS3_OneProbeAfterAPause(t *testing.T) {
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
 		s := b.Store(t, nil)
-		if err := s.Pause(ctx, "a", "host", store.ClassRevoke, -time.Second); err != nil {
-			t.Fatal(err)
-		}
-		first := must(s.Pass(ctx, "a", "host", time.Minute, store.ClassRevoke))(t)
-		second := must(s.Pass(ctx, "a", "host", time.Minute, store.ClassRevoke))(t)
+		pause(t, s, paused("acme", "a", store.ClassRevoke), -time.Second)
+		first := must(s.Pass(ctx, upstreamOf("acme", "a"), time.Minute, store.ClassRevoke))(t)
+		second := must(s.Pass(ctx, upstreamOf("acme", "a"), time.Minute, store.ClassRevoke))(t)
 		if !first.Probe || first.Wait != 0 || second.Wait == 0 {
 			t.Errorf("the first was let through %+v, the second %+v", first, second)
 		}
-		if err := s.EndPause(ctx, "a", "host", store.ClassRevoke); err != nil {
+		if err := s.EndPause(ctx, first, []string{origin}); err != nil {
 			t.Fatal(err)
 		}
-		if third := must(s.Pass(ctx, "a", "host", time.Minute, store.ClassRevoke))(t); third != (store.Gate{}) {
+		if third := must(s.Pass(ctx, upstreamOf("acme", "a"), time.Minute, store.ClassRevoke))(t); third.Wait != 0 || third.Probe {
 			t.Errorf("after a good probe the third got %+v", third)
 		}
 	})

@@ -214,7 +214,7 @@ func (r *sliceRun) size(ctx context.Context, j models.Job) (int, share, error) {
 	if err != nil {
 		return 0, share{}, err
 	}
-	until, over, err := r.s.store.PauseOf(ctx, p.ID, r.s.host(p), store.ClassRevoke)
+	until, over, err := r.s.store.PauseOf(ctx, r.s.upstreamOf(p, store.ClassRevoke), store.ClassRevoke)
 	if err != nil {
 		return 0, share{}, err
 	}

@@ -63,6 +63,7 @@ var cells = []struct {
 	{"revoke expired", cellRevokeExpired},
 	{"check", cellCheck},
 	{"reset", cellReset},
+	{"origins", cellOrigins},
 	{"device", cellDevice},
 	{"settings", cellSettings},
 	{"refused client", cellRefusedClient},

@@ -75,6 +75,17 @@ func (d *issuers) endpoints(ctx context.Context, name string) (Endpoints, error)
 	}
 }
 
+// known returns what the issuer's metadata said when it was last read, however long
+// ago; nothing if it was not read.
+func (d *issuers) known(name string) Endpoints {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if entry, ok := d.entries[name]; ok {
+		return entry.endpoints
+	}
+	return Endpoints{}
+}
+
 // entry finds or makes the issuer's entry. Issuers are named by tenants, so what
 // is remembered is bounded.
 func (d *issuers) entry(name string) *issuer {

@@ -71,6 +71,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, unreachable(err, sent.Load())
 	}
+	noteAnswer(req)
 	resp.Body = &cappedBody{ReadCloser: resp.Body, left: maxBody}
 	return resp, nil
 }

@@ -3,16 +3,18 @@ package store
 import (
 	"context"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Class is a kind of endpoint: an upstream that throttles one need not throttle
 // the others.
 type Class string
 
-// The classes. The last three are no endpoints and never the host's: ClassClient
-// is the token endpoint while it refuses the provider's client (R5), the two paces
-// are where work in the background has used up its share of what the upstream
-// takes in an hour; people's own calls do not wait for these.
+// The classes. The last three are no endpoints, and their pauses never spread to
+// other providers: ClassClient is the token endpoint while it refuses the provider's
+// client (R5), the two paces are where work in the background has used up its share
+// of what the upstream takes in an hour; people's own calls do not wait for these.
 const (
 	ClassToken      Class = "token"
 	ClassRevoke     Class = "revoke"
@@ -24,36 +26,60 @@ const (
 
 func (c Class) isEndpoint() bool { return c == ClassToken || c == ClassRevoke || c == ClassAPI }
 
-// Pause is how long an upstream is left alone for one provider, or with no
-// provider for all who use the host (S3).
+// Pause is how long an upstream is left alone for one provider, or without a
+// provider for all who call that origin (S3).
 type Pause struct {
 	ProviderID string
-	Host       string
+	OrgID      string
+	Origin     string `gorm:"column:host"` // the one that answered, "" where that is not known
 	Class      Class
 	Until      time.Time
+	Probe      string // names the call that was let through when the time was over
 }
 
+// maxPause is how long a pause lasts at most, whatever the upstream asked for.
+const maxPause = time.Hour
+
+// manyOrgs is how many organisations have to meet a pause at one origin before it
+// holds for everybody who calls that origin. One organisation can register as many
+// providers as it likes, with whatever endpoints it likes.
+const manyOrgs = 3
+
 // Pause leaves an upstream alone for the given time, or for longer if that was
-// decided before. When three providers met it, it is the host's.
-func (s *Store) Pause(ctx context.Context, provider, host string, class Class, d time.Duration) error {
+// decided before.
+func (s *Store) Pause(ctx context.Context, p Pause, d time.Duration) error {
+	if !p.Class.isEndpoint() {
+		p.Origin = ""
+	}
 	return s.Tx(ctx, func(tx *Store) error {
-		if err := tx.pause(provider, host, class, d); err != nil {
+		err := tx.db.Exec(`INSERT INTO pauses (provider_id, org_id, host, class, until) VALUES (?, ?, ?, ?, ?)
+			ON CONFLICT (provider_id, host, class) DO UPDATE SET until = excluded.until, org_id = excluded.org_id, probe = ''
+			WHERE pauses.until < excluded.until OR pauses.probe <> ''`,
+			p.ProviderID, p.OrgID, p.Origin, p.Class, tx.in(min(d, maxPause))).Error
+		if err != nil || p.Origin == "" {
 			return err
 		}
-		var met int64
-		err := tx.db.Raw(`SELECT count(*) FROM pauses WHERE host = ? AND class = ? AND provider_id <> '' AND until > ?`,
-			host, class, tx.now()).Row().Scan(&met)
-		if err != nil || met < 3 || !class.isEndpoint() {
-			return err
-		}
-		return tx.pause("", host, class, d)
+		return tx.widen(p.Origin, p.Class)
 	})
 }
 
-func (s *Store) pause(provider, host string, class Class, d time.Duration) error {
-	return s.db.Exec(`INSERT INTO pauses (provider_id, host, class, until) VALUES (?, ?, ?, ?)
+// widen makes a pause the origin's for as long as manyOrgs organisations have met it,
+// which is until the third longest of theirs ends. A provider that is only trying
+// whether its pause is over has met nothing new.
+func (s *Store) widen(origin string, class Class) error {
+	return s.db.Exec(`INSERT INTO pauses (provider_id, host, class, until)
+		SELECT '', CAST(? AS TEXT), CAST(? AS TEXT), max(until) FROM pauses
+		WHERE host = ? AND class = ? AND provider_id <> '' AND org_id <> '' AND probe = '' AND until > ?
+		GROUP BY org_id ORDER BY max(until) DESC LIMIT 1 OFFSET ?
 		ON CONFLICT (provider_id, host, class) DO UPDATE SET until = excluded.until WHERE pauses.until < excluded.until`,
-		provider, host, class, s.in(d)).Error
+		origin, class, origin, class, s.now(), manyOrgs-1).Error
+}
+
+// Upstream is where one provider's calls go.
+type Upstream struct {
+	ProviderID string
+	OrgID      string
+	Origins    []string // none while they are not known
 }
 
 // Gate is whether an upstream may be called.
@@ -61,14 +87,18 @@ type Gate struct {
 	Wait  time.Duration // 0 lets the call through
 	Class Class         // what there is to wait for
 	Probe bool          // the call is the one that finds out whether a pause is over
+
+	probe   string
+	classes []Class
 }
 
-// Pass asks whether an upstream may be called. After a pause one caller is let
-// through as a probe, and the others wait for as long as probeFor; EndPause tells
-// that the probe went well.
-func (s *Store) Pass(ctx context.Context, provider, host string, probeFor time.Duration, classes ...Class) (Gate, error) {
-	pauses, now, err := s.pauses(ctx, provider, host, classes)
-	if err != nil {
+// Pass asks whether an upstream may be called. After a pause each provider has one
+// call let through as a probe, and its others wait for as long as probeFor; EndPause
+// tells that the probe went well. Every provider has its own, so that no other
+// organisation can take it and never answer.
+func (s *Store) Pass(ctx context.Context, at Upstream, probeFor time.Duration, classes ...Class) (Gate, error) {
+	pauses, now, err := s.pauses(ctx, at, classes)
+	if err != nil || len(pauses) == 0 {
 		return Gate{}, err
 	}
 	for _, p := range pauses {
@@ -76,10 +106,13 @@ func (s *Store) Pass(ctx context.Context, provider, host string, probeFor time.D
 			return Gate{Wait: wait, Class: p.Class}, nil
 		}
 	}
+	probe := uuid.NewString()
 	for _, p := range pauses {
-		mine, err := changed(s.db.WithContext(ctx).Model(&Pause{}).
-			Where("provider_id = ? AND host = ? AND class = ? AND until <= ?", p.ProviderID, p.Host, p.Class, s.now()).
-			Update("until", s.in(probeFor)))
+		mine, err := changed(s.db.WithContext(ctx).Exec(`INSERT INTO pauses (provider_id, org_id, host, class, until, probe)
+			VALUES (?, ?, ?, ?, ?, ?)
+			ON CONFLICT (provider_id, host, class) DO UPDATE SET until = excluded.until, probe = excluded.probe
+			WHERE pauses.until <= ? OR pauses.probe = excluded.probe`,
+			at.ProviderID, at.OrgID, p.Origin, p.Class, s.in(probeFor), probe, s.now()))
 		if err != nil {
 			return Gate{}, err
 		}
@@ -87,14 +120,16 @@ func (s *Store) Pass(ctx context.Context, provider, host string, probeFor time.D
 			return Gate{Wait: probeFor, Class: p.Class}, nil
 		}
 	}
-	return Gate{Probe: len(pauses) > 0}, nil
+	return Gate{Probe: true, probe: probe, classes: classes}, nil
 }
 
-func (s *Store) pauses(ctx context.Context, provider, host string, classes []Class) ([]Pause, time.Time, error) {
+// pauses returns the provider's own pauses, wherever it met them, and those of the
+// origins that it is about to call.
+func (s *Store) pauses(ctx context.Context, at Upstream, classes []Class) ([]Pause, time.Time, error) {
 	var pauses []Pause
 	err := s.db.WithContext(ctx).
-		Where("provider_id IN ? AND host = ? AND class IN ?", []string{provider, ""}, host, classes).
-		Order("provider_id").Find(&pauses).Error
+		Where("class IN ? AND (provider_id = ? OR provider_id = '' AND host IN ?)", classes, at.ProviderID, append([]string{""}, at.Origins...)).
+		Order("provider_id, host, class").Find(&pauses).Error
 	if err != nil || len(pauses) == 0 {
 		return nil, time.Time{}, err
 	}
@@ -104,8 +139,8 @@ func (s *Store) pauses(ctx context.Context, provider, host string, classes []Cla
 
 // PauseOf returns how long an upstream is still left alone, nil when there is no
 // pause, and whether it is over and waits for a probe.
-func (s *Store) PauseOf(ctx context.Context, provider, host string, class Class) (*time.Duration, bool, error) {
-	pauses, now, err := s.pauses(ctx, provider, host, []Class{class})
+func (s *Store) PauseOf(ctx context.Context, at Upstream, class Class) (*time.Duration, bool, error) {
+	pauses, now, err := s.pauses(ctx, at, []Class{class})
 	if err != nil || len(pauses) == 0 {
 		return nil, false, err
 	}
@@ -116,10 +151,21 @@ func (s *Store) PauseOf(ctx context.Context, provider, host string, class Class)
 	return &left, left <= 0, nil
 }
 
-// EndPause lets everybody call again.
-func (s *Store) EndPause(ctx context.Context, provider, host string, classes ...Class) error {
-	return s.db.WithContext(ctx).Where("provider_id IN ? AND host = ? AND class IN ?", []string{provider, ""}, host, classes).
+// EndPause ends the pauses that the call of this gate was the probe for: the
+// provider's own, and where its time is over that of every origin which answered.
+// What others met meanwhile stays.
+func (s *Store) EndPause(ctx context.Context, g Gate, answered []string) error {
+	if !g.Probe {
+		return nil
+	}
+	return s.db.WithContext(ctx).
+		Where("probe = ? OR provider_id = '' AND host IN ? AND class IN ? AND until <= ?", g.probe, append([]string{""}, answered...), g.classes, s.now()).
 		Delete(&Pause{}).Error
+}
+
+// EndPausesOf ends those of one provider, for a reason of its own.
+func (s *Store) EndPausesOf(ctx context.Context, provider string, classes ...Class) error {
+	return s.db.WithContext(ctx).Where("provider_id = ? AND class IN ?", provider, classes).Delete(&Pause{}).Error
 }
 
 // ForgetPauses deletes pauses that ended long ago without a probe.
