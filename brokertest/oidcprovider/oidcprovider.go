@@ -10,17 +10,15 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"io"
-	"net/http"
-	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/grantd/grantd/brokertest/browser"
 )
 
 // Options shape the server and its one client. The zero value is a good start.
@@ -80,30 +78,24 @@ func Start(t testing.TB, options Options) *Server {
 // which is not called. Each call is a new browser.
 func (s *Server) Consent(t testing.TB, authorizeURL, login string) *url.URL {
 	t.Helper()
-	return s.newBrowser(t, url.Values{"login": {login}}).walk(t, request(t, http.MethodGet, authorizeURL, nil))
+	return s.newBrowser(t, url.Values{"login": {login}}).Get(t, authorizeURL).Leaves(t)
 }
 
 // Deny is the person who says no. It returns the callback with its error.
 func (s *Server) Deny(t testing.TB, authorizeURL string) *url.URL {
 	t.Helper()
-	return s.newBrowser(t, url.Values{"deny": {"1"}}).walk(t, request(t, http.MethodGet, authorizeURL, nil))
+	return s.newBrowser(t, url.Values{"deny": {"1"}}).Get(t, authorizeURL).Leaves(t)
 }
-
-// xsrf finds the token that the server's device pages want back.
-var xsrf = regexp.MustCompile(`name="xsrf" value="([^"]+)"`)
 
 // ApproveDevice is the person who types a device's user code, signs in as login and agrees.
 func (s *Server) ApproveDevice(t testing.TB, userCode, login string) {
 	t.Helper()
-	browser := s.newBrowser(t, url.Values{"login": {login}})
-	page := browser.open(t, request(t, http.MethodGet, s.Issuer+"/device?"+url.Values{"user_code": {userCode}}.Encode(), nil))
-	token := xsrf.FindStringSubmatch(page.text)
-	if token == nil {
-		t.Fatalf("the device page has no form: %s", page)
-	}
-	form := url.Values{"xsrf": {token[1]}, "user_code": {userCode}, "confirm": {"yes"}}
-	if callback := browser.walk(t, request(t, http.MethodPost, s.Issuer+"/device", form)); callback != nil {
-		t.Fatalf("the device page sent the browser away, to %s", callback.Redacted())
+	b := s.newBrowser(t, url.Values{"login": {login}})
+	form := b.Get(t, s.Issuer+"/device?"+url.Values{"user_code": {userCode}}.Encode()).Hidden()
+	form.Set("user_code", userCode)
+	form.Set("confirm", "yes")
+	if shown := b.Post(t, s.Issuer+"/device", form); shown.Location != nil {
+		t.Fatalf("the device page sent the browser away, to %s", shown.Location.Redacted())
 	}
 }
 
@@ -112,9 +104,9 @@ func (s *Server) ApproveDevice(t testing.TB, userCode, login string) {
 // not expired. What has merely expired counts in the rest.
 func (s *Server) State(t testing.TB) map[string]int {
 	t.Helper()
-	page := s.newBrowser(t, nil).open(t, request(t, http.MethodGet, s.Issuer+"/test/state", nil))
+	page := s.newBrowser(t, nil).Get(t, s.Issuer+"/test/state")
 	counts := map[string]int{}
-	if err := json.Unmarshal([]byte(page.text), &counts); err != nil {
+	if err := json.Unmarshal([]byte(page.Text), &counts); err != nil {
 		t.Fatalf("reading the server's state: %v", err)
 	}
 	return counts
@@ -123,7 +115,7 @@ func (s *Server) State(t testing.TB) map[string]int {
 // Expire ends the time of all access tokens of the account.
 func (s *Server) Expire(t testing.TB, login string) {
 	t.Helper()
-	s.newBrowser(t, nil).open(t, request(t, http.MethodGet, s.Issuer+"/test/expire?"+url.Values{"login": {login}}.Encode(), nil))
+	s.newBrowser(t, nil).Get(t, s.Issuer+"/test/expire?"+url.Values{"login": {login}}.Encode())
 }
 
 // settings is what server.mjs reads from OIDC_OPTIONS.
@@ -211,84 +203,16 @@ func run(t testing.TB, cmd *exec.Cmd) (issuer string) {
 	return issuer
 }
 
-// browser has cookies, follows redirects within the server, and gives answers to whatever the server asks.
-type browser struct {
-	issuer  string
-	answers url.Values
-	http    http.Client
-}
-
-func (s *Server) newBrowser(t testing.TB, answers url.Values) *browser {
+// newBrowser opens a browser whose person gives answers to whatever the server asks.
+func (s *Server) newBrowser(t testing.TB, answers url.Values) *browser.Browser {
 	t.Helper()
-	cookies, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &browser{issuer: s.Issuer, answers: answers, http: http.Client{
-		Jar:           cookies,
-		Timeout:       30 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
-}
-
-// page is what the browser shows, or where it is sent.
-type page struct {
-	status   string
-	text     string
-	location *url.URL
-}
-
-func (p page) String() string { return p.status + "\n" + p.text }
-
-// walk sends the request and follows redirects until one leaves the server, which it returns, or a page says that
-// all is well: then it returns nil.
-func (b *browser) walk(t testing.TB, r *http.Request) *url.URL {
-	t.Helper()
-	for range 10 {
-		shown := b.open(t, r)
-		if shown.location == nil {
-			if !strings.HasPrefix(shown.status, "200") {
-				t.Fatalf("the server refused %s: %s", r.URL.Path, shown)
-			}
-			return nil
+	b := browser.New(t, s.Issuer)
+	b.Visit = func(at *url.URL) {
+		if strings.HasPrefix(at.Path, "/interaction/") {
+			at.RawQuery = answers.Encode()
 		}
-		if shown.location.Scheme+"://"+shown.location.Host != b.issuer {
-			return shown.location
-		}
-		if strings.HasPrefix(shown.location.Path, "/interaction/") {
-			shown.location.RawQuery = b.answers.Encode()
-		}
-		r = request(t, http.MethodGet, shown.location.String(), nil)
 	}
-	t.Fatal("the server redirected ten times and did not come to an end")
-	return nil
-}
-
-func (b *browser) open(t testing.TB, r *http.Request) page {
-	t.Helper()
-	response, err := b.http.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	location, _ := response.Location() // none is not an error here: then the page itself is shown
-	return page{status: response.Status, text: string(body), location: location}
-}
-
-func request(t testing.TB, method, target string, form url.Values) *http.Request {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(form.Encode()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if form != nil {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	return r
+	return b
 }
 
 // folder finds this package's folder from wherever in the module the test runs.

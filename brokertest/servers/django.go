@@ -4,11 +4,11 @@ import (
 	"context"
 	"embed"
 	"fmt"
-	"net/http"
 	"net/url"
 	"os"
 	"testing"
 
+	"github.com/grantd/grantd/brokertest/browser"
 	"github.com/grantd/grantd/brokertest/services"
 )
 
@@ -65,19 +65,15 @@ func (d *Django) Registrations() []Registration {
 // Consent goes through the toolkit's own page.
 func (d *Django) Consent(t testing.TB, authorizeURL, person string) *url.URL {
 	t.Helper()
-	b := newBrowser(t, d.URL)
-	site, err := url.Parse(d.URL)
-	if err != nil {
-		t.Fatal(err)
+	b := browser.New(t, d.URL)
+	b.Cookie("person", person)
+	asked := b.Get(t, authorizeURL)
+	if asked.Location != nil {
+		return asked.Location // refused before anybody was asked
 	}
-	b.http.Jar.SetCookies(site, []*http.Cookie{{Name: "person", Value: person}})
-	asked := b.get(t, authorizeURL)
-	if asked.location != nil {
-		return asked.location // refused before anybody was asked
-	}
-	form := asked.hidden()
+	form := asked.Hidden()
 	form.Set("allow", "Authorize")
-	return b.post(t, authorizeURL, form).leaves(t)
+	return b.Post(t, authorizeURL, form).Leaves(t)
 }
 
 // ApproveDevice fails: there is no device flow.

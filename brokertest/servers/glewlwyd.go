@@ -21,6 +21,7 @@ import (
 	"testing"
 
 	"github.com/grantd/grantd/brokertest"
+	"github.com/grantd/grantd/brokertest/browser"
 	"github.com/grantd/grantd/brokertest/services"
 )
 
@@ -127,7 +128,7 @@ func signingKey(t testing.TB) (private, public string) {
 }
 
 // call is a request of the JSON API that the pages use.
-func (g *Glewlwyd) call(t testing.TB, b *browser, method, path string, body any) {
+func (g *Glewlwyd) call(t testing.TB, b *browser.Browser, method, path string, body any) {
 	t.Helper()
 	encoded, err := json.Marshal(body)
 	if err != nil {
@@ -138,13 +139,13 @@ func (g *Glewlwyd) call(t testing.TB, b *browser, method, path string, body any)
 		t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/json")
-	b.open(t, r)
+	b.Open(t, r)
 }
 
 // signIn opens a browser in which the person is signed in. All have the administrator's first password.
-func (g *Glewlwyd) signIn(t testing.TB, person string) *browser {
+func (g *Glewlwyd) signIn(t testing.TB, person string) *browser.Browser {
 	t.Helper()
-	b := newBrowser(t, g.URL)
+	b := browser.New(t, g.URL)
 	g.call(t, b, http.MethodPost, "/auth/", map[string]any{"username": person, "password": "password"})
 	return b
 }
@@ -173,26 +174,26 @@ func (g *Glewlwyd) Registrations() []Registration {
 }
 
 // agree signs the person in and grants the client what it asks for. The address goes on from there.
-func (g *Glewlwyd) agree(t testing.TB, address, person string) page {
+func (g *Glewlwyd) agree(t testing.TB, address, person string) browser.Page {
 	t.Helper()
 	g.account(t, person)
 	b := g.signIn(t, person)
 	g.call(t, b, http.MethodPut, "/auth/grant/"+ClientID, map[string]any{"scope": strings.Join(glewlwydScopes, " ")})
-	return b.open(t, newRequest(t, http.MethodGet, address+"&g_continue", nil))
+	return b.Open(t, browser.Request(t, http.MethodGet, address+"&g_continue", nil))
 }
 
 // Consent does what the login page does.
 func (g *Glewlwyd) Consent(t testing.TB, authorizeURL, person string) *url.URL {
 	t.Helper()
-	return g.agree(t, authorizeURL, person).leaves(t)
+	return g.agree(t, authorizeURL, person).Leaves(t)
 }
 
 // ApproveDevice does what the login page does with a device's code.
 func (g *Glewlwyd) ApproveDevice(t testing.TB, userCode, person string) {
 	t.Helper()
 	shown := g.agree(t, g.URL+"/api/oidc/device?"+url.Values{"code": {userCode}}.Encode(), person)
-	if done := shown.leaves(t).Query().Get("prompt"); done != "deviceComplete" {
-		t.Fatalf("the code was not taken: %s", shown.location)
+	if done := shown.Leaves(t).Query().Get("prompt"); done != "deviceComplete" {
+		t.Fatalf("the code was not taken: %s", shown.Location)
 	}
 }
 

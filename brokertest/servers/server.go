@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/grantd/grantd/brokertest"
+	"github.com/grantd/grantd/brokertest/browser"
 	"github.com/grantd/grantd/brokertest/services"
 )
 
@@ -99,7 +100,7 @@ func (r running) Accepts(t testing.TB, accessToken string) bool {
 
 func accepts(t testing.TB, userInfo, accessToken string) bool {
 	t.Helper()
-	request := newRequest(t, http.MethodGet, userInfo, nil)
+	request := browser.Request(t, http.MethodGet, userInfo, nil)
 	request.Header.Set("Authorization", "Bearer "+accessToken)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
@@ -112,13 +113,13 @@ func accepts(t testing.TB, userInfo, accessToken string) bool {
 // Expire and Living use the routes that our parts of the servers have for it.
 func (r running) Expire(t testing.TB, person string) {
 	t.Helper()
-	newBrowser(t, r.URL).get(t, r.URL+"/test/expire?"+url.Values{"person": {person}}.Encode())
+	browser.New(t, r.URL).Get(t, r.URL+"/test/expire?"+url.Values{"person": {person}}.Encode())
 }
 
 func (r running) Living(t testing.TB) (held Living) {
 	t.Helper()
-	shown := newBrowser(t, r.URL).get(t, r.URL+"/test/living")
-	if err := json.Unmarshal([]byte(shown.text), &held); err != nil {
+	shown := browser.New(t, r.URL).Get(t, r.URL+"/test/living")
+	if err := json.Unmarshal([]byte(shown.Text), &held); err != nil {
 		t.Fatalf("%v: %s", err, shown)
 	}
 	return held

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/grantd/grantd/brokertest/browser"
 	"github.com/grantd/grantd/brokertest/services"
 )
 
@@ -31,10 +32,11 @@ var zitadelProgram = sync.OnceValues(func() ([]byte, error) {
 	return os.ReadFile(program)
 })
 
-// zitadelGo runs the go command in the server's module.
+// zitadelGo runs the go command in the server's module, without the internet.
 func zitadelGo(args ...string) error {
 	command := exec.Command("go", args...)
 	command.Dir = "zitadel"
+	command.Env = append(os.Environ(), "GOPROXY=off")
 	if said, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("go %s in brokertest/servers/zitadel: %w\n%s", args[0], err, said)
 	}
@@ -45,7 +47,7 @@ func zitadelGo(args ...string) error {
 func StartZitadel(t testing.TB) *Zitadel {
 	t.Helper()
 	if err := zitadelGo("mod", "download"); err != nil {
-		unavailable(t, "the example server of zitadel/oidc", err.Error())
+		unavailable(t, "the example server of zitadel/oidc", "its modules are not here (`go mod download` in brokertest/servers/zitadel)")
 	}
 	program, err := zitadelProgram()
 	if err != nil {
@@ -78,24 +80,24 @@ func (z *Zitadel) Registrations() []Registration {
 // Consent goes through the example's page, where signing in is the consent.
 func (z *Zitadel) Consent(t testing.TB, authorizeURL, person string) *url.URL {
 	t.Helper()
-	b := newBrowser(t, z.URL)
-	asked := b.get(t, authorizeURL)
-	if asked.location != nil {
-		return asked.location // refused before anybody was asked
+	b := browser.New(t, z.URL)
+	asked := b.Get(t, authorizeURL)
+	if asked.Location != nil {
+		return asked.Location // refused before anybody was asked
 	}
-	form := asked.hidden()
+	form := asked.Hidden()
 	form.Set("username", person)
 	form.Set("password", "password")
-	return b.post(t, z.URL+"/login/username", form).leaves(t)
+	return b.Post(t, z.URL+"/login/username", form).Leaves(t)
 }
 
 // ApproveDevice goes through the example's pages.
 func (z *Zitadel) ApproveDevice(t testing.TB, userCode, person string) {
 	t.Helper()
-	b := newBrowser(t, z.URL)
-	form := b.get(t, z.URL+"/device?"+url.Values{"user_code": {userCode}}.Encode()).hidden()
+	b := browser.New(t, z.URL)
+	form := b.Get(t, z.URL+"/device?"+url.Values{"user_code": {userCode}}.Encode()).Hidden()
 	form.Set("username", person)
 	form.Set("password", "password")
-	b.post(t, z.URL+"/device/login", form)
-	b.get(t, z.URL+"/device/confirm?action=allowed")
+	b.Post(t, z.URL+"/device/login", form)
+	b.Get(t, z.URL+"/device/confirm?action=allowed")
 }
