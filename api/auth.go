@@ -50,22 +50,10 @@ func bearer(h http.Header) models.Secret {
 // checkID answers 404 to ids that cannot exist, before they reach a database
 // that would be upset by them.
 func (s *Server) checkID(ctx huma.Context, next func(huma.Context)) {
-	if validID(ctx.Param("id")) {
+	if models.ValidID(ctx.Param("id")) {
 		next(ctx)
 		return
 	}
 	c := humaecho.UnwrapV4(ctx)
 	write(c, s.problem(ctx.Context(), models.Errorf(models.CodeNotFound, "There is nothing with this id.")))
-}
-
-func validID(id string) bool {
-	if id == "" || len(id) > 128 {
-		return false
-	}
-	for i := range len(id) {
-		if b := id[i]; !alphanumeric(b) && b != '-' && b != '_' {
-			return false
-		}
-	}
-	return true
 }

@@ -69,7 +69,7 @@ func (s *Server) callback(ctx context.Context, c models.Caller, in *struct{ Body
 	if err := noNulls(named{"code", b.Code}, named{"error", b.Error}, named{"error_description", b.ErrorDescription}, named{"iss", b.Iss}); err != nil {
 		return nil, err
 	}
-	if !validID(b.ProviderID) {
+	if !models.ValidID(b.ProviderID) {
 		return nil, models.Errorf(models.CodeNotFound, "There is no provider with this providerId.")
 	}
 	done, err := s.service.Complete(ctx, c, broker.Callback{

@@ -21,7 +21,7 @@ func (s *Server) importToken(ctx context.Context, c models.Caller, in *struct{ B
 	if err := noNulls(named{"refreshToken", b.RefreshToken}, named{"accessToken", b.AccessToken}); err != nil {
 		return nil, err
 	}
-	if !validID(b.ProviderID) {
+	if !models.ValidID(b.ProviderID) {
 		return nil, models.Errorf(models.CodeNotFound, "There is no provider with this providerId.")
 	}
 	const century = 100 * 365 * 24 * 3600 // far beyond what is accepted, and within a time.Duration

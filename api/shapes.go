@@ -2,7 +2,6 @@ package api
 
 import (
 	"reflect"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -57,11 +56,8 @@ func (o *optional[T]) pointer() *T {
 	return &o.Value
 }
 
-// storable keeps text that a database refuses out of it: in its place stands a
-// character that matches nothing.
-func storable(s string) string {
-	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
-}
+// storable makes text of a query or path fit for SQL (T3).
+func storable(s string) string { return models.Storable(s) }
 
 // The times of what is sent are in UTC, wherever the database's driver put them.
 

@@ -98,6 +98,7 @@ var fieldDocs = map[string]map[string]string{
 		"status":                "active; expired: authorize again; invalidOAuthClient: the provider refuses the client; invalidProviderState: the provider is not active.",
 		"scopes":                "What was granted; what was asked for, where the provider does not say.",
 		"missingScopes":         "What was asked for and not granted.",
+		"scopesCut":             "true where the provider named more scopes than are kept (256 of at most 256 bytes each), or some that are no scopes by RFC 6749; else left out.",
 		"refreshTokenExpiresAt": "When the person has to authorize again at the latest; left out when unknown.",
 	},
 	"Job": {

@@ -37,6 +37,9 @@ func (e *encoder) authorization(a *models.Authorization) {
 	e.text("oauthClientId", a.OAuthClientID)
 	e.strings("scopes", a.Scopes)
 	e.strings("missingScopes", a.MissingScopes)
+	if a.ScopesCut {
+		e.bool("scopesCut", true)
+	}
 	e.time("createdAt", a.CreatedAt)
 	e.text("status", string(a.Status))
 	e.key("provider")

@@ -85,7 +85,7 @@ var errBadToken = models.Errorf(models.CodeUnauthenticated, "The API token is mi
 func (s *Service) lookUpToken(ctx context.Context, token models.Secret, hash [sha256.Size]byte) (models.APIToken, error) {
 	rest, ok := strings.CutPrefix(token.Reveal(), tokenPrefix)
 	id, _, ok2 := strings.Cut(rest, "_")
-	if !ok || !ok2 || len(id) > 64 {
+	if !ok || !ok2 || !models.ValidID(id) {
 		return models.APIToken{}, errBadToken
 	}
 	t, err := s.store.APIToken(ctx, id)

@@ -144,7 +144,7 @@ func (s *Service) noteCheck(ctx context.Context, l store.Linked, said providers.
 			return true, err
 		}
 	}
-	s.noteScopes(ctx, l.Authorization, said.Scopes, said.Missing)
+	s.noteScopes(ctx, l.Authorization, said.Scopes, said.Missing, said.ScopesCut)
 	return true, s.endReset(ctx, l)
 }
 

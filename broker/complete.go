@@ -261,8 +261,8 @@ func (s *Service) own(ctx context.Context, c models.Caller, f models.Flow) (Comp
 	if err != nil {
 		return Completed{}, found(err, "OAuth provider")
 	}
-	var e exchanged
-	if err := s.openJSON(flowOwner(f, "tokens"), f.SealedTokens, &e); err != nil {
+	e, err := s.openExchanged(f)
+	if err != nil {
 		return Completed{}, err
 	}
 	var req request

@@ -170,7 +170,7 @@ func (s *Service) proveAccess(ctx context.Context, client providers.Client, in I
 		return exchanged{}, errNoProof
 	}
 	e := newExchanged(providers.Tokens{Access: in.Access, Scopes: said.Scopes, Missing: said.Missing, ExpiresIn: in.ExpiresIn}, sent)
-	e.Theirs = true
+	e.Theirs, e.ScopesCut = true, said.ScopesCut
 	if said.ExpiresAt != nil {
 		e.ExpiresIn = max(time.Second, said.ExpiresAt.Sub(sent))
 	}

@@ -125,7 +125,7 @@ func (s *Service) newAuthorization(p models.Provider, client providers.Client, f
 	return models.Authorization{
 		ID: newID(), OrgID: f.OrgID, UserID: f.UserID, ProviderID: p.ID, CredentialID: newID(), OAuthClientID: p.ClientID,
 		Sub: user.Sub, Login: cmp.Or(user.NickName, user.Name), Email: user.Email, Picture: user.Picture,
-		Scopes: s.granted(p, f, e), MissingScopes: e.Missing,
+		Scopes: s.granted(p, f, e), MissingScopes: e.Missing, ScopesCut: e.ScopesCut,
 		Fingerprint: f.Fingerprint, GrantKey: s.grantKey(client, user.Sub), Revoke: models.RevokeGrant, ItemDueAt: alwaysDue,
 	}
 }
@@ -173,7 +173,7 @@ func (s *Service) renew(ctx context.Context, tx *store.Store, a *models.Authoriz
 	fresh := *a
 	*a = old
 	a.Login, a.Email, a.Picture = fresh.Login, fresh.Email, fresh.Picture
-	a.Scopes, a.MissingScopes = fresh.Scopes, fresh.MissingScopes
+	a.Scopes, a.MissingScopes, a.ScopesCut = fresh.Scopes, fresh.MissingScopes, fresh.ScopesCut
 	a.Fingerprint, a.GrantKey, a.OAuthClientID = fresh.Fingerprint, fresh.GrantKey, fresh.OAuthClientID
 	if err := tx.UpdateAuthorization(ctx, a); err != nil {
 		return true, err

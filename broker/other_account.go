@@ -127,8 +127,8 @@ func (s *Service) Decline(ctx context.Context, v Visitor, name, flow string) err
 	if err != nil {
 		return err
 	}
-	var e exchanged
-	if err := s.openJSON(flowOwner(f, "tokens"), f.SealedTokens, &e); err != nil {
+	e, err := s.openExchanged(f)
+	if err != nil {
 		return err
 	}
 	client, err := s.client(ctx, p)

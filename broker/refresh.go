@@ -189,7 +189,7 @@ func (s *Service) saveRefreshed(ctx context.Context, l store.Linked, attempt str
 	if err != nil {
 		return l, err
 	}
-	s.noteScopes(ctx, l.Authorization, e.Scopes, e.Missing)
+	s.noteScopes(ctx, l.Authorization, e.Scopes, e.Missing, e.ScopesCut)
 	now, err := s.store.Linked(context.WithoutCancel(ctx), l.Authorization.ID)
 	return now, found(err, "OAuth provider authorization")
 }
@@ -197,11 +197,11 @@ func (s *Service) saveRefreshed(ctx context.Context, l store.Linked, attempt str
 // noteScopes keeps what an answer says about the scopes, if anything, and is
 // something new. It comes after the tokens' save, which must not wait for it, and is
 // no part of it: a renewed consent takes the same two rows in the other order.
-func (s *Service) noteScopes(ctx context.Context, a models.Authorization, scopes, missing models.Strings) {
-	if scopes == nil || slices.Equal(a.Scopes, scopes) && slices.Equal(a.MissingScopes, missing) {
+func (s *Service) noteScopes(ctx context.Context, a models.Authorization, scopes, missing models.Strings, cut bool) {
+	if scopes == nil || slices.Equal(a.Scopes, scopes) && slices.Equal(a.MissingScopes, missing) && a.ScopesCut == cut {
 		return
 	}
-	if err := s.store.SetScopes(context.WithoutCancel(ctx), a, scopes, missing); err != nil {
+	if err := s.store.SetScopes(context.WithoutCancel(ctx), a, scopes, missing, cut); err != nil {
 		s.log.Warn("noting the granted scopes failed", "authorization", a.ID, "error", err)
 	}
 }

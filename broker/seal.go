@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,6 +97,7 @@ type exchanged struct {
 	ID               string        `json:"i,omitempty"`
 	Scopes           []string      `json:"s,omitzero"` // none granted is not the same as not said
 	Missing          []string      `json:"m,omitempty"`
+	ScopesCut        bool          `json:"sc,omitempty"`
 	ExpiresIn        time.Duration `json:"e,omitempty"`
 	RefreshExpiresIn time.Duration `json:"re,omitempty"`
 	// Theirs says that the token which lives longest was brought by its owner, who may
@@ -108,7 +110,7 @@ type exchanged struct {
 func newExchanged(t providers.Tokens, sent time.Time) exchanged {
 	return exchanged{
 		pair: pair{t.Access.Reveal(), t.Refresh.Reveal()}, ID: t.ID.Reveal(), Scopes: t.Scopes, Missing: t.Missing,
-		ExpiresIn: t.ExpiresIn, RefreshExpiresIn: t.RefreshExpiresIn, SentAt: sent,
+		ScopesCut: slices.Contains(t.Flags, providers.FlagScopesCut), ExpiresIn: t.ExpiresIn, RefreshExpiresIn: t.RefreshExpiresIn, SentAt: sent,
 	}
 }
 
@@ -116,6 +118,19 @@ func (e exchanged) tokens() providers.Tokens {
 	t := e.pair.tokens()
 	t.ID, t.Scopes, t.ExpiresIn, t.RefreshExpiresIn = models.Secret(e.ID), e.Scopes, e.ExpiresIn, e.RefreshExpiresIn
 	return t
+}
+
+// openExchanged opens what a flow's code was exchanged for. What was sealed before
+// scopes were made fit for SQL is made so here (T3).
+func (s *Service) openExchanged(f models.Flow) (exchanged, error) {
+	var e exchanged
+	if err := s.openJSON(flowOwner(f, "tokens"), f.SealedTokens, &e); err != nil {
+		return exchanged{}, err
+	}
+	var cut bool
+	e.Scopes, cut = providers.FitScopes(e.Scopes)
+	e.ScopesCut = e.ScopesCut || cut
+	return e, nil
 }
 
 func flowOwner(f models.Flow, part string) secrets.Owner {

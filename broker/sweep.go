@@ -112,8 +112,8 @@ func (s *Service) reapFlow(ctx context.Context, f models.Flow) error {
 	if err != nil {
 		return err
 	}
-	var e exchanged
-	if err := s.openJSON(flowOwner(f, "tokens"), f.SealedTokens, &e); err != nil {
+	e, err := s.openExchanged(f)
+	if err != nil {
 		return err
 	}
 	if f.Channel == models.ChannelImport && p.Usable() {

@@ -75,6 +75,8 @@ type Authorization struct {
 	// that does not say which has granted what was asked for (RFC 6749 section 5.1).
 	Scopes        Strings `json:"scopes"`
 	MissingScopes Strings `json:"missingScopes"`
+	// ScopesCut says that more was granted than Scopes holds.
+	ScopesCut bool `json:"scopesCut,omitempty"`
 
 	// Fingerprint names the client and origins the tokens were minted for: they
 	// are sent nowhere else.

@@ -17,6 +17,8 @@ type Check struct {
 	ForClient bool
 	// Scopes are those the token has; nil = not said.
 	Scopes []string
+	// ScopesCut says that the token has more of them than are kept, see FitScopes.
+	ScopesCut bool
 	// Missing are the requested scopes that it has not.
 	Missing []string
 	// ExpiresAt is nil when not said.
@@ -33,6 +35,7 @@ func (r *Registry) Check(ctx context.Context, c Client, t Tokens) (Check, error)
 	}
 	checked, err := u.check(ctx, t)
 	checked.Missing = u.missing(checked.Scopes)
+	checked.Scopes, checked.ScopesCut = FitScopes(checked.Scopes)
 	return checked, err
 }
 
@@ -67,11 +70,14 @@ func (u *upstream) introspect(ctx context.Context, access models.Secret) (Check,
 		Scopes: grantedScopes(a.object), ExpiresAt: unixTime(a.object["exp"])}, nil
 }
 
+// lastSecond is the end of the year 9999: a time beyond it has no RFC 3339 form.
+const lastSecond = 253402300799
+
 // unixTime reads a NumericDate (RFC 7519 §2), nil when there is none.
 func unixTime(v any) *time.Time {
 	n, _ := v.(json.Number)
 	seconds, err := n.Float64()
-	if err != nil || seconds <= 0 || seconds > 1<<40 {
+	if err != nil || seconds <= 0 || seconds > lastSecond {
 		return nil
 	}
 	at := time.Unix(int64(seconds), 0).UTC()

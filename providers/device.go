@@ -100,7 +100,7 @@ func (u *upstream) readDevice(a *answer) (Device, error) {
 
 // shown returns an address that a person may be sent to, "" for any other.
 func (u *upstream) shown(raw string) string {
-	if raw == "" || u.allow.checkURL(raw, true) != nil {
+	if raw == "" || !models.IsStorable(raw) || u.allow.checkURL(raw, true) != nil {
 		return ""
 	}
 	return raw

@@ -168,7 +168,7 @@ func plain(s string) string {
 // link returns an absolute https URL, or "" for anything else.
 func link(s string) string {
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || len(s) > maxURL {
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || len(s) > maxURL || !models.IsStorable(s) {
 		return ""
 	}
 	return s

@@ -2,7 +2,6 @@ package providers
 
 import (
 	"encoding/json"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +16,7 @@ const (
 	FlagBadRefreshExpiry = "bad_refresh_expires_in"
 	FlagOddTokenType     = "odd_token_type"
 	FlagErrorWithToken   = "error_with_token"
+	FlagScopesCut        = "scopes_cut" // see FitScopes
 )
 
 // MaxToken is the longest token that is kept. Entra's and Bitbucket's reach a
@@ -31,7 +31,6 @@ func (u *upstream) readTokens(a *answer, sent ...models.Secret) (Tokens, error) 
 		Access:  models.Secret(a.text("access_token")),
 		Refresh: models.Secret(a.text("refresh_token")),
 		ID:      models.Secret(a.text("id_token")),
-		Scopes:  grantedScopes(a.object),
 	}
 	if !a.ok() || t.Access == "" {
 		return Tokens{}, failure(a, u.now(), append(sent, u.c.Secret)...)
@@ -55,7 +54,11 @@ func (u *upstream) readTokens(a *answer, sent ...models.Secret) (Tokens, error) 
 	kind := a.text("token_type")
 	flag(kind != "" && !strings.EqualFold(kind, "bearer"), FlagOddTokenType)
 	flag(a.text("error") != "", FlagErrorWithToken)
-	t.Missing = u.missing(t.Scopes)
+	granted := grantedScopes(a.object)
+	t.Missing = u.missing(granted) // of all of them, those that are cut too
+	var cut bool
+	t.Scopes, cut = FitScopes(granted)
+	flag(cut, FlagScopesCut)
 	return t, nil
 }
 
@@ -70,6 +73,10 @@ func refreshLifetime(fields map[string]any) any {
 	return nil
 }
 
+// maxLifetime is the longest lifetime that is believed. What is added to a time must
+// not leave what databases can store.
+const maxLifetime = 100 * 365 * 24 * time.Hour
+
 // lifetime reads seconds from a number or a numeric string. Absent and zero are
 // unknown; ok is false for what makes no sense, which is unknown too.
 func lifetime(v any) (d time.Duration, ok bool) {
@@ -83,7 +90,7 @@ func lifetime(v any) (d time.Duration, ok bool) {
 		text = strings.TrimSpace(v)
 	}
 	seconds, err := strconv.ParseFloat(text, 64)
-	if err != nil || !(seconds >= 0 && seconds <= math.MaxInt64/1e9-1) {
+	if err != nil || !(seconds >= 0 && seconds <= maxLifetime.Seconds()) {
 		return 0, false
 	}
 	return time.Duration(seconds) * time.Second, true

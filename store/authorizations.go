@@ -115,15 +115,15 @@ func (s *Store) InsertAuthorization(ctx context.Context, a *models.Authorization
 // UpdateAuthorization writes what a renewed consent told about the account.
 func (s *Store) UpdateAuthorization(ctx context.Context, a *models.Authorization) error {
 	return s.db.WithContext(ctx).Model(a).Where("unlinked_at IS NULL").
-		Select("login", "email", "picture", "scopes", "missing_scopes", "fingerprint", "grant_key", "oauth_client_id", "updated_at").Updates(a).Error
+		Select("login", "email", "picture", "scopes", "missing_scopes", "scopes_cut", "fingerprint", "grant_key", "oauth_client_id", "updated_at").Updates(a).Error
 }
 
 // SetScopes writes which scopes a refresh brought, unless the authorization has
 // changed since it was read, and so was consented to anew.
-func (s *Store) SetScopes(ctx context.Context, read models.Authorization, scopes, missing models.Strings) error {
+func (s *Store) SetScopes(ctx context.Context, read models.Authorization, scopes, missing models.Strings, cut bool) error {
 	return s.db.WithContext(ctx).Model(&models.Authorization{}).
 		Where("id = ? AND updated_at = ? AND unlinked_at IS NULL", read.ID, read.UpdatedAt).
-		Updates(map[string]any{"scopes": scopes, "missing_scopes": missing, "updated_at": s.now()}).Error
+		Updates(map[string]any{"scopes": scopes, "missing_scopes": missing, "scopes_cut": cut, "updated_at": s.now()}).Error
 }
 
 // Unlink makes an authorization unusable and leaves it to be revoked. It reports

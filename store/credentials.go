@@ -40,7 +40,7 @@ func (v Save) columns(s *Store) map[string]any {
 	}
 	if v.RefreshExpiresIn > 0 {
 		row["refresh_expires_at"] = s.in(v.RefreshExpiresIn)
-		row["keep_alive_at"] = s.in(v.RefreshExpiresIn * 4 / 5)
+		row["keep_alive_at"] = s.in(v.RefreshExpiresIn / 5 * 4)
 	}
 	return row
 }

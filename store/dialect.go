@@ -2,13 +2,13 @@ package store
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
 	"github.com/grantd/grantd/migrations"
+	"github.com/grantd/grantd/models"
 )
 
 // sqliteTime has no zone: all times are UTC, so that comparing the texts
@@ -24,12 +24,19 @@ type dialect struct {
 	skipLocked string
 	// lock ends a SELECT whose rows nobody else may change until commit.
 	lock string
+	// list follows IN and takes one parameter, what listed makes of texts. A parameter
+	// for each of them would be refused from some number on: PostgreSQL takes 65,535.
+	list string
 }
 
 var (
-	postgresDialect = dialect{migrations.Postgres, " FOR UPDATE SKIP LOCKED", " FOR UPDATE"}
-	sqliteDialect   = dialect{migrations.SQLite, "", ""}
+	postgresDialect = dialect{name: migrations.Postgres, skipLocked: " FOR UPDATE SKIP LOCKED", lock: " FOR UPDATE",
+		list: "(SELECT jsonb_array_elements_text(CAST(? AS jsonb)))"}
+	sqliteDialect = dialect{name: migrations.SQLite, list: "(SELECT value FROM json_each(?))"}
 )
+
+// listed is the parameter of dialect.list.
+func listed(values []string) models.Strings { return models.Strings(values) }
 
 // now is the database's time as an SQL expression. On SQLite the process is the
 // database, and its clock is a parameter. statement_timestamp is stable, so an
@@ -58,15 +65,6 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 	err := s.db.WithContext(ctx).Raw("SELECT statement_timestamp()").Row().Scan(&now)
 	return now.UTC(), err
 }
-
-// ErrNotFound is returned where the row asked for does not exist.
-var ErrNotFound = gorm.ErrRecordNotFound
-
-// ErrDuplicate is returned where a row would break a unique key.
-var ErrDuplicate = gorm.ErrDuplicatedKey
-
-// IsNotFound reports whether err says that a row does not exist.
-func IsNotFound(err error) bool { return errors.Is(err, ErrNotFound) }
 
 // changed turns the result of a conditional write into whether it took place.
 func changed(r *gorm.DB) (bool, error) { return r.RowsAffected > 0, r.Error }

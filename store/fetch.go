@@ -37,7 +37,7 @@ func (s *Store) Fetchable(ctx context.Context, authorization string) (Linked, er
 }
 
 var fetchQuery = "SELECT a." + strings.Join([]string{"id", "org_id", "user_id", "provider_id", "credential_id",
-	"oauth_client_id", "scopes", "missing_scopes", "fingerprint", "unlinked_at", "created_at"}, ", a.") +
+	"oauth_client_id", "scopes", "missing_scopes", "scopes_cut", "fingerprint", "unlinked_at", "created_at"}, ", a.") +
 	", p." + strings.Join(providerColumns, ", p.") +
 	", c." + strings.Join([]string{"id", "sealed", "generation", "has_refresh_token", "expires_at", "refresh_after",
 	"refresh_expires_at", "saved_at", "next_attempt_at", "verdict", "verdict_generation", "verdict_secret_version", "suspected"}, ", c.") +
@@ -51,6 +51,7 @@ func (l *Linked) decode(f *fields) error {
 	a.ID, a.OrgID, a.UserID, a.ProviderID, a.CredentialID = f.text(), f.text(), f.text(), f.text(), f.text()
 	a.OAuthClientID = f.text()
 	err := errors.Join(a.Scopes.Scan(f.next()), a.MissingScopes.Scan(f.next()))
+	a.ScopesCut = f.bool()
 	a.Fingerprint, a.UnlinkedAt, a.CreatedAt = f.text(), f.timeOrNil(), f.time()
 
 	p.ID, p.OrgID, p.Name, p.Slug, p.Type = f.text(), f.text(), f.text(), f.text(), f.text()

@@ -113,7 +113,7 @@ func (s *Store) SettleItems(ctx context.Context, lease string, job *string, sett
 }
 
 // wiped is what an authorization does not keep once it is revoked (P1).
-const wiped = `, sub = '', login = '', email = '', picture = '', scopes = '[]', missing_scopes = '[]', grant_key = '', fingerprint = ''`
+const wiped = `, sub = '', login = '', email = '', picture = '', scopes = '[]', missing_scopes = '[]', scopes_cut = FALSE, grant_key = '', fingerprint = ''`
 
 // settleGroup settles items that share an outcome and its reason.
 func (s *Store) settleGroup(lease string, job *string, o models.Outcome, reason string, group []Settled) ([]string, error) {

@@ -23,10 +23,10 @@ type JobFilter struct {
 func (s *Store) Jobs(ctx context.Context, org string, f JobFilter) ([]models.Job, error) {
 	q := s.db.WithContext(ctx).Omit("sample_ids").Where("org_id = ?", org)
 	if f.Types != nil {
-		q = q.Where("type IN ?", f.Types)
+		q = q.Where("type IN "+s.dialect.list, listed(f.Types))
 	}
 	if f.Statuses != nil {
-		q = q.Where("status IN ?", f.Statuses)
+		q = q.Where("status IN "+s.dialect.list, listed(f.Statuses))
 	}
 	if f.ProviderID != "" {
 		q = q.Where("provider_id = ?", f.ProviderID)
@@ -58,7 +58,7 @@ func (s *Store) JobItems(ctx context.Context, job string, f ItemFilter) ([]model
 		case slices.Equal(f.Outcomes, onlyFailed):
 			q = q.Where("outcome = 'failed'") // in the words of their index
 		case f.Outcomes != nil:
-			q = q.Where("outcome IN ?", f.Outcomes)
+			q = q.Where("outcome IN "+s.dialect.list, listed(f.Outcomes))
 		}
 		if f.After != nil {
 			q = q.Where(beyond, f.After.ID)

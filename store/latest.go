@@ -35,7 +35,7 @@ func (s *Store) LinkedIDs(ctx context.Context, c models.Caller, provider string)
 // with their reasons, and whether somebody is at them.
 func (s *Store) Outcomes(ctx context.Context, ids []string) ([]models.Authorization, error) {
 	var rows []models.Authorization
-	return rows, s.db.WithContext(ctx).Select("id", "item_lease", "outcome", "outcome_reason").Find(&rows, "id IN ?", ids).Error
+	return rows, s.db.WithContext(ctx).Select("id", "item_lease", "outcome", "outcome_reason").Find(&rows, "id IN "+s.dialect.list, listed(ids)).Error
 }
 
 // ProviderBySlug returns an organisation's provider by its slug. One whose

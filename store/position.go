@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 	"time"
+
+	"github.com/grantd/grantd/models"
 )
 
 // Position is a place in a list ordered by creation, and which way to go from it.
@@ -31,7 +33,7 @@ func ParsePosition(cursor string) (Position, error) {
 		return Position{}, bad
 	}
 	at, id, ok := strings.Cut(string(raw), " ")
-	if !ok || id == "" || len(at) == 0 || at[0] != '+' && at[0] != '-' {
+	if !ok || !models.ValidID(id) || len(at) == 0 || at[0] != '+' && at[0] != '-' {
 		return Position{}, bad
 	}
 	created, err := time.Parse(time.RFC3339Nano, at[1:])

@@ -65,15 +65,15 @@ func (s *Store) ProviderSecret(ctx context.Context, p models.Provider) (models.S
 func (s *Store) Providers(ctx context.Context, org string, f ProviderFilter) ([]models.Provider, error) {
 	q := s.db.WithContext(ctx).Where("org_id = ?", org)
 	if f.IDs != nil {
-		q = q.Where("id IN ?", f.IDs)
+		q = q.Where("id IN "+s.dialect.list, listed(f.IDs))
 	} else {
 		q = q.Where("status <> ?", models.ProviderDeleted)
 	}
 	if f.Types != nil {
-		q = q.Where("type IN ?", f.Types)
+		q = q.Where("type IN "+s.dialect.list, listed(f.Types))
 	}
 	if f.Hosts != nil {
-		q = q.Where("host IN ? OR (host = '' AND type IN ?)", f.Hosts, append(f.PublicTypes, ""))
+		q = q.Where("host IN "+s.dialect.list+" OR (host = '' AND type IN "+s.dialect.list+")", listed(f.Hosts), listed(f.PublicTypes))
 	}
 	return page[models.Provider](q, f.After, f.Descending, f.Limit)
 }
