@@ -56,6 +56,11 @@ func (s *Server) createProvider(ctx context.Context, c models.Caller, in *struct
 }
 
 func (s *Server) getProvider(ctx context.Context, c models.Caller, in *ByID) (*answer[models.Provider], error) {
+	if in.ID == "callback" { // an id has digits
+		return nil, models.Errorf(models.CodeNotFound, "There is no provider with the id callback. To complete a consent, send POST %sproviders/callback/ "+
+			"with the JSON body {providerId, state, code}, not GET with a query. "+
+			"A browser returns to /external-auth/{provider id or slug}/callback, which completes the consents that were begun there.", root)
+	}
 	p, err := s.service.Provider(ctx, c, in.ID)
 	return &answer[models.Provider]{provider(p)}, err
 }

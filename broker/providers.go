@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/providers"
 	"github.com/grantd/grantd/store"
 )
 
@@ -336,14 +337,16 @@ func (s *Service) judge(p models.Provider) []models.FieldError {
 
 // judgeSecret says what is wrong with a client secret. A public client has none.
 func (s *Service) judgeSecret(p models.Provider, secret models.Secret) []models.FieldError {
-	v := secret.Reveal()
+	problem := ""
 	switch {
-	case v == "" && s.upstream.MayBePublic(unsealedClient(p)):
-		return nil
-	case v == "":
-		return []models.FieldError{{Name: "clientSecret", Message: "is required; only a client that config.authStyle says is public (none) has no secret"}}
-	case len(v) > 4096 || !printable(v):
-		return []models.FieldError{{Name: "clientSecret", Message: "must be 1 to 4096 printable characters"}}
+	case secret == "" && s.upstream.MayBePublic(unsealedClient(p)):
+	case secret == "":
+		problem = "is required; only a client that config.authStyle says is public (none) has no secret"
+	default:
+		problem = providers.CheckSecret(secret)
+	}
+	if problem != "" {
+		return []models.FieldError{{Name: "clientSecret", Message: problem}}
 	}
 	return nil
 }

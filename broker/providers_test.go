@@ -9,7 +9,7 @@ import (
 	"github.com/grantd/grantd/testidp"
 )
 
-// A1: where a consent may return to.
+// Finding F14: http://localhost:99999/ passed as redirect_uri (A1).
 func TestA1_RedirectURI(t *testing.T) {
 	h := brokertest.New(t, &brokertest.Options{RedirectAllow: []string{"https://app.example.com"}})
 	open := h.Provider(t, "test")
@@ -34,12 +34,20 @@ func TestA1_RedirectURI(t *testing.T) {
 		{open, "https://app.example.com/a/../b", false},
 		{open, "https://app.example.com/a\\b", false},
 		{open, "/relative", false},
+		{open, "http://localhost:99999/", false},
+		{open, "http://localhost:65536/cb", false},
+		{open, "http://localhost:0/cb", false},
+		{open, "http://localhost:/cb", false},
+		{open, "https://app.example.com:99999/any", false},
+		{open, "http://localhost:65535/cb", true},
 		{open, "javascript:alert(1)", false},
 		{listed, "https://listed.example.com/cb", true},
 		{listed, "https://listed.example.com/cb/", false},
 		{listed, "https://app.example.com/cb", false},
 		{listed, "http://127.0.0.1:4711/cb", true},
 		{listed, "http://127.0.0.1:4711/other", false},
+		{listed, "http://127.0.0.1:4711/cb?x=1", false},
+		{listed, "http://127.0.0.1:4711/%63b", false},
 		{listed, "http://localhost:4711/cb", false},
 	} {
 		_, err := h.Service.Authorize(ctx, h.User.Caller, broker.AuthorizeRequest{ProviderID: c.p.ID, RedirectURI: c.uri})

@@ -60,11 +60,13 @@ func parseRedirect(raw string) (*url.URL, string) {
 		return nil, "must not contain spaces, control characters or backslashes"
 	case err != nil || u.Host == "" || u.Opaque != "":
 		return nil, "must be an absolute URL, such as https://app.example.com/oauth/callback"
+	case strings.HasSuffix(u.Host, ":") || u.Port() != "" && !models.ValidPort(u.Port()):
+		return nil, "must have a port between 1 and 65535, or none"
 	case u.User != nil:
 		return nil, "must not contain a user name or password"
 	case u.Fragment != "" || strings.Contains(raw, "#"):
 		return nil, "must not contain a fragment"
-	case slices.Contains(strings.Split(u.Path, "/"), ".."):
+	case slices.Contains(strings.Split(u.Path, "/"), ".."): // also one that is escaped
 		return nil, "must not contain a .. segment"
 	case u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u)):
 		return nil, "must use https, or http on a loopback address"
@@ -80,7 +82,12 @@ func sameRedirect(listed, raw string, u *url.URL) bool {
 	if err != nil || !isLoopback(l) || !isLoopback(u) {
 		return false
 	}
-	return l.Scheme == u.Scheme && l.Hostname() == u.Hostname() && l.EscapedPath() == u.EscapedPath() && l.RawQuery == u.RawQuery
+	return withoutPort(listed, l) == withoutPort(raw, u)
+}
+
+// withoutPort is an address as it is written, but for its port.
+func withoutPort(raw string, u *url.URL) string {
+	return strings.Replace(raw, u.Host, strings.TrimSuffix(u.Host, ":"+u.Port()), 1)
 }
 
 func isLoopback(u *url.URL) bool {

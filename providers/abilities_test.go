@@ -56,12 +56,15 @@ func TestS2_ATokenIsOnlyForItsOwnPlaces(t *testing.T) {
 	}
 }
 
+// Finding F10: an escaped slash beside a space passed, because what was judged was a
+// copy that net/url had escaped anew.
 func TestS2_GitURLsThatAreNone(t *testing.T) {
 	for _, raw := range []string{
 		"", "github.com/acme", "http://github.com/acme", "git@github.com:acme/app.git", "ssh://git@github.com/acme/app", "https:github.com",
 		"https://github.com@evil.com/", "https://ada:pw@github.com/", "https://@github.com/", `https://evil.com\@github.com/`, `https://github.com\.evil.com/`,
 		"https://github.com#.evil.com", "https://github.com%2eevil.com/", "https://github.com%00.evil.com/", "https://github.com./acme", "https:///acme",
-		"https://git.example.com/team/../other", "https://git.example.com/team/%2e%2e/other", "https://git.example.com/team%2fa", "https://git.example.com/te%5cam",
+		"https://git.example.com/team/../other", "https://git.example.com/team/%2e%2e/other", "https://git.example.com/team%2fa", "https://git.example.com/team%2fx y", "https://git.example.com/team%2fx\xff",
+		"https://git.example.com/team%5Cx y", "https://git.example.com/te%5cam",
 		"https://gıthub.com/acme", "https://github.com:0/", "https://github.com:99999/", "https://github.com\n/", "https://127.1/", "https://" + strings.Repeat("a", 3000),
 	} {
 		if u, err := ParseGitURL(raw); err == nil {
@@ -80,7 +83,7 @@ func TestMatchAndIconAreJudged(t *testing.T) {
 		value any
 		ok    bool
 	}{
-		{"match", []any{"github.com", "git.example.com:8443/a/b"}, true},
+		{"match", []any{"github.com", "gist.github.com:8443/a/b"}, true},
 		{"match", []any{}, false}, {"match", "github.com", false}, {"match", []any{7}, false}, {"match", []any{"https://github.com"}, false},
 		{"match", []any{"GitHub.com"}, false}, {"match", []any{"*.github.com"}, false}, {"match", []any{"ada@github.com"}, false},
 		{"match", []any{"github.com/a/../b"}, false}, {"match", []any{"github.com/a?b"}, false}, {"match", []any{"github.com/%61"}, false}, {"match", []any{""}, false},
@@ -156,5 +159,40 @@ func TestInstallationsOfAnApp(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
+	}
+}
+
+// Finding F12: config.match took any host, so that a provider's tokens were handed out
+// for hosts that have nothing to do with it.
+func TestS2_MatchNamesHostsOfTheProviderOnly(t *testing.T) {
+	r := newRegistry(t, Options{TestHost: "http://localhost:9000"})
+	gitHub, entra := Client{Type: "github"}, Client{Type: "microsoft"}
+	enterprise := Client{Type: "github", Host: "git.example.com"}
+	at := func(issuer string) Client { return Client{Type: "oidc", Config: map[string]any{"issuer": issuer}} }
+	for _, c := range []struct {
+		client Client
+		place  string
+		ok     bool
+	}{
+		{gitHub, "github.com", true}, {gitHub, "github.com/acme", true}, {gitHub, "gist.github.com", true}, {gitHub, "api.github.com", true},
+		{gitHub, "gitlab.com", false}, {gitHub, "git.example.com", false}, {gitHub, "evilgithub.com", false}, {gitHub, "github.com.evil.com", false}, {gitHub, "com", false},
+		{Client{Type: "bitbucket"}, "bitbucket.org/team", true}, {Client{Type: "bitbucket"}, "github.com", false},
+		{entra, "dev.azure.com/acme", true}, {entra, "acme.visualstudio.com", true}, {entra, "github.com", false},
+		{Client{Type: "google"}, "team.googlesource.com", true}, {Client{Type: "google"}, "example.com", false},
+		{enterprise, "git.example.com", true}, {enterprise, "code.example.com:8443", true}, {enterprise, "git.elsewhere.example", true}, {enterprise, "github.com", false}, {enterprise, "gitlab.com/x", false},
+		{at("https://auth.example.com"), "api.example.com", true}, {at("https://auth.example.com"), "git.corp.test", true},
+		{at("https://auth.example.com"), "github.com", false}, {at("https://auth.example.com"), "api.github.com", false}, {at("https://auth.example.com"), "bitbucket.org", false},
+		{at("https://login.microsoftonline.com/x/v2.0"), "dev.azure.com", true}, {at("https://gitlab.com"), "gitlab.com/team", true}, {at("https://gitlab.com"), "github.com", false},
+		{Client{Type: "test"}, "github.com", true}, // it stands for any
+	} {
+		config := map[string]any{"match": []any{c.place}}
+		for name, v := range c.client.Config {
+			config[name] = v
+		}
+		c.client.ID, c.client.Config = "x", config
+		wrong := r.Validate(c.client)
+		if ok := len(wrong) == 0; ok != c.ok || !ok && wrong[0].Name != "config.match" {
+			t.Errorf("%s at %s%v: %v", c.place, c.client.Type, c.client.Config, wrong)
+		}
 	}
 }

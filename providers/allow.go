@@ -7,8 +7,9 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
-	"strconv"
 	"strings"
+
+	"github.com/grantd/grantd/models"
 )
 
 // allowlist is what an operator admits although it is private, loopback or
@@ -76,6 +77,7 @@ func (a allowlist) admits(ip netip.Addr) bool {
 var (
 	errHost    = errors.New("must be a bare host in lower case, such as git.example.com or git.example.com:8443")
 	errPort    = errors.New("must have a port between 1 and 65535")
+	errScheme  = errors.New("must be a host without https://, such as git.example.com or git.example.com:8443")
 	errLiteral = errors.New("must not be an IP address unless the operator allows it")
 	errPlain   = errors.New("must use https, unless the operator allows this host and port")
 	errURL     = errors.New("must be an absolute https URL without user, query or fragment")
@@ -87,6 +89,9 @@ var (
 func baseOf(host string) (string, error) {
 	if plain, ok := strings.CutPrefix(host, "http://"); ok {
 		return originOf("http", plain)
+	}
+	if strings.Contains(host, "://") {
+		return "", errScheme
 	}
 	return originOf("https", host)
 }
@@ -157,7 +162,7 @@ func splitHost(s string) (host, port string, err error) {
 	}
 	if i := strings.LastIndexByte(s, ':'); i >= 0 && !strings.HasSuffix(s, "]") {
 		host, port = s[:i], s[i+1:]
-		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || port[0] == '0' {
+		if !models.ValidPort(port) {
 			return "", "", errPort
 		}
 	}

@@ -19,6 +19,7 @@ func googleType() *Type {
 		Name:          "google",
 		DisplayName:   "Google",
 		DefaultHost:   "accounts.google.com",
+		tokenHosts:    []string{"googleapis.com", "googlesource.com", "source.developers.google.com"},
 		DefaultScopes: []string{"openid", "email", "profile"},
 
 		// A refresh brings an access token and nothing else. The refresh token stays,

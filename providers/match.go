@@ -41,11 +41,21 @@ func ParseGitURL(raw string) (GitURL, error) {
 	if err != nil {
 		return GitURL{}, fmt.Errorf("its host %w", err)
 	}
-	path, ok := segments(u.EscapedPath())
+	path, ok := segments(rawPath(raw))
 	if !ok {
 		return GitURL{}, errors.New("its path must be plain: no dots that lead elsewhere and no escaped slashes")
 	}
 	return GitURL{place{host, portOf("https", port), path}}, nil
+}
+
+// rawPath is the path of an absolute URL as it is written. url.URL.EscapedPath is no
+// substitute: where the path has a character that it should not, such as a space, that
+// escapes the decoded path anew, and an escaped slash has become a plain one.
+func rawPath(raw string) string {
+	_, rest, _ := strings.Cut(raw, "://")
+	path := rest[min(len(rest), strings.IndexByte(rest+"/", '/')):]
+	path, _, _ = strings.Cut(path, "?")
+	return path
 }
 
 // segments cuts a path at its slashes and only then unescapes the parts. It is
@@ -112,6 +122,79 @@ func parsePlace(entry string) (place, bool) {
 	}
 	parts, ok := segments(path)
 	return place{host, portOf("https", port), parts}, ok
+}
+
+// strangePlace returns what is wrong with the places in config.match, "" for nothing:
+// where the type decides about the hosts, only those and what is below them; elsewhere
+// every host but those of such types, unless the client itself is registered there.
+func (u *upstream) strangePlace() string {
+	if u.t.isTest() {
+		return ""
+	}
+	listed, _ := u.c.Config["match"].([]any)
+	own := u.hosts()
+	for _, v := range listed {
+		entry, _ := v.(string)
+		p, _ := parsePlace(entry)
+		if below(p.host, own) {
+			continue
+		}
+		if u.t.fixesHosts(u.c) {
+			return fmt.Sprintf("must name hosts of type %s only (%s): its tokens are for no other", u.t.Name, strings.Join(own, ", "))
+		}
+		if owner := u.ownerOf(p.host, own); owner != nil {
+			return fmt.Sprintf("must not name %s: tokens for it come from providers of type %s", p.host, owner.Name)
+		}
+	}
+	return ""
+}
+
+// ownerOf returns the type that a host belongs to, nil where there is none or where the
+// hosts of a client belong to it too.
+func (r *Registry) ownerOf(host string, own []string) *Type {
+	for _, name := range r.names {
+		t := r.types[name]
+		if t.isTest() || !t.fixesHosts(Client{}) {
+			continue
+		}
+		u, err := r.derived(Client{Type: name})
+		if err != nil {
+			continue
+		}
+		theirs := u.hosts()
+		if below(host, theirs) && !slices.ContainsFunc(own, func(h string) bool { return below(h, theirs) }) {
+			return t
+		}
+	}
+	return nil
+}
+
+// fixesHosts reports whether the type alone decides which hosts a client's tokens are
+// sent to.
+func (t *Type) fixesHosts(c Client) bool { return t.DefaultHost != "" && c.Host == "" }
+
+// isTest reports whether this is the type of the test server, which stands for any.
+func (t *Type) isTest() bool { return strings.Contains(t.DefaultHost, "://") }
+
+// hosts are those of a client's endpoints, and those that the type says its tokens are
+// for beside them.
+func (u *upstream) hosts() []string {
+	hosts := slices.Clone(u.t.tokenHosts)
+	for _, p := range u.home(u.c) {
+		hosts = append(hosts, p.host)
+	}
+	for _, endpoint := range append(u.e.urls(), u.e.Issuer) {
+		if at, err := url.Parse(endpoint); err == nil && at.Hostname() != "" {
+			hosts = append(hosts, strings.ToLower(at.Hostname()))
+		}
+	}
+	slices.Sort(hosts)
+	return slices.Compact(hosts)
+}
+
+// below reports whether a host is one of hosts, or a name below one.
+func below(host string, hosts []string) bool {
+	return slices.ContainsFunc(hosts, func(h string) bool { return host == h || strings.HasSuffix(host, "."+h) })
 }
 
 const maxPlaces = 50

@@ -31,6 +31,7 @@ func microsoftType() *Type {
 		Name:        "microsoft",
 		DisplayName: "Microsoft",
 		DefaultHost: "login.microsoftonline.com",
+		tokenHosts:  []string{"dev.azure.com", "visualstudio.com"}, // Azure DevOps
 		// User.Read is for user info, offline_access for a refresh token.
 		DefaultScopes: []string{"openid", "profile", "email", "offline_access", "User.Read"},
 

@@ -59,6 +59,9 @@ type Type struct {
 	// GitUser is the user name that git sends with an access token as password;
 	// "" where the token itself is the user name.
 	GitUser string
+	// tokenHosts are hosts that tokens are good for beside those of the endpoints, and
+	// that config.match may therefore name.
+	tokenHosts []string
 
 	// openID: the token answer carries an id_token, which is required and bound
 	// to the request by a nonce.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/grantd/grantd/models"
 )
@@ -88,7 +89,8 @@ func (r *Registry) Validate(c Client) []models.FieldError {
 	return r.impossible(t, c)
 }
 
-// impossible finds settings that ask for what the client's endpoints lack.
+// impossible finds settings that ask for what the client's endpoints lack, or for what
+// is not theirs.
 func (r *Registry) impossible(t *Type, c Client) []models.FieldError {
 	u, err := r.derived(c)
 	if err != nil {
@@ -100,6 +102,9 @@ func (r *Registry) impossible(t *Type, c Client) []models.FieldError {
 	}
 	if on, _ := c.Config["requireIss"].(bool); on && u.e.Issuer == "" && t.isIssuer == nil {
 		wrong = append(wrong, models.FieldError{Name: "config.requireIss", Message: "is not possible: no issuer is known of this upstream"})
+	}
+	if stranger := u.strangePlace(); stranger != "" {
+		wrong = append(wrong, models.FieldError{Name: "config.match", Message: stranger})
 	}
 	return wrong
 }
@@ -114,10 +119,35 @@ func checkClientID(id string) string {
 		return "is required"
 	case len(id) > maxClientID:
 		return fmt.Sprintf("must be at most %d characters", maxClientID)
-	case id == "." || id == ".." || strings.ContainsFunc(id, func(c rune) bool { return c < ' ' || c > '~' }):
-		return "must be printable ASCII"
+	case id == "." || id == "..":
+		return "must not be a name that means another place in a path"
 	}
-	return ""
+	return unprintable(id)
+}
+
+// CheckSecret says what is wrong with a client secret (RFC 6749 appendix A.2), without
+// quoting any of it.
+func CheckSecret(secret models.Secret) string {
+	const longest = 4096
+	v := secret.Reveal()
+	if v == "" || len(v) > longest {
+		return fmt.Sprintf("must be 1 to %d printable characters", longest)
+	}
+	return unprintable(v)
+}
+
+// unprintable says where a text that was pasted has a character that nobody sees.
+func unprintable(s string) string {
+	at := models.Unprintable(s)
+	switch {
+	case at == 0:
+		return ""
+	case at == 1 && s[0] == ' ':
+		return "must not begin with a space"
+	case at == utf8.RuneCountInString(s) && strings.HasSuffix(s, " "):
+		return fmt.Sprintf("must not end with a space: character %d is one", at)
+	}
+	return fmt.Sprintf("must be printable ASCII: character %d is not, such as a line break or a no-break space that was pasted along", at)
 }
 
 func (r *Registry) checkHost(t *Type, host string) string {
@@ -139,7 +169,7 @@ const maxScopes = 4096 // characters of the parameter
 // upstream's business.
 func checkScopes(t *Type, scopes []string) string {
 	for _, scope := range scopes {
-		if scope == "" || strings.ContainsFunc(scope, func(c rune) bool { return c <= ' ' || c > '~' || c == '"' || c == '\\' }) {
+		if !isScope(scope) {
 			return "each must be printable ASCII without spaces, quotes and backslashes"
 		}
 	}

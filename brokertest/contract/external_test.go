@@ -470,7 +470,7 @@ func TestS2_MatchTakesWholeHostsAndPaths(t *testing.T) {
 		{"https://github.com:444/", 404}, {"https://git.example.com/teamwork", 404}, {"https://git.example.com/other/team", 404},
 		{"https://github.com@evil.com/", 400}, {"https://ada@github.com/", 400}, {"http://github.com/", 400}, {"git@github.com:acme/app.git", 400},
 		{"ssh://git@github.com/acme", 400}, {`https://evil.com\@github.com`, 400}, {"https://github.com#@evil.com", 400}, {"github.com", 400},
-		{"https://git.example.com/team/../other", 400}, {"https://git.example.com/team%2fapp", 400}, {"https://github.com.", 400}, {"https://github.com\x00.evil.com/", 400},
+		{"https://git.example.com/team/../other", 400}, {"https://git.example.com/team%2fapp", 400}, {"https://git.example.com/team%2fapp x", 400}, {"https://github.com.", 400}, {"https://github.com\x00.evil.com/", 400},
 	} {
 		a := sdk(t, h, h.User, "GET", agentAuth+"?match="+url.QueryEscape(c.match))
 		if body := want(t, c.status, a); c.status != 200 && strings.Contains(string(a.Body), "access_token") {
