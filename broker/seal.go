@@ -169,7 +169,7 @@ func undecryptable(err error) bool { return errors.Is(err, secrets.ErrUndecrypta
 // unsealedClient is a provider as an OAuth client, without its secret. No scopes
 // means the type's own.
 func unsealedClient(p models.Provider) providers.Client {
-	c := providers.Client{Type: p.Type, ID: p.ClientID, Host: p.Metadata.Host, SkipConsent: p.SkipConsent, Config: p.Config}
+	c := providers.Client{Owner: p.OrgID, Type: p.Type, ID: p.ClientID, Host: p.Metadata.Host, SkipConsent: p.SkipConsent, Config: p.Config}
 	if len(p.Scopes) > 0 {
 		c.Scopes = p.Scopes
 	}

@@ -19,12 +19,9 @@ type Abilities struct {
 // Abilities returns c's. A client of an unknown type, or with a malformed host,
 // can nothing.
 func (r *Registry) Abilities(c Client) Abilities {
-	u, err := r.derived(c)
+	u, err := r.recalled(c)
 	if err != nil {
 		return Abilities{}
-	}
-	if u.t.discovers {
-		u.e = u.e.completedBy(r.issuers.remembered(u.e.Issuer))
 	}
 	can := Abilities{
 		Revokes:   u.t.revoke != nil || u.e.Revoke != "",
@@ -35,16 +32,6 @@ func (r *Registry) Abilities(c Client) Abilities {
 		can.InstallURL = u.t.installURL(u)
 	}
 	return can
-}
-
-// remembered returns what an issuer's metadata said last, however long ago.
-func (d *issuers) remembered(name string) Endpoints {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if entry, ok := d.entries[name]; ok {
-		return entry.endpoints
-	}
-	return Endpoints{}
 }
 
 // Installations lists where c's app is installed, as far as an access token lets

@@ -123,7 +123,7 @@ func TestAbilitiesAreKnownWithoutNetwork(t *testing.T) {
 			t.Errorf("%s %s: %s", c.client.Type, c.client.Host, diff)
 		}
 	}
-	r.issuers.entries["https://login.example"] = &issuer{endpoints: Endpoints{Revoke: "https://login.example/revoke", UserInfo: "https://login.example/me"}}
+	r.issuers.entry("", "https://login.example").endpoints = Endpoints{Revoke: "https://login.example/revoke", UserInfo: "https://login.example/me"}
 	if got := r.Abilities(Client{Type: "oidc", ID: "x", Config: map[string]any{"issuer": "https://login.example"}}); !got.Revokes || !got.Validates {
 		t.Errorf("after its metadata was read: %+v", got)
 	}

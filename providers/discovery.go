@@ -19,14 +19,15 @@ const (
 	// retryStale is how long old metadata is used before a failed fetch is tried
 	// again, so that not every caller waits for an upstream that is down.
 	retryStale = time.Minute
-	maxIssuers = 1000
+	maxIssuers = 200 // of one owner
 )
 
-// issuers remembers the metadata of issuers.
+// issuers remembers the metadata of issuers, for each owner by itself: they are named by
+// tenants, and one that names many pushes out only its own (T1).
 type issuers struct {
 	r       *Registry
 	mu      sync.Mutex
-	entries map[string]*issuer
+	entries map[string]map[string]*issuer // by owner, and by issuer
 }
 
 // issuer is what is known of one: endpoints, once they were read, and the fetch
@@ -46,15 +47,15 @@ type flight struct {
 }
 
 func newIssuers(r *Registry) *issuers {
-	return &issuers{r: r, entries: map[string]*issuer{}}
+	return &issuers{r: r, entries: map[string]map[string]*issuer{}}
 }
 
 // endpoints returns what the issuer's metadata says, at most an hour old unless
-// it cannot be read again. There is one fetch at a time per issuer, with a
+// it cannot be read again. There is one fetch at a time per owner and issuer, with a
 // time-out of its own; ctx only limits how long this caller waits.
-func (d *issuers) endpoints(ctx context.Context, name string) (Endpoints, error) {
+func (d *issuers) endpoints(ctx context.Context, owner, name string) (Endpoints, error) {
 	d.mu.Lock()
-	entry := d.entry(name)
+	entry := d.entry(owner, name)
 	if entry.read && d.r.now().Before(entry.until) {
 		defer d.mu.Unlock()
 		return entry.endpoints, nil
@@ -75,28 +76,37 @@ func (d *issuers) endpoints(ctx context.Context, name string) (Endpoints, error)
 	}
 }
 
-// known returns what the issuer's metadata said when it was last read, however long
-// ago; nothing if it was not read.
-func (d *issuers) known(name string) Endpoints {
+// remembered returns what an issuer's metadata said last, however long ago; nothing if
+// it was not read.
+func (d *issuers) remembered(owner, name string) Endpoints {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if entry, ok := d.entries[name]; ok {
+	if entry, ok := d.entries[owner][name]; ok {
 		return entry.endpoints
 	}
 	return Endpoints{}
 }
 
-// entry finds or makes the issuer's entry. Issuers are named by tenants, so what
-// is remembered is bounded.
-func (d *issuers) entry(name string) *issuer {
-	entry, ok := d.entries[name]
-	if !ok {
-		if len(d.entries) >= maxIssuers {
-			clear(d.entries) // a flight under way keeps its own entry
-		}
-		entry = &issuer{}
-		d.entries[name] = entry
+// entry finds or makes an issuer's entry. When the owner has too many, one of them is
+// forgotten; a flight under way keeps its own.
+func (d *issuers) entry(owner, name string) *issuer {
+	mine := d.entries[owner]
+	if mine == nil {
+		mine = map[string]*issuer{}
+		d.entries[owner] = mine
 	}
+	entry, ok := mine[name]
+	if ok {
+		return entry
+	}
+	for other := range mine {
+		if len(mine) < maxIssuers {
+			break
+		}
+		delete(mine, other)
+	}
+	entry = &issuer{}
+	mine[name] = entry
 	return entry
 }
 

@@ -74,12 +74,9 @@ const (
 // CalledAt returns the origins that c's calls of one purpose go to, as far as that is
 // known without asking the network: none for an issuer whose metadata has not been read.
 func (r *Registry) CalledAt(c Client, purpose Purpose) []string {
-	u, err := r.derived(c)
+	u, err := r.recalled(c)
 	if err != nil {
 		return nil
-	}
-	if u.t.discovers {
-		u.e = r.issuers.known(u.e.Issuer)
 	}
 	var endpoints []string
 	switch purpose {

@@ -12,6 +12,8 @@ import (
 // Client is an OAuth client registered at an upstream: what a provider row and
 // its opened secret say. It travels by value and is never kept.
 type Client struct {
+	// Owner is whose share of what is remembered the client counts against.
+	Owner  string
 	Type   string
 	ID     string
 	Secret models.Secret // "" for a public client

@@ -66,13 +66,23 @@ func (r *Registry) known(c Client) (*upstream, error) {
 	return u, nil
 }
 
+// recalled is derived with what the metadata of c's issuer said when it was last read
+// here, if it ever was.
+func (r *Registry) recalled(c Client) (*upstream, error) {
+	u, err := r.derived(c)
+	if err == nil && u.t.discovers {
+		u.e = u.e.completedBy(r.issuers.remembered(c.Owner, u.e.Issuer))
+	}
+	return u, err
+}
+
 // upstream returns c's upstream with every endpoint, discovered if need be.
 func (r *Registry) upstream(ctx context.Context, c Client) (*upstream, error) {
 	u, err := r.known(c)
 	if err != nil || !u.t.discovers {
 		return u, err
 	}
-	found, err := r.issuers.endpoints(ctx, u.e.Issuer)
+	found, err := r.issuers.endpoints(ctx, c.Owner, u.e.Issuer)
 	if err != nil {
 		return u, err
 	}
