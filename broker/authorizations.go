@@ -49,7 +49,7 @@ func show(l store.Linked) models.Authorization {
 // client the tokens were minted for, comes before any verdict.
 func statusOf(l store.Linked) models.AuthorizationStatus {
 	switch {
-	case !l.Provider.Usable() || l.Provider.Fingerprint != l.Authorization.Fingerprint:
+	case !l.Provider.Usable() || !l.Authorization.SameClient(l.Provider):
 		return models.AuthorizationInvalidProviderState
 	case hasVerdict(l, models.VerdictExpired):
 		return models.AuthorizationExpired

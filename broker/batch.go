@@ -20,10 +20,11 @@ type batch struct {
 	items []store.Linked
 	// held are the grants this lease decides about, live those that a newer
 	// consent uses (D1).
-	held, live map[string]bool
-	sizes      map[string]int // items by provider
-	granted    bool           // its calls were granted when it was claimed (S3)
-	urgent     bool           // somebody waits: its calls are not held up, but count
+	held    map[string]bool
+	live    store.LiveGrants
+	sizes   map[string]int // items by provider
+	granted bool           // its calls were granted when it was claimed (S3)
+	urgent  bool           // somebody waits: its calls are not held up, but count
 
 	mu      sync.Mutex
 	clients map[string]providers.Client // opened for this batch, and not kept beyond it (H1)
@@ -39,7 +40,13 @@ type batch struct {
 func (s *Service) openBatch(ctx context.Context, lease string, job *models.Job) (*batch, error) {
 	b := &batch{s: s, lease: lease, job: job, clients: map[string]providers.Client{}, gates: map[string]*store.Gate{}, shares: map[string]*allowance{}, sizes: map[string]int{}}
 	var err error
-	if b.held, err = s.store.LeaseItemGrants(ctx, lease, s.timing.itemLease()); err != nil {
+	if err = s.upgradeItems(ctx, lease); err != nil {
+		return b, err
+	}
+	if b.held, err = s.store.LeaseItemGrants(ctx, lease, s.timing.itemLease(), s.former.Load()); err != nil {
+		return b, err
+	}
+	if err = s.upgradeItems(ctx, lease); err != nil { // what came before the leases were taken
 		return b, err
 	}
 	if b.live, err = s.store.LiveGrants(ctx, lease); err != nil {
@@ -52,7 +59,10 @@ func (s *Service) openBatch(ctx context.Context, lease string, job *models.Job) 
 	for _, l := range b.items {
 		b.sizes[l.Provider.ID]++
 	}
-	return b, err
+	if err != nil {
+		return b, err
+	}
+	return b, b.takeUp(ctx, b.items)
 }
 
 // run revokes the batch, writes every outcome once and gives the rest back. It
@@ -192,7 +202,8 @@ func (b *batch) write(ctx context.Context, rulings []ruling) (int, error) {
 	for i, r := range rulings {
 		l := b.items[i]
 		if r.outcome != "" {
-			ended = append(ended, store.Settled{ID: l.Authorization.ID, Generation: l.Credential.Generation, Outcome: r.outcome, Reason: r.reason})
+			ended = append(ended, store.Settled{ID: l.Authorization.ID, Generation: l.Credential.Generation, Outcome: r.outcome, Reason: r.reason,
+				Keep: r.keep, Spared: r.spared})
 		}
 	}
 	done, err := b.settle(ctx, ended)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/brokertest"
 	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/providers"
 	"github.com/grantd/grantd/testidp"
 )
 
@@ -86,7 +88,16 @@ func TestA4_FingerprintsStayWhatTheyWere(t *testing.T) {
 		p := must(h.Service.CreateProvider(ctx, h.Admin.Caller, tc.n))(t)
 		sum := sha256.Sum256([]byte(strings.Join(tc.parts, "\x00")))
 		if want := hex.EncodeToString(sum[:]); p.Fingerprint != want {
-			t.Errorf("%v: the fingerprint is %s, was %s", tc.parts, p.Fingerprint, want)
+			t.Errorf("%v: the fingerprint of the first version is %s, was %s", tc.parts, p.Fingerprint, want)
+		}
+		c := providers.Client{Type: p.Type, ID: p.ClientID, Host: p.Metadata.Host, Config: p.Config}
+		v2 := "fingerprint v2"
+		for _, part := range append([]string{c.Type, c.ID}, h.Upstream.Bound(c)...) { // see providers: TestA4_WhatIsBoundStaysWhatItWas
+			v2 += fmt.Sprintf("\n%d:%s", len(part), part)
+		}
+		sum = sha256.Sum256([]byte(v2))
+		if want := hex.EncodeToString(sum[:]); p.FingerprintV2 != want {
+			t.Errorf("%v: the fingerprint is %s, was %s", tc.parts, p.FingerprintV2, want)
 		}
 	}
 }

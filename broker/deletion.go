@@ -113,6 +113,11 @@ func (s *Service) finishDeletion(ctx context.Context, tx *store.Store, j models.
 	if j.Failed > 0 {
 		return s.failDeletion(ctx, tx, p, j, fmt.Sprintf("%d of %d authorizations could not be revoked. Send DELETE again to retry them, or DELETE ?force=true to give up on them.", j.Failed, j.Total))
 	}
+	if j.Force {
+		if err := abandonKept(ctx, tx, p.ID, ""); err != nil {
+			return err
+		}
+	}
 	if _, err := tx.FinishJob(ctx, j.ID, models.JobCompleted, "", nil); err != nil {
 		return err
 	}

@@ -52,6 +52,14 @@ func outcomeDetails(j models.Job) models.Details {
 	for _, o := range models.Outcomes {
 		d = append(d, models.Detail{Name: string(o), Value: count(j.Count(o))})
 	}
+	for _, n := range []struct {
+		name  string
+		value int64
+	}{{"kept", j.Kept}, {"spared_for_other_organisations", j.Spared}} {
+		if n.value > 0 {
+			d = append(d, models.Detail{Name: n.name, Value: count(n.value)})
+		}
+	}
 	d = append(d, models.Detail{Name: "pending", Value: count(pending(j))})
 	if j.Failure != "" {
 		d = append(d, models.Detail{Name: "error", Value: j.Failure})

@@ -48,6 +48,13 @@ func (s *Service) finishUser(ctx context.Context, tx *store.Store, j models.Job)
 	if err := tx.SetTotal(ctx, j.ID, j.Settled(), j.SampleIDs); err != nil {
 		return err
 	}
+	kept, err := tx.DropSupersededOfUser(ctx, j.OrgID, *j.UserID)
+	if err == nil {
+		err = abandonSuperseded(ctx, tx, kept)
+	}
+	if err != nil {
+		return err
+	}
 	status, why := models.JobCompleted, ""
 	if j.Failed > 0 {
 		status = models.JobError

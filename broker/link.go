@@ -16,16 +16,18 @@ import (
 // late revocation of the same grant comes before, or sees the new authorization
 // live and spares it (D1).
 func (s *Service) link(ctx context.Context, c models.Caller, p models.Provider, client providers.Client, f models.Flow, e exchanged, user models.User) error {
-	key, owner := s.grantKey(client, user.Sub), newID()
-	if err := s.leaseGrant(ctx, key, owner, s.timing.LeaseMargin); err != nil {
-		return err
-	}
+	grant := models.Authorization{OrgID: f.OrgID, Sub: user.Sub}
+	s.setGrant(&grant, client)
+	keys, owner := s.grantKeys(grant), newID()
 	defer func() {
 		if err := s.store.ReleaseGrants(context.WithoutCancel(ctx), owner, nil); err != nil {
 			s.log.Warn("giving a grant lease back failed; it runs out", "error", err)
 		}
 	}()
-	revoked, err := s.store.GrantRevokedSince(ctx, key, e.SentAt)
+	if err := s.leaseGrants(ctx, keys, owner, s.timing.LeaseMargin); err != nil {
+		return err
+	}
+	revoked, err := s.store.GrantRevokedSince(ctx, keys, e.SentAt)
 	if err != nil {
 		return unavailable(err)
 	}
@@ -39,7 +41,17 @@ func (s *Service) link(ctx context.Context, c models.Caller, p models.Provider, 
 	return s.linkHeld(ctx, c, client, f, e, user)
 }
 
-// leaseGrant takes the say over a grant, and waits for whoever has it.
+// leaseGrants takes the leases on all keys of a grant, one after the other.
+func (s *Service) leaseGrants(ctx context.Context, keys []string, owner string, lease time.Duration) error {
+	for _, key := range keys {
+		if err := s.leaseGrant(ctx, key, owner, lease); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leaseGrant takes the lease on one key of a grant, and waits for whoever has it.
 func (s *Service) leaseGrant(ctx context.Context, key, owner string, lease time.Duration) error {
 	for {
 		ok, err := s.store.LeaseGrant(ctx, key, owner, lease)
@@ -122,12 +134,14 @@ func flowMoved(ok bool) error {
 }
 
 func (s *Service) newAuthorization(p models.Provider, client providers.Client, f models.Flow, e exchanged, user models.User) models.Authorization {
-	return models.Authorization{
+	a := models.Authorization{
 		ID: newID(), OrgID: f.OrgID, UserID: f.UserID, ProviderID: p.ID, CredentialID: newID(), OAuthClientID: p.ClientID,
 		Sub: user.Sub, Login: cmp.Or(user.NickName, user.Name), Email: user.Email, Picture: user.Picture,
 		Scopes: s.granted(p, f, e), MissingScopes: e.Missing, ScopesCut: e.ScopesCut,
-		Fingerprint: f.Fingerprint, GrantKey: s.grantKey(client, user.Sub), Revoke: models.RevokeGrant, ItemDueAt: alwaysDue,
+		Fingerprint: f.Fingerprint, FingerprintV2: s.fingerprint(client), Revoke: models.RevokeGrant, ItemDueAt: alwaysDue,
 	}
+	s.setGrant(&a, client)
+	return a
 }
 
 // granted are the scopes that a flow's tokens have: where the upstream does not say,
@@ -174,7 +188,8 @@ func (s *Service) renew(ctx context.Context, tx *store.Store, a *models.Authoriz
 	*a = old
 	a.Login, a.Email, a.Picture = fresh.Login, fresh.Email, fresh.Picture
 	a.Scopes, a.MissingScopes, a.ScopesCut = fresh.Scopes, fresh.MissingScopes, fresh.ScopesCut
-	a.Fingerprint, a.GrantKey, a.OAuthClientID = fresh.Fingerprint, fresh.GrantKey, fresh.OAuthClientID
+	a.Fingerprint, a.FingerprintV2, a.OAuthClientID = fresh.Fingerprint, fresh.FingerprintV2, fresh.OAuthClientID
+	a.GrantKey, a.GrantKeyV1 = fresh.GrantKey, fresh.GrantKeyV1
 	if err := tx.UpdateAuthorization(ctx, a); err != nil {
 		return true, err
 	}
@@ -250,25 +265,33 @@ func (s *Service) entomb(ctx context.Context, tx *store.Store, of models.Authori
 	if err != nil {
 		return err
 	}
+	t := of
+	t.ID = newID()
+	if err := s.insertTombstone(ctx, tx, &t, e, was.ExpiresAt); err != nil {
+		return err
+	}
+	return addToDeletion(ctx, tx, p)
+}
+
+// insertTombstone keeps tokens, and when they expire if that is known, as an
+// authorization that is only there to be revoked, alone where the type can.
+func (s *Service) insertTombstone(ctx context.Context, tx *store.Store, t *models.Authorization, e exchanged, expires *time.Time) error {
 	now, err := tx.Now(ctx)
 	if err != nil {
 		return err
 	}
-	t := of
-	t.ID, t.CredentialID, t.Revoke, t.UnlinkedAt, t.ItemDueAt = newID(), newID(), models.RevokeToken, &now, alwaysDue
-	t.JobID, t.Outcome, t.ItemLease, t.CreatedAt, t.UpdatedAt = nil, nil, nil, now, now
-	sealed, err := s.sealPair(t, e.pair)
+	t.CredentialID, t.Revoke, t.UnlinkedAt, t.ItemDueAt = newID(), models.RevokeToken, &now, alwaysDue
+	t.JobID, t.Outcome, t.OutcomeReason, t.OutcomeAt, t.ItemLease, t.ItemAttempts = nil, nil, "", nil, nil, 0
+	t.CreatedAt, t.UpdatedAt = now, now
+	sealed, err := s.sealPair(*t, e.pair)
 	if err != nil {
 		return err
 	}
 	save := newSave(newID(), sealed, e, now)
-	if was.ExpiresAt != nil {
-		save.Known, save.ExpiresIn = true, was.ExpiresAt.Sub(now)
+	if expires != nil {
+		save.Known, save.ExpiresIn = true, expires.Sub(now)
 	}
-	if err := tx.InsertAuthorization(ctx, &t, save); err != nil {
-		return err
-	}
-	return addToDeletion(ctx, tx, p)
+	return tx.InsertAuthorization(ctx, t, save)
 }
 
 // addToDeletion counts an item that joins while its provider is being deleted.
@@ -300,7 +323,7 @@ func (s *Service) keepToRevoke(ctx context.Context, tx *store.Store, p models.Pr
 // disown leaves the tokens of a flow that found no owner to be revoked, alone.
 func (s *Service) disown(ctx context.Context, p models.Provider, f models.Flow, e exchanged, why string) error {
 	a := s.newAuthorization(p, unsealedClient(p), f, e, models.User{})
-	a.GrantKey = ""
+	a.GrantKey, a.GrantKeyV1 = "", ""
 	return s.leaveToRevoke(ctx, f, e, a, models.RevokeToken, why)
 }
 

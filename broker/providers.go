@@ -139,13 +139,13 @@ func slugTaken(err error, slug string) error {
 // describe sets what follows from the client and its host.
 func (s *Service) describe(p *models.Provider) {
 	c := unsealedClient(*p)
-	p.Fingerprint = s.fingerprint(c)
+	p.Fingerprint, p.FingerprintV2 = s.fingerprintV1(c), s.fingerprint(c)
 	p.Metadata.SettingsURL = s.upstream.SettingsURL(c)
 }
 
 func (s *Service) sealSecret(p models.Provider, secret models.Secret) (*models.SecureConfig, error) {
 	sealed, err := s.sealJSON(s.secretOwner(p.SecureConfigID, p), secret.Reveal())
-	return &models.SecureConfig{ID: p.SecureConfigID, ProviderID: p.ID, Sealed: sealed}, err
+	return &models.SecureConfig{ID: p.SecureConfigID, ProviderID: p.ID, Sealed: sealed, Binding: 2}, err
 }
 
 // ProviderChange says what to change; nil leaves as it is.
@@ -206,6 +206,9 @@ func (s *Service) applyChange(ctx context.Context, tx *store.Store, c models.Cal
 		return models.Invalid(wrong...)
 	}
 	s.describe(p)
+	if s.samePlace(before, *p) { // where tokens were minted under what it was called then
+		p.Fingerprint = before.Fingerprint
+	}
 	if ch.ClientSecret == nil && (ch.Config != nil || ch.Host != nil) {
 		if err := s.keepSecret(ctx, tx, before, *p, &ch); err != nil {
 			return err
@@ -240,7 +243,11 @@ func (s *Service) applyChange(ctx context.Context, tx *store.Store, c models.Cal
 // confidential one needs one.
 func (s *Service) keepSecret(ctx context.Context, tx *store.Store, before, after models.Provider, ch *ProviderChange) error {
 	kept, err := s.clientSecret(ctx, tx, before)
+	respelt := after.Fingerprint == before.Fingerprint && s.fingerprintV1(unsealedClient(after)) != before.Fingerprint
 	switch {
+	case err == nil && kept != "" && respelt:
+		ch.ClientSecret = &kept // what is bound to the origins as they were written must be bound anew
+		return nil
 	case undecryptable(err), err == nil && kept != "":
 		return nil
 	case err != nil:

@@ -93,6 +93,7 @@ func (s *Service) sealedParts() []sealedPart {
 		{store.SealedExchanges, s.sealedFlows(store.SealedExchanges, secrets.FlowTokens,
 			func(f models.Flow) []byte { return f.SealedTokens })},
 		{store.SealedCredentials, s.sealedCredentials},
+		{store.SealedSuperseded, s.sealedSuperseded},
 	}
 }
 
@@ -113,7 +114,13 @@ func (s *Service) sealedSecrets(ctx context.Context, prefix []byte, after string
 	rows, err := s.store.SecretsNotUnder(ctx, prefix, after, limit)
 	values := make([]sealedValue, len(rows))
 	for i, r := range rows {
-		values[i] = s.value(r.ConfigID, s.secretOwner(r.ConfigID, r.Provider), r.Sealed)
+		values[i] = sealedValue{r.ConfigID, r.Sealed, func(sealed []byte) ([]byte, error) {
+			_, owner, err := s.openSecret(r.Provider, models.SecureConfig{ID: r.ConfigID, Sealed: sealed})
+			if err != nil {
+				return nil, err
+			}
+			return s.keys.Reseal(owner, sealed) // for the owner it has: see upgrade.go
+		}}
 	}
 	return values, err
 }
@@ -134,6 +141,15 @@ func (s *Service) sealedCredentials(ctx context.Context, prefix []byte, after st
 	values := make([]sealedValue, len(rows))
 	for i, r := range rows {
 		values[i] = s.value(r.CredentialID, credentialOwner(r.Authorization), r.Sealed)
+	}
+	return values, err
+}
+
+func (s *Service) sealedSuperseded(ctx context.Context, prefix []byte, after string, limit int) ([]sealedValue, error) {
+	rows, err := s.store.SupersededNotUnder(ctx, prefix, after, limit)
+	values := make([]sealedValue, len(rows))
+	for i, k := range rows {
+		values[i] = s.value(k.ID, supersededOwner(k), k.Sealed)
 	}
 	return values, err
 }

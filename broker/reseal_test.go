@@ -95,6 +95,13 @@ func TestK3_RotationWhileTokensAreRefreshed(t *testing.T) {
 			for _, account := range []string{"ada", "grace"} {
 				all = append(all, h.Consent(t, h.User, p, account))
 			}
+			_, _, superseded, _ := twice(t, h)
+			if err := h.Service.Disconnect(ctx, h.User.Caller, superseded.ID); err != nil {
+				t.Fatal(err)
+			}
+			if n := rows(t, h, "SELECT count(*) FROM superseded_pairs"); n != 1 {
+				t.Fatalf("%d pairs are kept", n)
+			}
 		})
 
 		var rounds atomic.Int64

@@ -11,6 +11,7 @@ import (
 type Retention struct {
 	Flows      time.Duration // consents that ended
 	Tombstones time.Duration // single revocations: tried for so long, and remembered as long again
+	Superseded time.Duration // tokens whose provider is gone while another authorization lives on their grant
 	Dead       time.Duration // tokens whose person must authorize again and does not
 	Jobs       time.Duration // finished jobs and their items
 	Audit      time.Duration // audit events and counts of token fetches
@@ -20,6 +21,7 @@ type Retention struct {
 var DefaultRetention = Retention{
 	Flows:      24 * time.Hour,
 	Tombstones: 7 * 24 * time.Hour,
+	Superseded: 90 * 24 * time.Hour,
 	Dead:       90 * 24 * time.Hour,
 	Jobs:       30 * 24 * time.Hour,
 	Audit:      365 * 24 * time.Hour,
@@ -29,6 +31,7 @@ func (r Retention) withDefaults() Retention {
 	return Retention{
 		Flows:      cmp.Or(r.Flows, DefaultRetention.Flows),
 		Tombstones: cmp.Or(r.Tombstones, DefaultRetention.Tombstones),
+		Superseded: cmp.Or(r.Superseded, DefaultRetention.Superseded),
 		Dead:       cmp.Or(r.Dead, DefaultRetention.Dead),
 		Jobs:       cmp.Or(r.Jobs, DefaultRetention.Jobs),
 		Audit:      cmp.Or(r.Audit, DefaultRetention.Audit),
@@ -44,6 +47,7 @@ func (s *Service) forget(ctx context.Context) error {
 		s.store.UnlinkDead(ctx, s.keep.Dead, limit),
 		s.store.AbandonTombstones(ctx, s.keep.Tombstones, limit),
 		s.store.ForgetTombstones(ctx, s.keep.Tombstones, limit),
+		s.forgetSuperseded(ctx, limit),
 		s.store.ForgetJobs(ctx, s.keep.Jobs, limit),
 		s.store.ForgetAudit(ctx, s.keep.Audit, limit),
 		s.store.ForgetPauses(ctx, s.keep.Flows),

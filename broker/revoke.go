@@ -21,6 +21,10 @@ type ruling struct {
 	refused       bool          // an attempt that was answered, with a no that may be meant
 	pause         time.Duration // what the upstream asked everybody to wait for (S3)
 	clientRefused bool
+	// spared: the grant was not revoked whole because another organisation's
+	// authorization lives on it (D1).
+	spared bool
+	keep   *models.SupersededPair // of a superseded item: what is kept of it (D7)
 }
 
 func settled(o models.Outcome, reason string) ruling { return ruling{outcome: o, reason: reason} }
@@ -42,23 +46,30 @@ func (b *batch) revoke(ctx context.Context, l store.Linked, client providers.Cli
 	if err != nil {
 		return settled(models.OutcomeFailed, "undecryptable")
 	}
-	scope, r := b.scopeOf(l)
+	scope, spared, r := b.scopeOf(l)
+	if r == nil && scope == models.RevokeToken && !b.s.singly(l) {
+		r, err = b.superseded(ctx, l, client, p)
+	}
+	if err != nil {
+		return ruling{reason: "database", after: b.s.timing.Backoff}
+	}
 	if r == nil {
 		r = b.s.noProof(l)
 	}
 	if r != nil {
+		r.spared = spared
 		return *r
 	}
 	if scope == models.RevokeGrant {
 		b.mu.Lock()
-		b.revoked = append(b.revoked, l.Authorization.GrantKey)
+		b.revoked = append(b.revoked, b.s.grantKeys(l.Authorization)...)
 		b.mu.Unlock()
 	}
 	call, cancel := context.WithTimeout(ctx, b.s.timing.RevokeCall)
 	defer cancel()
 	outcome, err := b.s.upstream.Revoke(call, client, p.tokens(), scope)
 	ruled := b.judge(ctx, l, outcome, err)
-	ruled.asked = true
+	ruled.asked, ruled.spared = true, spared
 	return ruled
 }
 
@@ -76,37 +87,37 @@ func (b *batch) judge(ctx context.Context, l store.Linked, outcome models.Outcom
 
 // scopeOf decides, when sending, how much to revoke: never more than this token
 // while a newer consent of the same grant lives, or may live because nobody knows
-// whose token it is (D1).
-func (b *batch) scopeOf(l store.Linked) (models.RevokeScope, *ruling) {
-	scope, key := l.Authorization.Revoke, l.Authorization.GrantKey
-	t, ok := b.s.traits(l.Provider)
-	singly := !ok || t.RevokesSingly
-	if key != "" && (l.Provider.DeletionAsked() || !singly) {
+// whose token it is (D1). It reports whether only another organisation's authorization
+// lives on the grant.
+func (b *batch) scopeOf(l store.Linked) (models.RevokeScope, bool, *ruling) {
+	scope, keys := l.Authorization.Revoke, b.s.grantKeys(l.Authorization)
+	known := l.Authorization.GrantKey != "" || l.Authorization.GrantKeyV1 != ""
+	if known && (l.Provider.DeletionAsked() || !b.s.singly(l)) {
 		scope = models.RevokeGrant
 	}
-	if scope == models.RevokeGrant && key != "" {
+	if scope == models.RevokeToken || !known {
+		return scope, false, nil
+	}
+	if l.Authorization.GrantKey == "" { // written by the release before since the leases were taken
+		keys = []string{""}
+	}
+	for _, key := range keys {
 		if !b.held[key] {
-			return scope, &ruling{reason: "grant_busy", after: b.s.timing.Backoff / 2}
-		}
-		if b.live[key] {
-			scope = models.RevokeToken
+			return scope, false, &ruling{reason: "grant_busy", after: b.s.timing.Backoff / 2}
 		}
 	}
-	if scope == models.RevokeToken && !singly {
-		return scope, b.onlyWhole(key)
+	own, other := b.live.Of(l.Authorization.GrantKey, l.Authorization.OrgID)
+	if own || other {
+		scope = models.RevokeToken
 	}
-	return scope, nil
+	return scope, other && !own, nil
 }
 
-// onlyWhole rules on tokens of which only the whole grant could be revoked, while a
-// newer consent uses it: nothing is sent. A pair that was replaced waits for the
-// newer consent's end, or its provider's, as long as tombstones are kept.
-func (b *batch) onlyWhole(key string) *ruling {
-	if b.job == nil && key != "" {
-		return &ruling{reason: "newer_consent", after: time.Hour}
-	}
-	r := settled(models.OutcomeSuperseded, "only_whole_grants")
-	return &r
+// singly reports whether an item's pair can be revoked without taking the others of
+// its grant along.
+func (s *Service) singly(l store.Linked) bool {
+	t, ok := s.traits(l.Provider)
+	return !ok || t.RevokesSingly
 }
 
 // noProof reports that nothing is left which the upstream would accept.

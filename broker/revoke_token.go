@@ -67,30 +67,37 @@ func (r *tokenRevocation) run(ctx context.Context, l store.Linked) (RevokedToken
 // granted to the client.
 func (r *tokenRevocation) takesGrant(l store.Linked) bool {
 	t, ok := r.s.traits(l.Provider)
-	return ok && !t.RevokesAccessAlone && !t.RevokesSingly && l.Authorization.GrantKey != ""
+	return ok && !t.RevokesAccessAlone && !t.RevokesSingly && len(r.s.grantKeys(l.Authorization)) > 0
 }
 
 // runOnGrant has the say over the grant, and refuses to end it while another
 // authorization lives on it (D1).
 func (r *tokenRevocation) runOnGrant(ctx context.Context, l store.Linked) (RevokedToken, error) {
-	key := l.Authorization.GrantKey
-	if err := r.s.leaseGrant(ctx, key, r.lease, r.s.timing.itemLease()); err != nil {
-		return RevokedToken{}, err
-	}
 	var revoked []string
 	defer func() {
 		if err := r.s.store.ReleaseGrants(context.WithoutCancel(ctx), r.lease, revoked); err != nil {
 			r.s.log.Warn("giving a grant lease back failed; it runs out", "error", err)
 		}
 	}()
-	shared, err := r.s.store.GrantShared(ctx, key, l.Authorization.ID)
+	l, err := r.s.upgradeGrant(ctx, l)
+	if err != nil {
+		return RevokedToken{}, unavailable(err)
+	}
+	keys := r.s.grantKeys(l.Authorization)
+	if err := r.s.leaseGrants(ctx, keys, r.lease, r.s.timing.itemLease()); err != nil {
+		return RevokedToken{}, err
+	}
+	if _, err = r.s.upgradeGrant(ctx, l); err != nil { // what came before the leases were taken
+		return RevokedToken{}, unavailable(err)
+	}
+	shared, err := r.s.store.GrantShared(ctx, l.Authorization.GrantKey, l.Authorization.ID)
 	if err != nil {
 		return RevokedToken{}, unavailable(err)
 	}
 	if shared {
 		return RevokedToken{}, models.Errorf(models.CodeConflict, "The provider can only revoke everything that this account granted to the client, and another authorization lives on it. Nothing was revoked. Reset the token, or disconnect both authorizations.")
 	}
-	revoked = []string{key}
+	revoked = keys
 	return r.runLeased(ctx, l)
 }
 

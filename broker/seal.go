@@ -3,13 +3,10 @@ package broker
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/grantd/grantd/models"
@@ -176,12 +173,6 @@ func unsealedClient(p models.Provider) providers.Client {
 	return c
 }
 
-// secretOwner binds a client secret to the client and the origins it may be sent
-// to: a row whose host was tampered with does not open.
-func (s *Service) secretOwner(configID string, p models.Provider) secrets.Owner {
-	return secrets.SecretOwner(configID, p.ID, p.OrgID, p.Type, p.ClientID, s.upstream.Origins(unsealedClient(p)))
-}
-
 // client is a provider as an OAuth client, with its secret opened.
 func (s *Service) client(ctx context.Context, p models.Provider) (providers.Client, error) {
 	c := unsealedClient(p)
@@ -196,9 +187,8 @@ func (s *Service) clientSecret(ctx context.Context, in *store.Store, p models.Pr
 	if err != nil {
 		return "", unavailable(fmt.Errorf("loading the client secret of provider %s: %w", p.ID, err))
 	}
-	var secret string
-	err = s.openJSON(s.secretOwner(config.ID, p), config.Sealed, &secret)
-	return models.Secret(secret), err
+	secret, _, err := s.openSecret(p, config)
+	return secret, err
 }
 
 // opened is what a call upstream about an authorization takes: its provider's client,
@@ -210,21 +200,4 @@ func (s *Service) opened(ctx context.Context, l store.Linked) (providers.Client,
 	}
 	p, err := s.openPair(l)
 	return client, p, err
-}
-
-// fingerprint names a client and what must not change under its tokens: the
-// origins that they may be sent to, and every endpoint (A4).
-func (s *Service) fingerprint(c providers.Client) string {
-	return digest(append([]string{c.Type, c.ID}, s.upstream.Fixed(c)...)...)
-}
-
-// grantKey names what a grant-wide revocation upstream would take: this account's
-// grant to this client, whoever holds it here (D1).
-func (s *Service) grantKey(c providers.Client, sub string) string {
-	return digest(append([]string{c.Type, s.upstream.GrantDomain(c), sub}, s.upstream.Origins(c)...)...)
-}
-
-func digest(parts ...string) string {
-	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
-	return hex.EncodeToString(sum[:])
 }

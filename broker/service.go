@@ -120,6 +120,7 @@ type Service struct {
 	slots    chan struct{}      // revocations in flight in this process
 	batches  chan struct{}      // batches claimed by this process
 	stopping atomic.Bool        // no slice takes up more
+	former   atomic.Bool        // processes of the release before may run: see upgrade.go
 	watches  watches            // jobs that callers wait for
 }
 
@@ -141,7 +142,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 		return nil, fmt.Errorf("the public URL %q is not absolute", o.PublicURL)
 	}
 	s.redirects = redirectPolicy{public: origin(public), allow: o.RedirectAllow, any: o.AnyRedirect}
-	return s, s.checkKeyset(ctx)
+	return s, errors.Join(s.checkKeyset(ctx), s.checkUpgrade(ctx))
 }
 
 // canary is the name of the fact that ties a database to its keyset.

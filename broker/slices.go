@@ -241,6 +241,13 @@ func (r *sliceRun) holdUp(wait time.Duration) {
 
 // abandon settles items without asking the upstream.
 func (s *Service) abandon(ctx context.Context, lease string, j *models.Job) error {
+	err := s.upgradeItems(ctx, lease)
+	if err == nil {
+		err = s.store.Tx(ctx, func(tx *store.Store) error { return abandonKept(ctx, tx, *j.ProviderID, lease) })
+	}
+	if err != nil {
+		return err
+	}
 	items, err := s.store.ItemsUnder(ctx, lease)
 	if err != nil {
 		return err

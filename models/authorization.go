@@ -78,11 +78,15 @@ type Authorization struct {
 	// ScopesCut says that more was granted than Scopes holds.
 	ScopesCut bool `json:"scopesCut,omitempty"`
 
-	// Fingerprint names the client and origins the tokens were minted for: they
-	// are sent nowhere else.
-	Fingerprint string `json:"-"`
-	// GrantKey names the grant upstream, across providers and organisations.
-	GrantKey string `json:"-"`
+	// Fingerprint and FingerprintV2 name the client and endpoints the tokens were
+	// minted for, as the provider's do: they are sent nowhere else.
+	Fingerprint   string `json:"-"`
+	FingerprintV2 string `gorm:"column:fingerprint_v2" json:"-"`
+	// GrantKey names the grant upstream, across providers, and across organisations
+	// where the type fixes the endpoints. GrantKeyV1 is what processes of the release
+	// before know the grant by, "" once there are none (D1).
+	GrantKey   string `gorm:"column:grant_key_v2" json:"-"`
+	GrantKeyV1 string `gorm:"column:grant_key" json:"-"`
 
 	// UnlinkedAt is set once the authorization is only there to be revoked.
 	UnlinkedAt *time.Time  `json:"-"`
@@ -104,6 +108,27 @@ type Authorization struct {
 	Status                AuthorizationStatus `gorm:"-" json:"status"`
 	Provider              *Provider           `gorm:"-" json:"provider"`
 	RefreshTokenExpiresAt *time.Time          `gorm:"-" json:"refreshTokenExpiresAt,omitempty"`
+}
+
+// SameClient reports whether a's tokens were minted for p as it is now (A4): the
+// fingerprints of either version are equal.
+func (a Authorization) SameClient(p Provider) bool {
+	return a.Fingerprint == p.Fingerprint || a.FingerprintV2 != "" && a.FingerprintV2 == p.FingerprintV2
+}
+
+// SupersededPair is a pair of tokens that was superseded: its provider is gone, and
+// another authorization of the same organisation lives on the grant, so that nothing
+// was sent. It is revoked when the last authorization of the grant is (D7).
+type SupersededPair struct {
+	ID              string `gorm:"primaryKey"`
+	OrgID           string
+	UserID          string
+	GrantKey        string
+	JobID           *string // that counts it as superseded
+	Sealed          []byte
+	HasRefreshToken bool
+	ExpiresAt       *time.Time // of the access token
+	KeptAt          time.Time
 }
 
 // Verdict is what the upstream last said against a credential.

@@ -62,6 +62,8 @@ type Job struct {
 	Unsupported    int64   `json:"-"`
 	Failed         int64   `json:"-"`
 	Abandoned      int64   `json:"-"`
+	Kept           int64   `json:"-"` // of the superseded: tokens that are kept, to be revoked with the grant's last authorization
+	Spared         int64   `json:"-"` // authorizations whose grant was not revoked whole, because of another organisation's
 	SampleIDs      Strings `json:"-"` // the first authorizations, capped
 
 	Ring      int64     `json:"-"` // how often the bell was rung; part of the task's id

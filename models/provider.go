@@ -41,8 +41,11 @@ type Provider struct {
 	Scopes         Strings          `json:"scopes"`
 	RedirectURIs   Strings          `gorm:"column:redirect_uris" json:"redirectUris"`
 	Config         Settings         `json:"config"`
-	// Fingerprint names the client and the origins that tokens minted now are for.
-	Fingerprint string `json:"-"`
+	// Fingerprint and FingerprintV2 name the client and the endpoints that tokens
+	// minted now are for, in the first version and in the second. FingerprintV2 is ""
+	// in rows of the release before, until the sweep writes it.
+	Fingerprint   string `json:"-"`
+	FingerprintV2 string `gorm:"column:fingerprint_v2" json:"-"`
 	// SecretVersion rises with every change of the client secret, and voids the
 	// verdicts that were reached with the old one.
 	SecretVersion int64 `json:"-"`
@@ -64,6 +67,9 @@ type SecureConfig struct {
 	ID         string `gorm:"primaryKey"`
 	ProviderID string
 	Sealed     []byte
-	CreatedAt  time.Time
-	UpdatedAt  time.Time
+	// Binding is the version of what the secret is sealed to: 2, or 1 for the origins
+	// alone. The release before writes secrets without changing it.
+	Binding   int
+	CreatedAt time.Time
+	UpdatedAt time.Time
 }

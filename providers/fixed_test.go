@@ -27,8 +27,8 @@ func placed() *Type {
 				Public:   c.Config["public"] == true,
 			}
 		},
-		fixed:    func(u *upstream) []string { return u.e.urls() },
-		settings: []setting{{name: "tokenUrl", check: isIssuer}},
+		fixedBefore: func(u *upstream) []string { return u.e.urls() },
+		settings:    []setting{{name: "tokenUrl", check: isIssuer}},
 	}
 }
 
@@ -39,7 +39,7 @@ func TestA4_FixedEndpoints(t *testing.T) {
 	r := withType(t, placed())
 	c := Client{Type: "placed", ID: "x", Config: map[string]any{"tokenUrl": "https://idp.example/t"}}
 	want := []string{"https://idp.example", "", "https://idp.example/t", "", "", "", "", ""}
-	if diff := cmp.Diff(want, r.Fixed(c)); diff != "" {
+	if diff := cmp.Diff(want, r.FixedBefore(c)); diff != "" {
 		t.Error(diff)
 	}
 	for _, c := range []Client{
@@ -48,7 +48,7 @@ func TestA4_FixedEndpoints(t *testing.T) {
 		{Type: "oidc", ID: "x", Config: map[string]any{"issuer": "https://idp.example/a", "refreshKillsAccess": false}},
 		{Type: "gone", ID: "x"},
 	} {
-		if diff := cmp.Diff(r.Origins(c), r.Fixed(c)); diff != "" {
+		if diff := cmp.Diff(r.Origins(c), r.FixedBefore(c)); diff != "" {
 			t.Errorf("%s: %s", c.Type, diff)
 		}
 	}

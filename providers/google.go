@@ -34,6 +34,7 @@ func googleType() *Type {
 		// project: the other scopes, and the tokens of its other clients.
 		// https://developers.google.com/identity/protocols/oauth2/web-server#tokenrevoke
 		RevokesSingly:      false,
+		RevokesAll:         true,
 		RevokesAccessAlone: false,
 		domain:             googleProject,
 

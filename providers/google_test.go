@@ -97,7 +97,7 @@ func TestTrap07_GoogleRevocationTakesTheProject(t *testing.T) {
 		googleID: "123456789012", "123456789012-other.apps.googleusercontent.com": "123456789012",
 		"old.apps.googleusercontent.com": "old.apps.googleusercontent.com", "-x": "-x", "12a-x": "12a-x", "123": "123", "a-1": "a-1",
 	} {
-		if got := r.GrantDomain(Client{Type: "google", ID: id}); got != domain {
+		if got := r.domain(Client{Type: "google", ID: id}); got != domain {
 			t.Errorf("%s is of project %s", id, got)
 		}
 	}

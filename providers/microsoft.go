@@ -51,13 +51,13 @@ func microsoftType() *Type {
 			{name: "cloud", check: isMicrosoftCloud},
 			{name: "tenant", check: isMicrosoftTenant},
 		},
-		at:        microsoftAt,
-		fixed:     func(u *upstream) []string { return u.e.urls() }, // the tenant is in the paths
-		authorize: microsoftAuthorize,
-		refresh:   microsoftRefresh,
-		grants:    microsoftGrants,
-		isIssuer:  microsoftIsIssuer,
-		user:      microsoftUser,
+		at:          microsoftAt,
+		fixedBefore: func(u *upstream) []string { return u.e.urls() }, // the tenant is in the paths
+		authorize:   microsoftAuthorize,
+		refresh:     microsoftRefresh,
+		grants:      microsoftGrants,
+		isIssuer:    microsoftIsIssuer,
+		user:        microsoftUser,
 	}
 }
 

@@ -203,7 +203,7 @@ func TestA4_MicrosoftTenantIsFixed(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, Options{})
 	at := func(config map[string]any) []string {
-		return r.Fixed(Client{Type: "microsoft", ID: "id", Config: config})
+		return r.FixedBefore(Client{Type: "microsoft", ID: "id", Config: config})
 	}
 	common := at(nil)
 	if diff := cmp.Diff(common, at(map[string]any{"tenant": "common", "cloud": "global", "pkce": false})); diff != "" {

@@ -45,9 +45,11 @@ func oauth2Type() *Type {
 			{name: "tokenUrl", required: true, check: isEndpoint},
 			{name: "userInfoUrl", required: true, check: isEndpoint},
 		},
-		at:    oauth2At,
-		fixed: oauth2Fixed,
-		user:  oauth2User,
+		at:   oauth2At,
+		user: oauth2User,
+
+		fixedBefore: oauth2FixedBefore,
+		subPath:     oauth2SubPath,
 	}
 }
 
@@ -94,11 +96,13 @@ func oauth2At(c Client, _ string) Endpoints {
 	}
 }
 
-// oauth2Fixed: beside every endpoint and the issuer, which field is the sub. Accounts
-// under another name would be taken for other ones, and a revocation of what was
-// granted under the old name would not spare what was granted since (D1).
-func oauth2Fixed(u *upstream) []string {
-	return append(u.e.urls(), u.e.Issuer, cmp.Or(claimPaths(u.c)["sub"], "sub"))
+// oauth2SubPath is fixed like the endpoints. Accounts under another name would be
+// taken for other ones, and a revocation of what was granted under the old name would
+// not spare what was granted since (D1).
+func oauth2SubPath(c Client) string { return cmp.Or(claimPaths(c)["sub"], "sub") }
+
+func oauth2FixedBefore(u *upstream) []string {
+	return append(u.e.urls(), u.e.Issuer, oauth2SubPath(u.c))
 }
 
 // claimsOf are the fields that config.claims can name, by our names for them.

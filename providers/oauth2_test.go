@@ -272,7 +272,7 @@ func TestA4_OAuth2IsFixedWhereConfigPutsIt(t *testing.T) {
 	r := newRegistry(t, Options{})
 	const base = "https://idp.example"
 	at := func(changes map[string]any) []string {
-		return r.Fixed(Client{Type: "oauth2", ID: "x", Config: oauth2Config(base, changes)})
+		return r.FixedBefore(Client{Type: "oauth2", ID: "x", Config: oauth2Config(base, changes)})
 	}
 	before := at(nil)
 	for _, name := range []string{"authorizeUrl", "tokenUrl", "revokeUrl", "introspectUrl", "userInfoUrl", "deviceUrl", "issuer"} {

@@ -32,8 +32,9 @@ func oidcType() *Type {
 			{name: "revokeUrl", check: isEndpoint},
 		},
 		at:        oidcAt,
-		fixed:     oidcFixed,
 		authorize: oidcAuthorize,
+
+		fixedBefore: oidcFixedBefore,
 	}
 }
 
@@ -48,8 +49,8 @@ func oidcAt(c Client, _ string) Endpoints {
 	}
 }
 
-// oidcFixed are the endpoints that config names.
-func oidcFixed(u *upstream) []string {
+// oidcFixedBefore are the endpoints that config names.
+func oidcFixedBefore(u *upstream) []string {
 	return slices.DeleteFunc([]string{u.e.Revoke, u.e.Introspect}, func(endpoint string) bool { return endpoint == "" })
 }
 

@@ -171,7 +171,7 @@ func TestG7_ConfigNamesEndpointsThatMetadataLacks(t *testing.T) {
 	})
 	f.says("POST /revoke_token", 200, "")
 	f.says("POST /ask", 200, `{"active":true}`)
-	before := r.Fixed(c)
+	before := r.FixedBefore(c)
 	c.Config["revokeUrl"], c.Config["introspectUrl"] = f.URL+"/revoke_token", f.URL+"/ask"
 	if wrong := r.Validate(c); len(wrong) > 0 {
 		t.Fatal(wrong)
@@ -185,7 +185,7 @@ func TestG7_ConfigNamesEndpointsThatMetadataLacks(t *testing.T) {
 	if can := r.Abilities(c); !can.Revokes || !can.Validates {
 		t.Errorf("%+v", can)
 	}
-	if fixed := r.Fixed(c); len(fixed) != len(before)+2 {
+	if fixed := r.FixedBefore(c); len(fixed) != len(before)+2 {
 		t.Errorf("fixed are %v, were %v", fixed, before)
 	}
 	c.Config["revokeUrl"] = "https://elsewhere.example/r"

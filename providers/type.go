@@ -28,6 +28,9 @@ type Type struct {
 	// RevokesSingly says that one pair of tokens can be revoked without taking
 	// the others of the same grant along.
 	RevokesSingly bool
+	// RevokesAll says that the revocation of any pair is known to take every other
+	// pair of the same grant along, so that none of them need be revoked by itself.
+	RevokesAll bool
 	// RevokeNeedsAccess says that only a live access token is accepted as proof.
 	RevokeNeedsAccess bool
 	// RevokesAccessAlone says that an access token can be revoked without its
@@ -82,9 +85,12 @@ type Type struct {
 	// origins names where tokens may be sent, where hosts alone do not tell one
 	// upstream from another; nil is scheme and host of every endpoint.
 	origins func(u *upstream) []string
-	// fixed names what, beside the origins, must not change under tokens (A4); nil
-	// is nothing, for types whose host or issuer decides where everything is.
-	fixed func(u *upstream) []string
+	// fixedBefore names what, beside the origins, the first version of fingerprints
+	// held (see FixedBefore); nil is nothing.
+	fixedBefore func(u *upstream) []string
+	// subPath is where config says that the sub is found in the user info; nil where
+	// the type alone decides.
+	subPath func(c Client) string
 	// authorize gives extra parameters of the authorization request.
 	authorize func(u *upstream, req AuthorizeRequest) map[string]string
 	// refresh gives extra parameters of a refresh request; t.Scopes are the granted
@@ -95,8 +101,8 @@ type Type struct {
 	grants func(granted []string, scope string) bool
 	// isIssuer judges an iss; nil compares it with Endpoints.Issuer.
 	isIssuer func(u *upstream, iss string) bool
-	// domain names what a grant-wide revocation takes along, beside the origins; nil
-	// is the client id.
+	// domain names what a grant-wide revocation takes along, at one upstream; nil is
+	// the client id.
 	domain func(c Client) string
 	// user asks who an access token belongs to; nil reads OpenID claims from
 	// the user info endpoint.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 
 	"golang.org/x/oauth2"
@@ -137,59 +136,6 @@ func (u *upstream) scopes() []string {
 func (u *upstream) pkce() bool {
 	on, given := u.c.Config["pkce"].(bool)
 	return on || !given
-}
-
-// Origins returns where tokens of the client may be sent, sorted: scheme and
-// host of every endpoint, the whole issuer for the endpoints that are discovered, or
-// what the type says. It follows from the client alone, not from the network or the
-// allow list, so that tokens can be bound to it. A malformed host has none.
-func (r *Registry) Origins(c Client) []string {
-	u, err := r.derived(c)
-	if err != nil {
-		return nil
-	}
-	if u.t.origins != nil {
-		return u.t.origins(u)
-	}
-	var origins []string
-	if u.t.discovers && u.e.Issuer != "" {
-		origins = append(origins, u.e.Issuer)
-	}
-	for _, endpoint := range []string{u.e.TokenURL, u.e.DeviceAuthURL, u.e.Revoke, u.e.Introspect, u.e.UserInfo, u.e.API} {
-		if endpoint != "" {
-			origins = append(origins, origin(endpoint))
-		}
-	}
-	slices.Sort(origins)
-	return slices.Compact(origins)
-}
-
-// Fixed returns what must not change under tokens that were minted for c (A4): the
-// origins, and whatever else the type's config decides about where its endpoints
-// are and whom they name. Like the origins it follows from the client alone.
-func (r *Registry) Fixed(c Client) []string {
-	u, err := r.derived(c)
-	if err != nil || u.t.fixed == nil {
-		return r.Origins(c)
-	}
-	return append(r.Origins(c), u.t.fixed(u)...)
-}
-
-func origin(endpoint string) string {
-	u, err := url.Parse(endpoint)
-	if err != nil {
-		return ""
-	}
-	return u.Scheme + "://" + u.Host
-}
-
-// GrantDomain returns what, together with the origins, a grant-wide revocation
-// takes along: every token of one person under the same domain.
-func (r *Registry) GrantDomain(c Client) string {
-	if t, ok := r.types[c.Type]; ok && t.domain != nil {
-		return t.domain(c)
-	}
-	return c.ID
 }
 
 // AdminConsentURL returns the page where an admin of people's organisation consents

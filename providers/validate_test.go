@@ -137,7 +137,7 @@ func TestTypes(t *testing.T) {
 		if !ok || typ.Name != name || typ.DisplayName == "" || typ.at == nil {
 			t.Errorf("%s is not whole", name)
 		}
-		if c := (Client{Type: name, ID: "x"}); r.GrantDomain(c) != "x" {
+		if c := (Client{Type: name, ID: "x"}); r.domain(c) != "x" {
 			t.Errorf("D1: %s has another revocation domain", name)
 		}
 	}

@@ -18,13 +18,27 @@ func CredentialOwner(id, authorization, org, user, provider string) Owner {
 	return owner("credential", id, authorization, org, user, provider)
 }
 
-// SecretOwner owns a provider's client secret. The client id and the origins
-// belong to it, so that a secret cannot be sent to another host by editing the
-// provider's row. The order of origins counts: hand them in as the type lists
-// them.
-func SecretOwner(id, provider, org, typ, clientID string, origins []string) Owner {
-	o := owner("secret", id, provider, org, typ, clientID)
-	return Owner{data: appendAll(appendLen(o.data, len(origins)), origins)}
+// SecretOwner owns a provider's client secret. The client id and every endpoint
+// belong to it, so that a secret cannot be sent to another place by editing the
+// provider's row. The order counts: hand them in as the type lists them.
+func SecretOwner(id, provider, org, typ, clientID string, endpoints []string) Owner {
+	return withPlaces(ownerOf("v2", "secret", id, provider, org, typ, clientID), endpoints)
+}
+
+// SecretOwnerV1 is the owner of secrets that were sealed before there was the second
+// version: only the origins of the endpoints belong to it.
+func SecretOwnerV1(id, provider, org, typ, clientID string, origins []string) Owner {
+	return withPlaces(owner("secret", id, provider, org, typ, clientID), origins)
+}
+
+func withPlaces(o Owner, places []string) Owner {
+	return Owner{data: appendAll(appendLen(o.data, len(places)), places)}
+}
+
+// SupersededOwner owns a pair of tokens that is kept without a provider, until the
+// last authorization of its grant goes.
+func SupersededOwner(id, org, grantKey string) Owner {
+	return owner("superseded", id, org, grantKey)
 }
 
 // FlowOwner owns one part of a flow: FlowRequest or FlowTokens.
@@ -32,9 +46,11 @@ func FlowOwner(id, part, org, user, provider string) Owner {
 	return owner("flow", id, part, org, user, provider)
 }
 
-func owner(kind string, parts ...string) Owner {
+func owner(kind string, parts ...string) Owner { return ownerOf("v1", kind, parts...) }
+
+func ownerOf(version, kind string, parts ...string) Owner {
 	data := make([]byte, 0, 256) // six ids and their lengths, as a rule: every token that is opened has an owner made
-	return Owner{data: appendAll(appendAll(data, []string{"v1", kind}), parts)}
+	return Owner{data: appendAll(appendAll(data, []string{version, kind}), parts)}
 }
 
 // appendAll puts its length before each part: without it ("ab", "c") and

@@ -28,6 +28,14 @@ var rivals = map[string][]Owner{
 		SecretOwner("s", "p", "org", "gitlab", "client", []string{"https://a", "https://b", ""}),
 		SecretOwner("s", "p", "org", "gitlab", "client", []string{"https://a"}),
 		SecretOwner("s", "p", "org", "gitlab", "client", nil),
+		SecretOwnerV1("s", "p", "org", "gitlab", "client", []string{"https://a", "https://b"}),
+	},
+	"superseded": {
+		SupersededOwner("k", "org", "grant"),
+		SupersededOwner("k2", "org", "grant"),
+		SupersededOwner("k", "org2", "grant"),
+		SupersededOwner("k", "org", "grant2"),
+		FlowOwner("k", "org", "grant", "", ""),
 	},
 	"flow": {
 		FlowOwner("f", FlowRequest, "org", "user", "p"),
@@ -78,9 +86,14 @@ func TestK1_LengthsKeepValuesApart(t *testing.T) {
 // of an owner may never change.
 func TestK1_TheFormIsFixed(t *testing.T) {
 	t.Parallel()
-	const want = "\x00\x00\x00\x02v1\x00\x00\x00\x06secret\x00\x00\x00\x01s\x00\x00\x00\x01p" +
+	const rest = "\x00\x00\x00\x06secret\x00\x00\x00\x01s\x00\x00\x00\x01p" +
 		"\x00\x00\x00\x01o\x00\x00\x00\x01t\x00\x00\x00\x01c\x00\x00\x00\x01\x00\x00\x00\x03x:y"
-	if got := string(SecretOwner("s", "p", "o", "t", "c", []string{"x:y"}).data); got != want {
-		t.Fatalf("owner = %q", got)
+	for version, o := range map[string]Owner{
+		"v1": SecretOwnerV1("s", "p", "o", "t", "c", []string{"x:y"}),
+		"v2": SecretOwner("s", "p", "o", "t", "c", []string{"x:y"}),
+	} {
+		if got, want := string(o.data), "\x00\x00\x00\x02"+version+rest; got != want {
+			t.Errorf("the owner of %s is %q, was %q", version, got, want)
+		}
 	}
 }

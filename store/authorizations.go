@@ -115,7 +115,7 @@ func (s *Store) InsertAuthorization(ctx context.Context, a *models.Authorization
 // UpdateAuthorization writes what a renewed consent told about the account.
 func (s *Store) UpdateAuthorization(ctx context.Context, a *models.Authorization) error {
 	return s.db.WithContext(ctx).Model(a).Where("unlinked_at IS NULL").
-		Select("login", "email", "picture", "scopes", "missing_scopes", "scopes_cut", "fingerprint", "grant_key", "oauth_client_id", "updated_at").Updates(a).Error
+		Select("login", "email", "picture", "scopes", "missing_scopes", "scopes_cut", "fingerprint", "fingerprint_v2", "grant_key_v2", "grant_key", "oauth_client_id", "updated_at").Updates(a).Error
 }
 
 // SetScopes writes which scopes a refresh brought, unless the authorization has
@@ -148,7 +148,8 @@ func (s *Store) CountAuthorizations(ctx context.Context, org string) ([]Count, e
 // holds (R5).
 func statusOf(authorization string) string {
 	return `CASE
-		WHEN p.status <> 'active' OR p.fingerprint <> ` + authorization + `.fingerprint THEN 'invalidProviderState'
+		WHEN p.status <> 'active' OR p.fingerprint <> ` + authorization + `.fingerprint
+			AND (p.fingerprint_v2 = '' OR p.fingerprint_v2 <> ` + authorization + `.fingerprint_v2) THEN 'invalidProviderState'
 		WHEN c.verdict IS NOT NULL AND c.verdict_generation = c.generation
 			AND c.verdict_secret_version = p.secret_version THEN c.verdict
 		WHEN NOT c.has_refresh_token AND (c.expires_at <= ? OR c.suspected = c.generation) THEN 'expired'

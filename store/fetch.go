@@ -37,7 +37,7 @@ func (s *Store) Fetchable(ctx context.Context, authorization string) (Linked, er
 }
 
 var fetchQuery = "SELECT a." + strings.Join([]string{"id", "org_id", "user_id", "provider_id", "credential_id",
-	"oauth_client_id", "scopes", "missing_scopes", "scopes_cut", "fingerprint", "unlinked_at", "created_at"}, ", a.") +
+	"oauth_client_id", "scopes", "missing_scopes", "scopes_cut", "fingerprint", "fingerprint_v2", "unlinked_at", "created_at"}, ", a.") +
 	", p." + strings.Join(providerColumns, ", p.") +
 	", c." + strings.Join([]string{"id", "sealed", "generation", "has_refresh_token", "expires_at", "refresh_after",
 	"refresh_expires_at", "saved_at", "next_attempt_at", "verdict", "verdict_generation", "verdict_secret_version", "suspected"}, ", c.") +
@@ -52,13 +52,13 @@ func (l *Linked) decode(f *fields) error {
 	a.OAuthClientID = f.text()
 	err := errors.Join(a.Scopes.Scan(f.next()), a.MissingScopes.Scan(f.next()))
 	a.ScopesCut = f.bool()
-	a.Fingerprint, a.UnlinkedAt, a.CreatedAt = f.text(), f.timeOrNil(), f.time()
+	a.Fingerprint, a.FingerprintV2, a.UnlinkedAt, a.CreatedAt = f.text(), f.text(), f.timeOrNil(), f.time()
 
 	p.ID, p.OrgID, p.Name, p.Slug, p.Type = f.text(), f.text(), f.text(), f.text(), f.text()
 	p.Status, p.ClientID, p.SecureConfigID = models.ProviderStatus(f.text()), f.text(), f.text()
 	p.SkipConsent, p.Metadata.Host, p.Metadata.SettingsURL = f.bool(), f.text(), f.text()
 	err = errors.Join(err, p.Scopes.Scan(f.next()), p.RedirectURIs.Scan(f.next()), p.Config.Scan(f.next()))
-	p.Fingerprint, p.SecretVersion, p.DeleteJobID = f.text(), f.int(), f.textOrNil()
+	p.Fingerprint, p.FingerprintV2, p.SecretVersion, p.DeleteJobID = f.text(), f.text(), f.int(), f.textOrNil()
 	p.CreatedAt, p.UpdatedAt = f.time(), f.time()
 
 	c.ID, c.Sealed, c.Generation, c.HasRefreshToken = f.text(), bytes.Clone(f.next()), f.int(), f.bool()

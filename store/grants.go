@@ -24,45 +24,69 @@ func (s *Store) LeaseGrant(ctx context.Context, key, owner string, lease time.Du
 
 // LeaseItemGrants gives the lease of items the say over their grants, except those
 // that somebody else decides about, and returns the keys it has. Always in the
-// order of the keys: two that lease the same ones would block each other for good.
-func (s *Store) LeaseItemGrants(ctx context.Context, lease string, leaseFor time.Duration) (map[string]bool, error) {
-	err := s.db.WithContext(ctx).Exec(`INSERT INTO grant_leases (grant_key, owner, until)
-		SELECT grant_key, CAST(? AS TEXT), ? FROM (SELECT DISTINCT grant_key FROM authorizations
-			WHERE item_lease = ? AND outcome IS NULL AND grant_key <> '') AS k WHERE true ORDER BY grant_key
-		ON CONFLICT (grant_key) DO UPDATE SET owner = excluded.owner, until = excluded.until
-		WHERE grant_leases.until <= ?`, lease, s.in(leaseFor), lease, s.now()).Error
-	if err != nil {
-		return nil, err
+// order of the keys, and with v1 those of the first version before the others: two
+// that lease the same ones would block each other for good.
+func (s *Store) LeaseItemGrants(ctx context.Context, lease string, leaseFor time.Duration, v1 bool) (map[string]bool, error) {
+	columns := []string{"grant_key_v2"}
+	if v1 {
+		columns = []string{"grant_key", "grant_key_v2"}
+	}
+	for _, column := range columns {
+		err := s.db.WithContext(ctx).Exec(`INSERT INTO grant_leases (grant_key, owner, until)
+			SELECT k, CAST(? AS TEXT), ? FROM (SELECT DISTINCT `+column+` AS k FROM authorizations
+				WHERE item_lease = ? AND outcome IS NULL AND `+column+` <> '') AS of WHERE true ORDER BY k
+			ON CONFLICT (grant_key) DO UPDATE SET owner = excluded.owner, until = excluded.until
+			WHERE grant_leases.until <= ?`, lease, s.in(leaseFor), lease, s.now()).Error
+		if err != nil {
+			return nil, err
+		}
 	}
 	var keys []string
-	err = s.db.WithContext(ctx).Model(&grantLease{}).Where("owner = ?", lease).Pluck("grant_key", &keys).Error
+	err := s.db.WithContext(ctx).Model(&grantLease{}).Where("owner = ?", lease).Pluck("grant_key", &keys).Error
 	return set(keys), err
+}
+
+// LiveGrants are the grants that authorizations still use, and of which organisations.
+type LiveGrants map[string][]string
+
+// Of reports whether the organisation's authorizations use a grant, and whether those
+// of others do.
+func (g LiveGrants) Of(key, org string) (own, other bool) {
+	for _, user := range g[key] {
+		own = own || user == org
+		other = other || user != org
+	}
+	return own, other
 }
 
 // LiveGrants returns which grants of a lease's items some authorization still
-// uses, whichever provider and organisation it belongs to (D1).
-func (s *Store) LiveGrants(ctx context.Context, lease string) (map[string]bool, error) {
-	var keys []string
-	err := s.db.WithContext(ctx).Raw(`SELECT DISTINCT a.grant_key FROM authorizations a JOIN providers p ON p.id = a.provider_id
-		WHERE a.outcome IS NULL AND a.unlinked_at IS NULL AND p.delete_job_id IS NULL AND a.grant_key IN
-		(SELECT grant_key FROM authorizations WHERE item_lease = ? AND outcome IS NULL AND grant_key <> '')`, lease).Scan(&keys).Error
-	return set(keys), err
+// uses, whichever provider it belongs to (D1).
+func (s *Store) LiveGrants(ctx context.Context, lease string) (LiveGrants, error) {
+	var rows []struct{ GrantKey, OrgID string }
+	err := s.db.WithContext(ctx).Raw(`SELECT DISTINCT a.grant_key_v2 AS grant_key, a.org_id FROM authorizations a JOIN providers p ON p.id = a.provider_id
+		WHERE a.outcome IS NULL AND a.unlinked_at IS NULL AND p.delete_job_id IS NULL AND a.grant_key_v2 IN
+		(SELECT grant_key_v2 FROM authorizations WHERE item_lease = ? AND outcome IS NULL AND grant_key_v2 <> '')`, lease).Scan(&rows).Error
+	live := LiveGrants{}
+	for _, r := range rows {
+		live[r.GrantKey] = append(live[r.GrantKey], r.OrgID)
+	}
+	return live, err
 }
 
 // GrantShared reports whether another authorization than the given one lives on a
-// grant, whichever provider and organisation it belongs to (D1).
+// grant, whichever provider it belongs to (D1).
 func (s *Store) GrantShared(ctx context.Context, key, authorization string) (bool, error) {
 	var shared bool
 	return shared, s.db.WithContext(ctx).Raw(`SELECT EXISTS (SELECT 1 FROM authorizations a JOIN providers p ON p.id = a.provider_id
-		WHERE a.grant_key = ? AND a.id <> ? AND a.outcome IS NULL AND a.unlinked_at IS NULL AND p.delete_job_id IS NULL)`,
+		WHERE a.grant_key_v2 = ? AND a.id <> ? AND a.outcome IS NULL AND a.unlinked_at IS NULL AND p.delete_job_id IS NULL)`,
 		key, authorization).Row().Scan(&shared)
 }
 
-// GrantRevokedSince reports whether the whole grant was revoked since the given
-// time, as far as is remembered: longer than a consent lives.
-func (s *Store) GrantRevokedSince(ctx context.Context, key string, since time.Time) (bool, error) {
+// GrantRevokedSince reports whether the whole grant of any of the keys was revoked
+// since the given time, as far as is remembered: longer than a consent lives.
+func (s *Store) GrantRevokedSince(ctx context.Context, keys []string, since time.Time) (bool, error) {
 	var n int64
-	err := s.db.WithContext(ctx).Model(&grantLease{}).Where("grant_key = ? AND revoked_at >= ?", key, since).Count(&n).Error
+	err := s.db.WithContext(ctx).Model(&grantLease{}).Where("grant_key IN ? AND revoked_at >= ?", keys, since).Count(&n).Error
 	return n > 0, err
 }
 

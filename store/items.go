@@ -84,6 +84,8 @@ type Settled struct {
 	Generation int64 // of the credential that was revoked
 	Outcome    models.Outcome
 	Reason     string
+	Keep       *models.SupersededPair // what is kept of a superseded one (D7)
+	Spared     bool                   // of its grant, because of another organisation (D1)
 }
 
 // SettleItems writes the outcomes of items under a lease, once each, wipes what
@@ -107,13 +109,14 @@ func (s *Store) SettleItems(ctx context.Context, lease string, job *string, sett
 			}
 			done = append(done, ids...)
 		}
-		return nil
+		return tx.keepSuperseded(job, set(done), settled)
 	})
 	return done, err
 }
 
 // wiped is what an authorization does not keep once it is revoked (P1).
-const wiped = `, sub = '', login = '', email = '', picture = '', scopes = '[]', missing_scopes = '[]', scopes_cut = FALSE, grant_key = '', fingerprint = ''`
+const wiped = `, sub = '', login = '', email = '', picture = '', scopes = '[]', missing_scopes = '[]', scopes_cut = FALSE,
+	grant_key = '', grant_key_v2 = '', fingerprint = '', fingerprint_v2 = ''`
 
 // settleGroup settles items that share an outcome and its reason.
 func (s *Store) settleGroup(lease string, job *string, o models.Outcome, reason string, group []Settled) ([]string, error) {

@@ -24,7 +24,9 @@ var (
 	SealedRequests    = Sealed{"flows", "sealed", "id", "true"}
 	SealedExchanges   = Sealed{"flows", "sealed_tokens", "id", "true"}
 
-	AllSealed = []Sealed{SealedCanary, SealedSecrets, SealedCredentials, SealedRequests, SealedExchanges}
+	SealedSuperseded = Sealed{"superseded_pairs", "sealed", "id", "true"}
+
+	AllSealed = []Sealed{SealedCanary, SealedSecrets, SealedCredentials, SealedRequests, SealedExchanges, SealedSuperseded}
 )
 
 // CountSealed counts sealed values by their first bytes.
@@ -84,6 +86,13 @@ func (s *Store) CredentialsNotUnder(ctx context.Context, prefix []byte, after st
 	var all []SealedCredential
 	return all, s.db.WithContext(ctx).Raw(`SELECT a.*, c.sealed
 		FROM credentials c JOIN authorizations a ON a.id = c.authorization_id`+end, args...).Scan(&all).Error
+}
+
+// SupersededNotUnder returns superseded pairs not sealed by the key with this prefix.
+func (s *Store) SupersededNotUnder(ctx context.Context, prefix []byte, after string, limit int) ([]models.SupersededPair, error) {
+	end, args := SealedSuperseded.notUnder("k", prefix, after, limit)
+	var all []models.SupersededPair
+	return all, s.db.WithContext(ctx).Raw(`SELECT k.* FROM superseded_pairs k`+end, args...).Scan(&all).Error
 }
 
 // FlowsNotUnder returns flows whose value in one of the two sealed columns is not

@@ -118,7 +118,7 @@ func TestAFetchReadsWhatLinkedReads(t *testing.T) {
 		// What a fetch does not read:
 		want.Authorization = models.Authorization{ID: a.ID, OrgID: want.Authorization.OrgID, UserID: want.Authorization.UserID,
 			ProviderID: want.Authorization.ProviderID, CredentialID: want.Authorization.CredentialID, OAuthClientID: want.Authorization.OAuthClientID,
-			Scopes: want.Authorization.Scopes, MissingScopes: want.Authorization.MissingScopes, Fingerprint: want.Authorization.Fingerprint, UnlinkedAt: want.Authorization.UnlinkedAt, CreatedAt: want.Authorization.CreatedAt}
+			Scopes: want.Authorization.Scopes, MissingScopes: want.Authorization.MissingScopes, Fingerprint: want.Authorization.Fingerprint, FingerprintV2: want.Authorization.FingerprintV2, UnlinkedAt: want.Authorization.UnlinkedAt, CreatedAt: want.Authorization.CreatedAt}
 		c := want.Credential
 		want.Credential = models.Credential{ID: c.ID, Sealed: c.Sealed, Generation: c.Generation, HasRefreshToken: c.HasRefreshToken,
 			ExpiresAt: c.ExpiresAt, RefreshAfter: c.RefreshAfter, RefreshExpiresAt: c.RefreshExpiresAt, SavedAt: c.SavedAt,

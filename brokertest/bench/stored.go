@@ -85,7 +85,7 @@ func (s *shelf) copyAuthorizations(ctx context.Context, conn *pgx.Conn, first st
 		sub := fmt.Sprint("person-", i)
 		key := sha256.Sum256([]byte(s.provider.ID + sub))
 		row["id"], row["credential_id"] = s.authorization(i), s.credential(i)
-		row["sub"], row["login"], row["grant_key"] = sub, sub, hex.EncodeToString(key[:])
+		row["sub"], row["login"], row["grant_key_v2"] = sub, sub, hex.EncodeToString(key[:])
 		row["created_at"] = row["created_at"].(time.Time).Add(time.Duration(i) * time.Millisecond)
 		return nil
 	})

@@ -391,7 +391,7 @@ func TestDeleteWaitsForWhoeverHasTheGrant(t *testing.T) {
 	h := brokertest.New(t, &o)
 	p := createID(t, h, nil)
 	consent(t, h, h.User, p, "ada")
-	key := column(t, h, `SELECT grant_key FROM authorizations`)[0]
+	key := column(t, h, `SELECT grant_key_v2 FROM authorizations`)[0]
 	if ok, err := h.Store.LeaseGrant(ctx, key, "somebody else", time.Minute); err != nil || !ok {
 		t.Fatalf("leasing the grant: %t %v", ok, err)
 	}

@@ -63,7 +63,7 @@ func plant(ctx context.Context, tx *store.Store, keys *secrets.Keyring, p models
 	if err != nil {
 		return "", err
 	}
-	a.Fingerprint = stored.Fingerprint
+	a.Fingerprint, a.FingerprintV2 = stored.Fingerprint, stored.FingerprintV2
 	a.CreatedAt, err = tx.Now(ctx)
 	if err != nil {
 		return "", err

@@ -1,0 +1,152 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/store"
+)
+
+// Rows that the release before wrote have fingerprints, grant keys and sealed secrets
+// of the first version. The sweep writes the second beside the first. For a day both
+// are written and leased, since processes of the release before may run at the same
+// time and know the first alone. Then client secrets, which have one version at a
+// time, are sealed anew.
+
+// formerLife is how long processes of the release before may run beside this one.
+const formerLife = 24 * time.Hour
+
+// upgradeBatch is how many rows are written at a time, and upgradeBatches how many
+// times in one sweep.
+const (
+	upgradeBatch   = 200
+	upgradeBatches = 10
+)
+
+// checkUpgrade learns at the start whether there may be processes of the release
+// before.
+func (s *Service) checkUpgrade(ctx context.Context) error {
+	over, err := s.formerOver(ctx)
+	if err != nil {
+		return err
+	}
+	left, err := s.store.AnyV1(ctx)
+	s.former.Store(!over || left)
+	return err
+}
+
+// formerOver reports whether no process of the release before can be running any more.
+func (s *Service) formerOver(ctx context.Context) (bool, error) {
+	began, err := s.store.UpgradeBegan(ctx)
+	if err != nil || began == nil {
+		return err == nil, err
+	}
+	now, err := s.store.Now(ctx)
+	return now.Sub(*began) >= formerLife, err
+}
+
+// sweepUpgrade brings rows of the release before to the second version, a batch at a
+// time.
+func (s *Service) sweepUpgrade(ctx context.Context) error {
+	left, err := s.upgradeProviders(ctx)
+	for range upgradeBatches {
+		rows, readErr := s.store.V1Authorizations(ctx, upgradeBatch)
+		err = errors.Join(err, readErr, s.upgradeAuthorizations(ctx, rows))
+		left = left || len(rows) > 0
+		if err != nil || len(rows) < upgradeBatch {
+			break
+		}
+	}
+	if err == nil && left {
+		err = s.store.BeginUpgrade(ctx) // where none of these rows was there when the schema changed
+	}
+	if err != nil {
+		return err
+	}
+	over, err := s.formerOver(ctx)
+	if err != nil || !over || left {
+		return err
+	}
+	s.former.Store(false)
+	return s.resealSecrets(ctx)
+}
+
+// What is written beside a fingerprint that is not that of the provider's row, so that
+// no second version follows from it. The two differ, and so are not equal.
+const (
+	unknownProvider = "unknown provider"
+	unknownClient   = "unknown client"
+)
+
+func (s *Service) upgradeProviders(ctx context.Context) (bool, error) {
+	all, err := s.store.V1Providers(ctx, upgradeBatch)
+	for _, p := range all {
+		c := unsealedClient(p)
+		v2 := unknownProvider
+		if s.fingerprintV1(c) == p.Fingerprint {
+			v2 = s.fingerprint(c)
+		}
+		err = errors.Join(err, s.store.SetFingerprint(ctx, p, v2))
+	}
+	return len(all) > 0, err
+}
+
+// upgradeAuthorizations writes the second version into rows that have only the first.
+func (s *Service) upgradeAuthorizations(ctx context.Context, rows []store.V1Row) error {
+	to := make([]store.V2Keys, len(rows))
+	for i, r := range rows {
+		to[i] = store.V2Keys{ID: r.Authorization.ID, Fingerprint: unknownClient}
+		c := unsealedClient(r.Provider)
+		if r.Authorization.Fingerprint == s.fingerprintV1(c) {
+			to[i].Fingerprint = s.fingerprint(c)
+		}
+		if r.Authorization.GrantKeyV1 != "" {
+			to[i].GrantKey = s.grantKey(c, r.Authorization.OrgID, r.Authorization.Sub)
+		}
+	}
+	return s.store.SetKeys(ctx, to)
+}
+
+// upgradeItems writes the second version into what shares a grant of the first with
+// the items under a lease, so that the grants can be compared.
+func (s *Service) upgradeItems(ctx context.Context, lease string) error {
+	if !s.former.Load() {
+		return nil
+	}
+	rows, err := s.store.V1OfItems(ctx, lease)
+	return errors.Join(err, s.upgradeAuthorizations(ctx, rows))
+}
+
+// upgradeGrant does the same for one grant, and returns the authorization as it is
+// then.
+func (s *Service) upgradeGrant(ctx context.Context, l store.Linked) (store.Linked, error) {
+	if !s.former.Load() || l.Authorization.GrantKeyV1 == "" {
+		return l, nil
+	}
+	rows, err := s.store.V1OfGrants(ctx, l.Authorization.GrantKeyV1)
+	if err = errors.Join(err, s.upgradeAuthorizations(ctx, rows)); err != nil {
+		return l, err
+	}
+	return s.store.Linked(ctx, l.Authorization.ID)
+}
+
+// resealSecrets seals client secrets anew that are bound to the origins alone.
+func (s *Service) resealSecrets(ctx context.Context) error {
+	rows, err := s.store.V1Secrets(ctx, upgradeBatch)
+	for _, r := range rows {
+		config := models.SecureConfig{ID: r.ConfigID, Sealed: r.Sealed}
+		secret, _, openErr := s.openSecret(r.Provider, config)
+		if undecryptable(openErr) { // the row was tampered with, or its key is away
+			s.log.Error("a client secret cannot be opened; it stays bound to its origins", "provider", r.Provider.ID)
+			err = errors.Join(err, s.store.SkipSecret(ctx, r))
+			continue
+		}
+		fresh, sealErr := s.sealSecret(r.Provider, secret)
+		if err = errors.Join(err, openErr, sealErr); err == nil {
+			err = s.store.RebindSecret(ctx, r, fresh.Sealed)
+		}
+	}
+	return err
+}
