@@ -55,6 +55,8 @@ var inSQL = []shared{
 	{"reset_items (job_id, authorization_id)", ownThing, nil},
 	{"retried_items (job_id, authorization_id)", ownThing, nil},
 	{"secure_configs (id)", byID, nil},
+	{"superseded_pairs (id)", byID, nil},
+	{"upgrades (name)", "names are constants", nil},
 	{"sessions (token_hash)", "the digest of a random secret that is made here", nil},
 	{"token_fetches (authorization_id, token_id, minute)", ownThing, nil},
 }
