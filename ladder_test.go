@@ -67,6 +67,7 @@ var homes = map[string][]string{
 	"github.com/google/uuid":              {"store", "broker"},
 	"golang.org/x/oauth2":                 {"providers", "client"}, // client: the interface that Go programs take tokens by
 	"github.com/coreos/go-oidc":           {"providers"},
+	"github.com/go-jose/go-jose":          {"providers"},
 	"code.dny.dev/ssrf":                   {"providers"},
 	"github.com/sony/gobreaker":           {"providers"},
 	"golang.org/x/sync":                   {"broker", "providers", "worker"},

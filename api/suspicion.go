@@ -28,7 +28,7 @@ func (s *Server) checkToken(ctx context.Context, c models.Caller, in *ByID) (*an
 type Reset struct {
 	AccessToken     string                `json:"accessToken,omitempty" doc:"The new access token; left out for an admin whose authorization it is not."`
 	ExpiresAt       *time.Time            `json:"expiresAt,omitempty" doc:"When it stops working; left out when unknown."`
-	OldTokenRevoked bool                  `json:"oldTokenRevoked" doc:"Whether the old access token is dead. Otherwise it works until it expires."`
+	OldTokenRevoked bool                  `json:"oldTokenRevoked" doc:"True where the old access token was revoked, or the provider said that it is dead. Otherwise it may work until it expires."`
 	Authorization   *models.Authorization `json:"authorizedOauthProvider"`
 }
 

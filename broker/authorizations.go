@@ -42,6 +42,9 @@ func (s *Service) Authorizations(ctx context.Context, c models.Caller, q Authori
 func show(l store.Linked) models.Authorization {
 	a, p := l.Authorization, l.Provider
 	a.Status, a.Provider, a.RefreshTokenExpiresAt = statusOf(l), &p, l.Credential.RefreshExpiresAt
+	if a.Status == models.AuthorizationExpired {
+		a.Reason = l.Credential.VerdictReason
+	}
 	return a
 }
 
@@ -62,16 +65,17 @@ func statusOf(l store.Linked) models.AuthorizationStatus {
 }
 
 // hasVerdict reports whether v holds: a verdict is void as soon as the tokens or
-// the client secret it was reached with have changed (R5).
+// the client secret it was reached with have changed (R5). Version 0 is that of no
+// secret: such a verdict does not depend on it (R12).
 func hasVerdict(l store.Linked, v models.Verdict) bool {
 	c := l.Credential
 	return c.Verdict != nil && *c.Verdict == v &&
-		c.VerdictGeneration == c.Generation && c.VerdictSecretVersion == l.Provider.SecretVersion
+		c.VerdictGeneration == c.Generation && (c.VerdictSecretVersion == l.Provider.SecretVersion || c.VerdictSecretVersion == 0)
 }
 
-// served reports whether the access token may be handed out: it lives, and nobody
-// suspects it.
-func served(l store.Linked) bool { return alive(l) && !suspected(l) }
+// served reports whether the access token may be handed out: it lives, nobody
+// suspects it, and it is the account's.
+func served(l store.Linked) bool { return alive(l) && !suspected(l) && !mismatched(l) }
 
 // suspected reports whether somebody asked for this very access token to be revoked.
 func suspected(l store.Linked) bool {

@@ -34,7 +34,7 @@ const (
 // an upstream that is down says nothing about the token, and is an error.
 func (s *Service) Check(ctx context.Context, c models.Caller, id string) (Checked, error) {
 	l, err := s.manageable(ctx, c, id)
-	if err != nil || remembered(l) {
+	if err != nil || remembered(l) || mismatched(l) {
 		return checkedAs(l), err
 	}
 	flight := s.flights.DoChan("check "+id, func() (any, error) {
@@ -82,7 +82,7 @@ func remembered(l store.Linked) bool {
 func (s *Service) checkNewest(ctx context.Context, id string) (store.Linked, error) {
 	for range 3 {
 		l, err := s.store.Linked(ctx, id)
-		if err != nil || remembered(l) {
+		if err != nil || remembered(l) || mismatched(l) {
 			return l, found(err, "OAuth provider authorization")
 		}
 		said, err := s.askCheck(ctx, l)
@@ -129,6 +129,13 @@ func (s *Service) noteCheck(ctx context.Context, l store.Linked, said providers.
 		return s.noteDead(ctx, l, lostResponse)
 	case !said.Valid:
 		return s.noteDead(ctx, l, revokedUpstream)
+	}
+	if s.isAnother(ctx, l, said.Account) {
+		err := s.strangersPair(ctx, l)
+		if models.CodeOf(err) == models.CodeGone { // it is on the row
+			err = nil
+		}
+		return true, err
 	}
 	var left *time.Duration
 	if said.ExpiresAt != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/grantd/grantd/models"
@@ -273,9 +274,9 @@ func (s *Service) own(ctx context.Context, c models.Caller, f models.Flow) (Comp
 	if err != nil {
 		return Completed{}, err
 	}
-	user, err := patiently(ctx, s, p, e.SentAt, func() (models.User, bool, error) {
+	user, err := askedTwice(ctx, s.lagOf(ctx, p, e.SentAt), func() (models.User, bool, error) {
 		user, err := s.identify(ctx, client, f, e, req)
-		return user, failure(err).Kind == providers.KindDenied, err
+		return user, unsettled(failure(err)), err
 	})
 	s.learnAPI(ctx, p, store.Gate{}, err)
 	if err == nil {
@@ -311,11 +312,20 @@ func (s *Service) identify(ctx context.Context, client providers.Client, f model
 	return s.upstream.Identify(ctx, client, e.tokens(), req.Nonce)
 }
 
-// notIdentified keeps the tokens for another try when the upstream is in trouble,
-// and sees to their revocation when what it says is wrong.
+// unsettled reports an answer that says nothing about who consented: a refusal, a
+// redirect or a page. Right after an exchange that may pass.
+func unsettled(up *providers.Error) bool {
+	return up.Status != 0 && up.Status < http.StatusInternalServerError && up.Status != http.StatusTooManyRequests && up.RetryAfter == 0
+}
+
+// notIdentified keeps the tokens for another try when the upstream is in trouble or
+// does not say whose they are, and sees to their revocation when what it says is wrong.
 func (s *Service) notIdentified(ctx context.Context, p models.Provider, f models.Flow, e exchanged, err error) error {
 	if up := failure(err); up.Kind == providers.KindTransient || up.Advice != "" {
 		return s.upstreamFailed(p, err)
+	} else if unsettled(up) {
+		return &models.Error{Code: models.CodeUpstream, Detail: "identity", RetryAfter: time.Second, Err: err,
+			Message: "The provider did not say who consented. Send the same state and code again shortly; if that does not help, start again with authorize."}
 	}
 	if err := s.disown(ctx, p, f, e, "not_identified"); err != nil {
 		return unavailable(err)

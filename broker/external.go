@@ -87,7 +87,7 @@ func externalLink(l store.Linked) ExternalLink {
 // still lives is served whatever the last refresh said.
 func authenticated(l store.Linked) bool {
 	status := statusOf(l)
-	return status == models.AuthorizationActive || status != models.AuthorizationInvalidProviderState && alive(l)
+	return status == models.AuthorizationActive || status != models.AuthorizationInvalidProviderState && served(l)
 }
 
 var problems = map[models.AuthorizationStatus]string{

@@ -16,6 +16,7 @@ import (
 // late revocation of the same grant comes before, or sees the new authorization
 // live and spares it (D1).
 func (s *Service) link(ctx context.Context, c models.Caller, p models.Provider, client providers.Client, f models.Flow, e exchanged, user models.User) error {
+	idTokenAccount := s.consentAccount(ctx, p, client, e)
 	grant := models.Authorization{OrgID: f.OrgID, Sub: user.Sub}
 	s.setGrant(&grant, client)
 	keys, owner := s.grantKeys(grant), newID()
@@ -32,13 +33,16 @@ func (s *Service) link(ctx context.Context, c models.Caller, p models.Provider, 
 		return unavailable(err)
 	}
 	if revoked { // the whole grant, since the code was sent: these tokens may have gone with it
-		_, err := s.upstream.UserInfo(ctx, client, models.Secret(e.Access))
+		again, err := s.upstream.UserInfo(ctx, client, models.Secret(e.Access))
 		s.learnAPI(ctx, p, store.Gate{}, err)
+		if err == nil && again.Sub != user.Sub {
+			err = &providers.Error{Kind: providers.KindProtocol, Code: identityMismatch}
+		}
 		if err != nil {
 			return err
 		}
 	}
-	return s.linkHeld(ctx, c, client, f, e, user)
+	return s.linkHeld(ctx, c, client, f, e, user, idTokenAccount)
 }
 
 // leaseGrants takes the leases on all keys of a grant, one after the other.
@@ -73,7 +77,7 @@ func (s *Service) leaseGrant(ctx context.Context, key, owner string, lease time.
 // provider (D2): the account's authorization lives on with new tokens, or is
 // made; and if the provider is no longer active, what was granted is kept only to
 // be revoked.
-func (s *Service) linkHeld(ctx context.Context, c models.Caller, client providers.Client, f models.Flow, e exchanged, user models.User) error {
+func (s *Service) linkHeld(ctx context.Context, c models.Caller, client providers.Client, f models.Flow, e exchanged, user models.User, idTokenAccount string) error {
 	var off bool
 	err := s.store.Tx(ctx, func(tx *store.Store) error {
 		p, err := tx.HoldProvider(ctx, f.ProviderID)
@@ -81,6 +85,7 @@ func (s *Service) linkHeld(ctx context.Context, c models.Caller, client provider
 			return err
 		}
 		a := s.newAuthorization(p, client, f, e, user)
+		a.IDTokenAccount = idTokenAccount
 		if off = !p.Usable() || p.Fingerprint != f.Fingerprint; off {
 			return s.keepToRevoke(ctx, tx, p, f, e, a, revocable(f), "provider_off")
 		}
@@ -190,6 +195,7 @@ func (s *Service) renew(ctx context.Context, tx *store.Store, a *models.Authoriz
 	a.Scopes, a.MissingScopes, a.ScopesCut = fresh.Scopes, fresh.MissingScopes, fresh.ScopesCut
 	a.Fingerprint, a.FingerprintV2, a.OAuthClientID = fresh.Fingerprint, fresh.FingerprintV2, fresh.OAuthClientID
 	a.GrantKey, a.GrantKeyV1 = fresh.GrantKey, fresh.GrantKeyV1
+	a.Revoke, a.IDTokenAccount, a.IntrospectionAccount = fresh.Revoke, fresh.IDTokenAccount, ""
 	if err := tx.UpdateAuthorization(ctx, a); err != nil {
 		return true, err
 	}
@@ -251,7 +257,11 @@ func (s *Service) retire(ctx context.Context, tx *store.Store, l store.Linked, s
 	if old.Access == successor.Access || old.Refresh != "" && old.Refresh == successor.Refresh {
 		return nil // revoking the old pair would take the new one along
 	}
-	return s.entomb(ctx, tx, l.Authorization, exchanged{pair: old}, l.Credential)
+	of := l.Authorization
+	if mismatched(l) { // it may be another account's
+		of.GrantKey, of.GrantKeyV1 = "", ""
+	}
+	return s.entomb(ctx, tx, of, exchanged{pair: old}, l.Credential)
 }
 
 // entomb keeps tokens that belong to nobody any more as an item of revocation, and

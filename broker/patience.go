@@ -20,6 +20,19 @@ func patiently[T any](ctx context.Context, s *Service, p models.Provider, made t
 	if wait == 0 {
 		return answer, err
 	}
+	return again(ctx, wait, answer, err, ask)
+}
+
+// askedTwice asks once more, a moment later, where the first answer settled nothing.
+func askedTwice[T any](ctx context.Context, lag time.Duration, ask func() (T, bool, error)) (T, error) {
+	answer, unsettled, err := ask()
+	if !unsettled {
+		return answer, err
+	}
+	return again(ctx, max(lag, 500*time.Millisecond), answer, err, ask)
+}
+
+func again[T any](ctx context.Context, wait time.Duration, answer T, err error, ask func() (T, bool, error)) (T, error) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(wait):

@@ -42,5 +42,16 @@ func (s *Service) askProfile(ctx context.Context, l store.Linked, gate store.Gat
 		return user, failure(err).Kind == providers.KindDenied, err
 	})
 	s.learnAPI(ctx, l.Provider, gate, err)
-	return user, err
+	if err != nil {
+		return user, err
+	}
+	whole, err := s.store.Linked(ctx, l.Authorization.ID) // a fetch leaves the account out
+	if err != nil {
+		return models.User{}, found(err, "OAuth provider authorization")
+	}
+	if s.isAnother(ctx, whole, providers.Account{Source: providers.SourceUser, ID: user.Sub}) {
+		whole.Credential = l.Credential // whose token was asked about
+		return models.User{}, s.strangersPair(ctx, whole)
+	}
+	return user, nil
 }

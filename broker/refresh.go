@@ -143,6 +143,9 @@ func (s *Service) callRefresh(ctx context.Context, id, attempt string, before *s
 		return l, s.refreshFailed(ctx, l, attempt, before != nil, err)
 	}
 	defer s.learnToken(ctx, l.Provider, gate, nil) // saved first, judged afterwards (R6)
+	if s.isAnother(ctx, l, t.Account) {
+		return l, s.strangersTokens(ctx, l, attempt, old, newExchanged(t, sent))
+	}
 	return s.saveRefreshed(ctx, l, attempt, old, newExchanged(t, sent))
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/providers"
 	"github.com/grantd/grantd/store"
 )
 
@@ -12,8 +13,8 @@ import (
 type Replaced struct {
 	// Token is the new one; to an admin whose it is not Access is "" (A6).
 	Token
-	// OldRevoked says that the old access token does not work any more. Else it
-	// lives until it expires.
+	// OldRevoked says that the old access token was found dead, or was revoked. Else it
+	// may live until it expires.
 	OldRevoked bool
 }
 
@@ -57,6 +58,8 @@ func (s *Service) newToken(ctx context.Context, c models.Caller, id string) (Tok
 func (s *Service) resettable(l store.Linked) error {
 	t, ok := s.traits(l.Provider)
 	switch {
+	case mismatched(l):
+		return strangers()
 	case hasVerdict(l, models.VerdictExpired):
 		return expired(nil)
 	case l.Credential.HasRefreshToken:
@@ -129,27 +132,48 @@ func (s *Service) notReset(l store.Linked, err error) error {
 	return &e
 }
 
-// endReplaced sees to the access token that was replaced, and reports whether it is
-// dead: where a refresh leaves it alive it is revoked, alone.
+// endReplaced sees to the access token that was replaced, and reports whether it was
+// found dead. What its type is known to do is no proof: where that token can be revoked
+// alone it is, else the upstream is asked about it. False is also that nobody knows.
 func (s *Service) endReplaced(ctx context.Context, l store.Linked) bool {
 	t, ok := s.traits(l.Provider)
-	switch {
-	case ok && t.RefreshKillsAccess, !l.Credential.HasRefreshToken:
-		return true
-	case !ok || !t.RevokesAccessAlone:
-		return false
-	}
 	client, old, err := s.opened(ctx, l)
-	if err != nil {
+	if !ok || err != nil {
 		return false
 	}
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timing.RevokeCall)
 	defer cancel()
-	outcome, err := s.upstream.RevokeAccess(call, client, models.Secret(old.Access))
-	if err != nil {
-		s.log.Warn("a token that was reset could not be revoked; it lives until it expires", "authorization", l.Authorization.ID, "error", err)
+	var ended bool
+	if t.RevokesAccessAlone {
+		ended, err = s.revokeReplaced(call, l, client, models.Secret(old.Access))
+	} else {
+		ended, err = s.foundDead(call, l, client, models.Secret(old.Access))
 	}
-	return outcome == models.OutcomeRevoked || outcome == models.OutcomeAlreadyRevoked
+	if err != nil {
+		s.log.Warn("it could not be found out whether a token that was reset is dead; it may live until it expires", "authorization", l.Authorization.ID, "error", err)
+	}
+	return ended && err == nil
+}
+
+func (s *Service) revokeReplaced(ctx context.Context, l store.Linked, client providers.Client, old models.Secret) (bool, error) {
+	gate, err := s.admit(ctx, l.Provider, callProbe, store.ClassRevoke)
+	if err != nil {
+		return false, err
+	}
+	outcome, err := s.upstream.RevokeAccess(ctx, client, old)
+	s.learn(ctx, l.Provider, gate, err, store.ClassRevoke)
+	return outcome == models.OutcomeRevoked || outcome == models.OutcomeAlreadyRevoked, err
+}
+
+// foundDead asks about the access token alone.
+func (s *Service) foundDead(ctx context.Context, l store.Linked, client providers.Client, old models.Secret) (bool, error) {
+	gate, err := s.admitAPI(ctx, l.Provider)
+	if err != nil {
+		return false, err
+	}
+	said, err := s.upstream.Check(ctx, client, providers.Tokens{Access: old})
+	s.learnAPI(ctx, l.Provider, gate, err)
+	return err == nil && !said.Valid, err
 }
 
 // settleReset finds out what became of a reset in place whose answer was lost (R3):

@@ -110,6 +110,8 @@ func dead(l store.Linked) error {
 		return nil
 	case hasVerdict(l, models.VerdictInvalidClient):
 		return clientRefused(nil)
+	case mismatched(l):
+		return strangers()
 	case hasVerdict(l, models.VerdictExpired):
 		return expired(nil)
 	case !l.Credential.HasRefreshToken && suspected(l):

@@ -71,6 +71,10 @@ type Authorization struct {
 	Email   string `json:"-"`
 	Picture string `json:"-"`
 
+	// What other sources named the account, as hashes; "" until they said (R12).
+	IDTokenAccount       string `gorm:"column:id_token_account" json:"-"`
+	IntrospectionAccount string `json:"-"`
+
 	// Scopes were granted, MissingScopes were asked for and were not. An upstream
 	// that does not say which has granted what was asked for (RFC 6749 section 5.1).
 	Scopes        Strings `json:"scopes"`
@@ -107,6 +111,7 @@ type Authorization struct {
 	// What is derived when it is read.
 	Status                AuthorizationStatus `gorm:"-" json:"status"`
 	Provider              *Provider           `gorm:"-" json:"provider"`
+	Reason                string              `gorm:"-" json:"reason,omitempty" doc:"Why it is expired, where that is known: an OAuth error code of the provider, revoked_upstream, token_revoked, lost_response, or identity_mismatch (the provider answered with another account's tokens)."`
 	RefreshTokenExpiresAt *time.Time          `gorm:"-" json:"refreshTokenExpiresAt,omitempty"`
 }
 

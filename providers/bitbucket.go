@@ -150,5 +150,5 @@ func bitbucketCheck(ctx context.Context, u *upstream, t Tokens) (Check, error) {
 	case user.Sub == "":
 		return Check{}, protocol("the account has no uuid")
 	}
-	return Check{Valid: true}, nil
+	return Check{Valid: true, Account: account(SourceUser, user.Sub)}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"net/url"
 	"time"
 
@@ -19,6 +20,8 @@ type Check struct {
 	Scopes []string
 	// ScopesCut says that the token has more of them than are kept, see FitScopes.
 	ScopesCut bool
+	// Account is whose the token is, as far as the answer says.
+	Account Account
 	// Missing are the requested scopes that it has not.
 	Missing []string
 	// ExpiresAt is nil when not said.
@@ -44,9 +47,26 @@ func (u *upstream) check(ctx context.Context, t Tokens) (Check, error) {
 	case u.t.check != nil:
 		return u.t.check(ctx, u, t)
 	case u.e.Introspect != "":
-		return u.introspect(ctx, t.Access)
+		said, err := u.introspect(ctx, t.Access)
+		if u.e.UserInfo == "" && u.t.user == nil || !mayNotIntrospect(err) {
+			return said, err
+		}
 	}
 	return u.checkByUser(ctx, t.Access)
+}
+
+// mayNotIntrospect reports an answer by which the upstream refuses introspection to
+// this client, or has none after all. It says nothing about the token.
+func mayNotIntrospect(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed:
+		return true
+	}
+	return e.Kind == KindClient
 }
 
 // introspect believes active alone, and an error says nothing about the token
@@ -66,7 +86,7 @@ func (u *upstream) introspect(ctx context.Context, access models.Secret) (Check,
 	case !active:
 		return Check{}, nil
 	}
-	return Check{Valid: true, ForClient: a.text("client_id") == u.c.ID,
+	return Check{Valid: true, ForClient: a.text("client_id") == u.c.ID, Account: account(SourceIntrospection, a.object["sub"]),
 		Scopes: grantedScopes(a.object), ExpiresAt: unixTime(a.object["exp"])}, nil
 }
 
@@ -86,10 +106,11 @@ func unixTime(v any) *time.Time {
 
 // checkByUser takes an answer that names the account for a sign of life.
 func (u *upstream) checkByUser(ctx context.Context, access models.Secret) (Check, error) {
-	if _, err := u.user(ctx, access); err != nil {
+	user, err := u.user(ctx, access)
+	if err != nil {
 		return refused(err)
 	}
-	return Check{Valid: true}, nil
+	return Check{Valid: true, Account: account(SourceUser, user.Sub)}, nil
 }
 
 // refused is the check that got no answer but err: a token that was denied is dead.

@@ -23,11 +23,10 @@ func TestProtocolRule29_Introspection(t *testing.T) {
 		"for us":          {200, `{"active":true,"client_id":"CLIENT","scope":"email profile"}`, Check{Valid: true, ForClient: true, Scopes: []string{"email", "profile"}}, ""},
 		"for another":     {200, `{"active":true,"client_id":"another"}`, Check{Valid: true}, ""},
 		"active, no more": {200, `{"active":true}`, Check{Valid: true}, ""},
+		"whose it is":     {200, `{"active":true,"sub":"s1"}`, Check{Valid: true, Account: Account{SourceIntrospection, "s1"}}, ""},
 		"inactive":        {200, `{"active":false,"scope":"a","exp":1900000000}`, Check{}, ""},
 		"says nothing":    {200, `{"scope":"a"}`, Check{}, KindProtocol},
 		"not a boolean":   {200, `{"active":"true"}`, Check{}, KindProtocol},
-		"client refused":  {401, `{"error":"invalid_client"}`, Check{}, KindClient},
-		"not for us":      {403, `{"error":"insufficient_scope"}`, Check{}, KindRefused},
 		"down":            {503, `{"active":false}`, Check{}, KindTransient},
 		"throttled":       {429, `Retry later`, Check{}, KindTransient},
 	} {
@@ -50,6 +49,40 @@ func TestProtocolRule29_Introspection(t *testing.T) {
 	}
 }
 
+// Finding K6: where this client may not introspect, check/ was a 502 for ever and blamed
+// the client secret. User info knows too.
+func TestACheckFallsBackOnUserInfo(t *testing.T) {
+	t.Parallel()
+	alive, dead := says{200, `{"sub":"u1"}`}, says{401, `{"error":"invalid_token"}`}
+	for name, tc := range map[string]struct {
+		introspection, user says
+		valid               bool
+		kind                Kind
+	}{
+		"a refused client":     {says{401, `{"error":"invalid_client"}`}, alive, true, ""},
+		"and a dead token":     {says{401, `{"error":"invalid_client"}`}, dead, false, ""},
+		"401 and no more":      {says{401, ``}, alive, true, ""},
+		"not for this client":  {says{403, `{"error":"access_denied"}`}, dead, false, ""},
+		"no such place":        {says{404, htmlPage}, alive, true, ""},
+		"not by POST":          {says{405, ``}, dead, false, ""},
+		"a 400 for the client": {says{400, `{"error":"unauthorized_client"}`}, alive, true, ""},
+		"neither knows":        {says{403, `{}`}, says{503, ``}, false, KindTransient},
+		"down":                 {says{503, htmlPage}, alive, false, KindTransient},
+		"throttled":            {says{429, ``}, alive, false, KindTransient},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, r, c := testUpstream(t)
+			f.says("POST /introspect", tc.introspection.status, tc.introspection.body)
+			f.says("GET /userinfo", tc.user.status, tc.user.body)
+			got, err := r.Check(t.Context(), c, theTokens())
+			if got.Valid != tc.valid || KindOf(err) != tc.kind {
+				t.Errorf("%+v, %v", got, err)
+			}
+		})
+	}
+}
+
 func TestGitHubCheck(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -59,7 +92,7 @@ func TestGitHubCheck(t *testing.T) {
 		want   Check
 		kind   Kind
 	}{
-		"good":           {200, `{"id":1,"scopes":["repo"],"token_last_eight":"x","expires_at":null,"user":{"login":"octo","id":1}}`, "", Check{Valid: true, ForClient: true, Scopes: []string{"repo"}, Missing: []string{"read:user", "user:email"}}, ""},
+		"good":           {200, `{"id":1,"scopes":["repo"],"token_last_eight":"x","expires_at":null,"user":{"login":"octo","id":1}}`, "", Check{Valid: true, ForClient: true, Account: Account{SourceUser, "1"}, Scopes: []string{"repo"}, Missing: []string{"read:user", "user:email"}}, ""},
 		"dead":           {404, notFound, "", Check{}, ""},
 		"a gateway":      {404, htmlPage, "", Check{}, KindTransient},
 		"abuse limit":    {422, `{"message":"Validation Failed"}`, "", Check{}, KindTransient},

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 )
 
@@ -254,7 +253,6 @@ func (r *Registry) endpointsOf(m metadata, issuer string) (Endpoints, error) {
 			return Endpoints{}, misconfigured("metadata_endpoint", "The provider's metadata cannot be used: its "+endpoint.name+" "+err.Error()+".")
 		}
 	}
-	keys := oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), r.reads), m.Keys)
 	return Endpoints{
 		Endpoint:   oauth2.Endpoint{AuthURL: m.Authorize, TokenURL: m.Token, DeviceAuthURL: m.Device, AuthStyle: authStyle(m.AuthStyles)},
 		Revoke:     m.Revoke,
@@ -262,7 +260,7 @@ func (r *Registry) endpointsOf(m metadata, issuer string) (Endpoints, error) {
 		UserInfo:   m.UserInfo,
 		Issuer:     issuer,
 		SaysIssuer: m.SaysIssuer,
-		keys:       keys,
+		Keys:       m.Keys,
 	}, nil
 }
 

@@ -57,6 +57,7 @@ func (r *Registry) Refresh(ctx context.Context, c Client, t Tokens) (Tokens, err
 	if u.t.refresh != nil {
 		extra = u.t.refresh(u, t)
 	}
+	u.expectIDToken(ctx)
 	a, err := u.ask(ctx, extra, func(ctx context.Context) error {
 		_, err := u.config("").TokenSource(ctx, &oauth2.Token{RefreshToken: t.Refresh.Reveal()}).Token()
 		return err
@@ -65,6 +66,9 @@ func (r *Registry) Refresh(ctx context.Context, c Client, t Tokens) (Tokens, err
 		return Tokens{}, err
 	}
 	fresh, err := u.readTokens(a, t.Refresh, t.Access)
+	if err == nil {
+		u.nameAccount(ctx, &fresh)
+	}
 	if err == nil && fresh.RefreshExpiresIn == 0 {
 		fresh.RefreshExpiresIn = u.t.RefreshLife // the old one, which was used just now
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -86,6 +87,18 @@ func (f *fake) last(t *testing.T) request {
 		t.Fatal("nothing reached the upstream")
 	}
 	return all[len(all)-1]
+}
+
+// lastPost is the last request but for those of keys, which are read beside.
+func (f *fake) lastPost(t *testing.T) request {
+	t.Helper()
+	for _, r := range slices.Backward(f.requests()) {
+		if r.method == http.MethodPost {
+			return r
+		}
+	}
+	t.Fatal("nothing was posted")
+	return request{}
 }
 
 // host is the fake's address, as in an allow list.

@@ -199,7 +199,7 @@ func githubCheck(ctx context.Context, u *upstream, t Tokens) (Check, error) {
 	if a.object == nil { // a gateway's page, which knows nothing of tokens
 		return Check{}, failure(a, u.now(), t.Access, u.c.Secret)
 	}
-	return Check{Valid: true, ForClient: true, Scopes: githubScopes(a), ExpiresAt: githubTime(a)}, nil
+	return Check{Valid: true, ForClient: true, Scopes: githubScopes(a), ExpiresAt: githubTime(a), Account: githubOwner(a)}, nil
 }
 
 // githubReset is PATCH …/token. It gets a connection of its own, like every call
@@ -209,7 +209,7 @@ func githubReset(ctx context.Context, u *upstream, t Tokens) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, err
 	}
-	fresh := Tokens{Access: models.Secret(a.text("token")), Scopes: githubScopes(a)}
+	fresh := Tokens{Access: models.Secret(a.text("token")), Scopes: githubScopes(a), Account: githubOwner(a)}
 	if !a.ok() || fresh.Access == "" {
 		e := failure(a, u.now(), t.Access, u.c.Secret)
 		outcome, err := githubOutcome(a, e)
@@ -227,6 +227,12 @@ func githubReset(ctx context.Context, u *upstream, t Tokens) (Tokens, error) {
 
 func githubScopes(a *answer) []string {
 	return grantedScopes(map[string]any{"scope": a.object["scopes"]})
+}
+
+// githubOwner is the id that GET /user gives too.
+func githubOwner(a *answer) Account {
+	owner, _ := a.object["user"].(map[string]any)
+	return account(SourceUser, owner["id"])
 }
 
 func githubTime(a *answer) *time.Time {

@@ -84,7 +84,8 @@ func gitlabCheck(ctx context.Context, u *upstream, t Tokens) (Check, error) {
 	}
 	application, _ := a.object["application"].(map[string]any)
 	uid, _ := application["uid"].(string)
-	checked := Check{Valid: true, ForClient: uid != "" && uid == u.c.ID, Scopes: grantedScopes(a.object)}
+	checked := Check{Valid: true, ForClient: uid != "" && uid == u.c.ID, Scopes: grantedScopes(a.object),
+		Account: account(SourceUser, a.object["resource_owner_id"])}
 	if left, _ := lifetime(a.object["expires_in"]); left > 0 {
 		at := u.now().Add(left)
 		checked.ExpiresAt = &at

@@ -12,8 +12,8 @@ import (
 	"github.com/grantd/grantd/models"
 )
 
-// googleType is Google accounts. Who somebody is comes from the user info endpoint
-// alone: the id_token of a code exchange says the same, and later there is none.
+// googleType is Google accounts. Who somebody is comes from the user info endpoint;
+// id_tokens name the same sub.
 func googleType() *Type {
 	return &Type{
 		Name:          "google",
@@ -42,6 +42,7 @@ func googleType() *Type {
 		Device: true,
 
 		settings:  []setting{{name: "prompt", check: isGooglePrompt}},
+		idToken:   SourceUser,
 		at:        googleAt,
 		authorize: googleAuthorize,
 		grants:    heldBy(googleScopes),
@@ -64,6 +65,7 @@ func googleAt(_ Client, base string) Endpoints {
 		Revoke:   token + "/revoke",
 		UserInfo: "https://openidconnect.googleapis.com/v1/userinfo",
 		Issuer:   base,
+		Keys:     "https://www.googleapis.com/oauth2/v3/certs",
 		Settings: "https://myaccount.google.com/permissions",
 	}
 }

@@ -48,6 +48,7 @@ func googleDialect(string) dialect {
 		grantKillsAll:  true,
 		revokesUnasked: true,
 		revokeDead:     says{400, `{"error":"invalid_token","error_description":"Token expired or revoked"}`},
+		documents:      map[string]any{"GET https://www.googleapis.com/oauth2/v3/certs": keysDocument()},
 		resources: map[string]func(*strict, *pair, *http.Request) (int, any){
 			"GET https://openidconnect.googleapis.com/v1/userinfo": func(*strict, *pair, *http.Request) (int, any) {
 				return 200, `{"sub":"110169484474386276334","name":"Ada L","given_name":"Ada","family_name":"L",

@@ -61,7 +61,21 @@ func (r *Registry) UserInfo(ctx context.Context, c Client, access models.Secret)
 	if err != nil {
 		return models.User{}, err
 	}
-	return u.user(ctx, access)
+	user, err := u.user(ctx, access)
+	if e := (*Error)(nil); errors.As(err, &e) && e.Kind == KindRefused && e.Status == http.StatusForbidden && e.Code != "insufficient_scope" && u.isDead(ctx, access) {
+		e.Kind = KindDenied
+	}
+	return user, err
+}
+
+// isDead asks about a token that user info answered with a 403, which is a policy, a
+// missing scope, or, at some servers, a dead token.
+func (u *upstream) isDead(ctx context.Context, access models.Secret) bool {
+	if u.t.check != nil || u.e.Introspect == "" {
+		return false
+	}
+	said, err := u.introspect(ctx, access)
+	return err == nil && !said.Valid
 }
 
 func (u *upstream) user(ctx context.Context, access models.Secret) (models.User, error) {
@@ -86,12 +100,21 @@ func standardUserInfo(ctx context.Context, u *upstream, access models.Secret) (m
 		return models.User{}, err
 	}
 	claims := a.object
-	if media, _, _ := mime.ParseMediaType(a.header.Get("Content-Type")); media == "application/jwt" {
+	media, _, _ := mime.ParseMediaType(a.header.Get("Content-Type"))
+	if media != "application/jwt" && !json.Valid(a.body) {
+		return models.User{}, notUserInfo(a)
+	}
+	if media == "application/jwt" {
 		if claims, err = u.verifyUserInfo(ctx, a.body); err != nil {
 			return models.User{}, err
 		}
 	}
 	return standardUser(claims), nil
+}
+
+// notUserInfo is a success that is a page, which says nothing about the account.
+func notUserInfo(a *answer) *Error {
+	return &Error{Kind: KindTransient, Status: a.status, Err: errors.New("the user info is not JSON")}
 }
 
 // withheld reports whether a resource is not for this token to see, such as e-mail

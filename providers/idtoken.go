@@ -3,6 +3,7 @@ package providers
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -26,7 +27,7 @@ func (u *upstream) verifyIDToken(ctx context.Context, raw models.Secret, nonce f
 		return nil, protocol("the answer has no id_token")
 	}
 	now := u.now()
-	token, err := u.verify(ctx, raw.Reveal(), &oidc.Config{
+	token, err := u.verify(ctx, raw.Reveal(), u.keysAt(u.e.Keys), &oidc.Config{
 		ClientID: u.c.ID,
 		Now:      func() time.Time { return now.Add(-skew) },
 	})
@@ -53,12 +54,17 @@ func (u *upstream) verifyIDToken(ctx context.Context, raw models.Secret, nonce f
 	return claims, nil
 }
 
-// verifyUserInfo checks a signed user info answer (OIDC Core §5.3.2), which
-// need not expire nor name an audience.
+// verifyUserInfo checks a signed user info answer (OIDC Core §5.3.2), which need not
+// expire, and should but need not name issuer and audience. Wrong ones are refused.
 func (u *upstream) verifyUserInfo(ctx context.Context, body []byte) (map[string]any, error) {
-	token, err := u.verify(ctx, string(body), &oidc.Config{SkipClientIDCheck: true, SkipExpiryCheck: true})
-	if err != nil {
+	token, err := u.verify(ctx, string(body), u.keysAt(u.e.Keys), &oidc.Config{SkipClientIDCheck: true, SkipExpiryCheck: true, SkipIssuerCheck: true})
+	switch {
+	case err != nil:
 		return nil, err
+	case token.Issuer != "" && token.Issuer != u.e.Issuer:
+		return nil, protocol("the user info comes from another issuer")
+	case len(token.Audience) > 0 && !slices.Contains(token.Audience, u.c.ID):
+		return nil, protocol("the user info was made for another client")
 	}
 	claims := map[string]any{}
 	if token.Claims(&claims) != nil {
@@ -69,19 +75,19 @@ func (u *upstream) verifyUserInfo(ctx context.Context, body []byte) (map[string]
 
 // verify runs go-oidc. Its errors quote tokens and whole key documents, so none
 // of their text is passed on.
-func (u *upstream) verify(ctx context.Context, raw string, config *oidc.Config) (*oidc.IDToken, error) {
-	if u.e.keys == nil {
+func (u *upstream) verify(ctx context.Context, raw string, keys oidc.KeySet, config *oidc.Config) (*oidc.IDToken, error) {
+	if u.e.Keys == "" {
 		return nil, protocol("the upstream publishes no keys")
 	}
 	config.SupportedSigningAlgs = signatures
-	keys := &watchedKeys{KeySet: u.e.keys}
-	token, err := oidc.NewVerifier(u.e.Issuer, keys, config).Verify(ctx, raw)
+	watched := &watchedKeys{KeySet: keys}
+	token, err := oidc.NewVerifier(u.e.Issuer, watched, config).Verify(ctx, raw)
 	var expired *oidc.TokenExpiredError
 	switch {
 	case err == nil:
 		return token, nil
-	case keys.unavailable:
-		return nil, unreachable(errors.New("the keys of the upstream could not be read"), false)
+	case watched.unread:
+		return nil, unreachable(errUnreadKeys, false)
 	case errors.As(err, &expired):
 		return nil, protocol("the id_token has expired")
 	}
@@ -92,13 +98,12 @@ func (u *upstream) verify(ctx context.Context, raw string, config *oidc.Config) 
 // which the verifier's error no longer tells.
 type watchedKeys struct {
 	oidc.KeySet
-	unavailable bool
+	unread bool
 }
 
-// VerifySignature implements oidc.KeySet. RemoteKeySet wraps the cause when it
-// cannot fetch keys, and nothing when a signature is wrong.
+// VerifySignature implements oidc.KeySet.
 func (k *watchedKeys) VerifySignature(ctx context.Context, jwt string) ([]byte, error) {
 	payload, err := k.KeySet.VerifySignature(ctx, jwt)
-	k.unavailable = errors.Unwrap(err) != nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	k.unread = errors.Is(err, errUnreadKeys)
 	return payload, err
 }

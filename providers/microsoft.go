@@ -51,6 +51,7 @@ func microsoftType() *Type {
 			{name: "cloud", check: isMicrosoftCloud},
 			{name: "tenant", check: isMicrosoftTenant},
 		},
+		idToken:     SourceIDToken, // its sub is another name than Graph's id
 		at:          microsoftAt,
 		fixedBefore: func(u *upstream) []string { return u.e.urls() }, // the tenant is in the paths
 		authorize:   microsoftAuthorize,
@@ -126,6 +127,7 @@ func microsoftAt(c Client, _ string) Endpoints {
 		API:          cloud.graph + "/v1.0",
 		Settings:     cloud.apps,
 		AdminConsent: base + "/v2.0/adminconsent",
+		Keys:         base + "/discovery/v2.0/keys",
 	}
 	switch tenant {
 	case anyAccount: // personal accounts have no admin

@@ -22,6 +22,7 @@ func oidcType() *Type {
 		Device:             true,
 
 		openID:       true,
+		idToken:      SourceUser,
 		discovers:    true,
 		configurable: true,
 		public:       true,

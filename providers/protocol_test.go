@@ -297,7 +297,7 @@ func TestProtocolRule25_UserInfoErrors(t *testing.T) {
 		{"rate limit", 403, "", `{"message":"You have exceeded a secondary rate limit."}`, KindTransient, ""},
 		{"down", 503, `Bearer error="invalid_token"`, "{}", KindTransient, "invalid_token"},
 		{"gone", 404, "", notFound, KindRefused, ""},
-		{"gateway", 200, "", htmlPage, KindProtocol, ""},
+		{"gateway", 200, "", htmlPage, KindTransient, ""},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
@@ -306,7 +306,7 @@ func TestProtocolRule25_UserInfoErrors(t *testing.T) {
 			f.mux.HandleFunc("GET /userinfo", reply(tc.status, "application/json", tc.body, "WWW-Authenticate", tc.challenge))
 			_, err := r.UserInfo(t.Context(), c, theAccess)
 			want(t, err, tc.kind, tc.code)
-			got := f.last(t)
+			got := f.requests()[0]
 			if got.header.Get("Authorization") != "Bearer "+theAccess || strings.Contains(got.path, theAccess) {
 				t.Errorf("trap 26: %s %v", got.path, got.header)
 			}

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/grantd/grantd/models"
@@ -42,6 +43,8 @@ type Tokens struct {
 	Missing          []string
 	ExpiresIn        time.Duration // counted from when the request was sent; 0 = unknown or never
 	RefreshExpiresIn time.Duration // 0 = unknown or never
+	// Account is whose the tokens are, as far as this answer says.
+	Account Account
 	// Flags name oddities of the answer that did not keep the tokens from being
 	// saved, such as FlagBadExpiry.
 	Flags []string
@@ -71,6 +74,9 @@ type Registry struct {
 	dialer  *dialer
 	issuers *issuers
 
+	keysMu  sync.Mutex
+	keySets map[string]*keySet
+
 	// Token calls get a fresh connection each, the others share (see call.go).
 	tokens, calls, reads *http.Client
 }
@@ -85,7 +91,7 @@ func New(o Options) (*Registry, error) {
 	if o.TestHost, err = allow.admitTestHost(o.TestHost); err != nil {
 		return nil, err
 	}
-	r := &Registry{allow: allow, now: o.Now, types: map[string]*Type{}}
+	r := &Registry{allow: allow, now: o.Now, types: map[string]*Type{}, keySets: map[string]*keySet{}}
 	if r.now == nil {
 		r.now = time.Now
 	}

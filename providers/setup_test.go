@@ -17,7 +17,7 @@ func theURL(t *testing.T, r *Registry, c Client) error {
 
 // Finding G3: a public client of an OpenID Provider had to invent a secret, which was
 // then sent as Basic and refused. It sends its id, and nothing else, everywhere.
-func TestG3_APublicClientSendsItsIDAlone(t *testing.T) {
+func TestAPublicClientSendsItsIDAlone(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*Client){
 		"no secret":                       func(c *Client) { c.Secret = "" },
@@ -81,7 +81,7 @@ func TestMayBePublic(t *testing.T) {
 
 // Finding K7: a client that was registered for client_secret_post failed where the
 // metadata lists Basic too, since oidc could not be told (RFC 7591 §2).
-func TestK7_ConfigSaysHowTheClientAuthenticates(t *testing.T) {
+func TestConfigSaysHowTheClientAuthenticates(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		supported []string
@@ -116,7 +116,7 @@ func TestK7_ConfigSaysHowTheClientAuthenticates(t *testing.T) {
 
 // Finding G7: Django OAuth Toolkit redirects its discovery document to the same
 // address with a slash, which was refused like a redirect to anybody else's server.
-func TestG7_DiscoveryFollowsOneRedirectOnItsOrigin(t *testing.T) {
+func TestDiscoveryFollowsOneRedirectOnItsOrigin(t *testing.T) {
 	t.Parallel()
 	const wellKnown = "/.well-known/openid-configuration"
 	for name, tc := range map[string]struct {
@@ -163,7 +163,7 @@ func TestG7_DiscoveryFollowsOneRedirectOnItsOrigin(t *testing.T) {
 
 // Finding G7: a server whose metadata names no revocation endpoint could not be given
 // one. What config names goes before what metadata says, and is bound like the issuer.
-func TestG7_ConfigNamesEndpointsThatMetadataLacks(t *testing.T) {
+func TestConfigNamesEndpointsThatMetadataLacks(t *testing.T) {
 	t.Parallel()
 	f, r, c := oidcWith(t, func(m map[string]any) {
 		delete(m, "revocation_endpoint")
@@ -201,7 +201,7 @@ func TestG7_ConfigNamesEndpointsThatMetadataLacks(t *testing.T) {
 // Finding G5: an issuer without the slash of its metadata was told as "try again
 // shortly", for ever. What only an admin can correct has a code and says what to do;
 // what passes by itself has neither.
-func TestG5_WhatAnAdminMustCorrectIsToldFromAnOutage(t *testing.T) {
+func TestWhatAnAdminMustCorrectIsToldFromAnOutage(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		answer http.HandlerFunc // of discovery
@@ -238,7 +238,7 @@ func TestG5_WhatAnAdminMustCorrectIsToldFromAnOutage(t *testing.T) {
 }
 
 // Finding G5, the same kind: a certificate that cannot be verified is no passing outage.
-func TestG5_AnUntrustedCertificateIsToldFromAnOutage(t *testing.T) {
+func TestAnUntrustedCertificateIsToldFromAnOutage(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewTLSServer(http.NotFoundHandler())
 	defer server.Close()

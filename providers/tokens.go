@@ -17,6 +17,7 @@ const (
 	FlagOddTokenType     = "odd_token_type"
 	FlagErrorWithToken   = "error_with_token"
 	FlagScopesCut        = "scopes_cut" // see FitScopes
+	FlagUnverifiedID     = "unverified_id_token"
 )
 
 // MaxToken is the longest token that is kept. Entra's and Bitbucket's reach a

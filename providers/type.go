@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
 	"github.com/grantd/grantd/models"
@@ -69,6 +68,10 @@ type Type struct {
 	// openID: the token answer carries an id_token, which is required and bound
 	// to the request by a nonce.
 	openID bool
+	// idToken says what the sub of an id_token names: SourceUser where it is the
+	// account that user info names, SourceIDToken where it is a name of its own, and ""
+	// where id_tokens are not read.
+	idToken Source
 	// discovers: at knows the issuer and what config says; metadata names the rest.
 	discovers bool
 	// configurable: config decides about traits (see Traits), since the type is
@@ -142,8 +145,9 @@ type Endpoints struct {
 	Issuer string
 	// SaysIssuer: the metadata promises an iss in every authorization response.
 	SaysIssuer bool
-	// keys verify id_tokens and signed user info.
-	keys oidc.KeySet
+	// Keys is where the keys are published that id_tokens and signed user info are
+	// verified with.
+	Keys string
 }
 
 // urls are all that people or tokens are sent to, "" for what the upstream has

@@ -42,6 +42,7 @@ const (
 	ActionRefreshed            Action = "token.refreshed"
 	ActionRefreshFailed        Action = "token.refresh_failed"
 	ActionTokenDead            Action = "token.dead"
+	ActionIdentityMismatch     Action = "authorization.identity_mismatch"
 	ActionResetAsked           Action = "token.reset_asked"
 	ActionReset                Action = "token.reset"
 	ActionTokenRevokeAsked     Action = "token.revoke_asked"

@@ -115,7 +115,8 @@ func (s *Store) InsertAuthorization(ctx context.Context, a *models.Authorization
 // UpdateAuthorization writes what a renewed consent told about the account.
 func (s *Store) UpdateAuthorization(ctx context.Context, a *models.Authorization) error {
 	return s.db.WithContext(ctx).Model(a).Where("unlinked_at IS NULL").
-		Select("login", "email", "picture", "scopes", "missing_scopes", "scopes_cut", "fingerprint", "fingerprint_v2", "grant_key_v2", "grant_key", "oauth_client_id", "updated_at").Updates(a).Error
+		Select("login", "email", "picture", "scopes", "missing_scopes", "scopes_cut", "fingerprint", "fingerprint_v2", "grant_key_v2", "grant_key", "revoke_scope",
+			"id_token_account", "introspection_account", "oauth_client_id", "updated_at").Updates(a).Error
 }
 
 // SetScopes writes which scopes a refresh brought, unless the authorization has
@@ -145,13 +146,13 @@ func (s *Store) CountAuthorizations(ctx context.Context, org string) ([]Count, e
 
 // statusOf derives an authorization's status in SQL, as the broker does for one
 // that was read; it takes the time. A verdict counts only while what caused it
-// holds (R5).
+// holds (R5); one of secret version 0 does not depend on the secret (R12).
 func statusOf(authorization string) string {
 	return `CASE
 		WHEN p.status <> 'active' OR p.fingerprint <> ` + authorization + `.fingerprint
 			AND (p.fingerprint_v2 = '' OR p.fingerprint_v2 <> ` + authorization + `.fingerprint_v2) THEN 'invalidProviderState'
 		WHEN c.verdict IS NOT NULL AND c.verdict_generation = c.generation
-			AND c.verdict_secret_version = p.secret_version THEN c.verdict
+			AND c.verdict_secret_version IN (p.secret_version, 0) THEN c.verdict
 		WHEN NOT c.has_refresh_token AND (c.expires_at <= ? OR c.suspected = c.generation) THEN 'expired'
 		ELSE 'active' END`
 }

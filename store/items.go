@@ -115,7 +115,7 @@ func (s *Store) SettleItems(ctx context.Context, lease string, job *string, sett
 }
 
 // wiped is what an authorization does not keep once it is revoked (P1).
-const wiped = `, sub = '', login = '', email = '', picture = '', scopes = '[]', missing_scopes = '[]', scopes_cut = FALSE,
+const wiped = `, sub = '', login = '', email = '', picture = '', id_token_account = '', introspection_account = '', scopes = '[]', missing_scopes = '[]', scopes_cut = FALSE,
 	grant_key = '', grant_key_v2 = '', fingerprint = '', fingerprint_v2 = ''`
 
 // settleGroup settles items that share an outcome and its reason.

@@ -11,7 +11,7 @@ import (
 )
 
 var authorizationColumns = []string{"id", "org_id", "user_id", "provider_id", "credential_id", "oauth_client_id",
-	"sub", "login", "email", "picture", "scopes", "missing_scopes", "scopes_cut", "fingerprint", "fingerprint_v2", "grant_key_v2", "grant_key", "unlinked_at", "revoke_scope", "outcome",
+	"sub", "login", "email", "picture", "id_token_account", "introspection_account", "scopes", "missing_scopes", "scopes_cut", "fingerprint", "fingerprint_v2", "grant_key_v2", "grant_key", "unlinked_at", "revoke_scope", "outcome",
 	"created_at", "updated_at"}
 
 var providerColumns = []string{"id", "org_id", "name", "slug", "type", "status", "client_id", "secure_config_id",
@@ -38,7 +38,7 @@ func (l *Linked) targets() []any {
 	a, p, c := &l.Authorization, &l.Provider, &l.Credential
 	return []any{
 		&a.ID, &a.OrgID, &a.UserID, &a.ProviderID, &a.CredentialID, &a.OAuthClientID,
-		&a.Sub, &a.Login, &a.Email, &a.Picture, &a.Scopes, &a.MissingScopes, &a.ScopesCut, &a.Fingerprint, &a.FingerprintV2, &a.GrantKey, &a.GrantKeyV1, &a.UnlinkedAt, &a.Revoke, &a.Outcome,
+		&a.Sub, &a.Login, &a.Email, &a.Picture, &a.IDTokenAccount, &a.IntrospectionAccount, &a.Scopes, &a.MissingScopes, &a.ScopesCut, &a.Fingerprint, &a.FingerprintV2, &a.GrantKey, &a.GrantKeyV1, &a.UnlinkedAt, &a.Revoke, &a.Outcome,
 		&a.CreatedAt, &a.UpdatedAt,
 		&p.ID, &p.OrgID, &p.Name, &p.Slug, &p.Type, &p.Status, &p.ClientID, &p.SecureConfigID,
 		&p.SkipConsent, &p.Metadata.Host, &p.Metadata.SettingsURL, &p.Scopes, &p.RedirectURIs, &p.Config, &p.Fingerprint, &p.FingerprintV2, &p.SecretVersion,

@@ -9,7 +9,7 @@ import (
 
 // Finding G3: a public client could not be registered without inventing a secret, and
 // its deletion then ended in an ERROR that no secret could mend.
-func TestG3_APublicClientFromRegistrationToDeletion(t *testing.T) {
+func TestAPublicClientFromRegistrationToDeletion(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.House) {
 		h.IdP.AddClient(testidp.Client{ID: "app"})
 		config := object{"authStyle": "none", "authorizeUrl": h.IdPURL + "/authorize", "tokenUrl": h.IdPURL + "/token",
@@ -26,7 +26,7 @@ func TestG3_APublicClientFromRegistrationToDeletion(t *testing.T) {
 
 // A client without a secret can be pointed elsewhere as it is, but not become a
 // confidential one without a secret.
-func TestG3_AClientWithoutASecretCanBeChanged(t *testing.T) {
+func TestAClientWithoutASecretCanBeChanged(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.House) {
 		p := createID(t, h, object{"type": "oidc", "clientSecret": nil, "config": object{"issuer": "https://one.example"}})
 		patch := func(body object) brokertest.Answer { return h.Do(t, h.Admin, "PATCH", provider(p), body) }
@@ -39,7 +39,7 @@ func TestG3_AClientWithoutASecretCanBeChanged(t *testing.T) {
 }
 
 // Finding G5: what only an admin can correct was answered with "try again shortly".
-func TestG5_AWrongIssuerIsNoPassingOutage(t *testing.T) {
+func TestAWrongIssuerIsNoPassingOutage(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.House) {
 		p := createID(t, h, object{"type": "oidc", "config": object{"issuer": h.IdPURL}})
 		a := h.Do(t, h.User, "POST", authorizeAt(p)+"?redirect_uri="+brokertest.Callback, nil)
