@@ -37,9 +37,9 @@ func (u *upstream) readsIDToken() bool { return u.t.idToken != "" && u.e.Keys !=
 
 // expectIDToken sees to it that the keys are being read while the tokens are asked
 // for, so that they are there when the answer is.
-func (u *upstream) expectIDToken(ctx context.Context) {
+func (u *upstream) expectIDToken() {
 	if u.readsIDToken() && !u.keysAt(u.e.Keys).known() {
-		u.keysAt(u.e.Keys).begin(ctx)
+		u.keysAt(u.e.Keys).begin()
 	}
 }
 

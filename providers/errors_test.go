@@ -88,7 +88,7 @@ func TestRetryAfter(t *testing.T) {
 		{"past date", 503, []string{"Retry-After", in(-time.Hour)}, KindTransient, 0},
 		{"capped seconds", 429, []string{"Retry-After", "99999999999999"}, KindTransient, time.Hour},
 		{"capped date", 429, []string{"Retry-After", in(48 * time.Hour)}, KindTransient, time.Hour},
-		{"negative", 429, []string{"Retry-After", "-5"}, KindTransient, 0},
+		{"negative", 429, []string{"Retry-After", "-5"}, KindTransient, time.Second},
 		{"rubbish", 503, []string{"Retry-After", "later"}, KindTransient, 0},
 		{"trap 20: secondary limit", 403, []string{"Retry-After", "60"}, KindTransient, time.Minute},
 		{"trap 20: primary limit", 403, []string{"X-RateLimit-Remaining", "0", "X-RateLimit-Reset", epoch(10 * time.Minute)}, KindTransient, 10 * time.Minute},

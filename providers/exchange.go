@@ -57,7 +57,7 @@ func (r *Registry) Refresh(ctx context.Context, c Client, t Tokens) (Tokens, err
 	if u.t.refresh != nil {
 		extra = u.t.refresh(u, t)
 	}
-	u.expectIDToken(ctx)
+	u.expectIDToken()
 	a, err := u.ask(ctx, extra, func(ctx context.Context) error {
 		_, err := u.config("").TokenSource(ctx, &oauth2.Token{RefreshToken: t.Refresh.Reveal()}).Token()
 		return err

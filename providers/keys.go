@@ -55,7 +55,7 @@ func (k *keySet) VerifySignature(ctx context.Context, jwt string) ([]byte, error
 	if payload, err := k.verify(ctx, jwt); err == nil {
 		return payload, nil
 	}
-	f := k.begin(ctx)
+	f := k.begin()
 	select {
 	case <-f.done:
 	case <-ctx.Done():
@@ -85,13 +85,14 @@ func (k *keySet) known() bool {
 	return k.keys != nil
 }
 
-// begin reads the keys, beside its caller, or joins a reading under way.
-func (k *keySet) begin(ctx context.Context) *keyFlight {
+// begin reads the keys, beside its caller, or joins a reading under way. It takes
+// nothing of the caller's context, which notes who answered the call proper.
+func (k *keySet) begin() *keyFlight {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.flight == nil {
 		k.flight = &keyFlight{done: make(chan struct{})}
-		go k.read(context.WithoutCancel(ctx), k.flight)
+		go k.read(context.Background(), k.flight)
 	}
 	return k.flight
 }
@@ -162,7 +163,7 @@ type readAlready struct{ *keySet }
 func (k readAlready) VerifySignature(ctx context.Context, jwt string) ([]byte, error) {
 	payload, err := k.verify(ctx, jwt)
 	if err != nil {
-		k.begin(ctx)
+		k.begin()
 	}
 	return payload, err
 }
