@@ -86,7 +86,7 @@ func (s *Service) startDeletion(ctx context.Context, tx *store.Store, j models.J
 	if err != nil || !started {
 		return false, err
 	}
-	return true, tx.RetryItems(ctx, *j.ProviderID)
+	return true, errors.Join(tx.RetryItems(ctx, *j.ProviderID), tx.RetryUnsettled(ctx, *j.ProviderID))
 }
 
 // finishDeletion removes provider, secret and credentials, in one transaction
@@ -104,11 +104,21 @@ func (s *Service) finishDeletion(ctx context.Context, tx *store.Store, j models.
 	if err != nil {
 		return err
 	}
-	if pending, err := tx.AnyPending(ctx, itemsOf(j)); err != nil || pending || underWay > 0 {
+	untried, unsettled, err := tx.CountUnsettled(ctx, p.ID)
+	if err != nil {
+		return err
+	}
+	if pending, err := tx.AnyPending(ctx, itemsOf(j)); err != nil || pending || underWay > 0 || untried > 0 {
 		return errors.Join(err, tx.PostponeJob(ctx, j.ID, s.timing.Backoff))
 	}
 	if j, err = tx.Job(ctx, j.ID); err != nil || j.Status.Final() {
 		return err
+	}
+	if unsettled > 0 {
+		if err := tx.AddSettled(ctx, j.ID, models.OutcomeFailed, unsettled); err != nil {
+			return err
+		}
+		j.Failed, j.Total = j.Failed+unsettled, j.Total+unsettled
 	}
 	if j.Failed > 0 {
 		return s.failDeletion(ctx, tx, p, j, fmt.Sprintf("%d of %d authorizations could not be revoked. Send DELETE again to retry them, or DELETE ?force=true to give up on them.", j.Failed, j.Total))

@@ -60,9 +60,18 @@ func (s *Service) FlushFetches(ctx context.Context) error {
 	for k, n := range counts {
 		rows = append(rows, store.Fetches{AuthorizationID: k.authorization, Caller: k.caller, Minute: time.Unix(k.minute*60, 0), N: n})
 	}
-	if err := s.store.AddFetches(ctx, rows); err != nil {
+	err := s.store.AddFetches(ctx, rows)
+	switch {
+	case err == nil:
+		return nil
+	case store.IsUnavailable(err):
 		s.fetches.giveBack(counts)
 		return unavailable(err)
+	}
+	for _, row := range rows { // one of them is to blame, and must not keep the others (T4)
+		if err := s.store.AddFetches(ctx, []store.Fetches{row}); err != nil {
+			s.log.Error("a count of token fetches cannot be stored and is dropped", "authorization", row.AuthorizationID, "error", err)
+		}
 	}
 	return nil
 }

@@ -202,7 +202,7 @@ func TestS3_RefreshesAheadLeaveHalfToCallers(t *testing.T) {
 		if err := h.Service.FlushFetches(ctx); err != nil {
 			t.Fatal(err)
 		}
-		lately := func() int { return len(must(h.Store.LatelyUsedAndDue(ctx, time.Hour, 10))(t)) }
+		lately := func() int { return len(must(h.Store.LatelyUsedAndDue(ctx, time.Hour, 0, 10))(t)) }
 		if n := lately(); n != 3 {
 			t.Fatalf("%d tokens are due, want 3", n)
 		}
@@ -232,7 +232,7 @@ func TestS3_RefreshesAheadLeaveHalfToCallers(t *testing.T) {
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, ResetAfter: true, OmitRefresh: true, Times: 1})
 		_, err := h.Service.Token(ctx, h.User.Caller, all[2].ID, 0)
 		wantCode(t, err, models.CodeUpstream)
-		brokertest.Eventually(t, "the replay may begin", func() bool { return len(must(h.Store.AmbiguousAndOver(ctx, 10))(t)) == 1 })
+		brokertest.Eventually(t, "the replay may begin", func() bool { return len(must(h.Store.AmbiguousAndOver(ctx, 0, 10))(t)) == 1 })
 		refreshes(all[2], "the replay of a lost answer", 1)
 	})
 }

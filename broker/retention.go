@@ -45,6 +45,7 @@ func (s *Service) forget(ctx context.Context) error {
 	return errors.Join(
 		s.store.ForgetFlows(ctx, s.keep.Flows, limit),
 		s.store.UnlinkDead(ctx, s.keep.Dead, limit),
+		s.abandonUnsettled(ctx, limit),
 		s.store.AbandonTombstones(ctx, s.keep.Tombstones, limit),
 		s.store.ForgetTombstones(ctx, s.keep.Tombstones, limit),
 		s.forgetSuperseded(ctx, limit),

@@ -264,7 +264,7 @@ func (s *Service) abandon(ctx context.Context, lease string, j *models.Job) erro
 // something is.
 func (s *Service) goOn(ctx context.Context, j models.Job, wait time.Duration) error {
 	if j.Type == models.JobDeleteProvider {
-		if err := s.reapFlows(ctx, *j.ProviderID); err != nil {
+		if err := s.settleFlowsOf(ctx, j); err != nil {
 			return err
 		}
 	}

@@ -105,12 +105,24 @@ func (h *hourly) begins(now time.Time) bool {
 	return fresh
 }
 
+// again has the hour's work done once more: it failed in part.
+func (h *hourly) again() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hour = 0
+}
+
 // hourlyStats has every organisation counted once an hour.
-func (s *Service) hourlyStats(ctx context.Context) error {
+func (s *Service) hourlyStats(ctx context.Context) (err error) {
 	now, err := s.store.Now(ctx)
 	if err != nil || !s.swept.begins(now) {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			s.swept.again()
+		}
+	}()
 	orgs, err := s.store.Organisations(ctx)
 	if err != nil {
 		return err
@@ -118,10 +130,9 @@ func (s *Service) hourlyStats(ctx context.Context) error {
 	hour := now.UTC().Format("2006-01-02T15")
 	for _, org := range orgs {
 		key := string(models.JobStats) + ":" + org + ":" + hour
-		_, err := s.newStats(ctx, models.Caller{OrgID: org}, &key)
-		if err != nil && !errors.Is(err, store.ErrDuplicate) {
-			return err
+		if _, failed := s.newStats(ctx, models.Caller{OrgID: org}, &key); !errors.Is(failed, store.ErrDuplicate) {
+			err = errors.Join(err, failed) // the others' are asked for all the same
 		}
 	}
-	return nil
+	return err
 }

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/grantd/grantd/jobs"
-	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/store"
 )
 
@@ -41,12 +41,12 @@ func (s *Service) Sweep(ctx context.Context) error {
 
 func (s *Service) sweepJobs(ctx context.Context) error {
 	rung, err := s.store.RingDueJobs(ctx, s.timing.Resweep, sweepBatch)
-	for _, r := range rung {
-		if !s.ringJob(ctx, r) {
-			err = errors.Join(err, s.run(ctx, r))
+	return errors.Join(err, sideBySide(rung, func(r store.Rung) error {
+		if s.ringJob(ctx, r) {
+			return nil
 		}
-	}
-	return err
+		return s.run(ctx, r)
+	}))
 }
 
 func (s *Service) sweepTombstones(ctx context.Context) error {
@@ -55,20 +55,21 @@ func (s *Service) sweepTombstones(ctx context.Context) error {
 		return err
 	}
 	now, err := s.store.Now(ctx)
-	for _, id := range ids {
-		if s.ringRevoke(ctx, id, now.UnixMilli()) != nil {
-			err = errors.Join(err, s.RevokeOne(ctx, id))
+	return errors.Join(err, sideBySide(ids, func(id string) error {
+		if s.ringRevoke(ctx, id, now.UnixMilli()) == nil {
+			return nil
 		}
-	}
-	return err
+		return s.RevokeOne(ctx, id)
+	}))
 }
 
 // sweepRefreshes rings for tokens that should be refreshed before anybody asks.
 // One ring per authorization and sweep period is enough: the row's lease decides.
 func (s *Service) sweepRefreshes(ctx context.Context) error {
-	lately, err1 := s.store.LatelyUsedAndDue(ctx, usedLately, sweepBatch)
-	idle, err2 := s.store.IdleAndLapsing(ctx, sweepBatch)
-	ambiguous, err3 := s.store.AmbiguousAndOver(ctx, sweepBatch)
+	next := s.timing.Resweep
+	lately, err1 := s.store.LatelyUsedAndDue(ctx, usedLately, next, sweepBatch)
+	idle, err2 := s.store.IdleAndLapsing(ctx, next, sweepBatch)
+	ambiguous, err3 := s.store.AmbiguousAndOver(ctx, next, sweepBatch)
 	err := errors.Join(err1, err2, err3)
 	ids := slices.Concat(lately, idle, ambiguous)
 	if len(ids) == 0 {
@@ -77,49 +78,22 @@ func (s *Service) sweepRefreshes(ctx context.Context) error {
 	now, nowErr := s.store.Now(ctx)
 	err = errors.Join(err, nowErr)
 	ring := now.UnixMilli() / s.timing.Resweep.Milliseconds()
-	for _, id := range ids {
-		if s.bell.Ring(ctx, jobs.NewRefreshTask(jobs.Refresh{AuthorizationID: id, Ring: ring})) != nil {
-			err = errors.Join(err, s.RefreshDue(ctx, id))
+	return errors.Join(err, sideBySide(ids, func(id string) error {
+		if s.bell.Ring(ctx, jobs.NewRefreshTask(jobs.Refresh{AuthorizationID: id, Ring: ring})) == nil {
+			return nil
 		}
-	}
-	return err
+		return s.RefreshDue(ctx, id)
+	}))
 }
 
-// sweepFlows ends flows that cannot go on, and sees to tokens without an owner.
-func (s *Service) sweepFlows(ctx context.Context) error {
-	if err := s.store.LapseFlows(ctx, s.timing.TokenCall+s.timing.LeaseMargin); err != nil {
-		return err
+// sideBySide does something about each of a batch, at once, so that one whose upstream
+// takes its time delays no other (T4).
+func sideBySide[T any](batch []T, do func(T) error) error {
+	errs := make([]error, len(batch))
+	var wg sync.WaitGroup
+	for i, one := range batch {
+		wg.Go(func() { errs[i] = do(one) })
 	}
-	return s.reapFlows(ctx, "")
-}
-
-// reapFlows leaves tokens that found no owner to be revoked: those of flows past
-// their time, and, with a provider given, all of that provider's.
-func (s *Service) reapFlows(ctx context.Context, provider string) error {
-	flows, err := s.store.OwnerlessFlows(ctx, provider, sweepBatch)
-	for _, f := range flows {
-		err = errors.Join(err, s.reapFlow(ctx, f))
-	}
-	return err
-}
-
-func (s *Service) reapFlow(ctx context.Context, f models.Flow) error {
-	p, err := s.store.Provider(ctx, f.ProviderID)
-	if store.IsNotFound(err) {
-		_, err := s.store.FailFlow(ctx, f.ID, "provider_gone", models.FlowExchanged)
-		return err
-	}
-	if err != nil {
-		return err
-	}
-	e, err := s.openExchanged(f)
-	if err != nil {
-		return err
-	}
-	if f.Channel == models.ChannelImport && p.Usable() {
-		if waits, err := s.resumeImport(ctx, f); waits || err != nil {
-			return err
-		}
-	}
-	return s.disown(ctx, p, f, e, "no_owner")
+	wg.Wait()
+	return errors.Join(errs...)
 }

@@ -138,15 +138,16 @@ func (s *Service) resealSecrets(ctx context.Context) error {
 	for _, r := range rows {
 		config := models.SecureConfig{ID: r.ConfigID, Sealed: r.Sealed}
 		secret, _, openErr := s.openSecret(r.Provider, config)
-		if undecryptable(openErr) { // the row was tampered with, or its key is away
+		if openErr != nil { // the row was tampered with, or its key is away
 			s.log.Error("a client secret cannot be opened; it stays bound to its origins", "provider", r.Provider.ID)
 			err = errors.Join(err, s.store.SkipSecret(ctx, r))
 			continue
 		}
 		fresh, sealErr := s.sealSecret(r.Provider, secret)
-		if err = errors.Join(err, openErr, sealErr); err == nil {
-			err = s.store.RebindSecret(ctx, r, fresh.Sealed)
+		if sealErr == nil {
+			sealErr = s.store.RebindSecret(ctx, r, fresh.Sealed)
 		}
+		err = errors.Join(err, sealErr) // the others are sealed all the same (T4)
 	}
 	return err
 }

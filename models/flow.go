@@ -58,6 +58,11 @@ type Flow struct {
 	ExpiresAt       time.Time
 	CreatedAt       time.Time
 
+	// Of tokens without an owner: when a sweep may try to settle them again, and how
+	// often it failed. Failure says why, while the flow is still exchanged.
+	SettleAt       *time.Time
+	SettleFailures int
+
 	// Of a device flow (RFC 8628): the upstream is asked when NextPollAt has come.
 	PollInterval time.Duration
 	NextPollAt   *time.Time

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -147,32 +148,34 @@ const refreshable = ` AND c.has_refresh_token AND c.verdict IS NULL AND a.unlink
 	AND (c.lease_until IS NULL OR c.lease_until <= ?) AND (c.next_attempt_at IS NULL OR c.next_attempt_at <= ?)
 	AND NOT EXISTS (SELECT 1 FROM pauses w WHERE w.provider_id = p.id AND w.class = 'token_pace' AND w.until > ?)`
 
-// LatelyUsedAndDue returns authorizations whose tokens were fetched in the last
-// while and are due for a refresh. It starts from the fetches: of a million
-// authorizations few are in use.
-func (s *Store) LatelyUsedAndDue(ctx context.Context, lately time.Duration, limit int) ([]string, error) {
-	var ids []string
-	return ids, s.db.WithContext(ctx).Raw(`SELECT DISTINCT a.id FROM token_fetches f
-		JOIN authorizations a ON a.id = f.authorization_id JOIN providers p ON p.id = a.provider_id
-		JOIN credentials c ON c.authorization_id = a.id
-		WHERE f.minute > ? AND c.refresh_after <= ?`+refreshable+` LIMIT ?`,
-		s.in(-lately), s.now(), s.now(), s.now(), s.now(), limit).Scan(&ids).Error
+// LatelyUsedAndDue claims authorizations whose tokens were fetched in the last while
+// and are due for a refresh. It starts from the fetches: of a million authorizations few
+// are in use.
+func (s *Store) LatelyUsedAndDue(ctx context.Context, lately, next time.Duration, limit int) ([]string, error) {
+	return s.claimRefreshes(ctx, "refresh_after", next, limit, `c.authorization_id IN (SELECT authorization_id FROM token_fetches WHERE minute > ?)
+		AND c.refresh_after <= ?`+refreshable, s.in(-lately), s.now(), s.now(), s.now(), s.now())
 }
 
-// IdleAndLapsing returns authorizations whose refresh token will lapse unless it
-// is used.
-func (s *Store) IdleAndLapsing(ctx context.Context, limit int) ([]string, error) {
+// IdleAndLapsing claims authorizations whose refresh token will lapse unless it is used.
+func (s *Store) IdleAndLapsing(ctx context.Context, next time.Duration, limit int) ([]string, error) {
+	return s.claimRefreshes(ctx, "keep_alive_at", next, limit, `c.keep_alive_at <= ?`+refreshable, s.now(), s.now(), s.now(), s.now())
+}
+
+// AmbiguousAndOver claims authorizations of whose last attempt nobody knows how it
+// ended, and which cannot be running any more (R3).
+func (s *Store) AmbiguousAndOver(ctx context.Context, next time.Duration, limit int) ([]string, error) {
+	return s.claimRefreshes(ctx, "lease_until", next, limit, `c.attempt_id IS NOT NULL AND c.lease_until <= ?`, s.now())
+}
+
+// claimRefreshes returns up to limit authorizations whose credentials meet the condition, and
+// moves each back by next, whatever becomes of it: a row whose refresh cannot begin
+// would else be the first in every sweep (T4). since is the column that they are due by.
+func (s *Store) claimRefreshes(ctx context.Context, since string, next time.Duration, limit int, condition string, args ...any) ([]string, error) {
 	var ids []string
-	return ids, s.db.WithContext(ctx).Raw(`SELECT a.id FROM credentials c
+	args = append(args, s.now(), limit, s.in(next))
+	return ids, s.db.WithContext(ctx).Raw(`WITH due AS MATERIALIZED (SELECT c.id FROM credentials c
 		JOIN authorizations a ON a.id = c.authorization_id JOIN providers p ON p.id = a.provider_id
-		WHERE c.keep_alive_at <= ?`+refreshable+` ORDER BY c.keep_alive_at LIMIT ?`,
-		s.now(), s.now(), s.now(), s.now(), limit).Scan(&ids).Error
-}
-
-// AmbiguousAndOver returns authorizations of whose last attempt nobody knows how
-// it ended, and which cannot be running any more (R3).
-func (s *Store) AmbiguousAndOver(ctx context.Context, limit int) ([]string, error) {
-	var ids []string
-	return ids, s.db.WithContext(ctx).Raw(`SELECT authorization_id FROM credentials
-		WHERE attempt_id IS NOT NULL AND lease_until <= ? ORDER BY lease_until LIMIT ?`, s.now(), limit).Scan(&ids).Error
+		WHERE `+condition+` AND (c.sweep_at IS NULL OR c.sweep_at <= ?)
+		ORDER BY COALESCE(c.sweep_at, c.`+since+`) LIMIT ?`+strings.Replace(s.dialect.skipLocked, "UPDATE", "UPDATE OF c", 1)+`)
+		UPDATE credentials SET sweep_at = ? WHERE id IN (SELECT id FROM due) RETURNING authorization_id`, args...).Scan(&ids).Error
 }

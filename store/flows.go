@@ -88,7 +88,7 @@ func (s *Store) SaveExchange(ctx context.Context, id string, sealedTokens []byte
 // FinishFlow gives an exchanged flow's tokens their owner and forgets them here.
 func (s *Store) FinishFlow(ctx context.Context, id, authorization string) (bool, error) {
 	return changed(s.flow(ctx, id, models.FlowExchanged).
-		Updates(map[string]any{"status": models.FlowDone, "authorization_id": authorization, "sealed_tokens": nil}))
+		Updates(map[string]any{"status": models.FlowDone, "authorization_id": authorization, "sealed_tokens": nil, "failure": ""}))
 }
 
 // FailFlow ends a flow that is in one of the given states, with a reason that is
@@ -104,28 +104,10 @@ func (s *Store) ForgetFlow(ctx context.Context, id string, in models.FlowStatus)
 	return s.db.WithContext(ctx).Where("id = ? AND status = ?", id, in).Delete(&models.Flow{}).Error
 }
 
-// PostponeFlow lets an exchanged flow live on for the given time from now.
-func (s *Store) PostponeFlow(ctx context.Context, id string, d time.Duration) error {
-	return s.flow(ctx, id, models.FlowExchanged).Update("expires_at", s.in(d)).Error
-}
-
 // DeliverFlow marks a finished flow's result as handed over, once.
 func (s *Store) DeliverFlow(ctx context.Context, id string) (bool, error) {
 	return changed(s.flow(ctx, id, models.FlowDone).Where("delivered_at IS NULL AND expires_at > ?", s.now()).
 		Update("delivered_at", s.now()))
-}
-
-// OwnerlessFlows returns flows whose tokens never got an owner: those past their
-// time, and with provider set those of that provider whatever their time.
-func (s *Store) OwnerlessFlows(ctx context.Context, provider string, limit int) ([]models.Flow, error) {
-	q := s.db.WithContext(ctx).Where("status = ?", models.FlowExchanged)
-	if provider != "" {
-		q = q.Where("provider_id = ?", provider)
-	} else {
-		q = q.Where("expires_at <= ?", s.now())
-	}
-	var flows []models.Flow
-	return flows, q.Limit(limit).Find(&flows).Error
 }
 
 // LapseFlows fails the flows whose code was sent so long ago that no answer can

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"gorm.io/gorm"
@@ -82,6 +83,13 @@ func (s *Store) AddToTotal(ctx context.Context, job string, n int64) error {
 		Update("total", gorm.Expr("total + ?", n)).Error
 }
 
+// AddSettled counts what a job settled that is no item of its own.
+func (s *Store) AddSettled(ctx context.Context, job string, o models.Outcome, n int64) error {
+	column := string(o)
+	return s.db.WithContext(ctx).Model(&models.Job{}).Where("id = ?", job).
+		Updates(map[string]any{"total": gorm.Expr("total + ?", n), column: gorm.Expr(column+" + ?", n)}).Error
+}
+
 // FinishJob ends a job that has not ended, and reports whether this call did.
 // details is nil where they are derived.
 func (s *Store) FinishJob(ctx context.Context, id string, status models.JobStatus, failure string, details models.Details) (bool, error) {
@@ -122,20 +130,23 @@ func (s *Store) ForceJob(ctx context.Context, id string) error {
 func (s *Store) ForgetJobs(ctx context.Context, retention time.Duration, limit int) error {
 	var ids []string
 	err := s.db.WithContext(ctx).Model(&models.Job{}).Where("finished_at <= ?", s.in(-retention)).
-		Where("NOT EXISTS (SELECT 1 FROM providers p WHERE p.delete_job_id = jobs.id)").Limit(limit).Pluck("id", &ids).Error
-	if err != nil || len(ids) == 0 {
-		return err
+		Where("NOT EXISTS (SELECT 1 FROM providers p WHERE p.delete_job_id = jobs.id)").Order("finished_at").Limit(limit).Pluck("id", &ids).Error
+	for _, id := range ids { // each in a transaction of its own: one that fails keeps no other
+		err = errors.Join(err, s.forgetJob(ctx, id))
 	}
+	return err
+}
+
+func (s *Store) forgetJob(ctx context.Context, id string) error {
 	return s.Tx(ctx, func(tx *Store) error {
-		if err := tx.db.Exec("DELETE FROM authorizations WHERE job_id IN ? AND outcome IS NOT NULL", ids).Error; err != nil {
-			return err
+		for _, statement := range []string{
+			"DELETE FROM authorizations WHERE job_id = ? AND outcome IS NOT NULL",
+			"DELETE FROM retried_items WHERE job_id = ?", "DELETE FROM reset_items WHERE job_id = ?", "DELETE FROM jobs WHERE id = ?",
+		} {
+			if err := tx.db.Exec(statement, id).Error; err != nil {
+				return err
+			}
 		}
-		if err := tx.db.Exec("DELETE FROM retried_items WHERE job_id IN ?", ids).Error; err != nil {
-			return err
-		}
-		if err := tx.db.Exec("DELETE FROM reset_items WHERE job_id IN ?", ids).Error; err != nil {
-			return err
-		}
-		return tx.db.Exec("DELETE FROM jobs WHERE id IN ?", ids).Error
+		return nil
 	})
 }

@@ -28,18 +28,20 @@ func id() string { return uuid.Must(uuid.NewV7()).String() }
 type fixture struct {
 	*store.Store
 	backend  brokertest.Backend
+	url      string
 	provider models.Provider
 }
 
 func each(t *testing.T, f func(*testing.T, fixture)) {
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
-		s := b.Store(t, nil)
+		url, _ := b.URLs(t)
+		s := brokertest.OpenStore(t, url, nil)
 		p := models.Provider{ID: id(), OrgID: "acme", Name: "GitHub", Slug: "github", Type: "github", Status: models.ProviderActive,
 			ClientID: "c", SecureConfigID: id(), SecretVersion: 1}
 		if err := s.InsertProvider(ctx, &p, &models.SecureConfig{ID: p.SecureConfigID, ProviderID: p.ID, Sealed: []byte("sealed")}); err != nil {
 			t.Fatal(err)
 		}
-		f(t, fixture{s, b, p})
+		f(t, fixture{s, b, url, p})
 	})
 }
 
