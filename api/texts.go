@@ -96,6 +96,7 @@ var fieldDocs = map[string]map[string]string{
 		"credentialId":          "Where the tokens are kept, sealed.",
 		"oauthClientId":         "The client id that the tokens were made for.",
 		"status":                "active; expired: authorize again; invalidOAuthClient: the provider refuses the client; invalidProviderState: the provider is not active.",
+		"reason":                "Why it is expired, where that is known: an OAuth error code of the provider, revoked_upstream, token_revoked, lost_response, or identity_mismatch (the provider answered with another account's tokens). Else left out.",
 		"scopes":                "What was granted; what was asked for, where the provider does not say.",
 		"missingScopes":         "What was asked for and not granted.",
 		"scopesCut":             "true where the provider named more scopes than are kept (256 of at most 256 bytes each), or some that are no scopes by RFC 6749; else left out.",

@@ -44,6 +44,9 @@ func (e *encoder) authorization(a *models.Authorization) {
 	e.text("status", string(a.Status))
 	e.key("provider")
 	e.provider(a.Provider)
+	if a.Reason != "" {
+		e.text("reason", a.Reason)
+	}
 	e.timeIfAny("refreshTokenExpiresAt", a.RefreshTokenExpiresAt)
 	e.close()
 }

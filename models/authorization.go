@@ -111,7 +111,7 @@ type Authorization struct {
 	// What is derived when it is read.
 	Status                AuthorizationStatus `gorm:"-" json:"status"`
 	Provider              *Provider           `gorm:"-" json:"provider"`
-	Reason                string              `gorm:"-" json:"reason,omitempty" doc:"Why it is expired, where that is known: an OAuth error code of the provider, revoked_upstream, token_revoked, lost_response, or identity_mismatch (the provider answered with another account's tokens)."`
+	Reason                string              `gorm:"-" json:"reason,omitempty"`
 	RefreshTokenExpiresAt *time.Time          `gorm:"-" json:"refreshTokenExpiresAt,omitempty"`
 }
 
