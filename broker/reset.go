@@ -141,7 +141,7 @@ func (s *Service) endReplaced(ctx context.Context, l store.Linked) bool {
 	if !ok || err != nil {
 		return false
 	}
-	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timing.RevokeCall)
+	call, cancel := context.WithTimeout(providers.WithAnswers(context.WithoutCancel(ctx)), s.timing.RevokeCall)
 	defer cancel()
 	var ended bool
 	if t.RevokesAccessAlone {

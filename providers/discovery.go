@@ -18,15 +18,13 @@ const (
 	// retryStale is how long old metadata is used before a failed fetch is tried
 	// again, so that not every caller waits for an upstream that is down.
 	retryStale = time.Minute
-	maxIssuers = 200 // of one owner
 )
 
-// issuers remembers the metadata of issuers, for each owner by itself: they are named by
-// tenants, and one that names many pushes out only its own (T1).
+// issuers remembers the metadata of issuers.
 type issuers struct {
 	r       *Registry
 	mu      sync.Mutex
-	entries map[string]map[string]*issuer // by owner, and by issuer
+	entries remembered[issuer]
 }
 
 // issuer is what is known of one: endpoints, once they were read, and the fetch
@@ -46,7 +44,7 @@ type flight struct {
 }
 
 func newIssuers(r *Registry) *issuers {
-	return &issuers{r: r, entries: map[string]map[string]*issuer{}}
+	return &issuers{r: r, entries: remembered[issuer]{}}
 }
 
 // endpoints returns what the issuer's metadata says, at most an hour old unless
@@ -86,27 +84,8 @@ func (d *issuers) remembered(owner, name string) Endpoints {
 	return Endpoints{}
 }
 
-// entry finds or makes an issuer's entry. When the owner has too many, one of them is
-// forgotten; a flight under way keeps its own.
 func (d *issuers) entry(owner, name string) *issuer {
-	mine := d.entries[owner]
-	if mine == nil {
-		mine = map[string]*issuer{}
-		d.entries[owner] = mine
-	}
-	entry, ok := mine[name]
-	if ok {
-		return entry
-	}
-	for other := range mine {
-		if len(mine) < maxIssuers {
-			break
-		}
-		delete(mine, other)
-	}
-	entry = &issuer{}
-	mine[name] = entry
-	return entry
+	return d.entries.at(owner, name, func() *issuer { return &issuer{} })
 }
 
 // fetch ends the entry's flight. When it fails, metadata that was read before is

@@ -34,20 +34,11 @@ type keyFlight struct {
 // be had.
 var errUnreadKeys = errors.New("the keys of the upstream could not be read")
 
-// keysAt returns the keys at a jwks_uri. Tenants name such addresses, so what is
-// remembered is bounded.
-func (r *Registry) keysAt(url string) *keySet {
-	r.keysMu.Lock()
-	defer r.keysMu.Unlock()
-	k, ok := r.keySets[url]
-	if !ok {
-		if len(r.keySets) >= maxIssuers {
-			clear(r.keySets)
-		}
-		k = &keySet{r: r, url: url}
-		r.keySets[url] = k
-	}
-	return k
+// keysAt returns the keys at a jwks_uri.
+func (u *upstream) keysAt(url string) *keySet {
+	u.keysMu.Lock()
+	defer u.keysMu.Unlock()
+	return u.keySets.at(u.c.Owner, url, func() *keySet { return &keySet{r: u.Registry, url: url} })
 }
 
 // VerifySignature implements oidc.KeySet.

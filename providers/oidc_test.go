@@ -497,19 +497,3 @@ func TestDiscoveryOneFetchAtATime(t *testing.T) {
 		t.Errorf("%d fetches", n)
 	}
 }
-
-// T1: what is remembered for one owner is bounded, and pushes out nothing of another's.
-func TestT1_IssuersPushOutOnlyTheirOwners(t *testing.T) {
-	t.Parallel()
-	r := newRegistry(t, Options{})
-	others := r.issuers.entry("acme", "https://login.example")
-	for i := range 3 * maxIssuers {
-		r.issuers.entry("globex", fmt.Sprint(i))
-	}
-	if n := len(r.issuers.entries["globex"]); n != maxIssuers {
-		t.Errorf("%d are remembered for one owner", n)
-	}
-	if r.issuers.entry("acme", "https://login.example") != others {
-		t.Error("the other owner's was forgotten")
-	}
-}

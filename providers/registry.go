@@ -75,7 +75,7 @@ type Registry struct {
 	issuers *issuers
 
 	keysMu  sync.Mutex
-	keySets map[string]*keySet
+	keySets remembered[keySet]
 
 	// Token calls get a fresh connection each, the others share (see call.go).
 	tokens, calls, reads *http.Client
@@ -91,7 +91,7 @@ func New(o Options) (*Registry, error) {
 	if o.TestHost, err = allow.admitTestHost(o.TestHost); err != nil {
 		return nil, err
 	}
-	r := &Registry{allow: allow, now: o.Now, types: map[string]*Type{}, keySets: map[string]*keySet{}}
+	r := &Registry{allow: allow, now: o.Now, types: map[string]*Type{}, keySets: remembered[keySet]{}}
 	if r.now == nil {
 		r.now = time.Now
 	}

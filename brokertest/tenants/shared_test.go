@@ -75,7 +75,8 @@ var inProcess = []shared{
 	{"jobs.buckets.earned", "the organisation is in every key", sameBudget},
 	{"providers.Registry.types", ofStart, nil},
 	{"providers.allowlist.hosts", ofStart, nil},
-	{"providers.issuers.entries", "by organisation first; see TestT1_IssuersPushOutOnlyTheirOwners", nil},
+	{"providers.Registry.keySets", "by organisation first; see TestT1_WhatIsRememberedPushesOutOnlyItsOwners", nil},
+	{"providers.issuers.entries", "by organisation first; see TestT1_WhatIsRememberedPushesOutOnlyItsOwners", nil},
 	{"worker.Worker.kinds", ofStart, nil},
 }
 
