@@ -46,7 +46,7 @@ func (s *Service) resetJob(ctx context.Context, tx *store.Store, c models.Caller
 		return j, err
 	}
 	j = models.Job{ID: newID(), OrgID: p.OrgID, Type: models.JobResetProvider, Name: "Reset the tokens of OAuth provider " + p.Name,
-		Status: models.JobPending, ProviderID: &p.ID, DedupeKey: &key, CreatedBy: c.UserID, Details: resetDetails(p.ID, nil)}
+		Status: models.JobPending, ProviderID: &p.ID, DedupeKey: &key, CreatedBy: c.UserID, Details: resetDetails(p.ID, nil, 0)}
 	if err := tx.InsertJob(ctx, &j, s.timing.Resweep); err != nil {
 		return j, err
 	}
@@ -56,8 +56,19 @@ func (s *Service) resetJob(ctx context.Context, tx *store.Store, c models.Caller
 // resetKey is one unfinished job's (O1).
 func resetKey(provider string) string { return string(models.JobResetProvider) + ":" + provider }
 
-// resetDetails are what a job that resets shows.
-func resetDetails(provider string, counts map[models.Outcome]int64) models.Details {
+// resetProgress reads what a job that resets shows, and the counts by outcome.
+func resetProgress(ctx context.Context, in *store.Store, j models.Job) (models.Details, map[models.Outcome]int64, error) {
+	counts, err := in.CountResetItems(ctx, j.ID)
+	if err != nil {
+		return nil, nil, err
+	}
+	mayLive, err := in.CountResetReason(ctx, j.ID, oldTokenMayLive)
+	return resetDetails(*j.ProviderID, counts, mayLive), counts, err
+}
+
+// resetDetails are what a job that resets shows. mayLive counts the old tokens of which
+// nobody has observed that they are dead.
+func resetDetails(provider string, counts map[models.Outcome]int64, mayLive int64) models.Details {
 	var total int64
 	for _, n := range counts {
 		total += n
@@ -66,7 +77,7 @@ func resetDetails(provider string, counts map[models.Outcome]int64) models.Detai
 	for _, o := range models.ResetOutcomes {
 		d = append(d, models.Detail{Name: string(o), Value: count(counts[o])})
 	}
-	return append(d, models.Detail{Name: "pending", Value: count(counts[""])})
+	return append(d, models.Detail{Name: "pending", Value: count(counts[""])}, models.Detail{Name: oldTokenMayLive, Value: count(mayLive)})
 }
 
 // RunReset works on a job of type RESET_PROVIDER for one slice of time, and rings for
@@ -112,7 +123,7 @@ func (s *Service) startReset(ctx context.Context, j models.Job) error {
 		if total, err = tx.AddResetItems(ctx, j.ID, *j.ProviderID); err != nil {
 			return err
 		}
-		return tx.SetDetails(ctx, j.ID, resetDetails(*j.ProviderID, map[models.Outcome]int64{"": total}))
+		return tx.SetDetails(ctx, j.ID, resetDetails(*j.ProviderID, map[models.Outcome]int64{"": total}, 0))
 	})
 	if err != nil {
 		return err
@@ -123,11 +134,11 @@ func (s *Service) startReset(ctx context.Context, j models.Job) error {
 // goOnReset ends the job when nothing is left to do, and else rings for the time when
 // something is.
 func (s *Service) goOnReset(ctx context.Context, j models.Job, wait time.Duration) error {
-	counts, err := s.store.CountResetItems(ctx, j.ID)
+	shown, counts, err := resetProgress(ctx, s.store, j)
 	if err != nil {
 		return err
 	}
-	if err := s.store.SetDetails(ctx, j.ID, resetDetails(*j.ProviderID, counts)); err != nil {
+	if err := s.store.SetDetails(ctx, j.ID, shown); err != nil {
 		return err
 	}
 	due, more, err := s.store.NextResetDue(ctx, j.ID)
@@ -150,11 +161,11 @@ func (s *Service) finishReset(ctx context.Context, j models.Job, failure string)
 		status = models.JobError
 	}
 	return s.store.Tx(ctx, func(tx *store.Store) error {
-		counts, err := tx.CountResetItems(ctx, j.ID)
+		shown, _, err := resetProgress(ctx, tx, j)
 		if err != nil {
 			return err
 		}
-		ended, err := tx.FinishJob(ctx, j.ID, status, failure, resetDetails(*j.ProviderID, counts))
+		ended, err := tx.FinishJob(ctx, j.ID, status, failure, shown)
 		if err != nil || !ended {
 			return err
 		}

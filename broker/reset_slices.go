@@ -102,6 +102,10 @@ func (s *Service) noteReset(ctx context.Context, job, lease string, item store.R
 	return s.store.GiveBackResetItem(ctx, job, item.AuthorizationID, lease, r.reason, r.after, r.attempt)
 }
 
+// oldTokenMayLive is the reason of an item whose token was replaced while nobody has
+// observed that the old one is dead: it may work until it expires.
+const oldTokenMayLive = "old_token_may_live"
+
 // resetItem replaces one token, if that is still the one that was to be replaced, and
 // rules by what the row says afterwards: whoever replaced it has done it.
 func (s *Service) resetItem(ctx context.Context, item store.ResetItem) ruling {
@@ -112,9 +116,12 @@ func (s *Service) resetItem(ctx context.Context, item store.ResetItem) ruling {
 	if wait := s.aheadWait(ctx, l.Provider); wait > 0 { // people's own refreshes come first (S3)
 		return ruling{reason: "paced", after: wait}
 	}
-	_, err := s.replaceToken(ctx, l)
+	dead, err := s.replaceToken(ctx, l)
 	now, r := s.itemAsItIs(ctx, item)
 	if r != nil {
+		if dead && err == nil && r.reason == oldTokenMayLive {
+			r.reason = ""
+		}
 		return *r
 	}
 	if err == nil { // a newer token cannot become an older one
@@ -133,9 +140,9 @@ func (s *Service) itemAsItIs(ctx context.Context, item store.ResetItem) (store.L
 	case err != nil:
 		return l, &ruling{reason: "database", after: s.timing.Backoff}
 	case l.Credential.Generation != item.Generation && l.Credential.HasRefreshToken:
-		return l, over(models.OutcomeRefreshed, "")
+		return l, over(models.OutcomeRefreshed, oldTokenMayLive)
 	case l.Credential.Generation != item.Generation:
-		return l, over(models.OutcomeReset, "")
+		return l, over(models.OutcomeReset, oldTokenMayLive)
 	case !l.Provider.Usable(): // the slice will see
 		return l, &ruling{reason: "provider_off", after: s.timing.Backoff}
 	case inForce(l) != nil:

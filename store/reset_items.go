@@ -66,6 +66,13 @@ func (s *Store) CountResetItems(ctx context.Context, job string) (map[models.Out
 		FROM reset_items WHERE job_id = ? GROUP BY 1`, job))
 }
 
+// CountResetReason counts a job's items of one reason that are settled.
+func (s *Store) CountResetReason(ctx context.Context, job, reason string) (int64, error) {
+	var n int64
+	return n, s.db.WithContext(ctx).Table("reset_items").
+		Where("job_id = ? AND outcome IS NOT NULL AND reason = ?", job, reason).Count(&n).Error
+}
+
 // NextResetDue returns in how long the next item may be claimed, and false when there
 // is none.
 func (s *Store) NextResetDue(ctx context.Context, job string) (time.Duration, bool, error) {

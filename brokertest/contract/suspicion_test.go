@@ -307,7 +307,7 @@ func TestR2_ResetsAndFetchesShareOneRefresh(t *testing.T) {
 		id := consent(t, h, h.User, createID(t, h, nil), "ada")
 		old := accessToken(t, h, h.User, id)
 		change(t, h, tokensAreDue)
-		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, LatencyMS: 500})
+		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, LatencyMS: 2000})
 		var wg sync.WaitGroup
 		for i := range 24 {
 			house := []*brokertest.House{h, other}[i%2]

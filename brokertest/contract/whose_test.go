@@ -157,6 +157,15 @@ func TestAResetTellsWhatWasObservedOfTheOldToken(t *testing.T) {
 		if got := reset(); got != true {
 			t.Errorf("introspection says that it is dead: %v", got)
 		}
+
+		// A job that resets tells it likewise.
+		for mayLive, active := range map[string]bool{"1": true, "0": false} {
+			f.set(func() { f.introspect = func(string) (int, any) { return 200, object{"active": active} } })
+			job := jobOf(t, h, h.Do(t, h.Admin, "POST", provider(p)+"reset/", nil))
+			if d := details(t, ended(t, h, job)); d["old_token_may_live"] != mayLive || d["refreshed"] != "1" {
+				t.Errorf("active %v: %v", active, d)
+			}
+		}
 	})
 }
 
