@@ -192,7 +192,7 @@ func TestTrap12_BoxBadClient(t *testing.T) {
 		"bad secret":          {400, boxClient, KindClient, "invalid_client"},
 		"by its words":        {400, `{"error":"invalid_request","error_description":"The client credentials are not valid"}`, KindClient, "invalid_request"},
 		"as a grant":          {400, `{"error":"invalid_grant","error_description":"The client credentials are not valid"}`, KindClient, "invalid_grant"},
-		"not allowed":         {400, `{"error":"unauthorized_client","error_description":"The grant type is unauthorized for this client_id"}`, KindClient, "unauthorized_client"},
+		"not allowed":         {400, `{"error":"unauthorized_client","error_description":"The grant type is unauthorized for this client_id"}`, KindDenied, "unauthorized_client"},
 		"replayed":            {400, boxReplay, KindDenied, "invalid_grant"},
 		"invalid":             {400, `{"error":"invalid_grant","error_description":"Invalid refresh token"}`, KindDenied, "invalid_grant"},
 		"throttled":           {429, `{"type":"error","status":429}`, KindTransient, ""},

@@ -44,6 +44,8 @@ type Error struct {
 	// Ambiguous: the request was sent and no whole answer came back, so the
 	// upstream may have processed it.
 	Ambiguous bool
+	// Unreadable: the answer is a success, and has not what it should bring.
+	Unreadable bool
 	// Description is the upstream's text, escaped, at most 200 characters, and
 	// "" when it repeats a secret of the request.
 	Description string
@@ -80,39 +82,10 @@ func KindOf(err error) Kind {
 	return ""
 }
 
-// kinds is the table of error codes, for every upstream: they are judged by
-// code, not by status, because a bad client is a 400 at Box, a 401 at GitLab
-// and a 200 at GitHub.
-var kinds = map[string]Kind{
-	"invalid_grant":         KindDenied,
-	"invalid_token":         KindDenied,
-	"bad_refresh_token":     KindDenied, // GitHub
-	"bad_verification_code": KindDenied, // GitHub
-	"interaction_required":  KindDenied,
-	"consent_required":      KindDenied,
-	"login_required":        KindDenied,
-
-	"invalid_client":               KindClient,
-	"unauthorized_client":          KindClient,
-	"incorrect_client_credentials": KindClient, // GitHub
-	"deleted_client":               KindClient, // Google
-
-	"temporarily_unavailable": KindTransient,
-	"server_error":            KindTransient,
-	"slow_down":               KindTransient,
-}
-
-// Codes that mean something else, known by their description: Bitbucket reports
-// a dead refresh token as invalid_request, Box a bad client under several codes.
-var (
-	badRefreshText = regexp.MustCompile(`(?i)\binvalid refresh[_ ]token`)
-	badClientText  = regexp.MustCompile(`(?i)client credentials are not valid`)
-)
-
 // failure makes the Error for an answer that is not a success. secrets are those
 // of the request: an upstream that repeats one is not quoted.
 func failure(a *answer, now time.Time, secrets ...models.Secret) *Error {
-	code, text := a.text("error"), a.text("error_description")
+	code, text := a.mainCode(), a.errorText()
 	return &Error{
 		Kind:        judge(a, code, text),
 		Code:        codeFrom(code, secrets),
@@ -120,6 +93,16 @@ func failure(a *answer, now time.Time, secrets ...models.Secret) *Error {
 		RetryAfter:  retryAfter(a, now),
 		Description: describe(text, secrets),
 	}
+}
+
+// failure is failure with what the client's config knows of its upstream.
+func (u *upstream) failure(a *answer, secrets ...models.Secret) *Error {
+	secrets = append(secrets, u.c.Secret)
+	e := failure(a, u.now(), secrets...)
+	if code := u.finalCode(a); code != "" && !repeats(code, secrets) {
+		e.Kind, e.Code = KindDenied, code
+	}
+	return e
 }
 
 func judge(a *answer, code, text string) Kind {
@@ -131,16 +114,27 @@ func judge(a *answer, code, text string) Kind {
 		return KindClient
 	case known:
 		return kind
-	case code == "invalid_request" && badRefreshText.MatchString(text):
+	case code == "invalid_request" && saysDead(deadRefreshText, text):
 		return KindDenied
 	case a.status/100 == 3:
 		return KindProtocol
 	case a.object == nil:
 		return KindTransient // a gateway's page, not the upstream's word
-	case a.status/100 == 2 && code == "":
+	case a.ok() && !a.saysError():
 		return KindProtocol
 	}
 	return KindRefused
+}
+
+// unreadable makes the Error for a success without what it should bring: the upstream may
+// have done what it was asked for (R3).
+func unreadable(a *answer, what string) *Error {
+	e := protocol("%s", what)
+	if a.object == nil {
+		e.Kind = KindTransient
+	}
+	e.Status, e.Ambiguous, e.Unreadable = a.status, true, true
+	return e
 }
 
 // bearerFailure makes the Error for a resource that refused an access token
@@ -168,8 +162,13 @@ var challengeCode = regexp.MustCompile(`(?i)\berror="([^"]*)"`)
 var codeShape = regexp.MustCompile(`^[a-z_.-]{1,40}$`)
 
 func codeFrom(s string, secrets []models.Secret) string {
-	if !codeShape.MatchString(s) || repeats(s, secrets) {
+	if !codeShape.MatchString(s) && kinds[s] == "" {
 		return ""
+	}
+	for _, secret := range secrets { // codes are in lower case by now
+		if v := codeText(secret.Reveal()); v != "" && strings.Contains(s, v) {
+			return ""
+		}
 	}
 	return s
 }

@@ -35,7 +35,7 @@ func TestKindOfTokenErrors(t *testing.T) {
 		{"trap 12: a dead grant with 401", 401, oauth("invalid_grant"), KindDenied, "invalid_grant"},
 		{"box by its words", 400, `{"error":"bad_request","error_description":"The client credentials are not valid"}`, KindClient, "bad_request"},
 		{"deleted client", 401, oauth("deleted_client"), KindClient, "deleted_client"},
-		{"foreign token", 403, oauth("unauthorized_client"), KindClient, "unauthorized_client"},
+		{"K1: of a refresh token it is the grant's end", 403, oauth("unauthorized_client"), KindDenied, "unauthorized_client"},
 		{"our mistake", 400, oauth("invalid_request"), KindRefused, "invalid_request"},
 		{"refused in a 200", 200, oauth("redirect_uri_mismatch"), KindRefused, "redirect_uri_mismatch"},
 		{"scope", 400, oauth("invalid_scope"), KindRefused, "invalid_scope"},
@@ -51,7 +51,7 @@ func TestKindOfTokenErrors(t *testing.T) {
 		{"no token", 200, `{"token_type":"bearer"}`, KindProtocol, ""},
 		{"empty token", 200, `{"access_token":""}`, KindProtocol, ""},
 		{"numeric token", 200, `{"access_token":17}`, KindProtocol, ""},
-		{"error that is no text", 200, `{"error":{"code":7}}`, KindProtocol, ""},
+		{"error that is no text", 200, `{"error":{"code":7}}`, KindRefused, ""},
 		{"other JSON", 404, notFound, KindRefused, ""},
 	}
 	for _, tc := range cases {
@@ -61,8 +61,9 @@ func TestKindOfTokenErrors(t *testing.T) {
 			f.says("POST /token", tc.status, tc.body)
 			_, err := r.Refresh(t.Context(), c, theTokens())
 			e := want(t, err, tc.kind, tc.code)
-			if e.Status != tc.status || e.Ambiguous {
-				t.Errorf("status %d, ambiguous %v", e.Status, e.Ambiguous)
+			unread := tc.status == 200 && (tc.kind == KindProtocol || tc.body == "" || tc.body == htmlPage) // R13
+			if e.Status != tc.status || e.Ambiguous != unread || e.Unreadable != unread {
+				t.Errorf("status %d, ambiguous %v, unreadable %v", e.Status, e.Ambiguous, e.Unreadable)
 			}
 			if n := len(f.requests()); n != 1 {
 				t.Errorf("trap 3: %d requests", n)

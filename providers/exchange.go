@@ -66,6 +66,9 @@ func (r *Registry) Refresh(ctx context.Context, c Client, t Tokens) (Tokens, err
 		return Tokens{}, err
 	}
 	fresh, err := u.readTokens(a, t.Refresh, t.Access)
+	if e, refused := errors.AsType[*Error](err); refused && e.Code == "unauthorized_client" && !badClientText.MatchString(a.errorText()) && e.Kind == KindClient {
+		e.Kind = KindDenied // Atlassian and Gitea say so of a refresh token that is dead
+	}
 	if err == nil {
 		u.nameAccount(ctx, &fresh)
 	}

@@ -216,7 +216,7 @@ func githubReset(ctx context.Context, u *upstream, t Tokens) (Tokens, error) {
 		if outcome == models.OutcomeAlreadyRevoked {
 			e.Kind, err = KindDenied, e
 		}
-		return Tokens{}, cmp.Or(err, error(protocol("the answer to the reset has no token")))
+		return Tokens{}, cmp.Or(err, error(unreadable(a, "the answer to the reset has no token")))
 	}
 	if at := githubTime(a); at != nil {
 		fresh.ExpiresIn = max(time.Second, at.Sub(u.now()))

@@ -2,7 +2,9 @@ package providers
 
 import (
 	"context"
+	"errors"
 	"net/url"
+	"slices"
 
 	"github.com/grantd/grantd/models"
 )
@@ -44,7 +46,7 @@ func (u *upstream) revokeByForm(ctx context.Context, t Tokens) (models.Outcome, 
 	if u.e.Revoke == "" {
 		return models.OutcomeUnsupported, nil
 	}
-	outcomes := map[models.Outcome]bool{}
+	best := models.OutcomeNoLiveToken
 	for _, held := range []struct {
 		hint  string
 		token models.Secret
@@ -53,18 +55,21 @@ func (u *upstream) revokeByForm(ctx context.Context, t Tokens) (models.Outcome, 
 			continue
 		}
 		outcome, err := u.revokeOne(ctx, held.token, held.hint)
+		if e, answered := errors.AsType[*Error](err); answered && e.Status != 0 && best == models.OutcomeRevoked {
+			continue // the pair is revoked, whatever is said of its second token
+		}
 		if err != nil {
 			return "", err
 		}
-		outcomes[outcome] = true
-	}
-	for _, best := range []models.Outcome{models.OutcomeRevoked, models.OutcomeAlreadyRevoked, models.OutcomeUnsupported} {
-		if outcomes[best] {
-			return best, nil
+		if slices.Index(bestOutcomes, outcome) < slices.Index(bestOutcomes, best) {
+			best = outcome
 		}
 	}
-	return models.OutcomeNoLiveToken, nil
+	return best, nil
 }
+
+// bestOutcomes are the outcomes of one token, that of its pair first.
+var bestOutcomes = []models.Outcome{models.OutcomeRevoked, models.OutcomeAlreadyRevoked, models.OutcomeUnsupported, models.OutcomeNoLiveToken}
 
 // revokeOne revokes one token.
 func (u *upstream) revokeOne(ctx context.Context, token models.Secret, hint string) (models.Outcome, error) {
@@ -77,14 +82,14 @@ func (u *upstream) revokeOne(ctx context.Context, token models.Secret, hint stri
 }
 
 // revocation reads the answer. A 200 says nothing about whether the token was alive
-// (RFC 7009 §2.2); Google and Box say so with an error.
+// (RFC 7009 §2.2); Google and Box say so with an error, others in words of their own.
 func (u *upstream) revocation(a *answer, token models.Secret) (models.Outcome, error) {
-	if a.ok() && a.text("error") == "" {
+	if a.ok() && !a.saysError() && u.finalCode(a) == "" {
 		return models.OutcomeRevoked, nil
 	}
-	e := failure(a, u.now(), token, u.c.Secret)
+	e := u.failure(a, token)
 	switch {
-	case e.Kind == KindDenied:
+	case e.Kind == KindDenied, e.Kind == KindRefused && a.isDeadToken():
 		return models.OutcomeAlreadyRevoked, nil
 	case e.Kind == KindRefused && e.Code == "unsupported_token_type":
 		return models.OutcomeUnsupported, nil

@@ -33,11 +33,13 @@ func (u *upstream) readTokens(a *answer, sent ...models.Secret) (Tokens, error) 
 		Refresh: models.Secret(a.text("refresh_token")),
 		ID:      models.Secret(a.text("id_token")),
 	}
-	if !a.ok() || t.Access == "" {
-		return Tokens{}, failure(a, u.now(), append(sent, u.c.Secret)...)
-	}
-	if len(t.Access) > MaxToken || len(t.Refresh) > MaxToken {
-		return Tokens{}, protocol("a token is longer than 16 KiB")
+	switch {
+	case !a.ok(), t.Access == "" && (a.saysError() || u.finalCode(a) != ""):
+		return Tokens{}, u.failure(a, sent...)
+	case t.Access == "":
+		return Tokens{}, unreadable(a, "the token answer has no readable access token")
+	case len(t.Access) > MaxToken || len(t.Refresh) > MaxToken:
+		return Tokens{}, unreadable(a, "a token is longer than 16 KiB")
 	}
 	flag := func(odd bool, name string) {
 		if odd {

@@ -1,7 +1,15 @@
 package providers
 
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
 // traitSettings are what an admin may know of a server that its type cannot.
 var traitSettings = []setting{
+	{name: "defaultLifetime", check: isLifetime},
+	{name: "finalErrors", check: areFinalErrors},
 	{name: "refreshKillsAccess", check: isBool},
 	{name: "revokesSingly", check: isBool},
 }
@@ -17,6 +25,9 @@ func (r *Registry) Traits(c Client) (Type, bool) {
 	if t.configurable {
 		decide(&traits.RefreshKillsAccess, c.Config["refreshKillsAccess"])
 		decide(&traits.RevokesSingly, c.Config["revokesSingly"])
+		if d, ok := wholeSeconds(c.Config["defaultLifetime"]); ok {
+			traits.DefaultLifetime = d
+		}
 	}
 	return traits, true
 }
@@ -25,4 +36,29 @@ func decide(trait *bool, said any) {
 	if v, ok := said.(bool); ok {
 		*trait = v
 	}
+}
+
+// maxDefaultLifetime is the longest life that config.defaultLifetime may claim.
+const maxDefaultLifetime = 365 * 24 * time.Hour
+
+func isLifetime(_ allowlist, v any) string {
+	if _, ok := wholeSeconds(v); !ok {
+		return fmt.Sprintf("must be the seconds that an access token lives where no answer says so, a whole number from 1 to %d", int(maxDefaultLifetime.Seconds()))
+	}
+	return ""
+}
+
+// wholeSeconds reads a number of config, which JSON may have made of several types.
+func wholeSeconds(v any) (time.Duration, bool) {
+	var n float64
+	switch v := v.(type) {
+	case float64:
+		n = v
+	case int:
+		n = float64(v)
+	case json.Number:
+		n, _ = v.Float64()
+	}
+	d := time.Duration(n) * time.Second
+	return d, n >= 1 && n <= maxDefaultLifetime.Seconds() && n == float64(int64(n))
 }

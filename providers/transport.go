@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -72,7 +73,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, unreachable(err, sent.Load())
 	}
 	noteAnswer(req)
-	resp.Body = &cappedBody{ReadCloser: resp.Body, left: maxBody}
+	resp.Body = withoutBOM(&cappedBody{ReadCloser: resp.Body, left: maxBody})
 	return resp, nil
 }
 
@@ -91,6 +92,30 @@ func (b *cappedBody) Read(p []byte) (int, error) {
 		err = unreachable(err, true)
 	}
 	return n, err
+}
+
+// byteOrderMark may come before JSON, and is no part of it (RFC 8259 §8.1).
+const byteOrderMark = "\xEF\xBB\xBF"
+
+// withoutBOM is the body less a byte order mark at its beginning.
+func withoutBOM(body io.ReadCloser) io.ReadCloser {
+	return &bomless{ReadCloser: body, rest: bufio.NewReader(body)}
+}
+
+type bomless struct {
+	io.ReadCloser
+	rest  *bufio.Reader
+	begun bool
+}
+
+func (b *bomless) Read(p []byte) (int, error) {
+	if !b.begun {
+		b.begun = true
+		if head, _ := b.rest.Peek(len(byteOrderMark)); string(head) == byteOrderMark {
+			b.rest.Discard(len(byteOrderMark))
+		}
+	}
+	return b.rest.Read(p)
 }
 
 // unreachable makes the Error for a request without a whole answer. However it

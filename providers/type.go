@@ -38,6 +38,9 @@ type Type struct {
 	// Rotates says that a refresh token works once, and each refresh brings the
 	// next one.
 	Rotates bool
+	// DefaultLifetime is how long an access token lives where no answer ever said so; 0 =
+	// not known.
+	DefaultLifetime time.Duration
 	// RefreshLife is how long a refresh token lives unused where the answers do not
 	// say; 0 = unknown or for ever.
 	RefreshLife time.Duration
