@@ -25,6 +25,11 @@ func (s *Server) listAuthorizations(ctx context.Context, c models.Caller, in *au
 	return list(ctx, s, page, authorization), nil
 }
 
+func (s *Server) getAuthorization(ctx context.Context, c models.Caller, in *ByID) (*answer[models.Authorization], error) {
+	a, err := s.service.Authorization(ctx, c, in.ID)
+	return &answer[models.Authorization]{authorization(a)}, err
+}
+
 func (s *Server) deleteAuthorization(ctx context.Context, c models.Caller, in *ByID) (*struct{}, error) {
 	return nil, s.service.Disconnect(ctx, c, in.ID)
 }

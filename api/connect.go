@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -100,8 +101,10 @@ func (s *Server) takeReturn(c echo.Context) error {
 		})
 	}
 	switch {
+	case err != nil && wasDenied(err):
+		return s.showDenied(c, err, back)
 	case err != nil:
-		return s.notReturned(c, err)
+		return s.notReturned(c, err, back.To)
 	case back.Ask:
 		return goTo(c, pageOf(back.ProviderID, "confirm")+"?"+url.Values{"flow": {back.Flow}}.Encode())
 	}
@@ -121,7 +124,7 @@ func afterwards(provider, to string) string {
 
 // notReturned is for answers of a provider that are nobody's here: perhaps a
 // client of the API waits for them, or an app was installed.
-func (s *Server) notReturned(c echo.Context, err error) error {
+func (s *Server) notReturned(c echo.Context, err error, to string) error {
 	name, q := c.Param("provider"), c.QueryParams()
 	if e := models.CodeOf(err); e == models.CodeUnauthenticated || e == models.CodeNotFound || err == broker.ErrNotOfSession {
 		elsewhere, findErr := s.service.CompletedElsewhere(c.Request().Context(), storable(name), q.Get("state"))
@@ -134,7 +137,23 @@ func (s *Server) notReturned(c echo.Context, err error) error {
 			return showInstalled(c)
 		}
 	}
-	return s.fail(c, err, connectAddress(name, ""))
+	return s.fail(c, err, connectAddress(name, to))
+}
+
+// wasDenied reports whether the person chose not to consent.
+func wasDenied(err error) bool {
+	e, ok := errors.AsType[*models.Error](err)
+	return ok && e.Detail == "access_denied"
+}
+
+// showDenied is for a person who chose not to consent: that is no failure, and there
+// is a way back to where they came from.
+func (s *Server) showDenied(c echo.Context, err error, back broker.Returned) error {
+	if !wantsPage(c.Request()) {
+		return s.fail(c, err, "")
+	}
+	s.problem(c.Request().Context(), err)
+	return show(c, http.StatusBadRequest, "denied", map[string]string{"Back": back.To, "Again": connectAddress(back.ProviderID, back.To)})
 }
 
 func (s *Server) askAboutAccount(c echo.Context) error {

@@ -151,6 +151,10 @@ func advice(status int, retryAfter time.Duration) http.Header {
 // for what its own handlers return.
 func (s *Server) answerEchoError(err error, c echo.Context) {
 	var known *echo.HTTPError
+	if errors.As(err, &known) && known.Code == http.StatusNotFound {
+		s.answerUnmatched(c)
+		return
+	}
 	if errors.As(err, &known) && known.Code < http.StatusInternalServerError {
 		write(c, plainError(callOf(c.Request().Context()), known.Code))
 		return

@@ -357,7 +357,7 @@ func TestJobsAreListedOverTheWire(t *testing.T) {
 			t.Errorf("the pages hold %v, want %s and %s", ids, second, first)
 		}
 		for _, path := range []string{"jobs/?status=nonsense", "jobs/" + first + "/items/?outcome=nonsense&limit=1000"} {
-			if a := h.Do(t, h.Admin, "GET", root+path, nil); a.Status != 200 || a.JSON(t)["count"] != 0.0 {
+			if a := h.Do(t, h.Admin, "GET", root+path, nil); a.Status != 422 {
 				t.Errorf("%s: got %d %s", path, a.Status, a.Body)
 			}
 		}

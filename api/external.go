@@ -121,13 +121,13 @@ func (s *Server) deleteExternalAuth(ctx context.Context, c models.Caller, in *By
 // AgentToken is a token as git takes it; with a url there is none, and the person
 // is to be sent there.
 type AgentToken struct {
-	AccessToken string         `json:"access_token,omitempty"`
-	TokenExtra  map[string]any `json:"token_extra,omitzero" required:"false" doc:"Nothing is kept of what else came with the token."`
+	AccessToken string         `json:"access_token" doc:"Empty when nothing is connected."`
+	TokenExtra  map[string]any `json:"token_extra" doc:"Nothing is kept of what else came with the token."`
 	URL         string         `json:"url" doc:"Where to connect, when nothing is connected; else empty."`
-	Type        string         `json:"type,omitempty"`
-	Username    string         `json:"username,omitempty" doc:"For git. Without a password the token is the user name."`
-	Password    string         `json:"password,omitempty"`
-	ExpiresAt   *time.Time     `json:"expires_at,omitempty" doc:"Left out when unknown."`
+	Type        string         `json:"type"`
+	Username    string         `json:"username" doc:"For git. Without a password the token is the user name."`
+	Password    string         `json:"password" doc:"For git; empty where the token is the user name."`
+	ExpiresAt   *time.Time     `json:"expires_at" doc:"Null when unknown."`
 }
 
 type agentInput struct {
@@ -153,7 +153,7 @@ func (s *Server) agentToken(ctx context.Context, c models.Caller, in *agentInput
 		return nil, err
 	}
 	if t.URL != "" {
-		return privately(&AgentToken{URL: t.URL}), nil
+		return privately(&AgentToken{URL: t.URL, TokenExtra: map[string]any{}}), nil
 	}
 	return privately(&AgentToken{
 		AccessToken: t.Access.Reveal(), TokenExtra: map[string]any{}, Type: t.Type,

@@ -74,10 +74,15 @@ func (s *Server) account(c echo.Context, k *call, took time.Duration) {
 	if !s.log.Enabled(context.Background(), level) {
 		return
 	}
-	s.log.LogAttrs(context.Background(), level, "request",
+	attrs := []slog.Attr{
 		slog.String("method", method), slog.String("route", route), slog.Int("status", status),
 		slog.Float64("durationSeconds", took.Seconds()), slog.String("requestId", k.id), slog.String("ip", c.RealIP()),
-		slog.String("org", k.caller.OrgID), slog.String("user", k.caller.UserID))
+		slog.String("org", k.caller.OrgID), slog.String("user", k.caller.UserID),
+	}
+	if route == unmatched {
+		attrs = append(attrs, slog.String("path", string(misplacedPath(c.Request().URL.Path))))
+	}
+	s.log.LogAttrs(context.Background(), level, "request", attrs...)
 }
 
 // levelOf keeps what machines ask all the time out of the usual log: tokens are
@@ -98,8 +103,10 @@ func (s *Server) pattern(c echo.Context) string {
 	if p := c.Path(); s.patterns[p] {
 		return p
 	}
-	return "unmatched"
+	return unmatched
 }
+
+const unmatched = "unmatched"
 
 func knownMethod(m string) string {
 	switch m {

@@ -67,12 +67,15 @@ func goOn(c echo.Context, address string) error {
 	return show(c, http.StatusOK, "onward", address)
 }
 
+// wantsPage reports whether a person asks, with a browser, and not a program.
+func wantsPage(r *http.Request) bool { return strings.Contains(r.Header.Get("Accept"), "text/html") }
+
 // fail says what went wrong, to a person as a page and to a program as the one
 // error body. again is where to start again, "" for nowhere.
 func (s *Server) fail(c echo.Context, err error, again string) error {
 	r := c.Request()
 	e := s.problem(r.Context(), err)
-	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
+	if !wantsPage(r) {
 		guardPage(c.Response().Header(), pagesPolicy)
 		write(c, e)
 		return nil

@@ -29,6 +29,7 @@ func (s *Server) routes() {
 	on(s, operation{"POST", "providers/{id}/device/poll/", 200, "pollDevice", "Complete a consent on another device", []int{badRequest, notFound, conflict, badGateway}}, s.pollDevice)
 
 	on(s, operation{"GET", "authorizedProviders/", 200, "listAuthorizations", "List the authorizations", nil}, s.listAuthorizations)
+	on(s, operation{"GET", "authorizedProviders/{id}/", 200, "getAuthorization", "Get an authorization", []int{notFound}}, s.getAuthorization)
 	on(s, operation{"DELETE", "authorizedProviders/", 202, "revokeUser", "Revoke everything of a user who leaves", []int{forbidden}}, s.revokeUser)
 	on(s, operation{"DELETE", "authorizedProviders/{id}/", 204, "deleteAuthorization", "Disconnect: delete and revoke an authorization", []int{notFound}}, s.deleteAuthorization)
 	on(s, operation{"POST", "authorizedProviders/{id}/token/", 201, "getToken", "Get an access token", []int{forbidden, notFound, gone, badGateway}}, s.token)

@@ -77,6 +77,7 @@ func provider(p models.Provider) *models.Provider {
 func authorization(a models.Authorization) *models.Authorization {
 	a.CreatedAt = a.CreatedAt.UTC()
 	a.RefreshTokenExpiresAt = inUTC(a.RefreshTokenExpiresAt)
+	a.ExpiresAt, a.RefreshedAt, a.LastFetchedAt = inUTC(a.ExpiresAt), inUTC(a.RefreshedAt), inUTC(a.LastFetchedAt)
 	if a.Provider != nil { // may be shared with other answers
 		a.Provider = provider(*a.Provider)
 	}

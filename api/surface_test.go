@@ -136,6 +136,26 @@ func TestTheAccessLogTellsNoPathAndNoQuery(t *testing.T) {
 	}
 }
 
+// Finding 11: the log called every unknown path "unmatched", and whether a proxy had
+// added or removed a part of it could not be seen.
+func TestAProxysWrongPathCanBeFound(t *testing.T) {
+	for path, want := range map[string]misplaced{
+		"/grantd/api/v2/externalOAuth/providers/": pathPrefixed, "/x/external-auth/github/callback": pathPrefixed,
+		"/externalOAuth/providers/": pathCut, "/v2/externalOAuth/jobs/": pathCut, "/providers/" + secretInBody: pathCut, "/v2/external-auth": pathCut,
+		"/api/v2/externalOAuth/" + secretInBody: pathNoOperation, "/api/v2/external-auth/a/b/c/d": pathNoOperation,
+		"/" + secretInBody: pathUnknown, "/": pathUnknown, "/favicon.ico": pathUnknown,
+	} {
+		s := newTestServer(t)
+		got := s.ask(t, "GET", path, "")
+		if got.status != 404 || !strings.Contains(got.err.Message, root) || strings.Contains(got.raw, secretInBody) {
+			t.Errorf("%s: got %d %s", path, got.status, got.raw)
+		}
+		if line := s.log.String(); !strings.Contains(line, "route=unmatched") || !strings.Contains(line, "path="+string(want)) || strings.Contains(line, secretInBody) {
+			t.Errorf("%s: logged %s", path, line)
+		}
+	}
+}
+
 func TestForwardedAddressesAreBelievedFromTrustedProxiesOnly(t *testing.T) {
 	proxies := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}
 	for _, c := range []struct {

@@ -48,6 +48,17 @@ func (e *encoder) authorization(a *models.Authorization) {
 		e.text("reason", a.Reason)
 	}
 	e.timeIfAny("refreshTokenExpiresAt", a.RefreshTokenExpiresAt)
+	if a.Account != nil {
+		e.key("account")
+		e.open()
+		e.text("sub", a.Account.Sub)
+		e.text("login", a.Account.Login)
+		e.text("email", a.Account.Email)
+		e.close()
+	}
+	e.timeIfAny("expiresAt", a.ExpiresAt)
+	e.timeIfAny("refreshedAt", a.RefreshedAt)
+	e.timeIfAny("lastFetchedAt", a.LastFetchedAt)
 	e.close()
 }
 

@@ -25,6 +25,11 @@ func (s *Service) Authorizations(ctx context.Context, c models.Caller, q Authori
 		return Page[models.Authorization]{}, err
 	}
 	f := store.AuthorizationFilter{UserID: q.UserID, ProviderID: q.ProviderID, Status: models.AuthorizationStatus(q.Status), After: after, Limit: limit + 1}
+	if q.Status != "" {
+		if err := oneOf("status", models.AuthorizationStatuses, q.Status); err != nil {
+			return Page[models.Authorization]{}, err
+		}
+	}
 	if !c.IsAdmin() {
 		if q.UserID != "" && q.UserID != c.UserID {
 			return Page[models.Authorization]{Data: []models.Authorization{}}, nil
@@ -32,10 +37,57 @@ func (s *Service) Authorizations(ctx context.Context, c models.Caller, q Authori
 		f.UserID = c.UserID
 	}
 	rows, err := s.store.Authorizations(ctx, c.OrgID, f)
-	return cut(rows, limit, after,
+	if err != nil {
+		return Page[models.Authorization]{}, found(err, "OAuth provider authorizations")
+	}
+	page := cut(rows, limit, after,
 		func(l store.Linked) store.Position {
 			return store.Position{CreatedAt: l.Authorization.CreatedAt, ID: l.Authorization.ID}
-		}, show), found(err, "OAuth provider authorizations")
+		}, detailed)
+	return page, s.addLastFetches(ctx, page.Data)
+}
+
+// Authorization returns one authorization, for its owner and for admins.
+func (s *Service) Authorization(ctx context.Context, c models.Caller, id string) (models.Authorization, error) {
+	l, err := s.store.Linked(ctx, id)
+	if err == nil && !maySee(c, l.Authorization) {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return models.Authorization{}, found(err, "OAuth provider authorization")
+	}
+	one := []models.Authorization{detailed(l)}
+	err = s.addLastFetches(ctx, one)
+	return one[0], err
+}
+
+// detailed shows an authorization with its account and its times.
+func detailed(l store.Linked) models.Authorization {
+	a := show(l)
+	a.Account = &models.AuthorizedAccount{Sub: a.Sub, Login: a.Login, Email: a.Email}
+	a.ExpiresAt, a.RefreshedAt = l.Credential.ExpiresAt, &l.Credential.SavedAt
+	return a
+}
+
+// addLastFetches adds to authorizations when their tokens were fetched last.
+func (s *Service) addLastFetches(ctx context.Context, shown []models.Authorization) error {
+	if len(shown) == 0 {
+		return nil
+	}
+	ids := make([]string, len(shown))
+	for i, a := range shown {
+		ids[i] = a.ID
+	}
+	last, err := s.store.LastFetches(ctx, ids)
+	if err != nil {
+		return unavailable(err)
+	}
+	for i, a := range shown {
+		if at, fetched := last[a.ID]; fetched {
+			shown[i].LastFetchedAt = &at
+		}
+	}
+	return nil
 }
 
 // show completes an authorization with what is derived when it is read.

@@ -71,7 +71,8 @@ func (s *Service) BeginConnect(ctx context.Context, v Visitor, name, to string) 
 	return target, found(s.store.InsertFlow(ctx, &f, s.timing.FlowLife), "Flow")
 }
 
-// CompleteConnect takes what the upstream sent the visitor back with. A state that
+// CompleteConnect takes what the upstream sent the visitor back with. Where that was an
+// error, To is set beside the error, so that the person can go back. A state that
 // is not of this session finds nothing and spends nothing.
 func (s *Service) CompleteConnect(ctx context.Context, v Visitor, cb Callback) (Returned, error) {
 	p, err := s.namedProvider(ctx, v.Caller, cb.ProviderID)
@@ -90,7 +91,7 @@ func (s *Service) CompleteConnect(ctx context.Context, v Visitor, cb Callback) (
 	case err != nil:
 		return Returned{}, err
 	case cb.Error != "":
-		return Returned{}, s.declined(ctx, v.Caller, f, cb)
+		return Returned{ProviderID: p.ID, To: req.Return}, s.declined(ctx, v.Caller, f, cb)
 	case cb.Code == "":
 		return Returned{}, ErrNotOfSession
 	}

@@ -56,23 +56,34 @@ func (s *Service) Complete(ctx context.Context, c models.Caller, cb Callback) (C
 	return s.spend(ctx, c, p, f, cb)
 }
 
-// declined ends a flow whose person did not consent. Nothing is asked of the
-// token endpoint, and an authorization that exists stays as it is.
+// declined ends a flow that came back with an error instead of a code. Nothing is
+// asked of the token endpoint, and an authorization that exists stays as it is.
 func (s *Service) declined(ctx context.Context, c models.Caller, f models.Flow, cb Callback) error {
-	ended, err := s.store.FailFlow(ctx, f.ID, "declined", models.FlowOpen)
+	code := providers.ConsentError(cb.Error)
+	ended, err := s.store.FailFlow(ctx, f.ID, code, models.FlowOpen)
 	if err != nil {
 		return unavailable(err)
 	}
 	if !ended {
 		return errBadState
 	}
-	if err := s.store.Audit(ctx, event(c, store.ActionFlowFailed).provider(f.ProviderID).code("declined").done()); err != nil {
+	if err := s.store.Audit(ctx, event(c, store.ActionFlowFailed).provider(f.ProviderID).code(code).done()); err != nil {
 		return unavailable(err)
 	}
-	if cb.Error == "access_denied" {
-		return &models.Error{Code: models.CodeBadRequest, Message: "The user declined the consent.", Detail: "access_denied"}
+	s.log.Info("a provider answered a consent with an error", "provider", f.ProviderID, "flow", f.ID, "code", code)
+	return &models.Error{Code: models.CodeBadRequest, Message: declinedMessage(code), Detail: code}
+}
+
+func declinedMessage(code string) string {
+	switch code {
+	case providers.ConsentDenied:
+		return "The user declined the consent."
+	case "invalid_scope", "unauthorized_client", "unsupported_response_type", "redirect_uri_mismatch", "invalid_request", "application_suspended":
+		return "The provider did not grant the consent: it answered with the error " + code + ". An admin should compare the provider's settings with its registration there."
+	case providers.ConsentOther:
+		return "The provider did not grant the consent: it answered with an error that is not known here. Start again with authorize."
 	}
-	return &models.Error{Code: models.CodeBadRequest, Message: "The provider did not grant the consent. Start again with authorize.", Detail: "consent_failed"}
+	return "The provider did not grant the consent: it answered with the error " + code + ". Start again with authorize."
 }
 
 // spend exchanges the code, or joins whoever is doing so already.

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"slices"
 
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/store"
@@ -19,6 +20,9 @@ type JobQuery struct {
 // Each shows how far it is, but not the lists that a single job shows.
 func (s *Service) Jobs(ctx context.Context, c models.Caller, q JobQuery) (Page[models.Job], error) {
 	if err := onlyAdmins(c); err != nil {
+		return Page[models.Job]{}, err
+	}
+	if err := oneOf("status", models.JobStatuses, q.Statuses...); err != nil {
 		return Page[models.Job]{}, err
 	}
 	limit, after, err := paging(q.Limit, 100, q.Cursor)
@@ -54,6 +58,9 @@ type ItemQuery struct {
 func (s *Service) JobItems(ctx context.Context, c models.Caller, id string, q ItemQuery) (Page[models.JobItem], error) {
 	j, err := s.visibleJob(ctx, c, id)
 	if err != nil {
+		return Page[models.JobItem]{}, err
+	}
+	if err := oneOf("outcome", slices.Concat(models.Outcomes, models.ResetOutcomes), q.Outcomes...); err != nil {
 		return Page[models.JobItem]{}, err
 	}
 	limit, after, err := paging(q.Limit, 100, q.Cursor)

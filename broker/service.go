@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -250,6 +251,27 @@ func cut[R, T any](rows []R, limit int, from *store.Position, position func(R) s
 		p.Previous = first.String()
 	}
 	return p
+}
+
+// oneOf refuses values of a filter that are not in the closed list of this service:
+// a misspelled one would match nothing, and look as if there were nothing.
+func oneOf[T ~string](name string, known []T, given ...string) error {
+	for _, value := range given {
+		if !slices.Contains(known, T(value)) {
+			return models.Invalid(models.FieldError{Name: name, Message: "must be one of " + enumeration(known)})
+		}
+	}
+	return nil
+}
+
+func enumeration[T ~string](all []T) string {
+	var names []string
+	for _, one := range all {
+		if !slices.Contains(names, string(one)) {
+			names = append(names, string(one))
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // unavailable answers for an error of the store. Where the database cannot be reached

@@ -98,6 +98,13 @@ func (c *Client) Authorizations(ctx context.Context, q AuthorizationQuery) iter.
 	return list[models.Authorization](ctx, c, "authorizedProviders/", query)
 }
 
+// Authorization returns one authorization, with its account and its times.
+func (c *Client) Authorization(ctx context.Context, id string) (models.Authorization, error) {
+	var a models.Authorization
+	err := c.call(ctx, http.MethodGet, at("authorizedProviders", id), nil, nil, &a)
+	return a, err
+}
+
 // Disconnect ends one authorization; the upstream is told now or later.
 func (c *Client) Disconnect(ctx context.Context, authorization string) error {
 	return c.call(ctx, http.MethodDelete, at("authorizedProviders", authorization), nil, nil, nil)

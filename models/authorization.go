@@ -14,6 +14,10 @@ const (
 	AuthorizationInvalidProviderState AuthorizationStatus = "invalidProviderState" // the provider is off, or no longer the client it was minted for
 )
 
+// AuthorizationStatuses lists every status of an authorization.
+var AuthorizationStatuses = []AuthorizationStatus{AuthorizationActive, AuthorizationExpired,
+	AuthorizationInvalidOAuthClient, AuthorizationInvalidProviderState}
+
 // Outcome is how the revocation of one authorization ended.
 type Outcome string
 
@@ -113,6 +117,20 @@ type Authorization struct {
 	Provider              *Provider           `gorm:"-" json:"provider"`
 	Reason                string              `gorm:"-" json:"reason,omitempty"`
 	RefreshTokenExpiresAt *time.Time          `gorm:"-" json:"refreshTokenExpiresAt,omitempty"`
+
+	// What only lists and a single authorization tell: the answer with a token is asked
+	// for too often.
+	Account       *AuthorizedAccount `gorm:"-" json:"account,omitempty"`
+	ExpiresAt     *time.Time         `gorm:"-" json:"expiresAt,omitempty"`
+	RefreshedAt   *time.Time         `gorm:"-" json:"refreshedAt,omitempty"`
+	LastFetchedAt *time.Time         `gorm:"-" json:"lastFetchedAt,omitempty"`
+}
+
+// AuthorizedAccount is the account at the upstream that an authorization is for.
+type AuthorizedAccount struct {
+	Sub   string `json:"sub"`
+	Login string `json:"login"`
+	Email string `json:"email"`
 }
 
 // SameClient reports whether a's tokens were minted for p as it is now (A4): the

@@ -24,6 +24,9 @@ const (
 	JobError     JobStatus = "ERROR"
 )
 
+// JobStatuses lists every status of a job.
+var JobStatuses = []JobStatus{JobPending, JobRunning, JobCompleted, JobError}
+
 // Final reports whether nothing more will happen to a job in this status.
 func (s JobStatus) Final() bool { return s == JobCompleted || s == JobError }
 

@@ -129,6 +129,24 @@ func (s *Store) addFetchesAtOnce(ctx context.Context, all []Fetches) error {
 	return err
 }
 
+// LastFetches returns, to the minute, when a token of each of these authorizations was
+// fetched last; one that was not fetched within the retention is left out.
+func (s *Store) LastFetches(ctx context.Context, authorizations []string) (map[string]time.Time, error) {
+	var rows []struct {
+		AuthorizationID string
+		Minute          time.Time
+	}
+	err := s.db.WithContext(ctx).Raw(`SELECT f.authorization_id, f.minute FROM authorizations a
+		JOIN token_fetches f ON f.authorization_id = a.id AND f.minute =
+			(SELECT MAX(l.minute) FROM token_fetches l WHERE l.authorization_id = a.id)
+		WHERE a.id IN ?`, authorizations).Scan(&rows).Error
+	last := make(map[string]time.Time, len(rows))
+	for _, row := range rows {
+		last[row.AuthorizationID] = row.Minute
+	}
+	return last, err
+}
+
 // CountActions counts an organisation's events of the last while, by action.
 func (s *Store) CountActions(ctx context.Context, org string, last time.Duration) (map[Action]int64, error) {
 	return counted[Action](s.db.WithContext(ctx).Raw(`SELECT action AS name, count(*) AS n FROM audit_events

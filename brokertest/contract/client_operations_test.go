@@ -80,6 +80,11 @@ func TestTheGoClientHasEveryOperation(t *testing.T) {
 	id := done.Authorization.ID
 	n, err = count(user.Authorizations(ctx, client.AuthorizationQuery{}))
 	all("authorizations", n, err)
+	one, err := user.Authorization(ctx, id)
+	try("authorization", err)
+	if one.ID != id || one.Account == nil || one.Account.Sub == "" || one.RefreshedAt == nil {
+		t.Errorf("the authorization is %+v", one)
+	}
 	_, err = user.UserInfo(ctx, id)
 	try("user info", err)
 

@@ -543,11 +543,25 @@ func TestAPersonDeclinesInThePages(t *testing.T) {
 	begun := s.get(connectAt(p))
 	q := url.Values{"state": {inside(t, begun.to, "state")}, "error": {"access_denied"}, "error_description": {madeUp}, "iss": {h.IdPURL}}
 	got := s.back(connectAt(p) + "?" + q.Encode())
-	wantPage(t, got, 400, "declined", `id="again"`)
+	wantPage(t, got, 400, "You chose not to connect", `id="again"`)
 	if strings.Contains(got.body, madeUp) {
 		t.Errorf("the page repeats what the address says: %s", got.body)
 	}
 	wantPage(t, s.back(s.approves(begun.to, "ada")), 400) // the state is spent
+}
+
+// Finding 6: whoever pressed Deny lost where they had come from, and read that their
+// choice "did not work".
+func TestWhoDeclinesInThePagesFindsTheWayBack(t *testing.T) {
+	h := embedded(t)
+	p := createID(t, h, nil)
+	s := surf(t, h)
+	s.signIn(h.User)
+	for code, say := range map[string]string{"access_denied": `id="back" href="/app?from=grantd"`, "invalid_scope": "invalid_scope"} {
+		begun := s.get(connectAt(p) + "?redirect=" + url.QueryEscape("/app?from=grantd"))
+		q := url.Values{"state": {inside(t, begun.to, "state")}, "error": {code}, "iss": {h.IdPURL}}
+		wantPage(t, s.back(connectAt(p)+"?"+q.Encode()), 400, say, `id="again" href="/external-auth/`+p+`/callback?redirect=%2Fapp%3Ffrom%3Dgrantd"`)
+	}
 }
 
 // What comes after installing a GitHub App proves nothing and connects nobody.

@@ -100,6 +100,8 @@ var policy = []rule{
 	}, 400, 400, 400, 404},
 
 	{"listAuthorizations", "", (*things).needAuthorization, "GET", "authorizedProviders/", nothing, 200, 200, 200, 200},
+	{"getAuthorization", "", (*things).needAuthorization, "GET", "authorizedProviders/{authorization}/", nothing, 200, 200, 404, 404},
+	{"getAuthorization", "an admin's", (*things).needAdminsAuthorization, "GET", "authorizedProviders/{authorization}/", nothing, 200, 404, 404, 404},
 	{"deleteAuthorization", "", (*things).needAuthorization, "DELETE", "authorizedProviders/{authorization}/", nothing, 204, 204, 404, 404},
 	{"deleteAuthorization", "an admin's", (*things).needAdminsAuthorization, "DELETE", "authorizedProviders/{authorization}/", nothing, 204, 404, 404, 404},
 	// A foreign admin revokes its own organisation's user of that name.
