@@ -27,6 +27,8 @@ func humaConfig(publicURL, version string) huma.Config {
 		"application/json": {Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: decode},
 	}
 	c.Info.Description = about
+	c.Info.License = &huma.License{Name: "Apache 2.0", Identifier: "Apache-2.0"}
+	c.Info.Contact = &huma.Contact{Name: "grantd", URL: "https://github.com/grantd/grantd"}
 	c.Tags = tags
 	c.Servers = []*huma.Server{{URL: publicURL}}
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
@@ -44,6 +46,13 @@ func (s *Server) openAPI() func() []byte {
 	for name, fields := range fieldDocs {
 		for field, text := range fields {
 			schemas[name].Properties[field].Description = text
+		}
+	}
+	for name, schema := range schemas {
+		for field, property := range schema.Properties {
+			if property.Description == "" && property.Ref == "" {
+				property.Description = textOf(name, field)
+			}
 		}
 	}
 	for name, values := range statusValues {

@@ -107,6 +107,10 @@ func (s *Server) completeErrors(op *huma.Operation, metadata map[string]any) {
 	if op.RequestBody != nil {
 		s.completeBodyErrors(op, metadata)
 	}
+	op.Responses["default"] = &huma.Response{
+		Description: "Every other answer that is not a success.",
+		Content:     op.Responses[strconv.Itoa(http.StatusInternalServerError)].Content,
+	}
 	for _, code := range slices.Sorted(maps.Keys(op.Responses)) {
 		status, err := strconv.Atoi(code)
 		if err != nil || status < http.StatusBadRequest {

@@ -9,6 +9,8 @@ import (
 // about opens the document.
 const about = `grantd keeps OAuth authorizations: an admin registers a provider, a person consents, a service fetches access tokens, and whoever deletes a provider sees every authorization of it revoked.
 
+To get a token: an operator makes two API tokens with ` + "`grantd token create`" + `, one of them with the role admin. The admin registers a provider with ` + "`POST providers/`" + `. For a person, ` + "`POST providers/{id}/authorize/`" + ` gives the address of the consent page (or send the person's browser to ` + "`/external-auth/{id}/callback`" + `, where grantd does the rest), and ` + "`POST providers/callback/`" + ` takes what the person came back with. From then on ` + "`POST authorizedProviders/{id}/token/`" + ` answers with an access token that works, refreshed where that is due.
+
 Every path works with and without its last slash. Every answer carries X-Request-Id, the caller's own where it sent one. Every error has the body Error, whose message is meant to be read. Unknown fields are refused, unknown query parameters ignored, and an empty query parameter counts as absent.`
 
 // tags are the first segments of the paths, in the order of the story.
@@ -54,6 +56,7 @@ var descriptions = map[string]string{
 	"beginExternalDevice": "Where an admin switched the device flow on in the provider's config; 400 elsewhere.",
 	"pollExternalDevice":  "204 once the person has consented. Until then 400, and detail tells: authorization_pending and slow_down: ask again after Retry-After; access_denied; expired_token.",
 	"getAgentToken":       "By id, or by match: the https URL of a repository, which must be in the place of exactly one provider (config.match, by default the provider's host). Without a link that works, only url is answered: where to connect in a browser.",
+	"healthz":             "Answers as long as the process serves HTTP; nothing else is asked.",
 	"readyz":              "503 names the parts that do not answer.",
 }
 
