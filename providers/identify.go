@@ -62,14 +62,20 @@ func (r *Registry) UserInfo(ctx context.Context, c Client, access models.Secret)
 		return models.User{}, err
 	}
 	user, err := u.user(ctx, access)
-	if e := (*Error)(nil); errors.As(err, &e) && e.Kind == KindRefused && e.Status == http.StatusForbidden && e.Code != "insufficient_scope" && u.isDead(ctx, access) {
+	if e := (*Error)(nil); errors.As(err, &e) && mayBeDead(e) && u.isDead(ctx, access) {
 		e.Kind = KindDenied
 	}
 	return user, err
 }
 
-// isDead asks about a token that user info answered with a 403, which is a policy, a
-// missing scope, or, at some servers, a dead token.
+// mayBeDead reports a 403 that leaves open why: a policy, a page of a gateway, or, at some
+// servers, a dead token. Django OAuth Toolkit's has no body.
+func mayBeDead(e *Error) bool {
+	limited := e.Kind == KindTransient && e.RetryAfter > 0
+	return e.Status == http.StatusForbidden && e.Code != "insufficient_scope" && !limited
+}
+
+// isDead asks about a token that user info answered with a 403.
 func (u *upstream) isDead(ctx context.Context, access models.Secret) bool {
 	if u.t.check != nil || u.e.Introspect == "" {
 		return false

@@ -161,6 +161,8 @@ func TestA403OfUserInfoIsExplainedByIntrospection(t *testing.T) {
 		"nobody knows":       {`{}`, `{}`, 401, KindRefused},
 		"a rate limit":       {`{"message":"You have exceeded a secondary rate limit."}`, `{"active":false}`, 200, KindTransient},
 		"introspection down": {`{}`, ``, 503, KindRefused},
+		"dead, no body":      {``, `{"active":false}`, 200, KindDenied},
+		"a gateway's page":   {`<html>Forbidden</html>`, `{"active":true}`, 200, KindTransient},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
