@@ -58,7 +58,7 @@ func (d *Django) Registrations() []Registration {
 		{Name: "oidc", Body: body("oidc", ClientID, ClientSecret, scopes, oidc)},
 		{Name: "oidc, public client", Body: body("oidc", PublicClientID, "", scopes, oidc)},
 		{Name: "oauth2", Body: body("oauth2", ClientID, ClientSecret, scopes, endpoints)},
-		{Name: "oauth2, public client", Body: body("oauth2", PublicClientID, "", scopes, with(endpoints, "authStyle", "none"))},
+		{Name: "oauth2, public client", Body: body("oauth2", PublicClientID, "", scopes, with(endpoints, "authStyle", "none")), Silent: true},
 	}
 }
 

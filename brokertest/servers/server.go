@@ -59,6 +59,9 @@ type Registration struct {
 	Body map[string]any
 	// Devices says that the client may use the device flow, and the body asks for it.
 	Devices bool
+	// Silent says that the server tells this client of no token whether it lives: introspection is refused, and user info
+	// answers 403 for a dead one, as it would for a policy.
+	Silent bool
 }
 
 // readyWithin is how long a server may take to answer, on a machine of ordinary speed.

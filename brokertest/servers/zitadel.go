@@ -72,7 +72,7 @@ func (z *Zitadel) Registrations() []Registration {
 	scopes := []string{"openid", "profile", "email", "offline_access"}
 	return []Registration{
 		{Name: "oidc", Body: body("oidc", ClientID, ClientSecret, scopes, config), Devices: true},
-		{Name: "oidc, public client", Body: body("oidc", PublicClientID, "", scopes, config), Devices: true},
+		{Name: "oidc, public client", Body: body("oidc", PublicClientID, "", scopes, config), Devices: true, Silent: true},
 		{Name: "oidc, nothing known", Body: body("oidc", ClientID, ClientSecret, scopes, without(config, "revokesSingly")), Devices: true},
 	}
 }
