@@ -59,7 +59,7 @@ func TestWaitingIsNotTimed(t *testing.T) {
 		id := newJob(t, h)
 		metricOf := func(route, name string) string {
 			t.Helper()
-			for s := follow(t, h.URL+"/metrics", h.Admin, nil); s.lines.Scan(); {
+			for s := follow(t, h.MetricsURL+"/metrics", h.Admin, nil); s.lines.Scan(); {
 				if line := s.lines.Text(); strings.HasPrefix(line, name) && strings.Contains(line, route) {
 					return line
 				}

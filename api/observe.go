@@ -21,6 +21,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		k := &call{id: requestID(r.Header.Get(echo.HeaderXRequestID)), url: r.URL}
 		c.SetRequest(r.WithContext(withCall(r.Context(), k)))
 		c.Response().Header().Set(echo.HeaderXRequestID, k.id)
+		c.Response().Header().Set(echo.HeaderXContentTypeOptions, "nosniff")
 		defer s.finish(c, k, time.Now())
 		if err := s.admit(c, next); err != nil {
 			s.answerEchoError(err, c)

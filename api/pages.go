@@ -26,7 +26,6 @@ const pagesPolicy = "default-src 'none'; style-src 'self'; img-src 'self' data:;
 
 func serveStyle(c echo.Context) error {
 	h := c.Response().Header()
-	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	style, err := pageFiles.ReadFile("pages/pico-2.1.1.css")
 	if err != nil {
@@ -48,7 +47,6 @@ func show(c echo.Context, status int, name string, data any) error {
 
 func guardPage(h http.Header, policy string) {
 	h.Set("Content-Security-Policy", policy)
-	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", noStore)
 }

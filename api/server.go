@@ -40,9 +40,8 @@ type Options struct {
 	// EventBeat is how often a stream in which nothing happens shows that it is
 	// alive; 0 means 15 s.
 	EventBeat time.Duration
-	// MetricsElsewhere leaves out /metrics: MetricsHandler is served on a
-	// listener of its own.
-	MetricsElsewhere bool
+	// BodyTime is how long a request's body may take to arrive; 0 means 10 s.
+	BodyTime time.Duration
 }
 
 // Server answers the HTTP API.
@@ -52,6 +51,8 @@ type Server struct {
 	publicURL string
 	log       *slog.Logger
 	echo      *echo.Echo
+	handler   http.Handler // echo, with the deadline for bodies
+	bodyTime  time.Duration
 	huma      huma.API
 	document  func() []byte
 	metrics   *metrics
@@ -77,7 +78,9 @@ func New(o Options) *Server {
 		origins:   newOrigins(o.PublicURL),
 		patterns:  map[string]bool{},
 		beat:      cmp.Or(o.EventBeat, 15*time.Second),
+		bodyTime:  cmp.Or(o.BodyTime, defaultBodyTime),
 	}
+	s.handler = withBodyDeadline(s.bodyTime, s.echo)
 	s.serving, s.drain = context.WithCancel(context.Background())
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -86,9 +89,6 @@ func New(o Options) *Server {
 	s.echo.Use(s.observe)
 	s.huma = humaecho.NewV4(s.echo, humaConfig(s.publicURL, o.Version))
 	s.routes()
-	if !o.MetricsElsewhere {
-		s.echo.GET("/metrics", echo.WrapHandler(s.MetricsHandler()))
-	}
 	for _, r := range s.echo.Routes() {
 		s.patterns[r.Path] = true
 	}
@@ -120,7 +120,7 @@ func trust(proxies []netip.Prefix) []echo.TrustOption {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rewrite(r.URL)
-	s.echo.ServeHTTP(w, r)
+	s.handler.ServeHTTP(w, r)
 }
 
 // Drain makes /readyz answer 503 from now on, so that no new clients are sent
@@ -137,8 +137,11 @@ func (s *Server) whileServing(ctx context.Context) (context.Context, context.Can
 	return ctx, func() { stop(); cancel() }
 }
 
-// MetricsHandler serves the metrics in Prometheus' format.
-func (s *Server) MetricsHandler() http.Handler { return s.metrics.handler() }
+// MetricsHandler serves the metrics in Prometheus' format, for a listener that the
+// public does not reach: ServeHTTP does not serve them.
+func (s *Server) MetricsHandler() http.Handler {
+	return withBodyDeadline(s.bodyTime, s.metrics.handler())
+}
 
 // OpenAPI returns the document that /api/v2/openapi.json serves.
 func (s *Server) OpenAPI() []byte { return s.document() }

@@ -93,7 +93,10 @@ func (s *Server) form(h echo.HandlerFunc) echo.HandlerFunc {
 		if err := s.origins.Check(r); err != nil {
 			return s.fail(c, models.Errorf(models.CodeForbidden, "This form was sent from another site. Nothing was done."), "")
 		}
-		if err := r.ParseForm(); err != nil {
+		switch err := r.ParseForm(); {
+		case tooSlow(err):
+			return echo.NewHTTPError(http.StatusRequestTimeout)
+		case err != nil:
 			return s.fail(c, models.Errorf(models.CodeBadRequest, "The form could not be read."), "")
 		}
 		return h(c)

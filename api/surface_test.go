@@ -102,7 +102,9 @@ func TestMetricsNamePatternsAndNeverIDs(t *testing.T) {
 	s.ask(t, "GET", root+"providers/some.id/", "")
 	s.ask(t, "GET", "/made/up/by/a/client", "")
 	s.ask(t, "BREW", root+"providers/", "")
-	got := s.send(t, httptest.NewRequest("GET", "/metrics", nil)).raw
+	answer := httptest.NewRecorder()
+	s.MetricsHandler().ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+	got := answer.Body.String()
 	for _, want := range []string{
 		`grantd_http_requests_total{method="GET",route="/api/v2/externalOAuth/providers/:id/",status="404"} 1`,
 		`grantd_http_requests_total{method="GET",route="unmatched",status="404"} 1`,
@@ -117,8 +119,8 @@ func TestMetricsNamePatternsAndNeverIDs(t *testing.T) {
 	}
 }
 
-func TestMetricsElsewhereAreNotHere(t *testing.T) {
-	s := &testServer{Server: New(Options{MetricsElsewhere: true})}
+func TestTheAPIsAddressHasNoMetrics(t *testing.T) {
+	s := newTestServer(t)
 	if got := s.send(t, httptest.NewRequest("GET", "/metrics", nil)); got.status != 404 {
 		t.Errorf("got %d", got.status)
 	}

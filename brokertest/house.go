@@ -52,6 +52,7 @@ type Options struct {
 	RedirectAllow []string
 	Allow         []string // further upstreams that may be dialled
 	WithoutWorker bool
+	BodyTime      time.Duration // how long a request's body may take to arrive; 0 is the default
 }
 
 // House is the whole service in one process, on real HTTP, with the test
@@ -64,6 +65,8 @@ type House struct {
 	IdP     *testidp.Server
 	IdPURL  string
 	URL     string // of the API
+	// MetricsURL is where Prometheus would read, which is not the API's address.
+	MetricsURL string
 	Log     *LogBuffer
 	// Upstream may be changed before anything is asked, for what types there may be.
 	Upstream *providers.Registry
@@ -136,8 +139,12 @@ func (h *House) serve(t testing.TB, o Options) {
 		Store: h.Store, Upstream: h.Upstream, Keys: h.Keys, Bell: bell, Pace: pace, PublicURL: h.URL, RedirectAllow: o.RedirectAllow,
 		Log: log, Timing: o.Timing, Concurrency: o.Concurrency,
 	}))(t)
-	server := httptest.NewUnstartedServer(api.New(api.Options{Service: h.Service, PublicURL: h.URL, Version: "test", Log: log,
-		TrustedProxies: []netip.Prefix{}}))
+	edge := api.New(api.Options{Service: h.Service, PublicURL: h.URL, Version: "test", Log: log,
+		TrustedProxies: []netip.Prefix{}, BodyTime: o.BodyTime})
+	server := httptest.NewUnstartedServer(edge)
+	metrics := httptest.NewServer(edge.MetricsHandler())
+	t.Cleanup(metrics.Close)
+	h.MetricsURL = metrics.URL
 	server.Listener.Close()
 	server.Listener = listener
 	server.Start()

@@ -330,18 +330,18 @@ func TestWhatIsOpenToAnyoneTellsNothing(t *testing.T) {
 	h := embedded(t)
 	p := create(t, h, object{"name": "Our very own provider"})
 	consent(t, h, h.User, text(t, p, "id"), "ada")
-	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/docs", "/api/v2/openapi.json"} {
-		res, err := http.Get(h.URL + path)
+	for _, at := range []string{h.URL + "/healthz", h.URL + "/readyz", h.URL + "/docs", h.URL + "/api/v2/openapi.json", h.MetricsURL} {
+		res, err := http.Get(at)
 		if err != nil {
 			t.Fatal(err)
 		}
 		body := read(t, res)
 		if res.StatusCode != 200 {
-			t.Errorf("%s: %s", path, res.Status)
+			t.Errorf("%s: %s", at, res.Status)
 		}
 		for _, private := range []string{"acme", "Our very own", text(t, p, "id"), brokertest.ClientID, h.IdPURL} {
 			if strings.Contains(body, private) {
-				t.Errorf("%s tells %q", path, private)
+				t.Errorf("%s tells %q", at, private)
 			}
 		}
 	}

@@ -311,8 +311,8 @@ func (s *story) end() {
 			s.do(h.Admin, "GET", root+"jobs/"+text(t, ended(t, h, jobOf(t, h, a)), "id")+"/", nil)
 		}
 	}
-	for _, path := range []string{"/metrics", "/readyz", "/docs", "/api/v2/openapi.json"} {
-		res, err := http.Get(h.URL + path)
+	for _, at := range []string{h.MetricsURL, h.URL + "/readyz", h.URL + "/docs", h.URL + "/api/v2/openapi.json"} {
+		res, err := http.Get(at)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,10 +32,12 @@ type Config struct {
 	RedirectAllow []string `placeholder:"ORIGIN" help:"Origins that a consent may return to, such as https://app.example.com, beside the public URL and loopback."`
 	TestProvider  string   `placeholder:"URL" help:"A test authorization server; makes the provider type \"test\" available. Not for production."`
 
-	TrustedProxies []string `placeholder:"CIDR" help:"Proxies whose X-Forwarded-For is believed."`
-	MetricsListen  string   `placeholder:"HOST:PORT" help:"Serve /metrics here and not on the API's address, and /healthz and /readyz here as well; a worker has no other address."`
-	LogLevel       string   `default:"info" placeholder:"LEVEL" help:"debug, info, warn or error."`
-	LogFormat      string   `default:"text" placeholder:"FORMAT" help:"text or json."`
+	TrustedProxies []string      `placeholder:"CIDR" help:"Proxies whose X-Forwarded-For is believed."`
+	MetricsListen  string        `placeholder:"HOST:PORT" help:"Serve /metrics here, and /healthz and /readyz here as well. The API's address has no /metrics; a worker has no other address."`
+	LimitBodyTime  time.Duration `default:"10s" placeholder:"TIME" help:"How long the body of a request may take to arrive."`
+
+	LogLevel  string `default:"info" placeholder:"LEVEL" help:"debug, info, warn or error."`
+	LogFormat string `default:"text" placeholder:"FORMAT" help:"text or json."`
 
 	AllowAsyncCommit bool          `help:"Accept a PostgreSQL with synchronous_commit=off, which may lose refresh tokens in a crash."`
 	DrainDelay       time.Duration `default:"1s" placeholder:"TIME" help:"How long /readyz says 503 before the API stops accepting, so that a load balancer sees it."`
@@ -169,6 +171,7 @@ func (c *Config) validate(more ...error) error {
 	judge("metrics-listen", optional(c.MetricsListen, judgeAddress))
 	judge("log-level", oneOf(c.LogLevel, "debug", "info", "warn", "error"))
 	judge("log-format", oneOf(c.LogFormat, "text", "json"))
+	judge("limit-body-time", judgeBodyTime(c.LimitBodyTime))
 	judge("drain-delay", judgeDrainDelay(c.DrainDelay))
 	judge("revoke-concurrency", judgeConcurrency(c.RevokeConcurrency))
 	judge("keep-flows", judgeRetention(c.KeepFlows))
@@ -285,6 +288,13 @@ func judgeRedisURL(raw string) string {
 func judgeDrainDelay(d time.Duration) string {
 	if d < 0 || d > time.Minute {
 		return "must be between 0s and 1m"
+	}
+	return ""
+}
+
+func judgeBodyTime(d time.Duration) string {
+	if d < time.Second || d > 5*time.Minute {
+		return "must be between 1s and 5m"
 	}
 	return ""
 }
