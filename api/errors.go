@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"net/http"
@@ -114,6 +115,7 @@ func newError(k *call, known *models.Error) *Error {
 		e.Message = known.Message
 	}
 	e.headers = advice(status, known.RetryAfter)
+	tellQuota(e.headers, known.Quota, known.RetryAfter)
 	return e
 }
 
@@ -145,6 +147,23 @@ func advice(status int, retryAfter time.Duration) http.Header {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(retryAfter.Seconds()))))
 	}
 	return h
+}
+
+// tellQuota names the limit that was reached, in the syntax of
+// draft-ietf-httpapi-ratelimit-headers-10.
+func tellQuota(h http.Header, q *models.Quota, retryAfter time.Duration) {
+	if q == nil {
+		return
+	}
+	policy, left := fmt.Sprintf("%q;q=%d", q.Policy, q.Limit), fmt.Sprintf("%q;r=0", q.Policy)
+	if q.Window > 0 {
+		policy += fmt.Sprintf(";w=%d", int(q.Window.Seconds()))
+		left += fmt.Sprintf(";t=%d", int(math.Ceil(retryAfter.Seconds())))
+	} else {
+		policy += `;qu="concurrent-requests"`
+	}
+	h.Set("RateLimit-Policy", policy)
+	h.Set("RateLimit", left)
 }
 
 // answerEchoError is Echo's error handler: for unknown paths and methods, and

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/grantd/grantd/models"
@@ -58,30 +57,58 @@ func (s *Service) ConnectURL(provider string) string {
 	return s.publicURL + "/external-auth/" + provider + "/callback"
 }
 
-const (
-	agentWait = time.Minute
-	agentTick = 500 * time.Millisecond
-)
+const agentWait = time.Minute
 
 // AwaitAgentToken is AgentToken for a client that listens: it answers when there
 // is a token, and with 404 and "authorization_pending" when ctx ends before, or a
 // minute is over. An answer without a token would look to such clients like one.
 func (s *Service) AwaitAgentToken(ctx context.Context, c models.Caller, q AgentQuery) (AgentToken, error) {
+	t, err := s.AgentToken(context.WithoutCancel(ctx), c, q)
+	if err != nil || t.URL == "" {
+		return t, err
+	}
+	leave, err := s.waiting.take(c, s.limits.Waiting)
+	if err != nil {
+		return AgentToken{}, err
+	}
+	defer leave()
+	p, err := s.asked(ctx, c, q)
+	if err != nil {
+		return AgentToken{}, err
+	}
 	patience, cancel := context.WithTimeout(ctx, agentWait)
 	defer cancel()
-	waiting := sync.OnceFunc(func() { s.log.Debug("a client listens for a link", "user", c.UserID) })
+	s.log.Debug("a client listens for a link", "user", c.UserID)
+	id := c.OrgID + "/" + c.UserID + "/" + p.ID
+	post, seen := s.links.join(id, func() *post[bool] { return newPost(s.linkWorks(c, p.ID), equal, nil) })
+	defer s.links.leave(id, post)
 	for {
-		t, err := s.AgentToken(context.WithoutCancel(ctx), c, q)
-		if err != nil || t.URL == "" {
-			return t, err
-		}
-		waiting()
-		select {
-		case <-patience.Done():
+		now, err := post.await(patience, func(now sighting[bool]) bool { return now.look > seen && (now.row || now.err != nil) })
+		if err != nil {
 			return AgentToken{}, &models.Error{Code: models.CodeNotFound, Detail: "authorization_pending",
 				Message: "Nothing is connected yet. Connect at " + t.URL + ", and ask again."}
-		case <-time.After(agentTick):
 		}
+		seen = now.look
+		if t, err = s.AgentToken(context.WithoutCancel(ctx), c, q); err != nil || t.URL == "" {
+			return t, err
+		}
+	}
+}
+
+func equal(a, b bool) bool { return a == b }
+
+// linkWorks asks whether a user has a link at a provider that works, as far as is
+// known without the upstream, for all who listen for it.
+func (s *Service) linkWorks(c models.Caller, provider string) func(context.Context) (bool, error) {
+	return func(ctx context.Context) (bool, error) {
+		if _, err := s.activeProvider(ctx, c, provider); err != nil {
+			return false, err
+		}
+		l, err := s.latestLink(ctx, c, provider)
+		if store.IsNotFound(err) {
+			return false, nil
+		}
+		return err == nil && authenticated(l), err
 	}
 }
 

@@ -98,9 +98,14 @@ func (s *Service) openFlow(ctx context.Context, c models.Caller, p models.Provid
 	if f.Sealed, err = s.sealJSON(flowOwner(f, "request"), req); err != nil {
 		return f, req, err
 	}
-	err = s.store.InsertFlow(ctx, &f, s.timing.FlowLife)
+	err = s.beginConsent(ctx, &f, s.timing.FlowLife)
 	if errors.Is(err, store.ErrDuplicate) {
 		return s.sameFlow(ctx, c, r)
+	}
+	if models.CodeOf(err) == models.CodeRateLimited { // asking again for one that is open opens none
+		if same, its, err := s.sameFlow(ctx, c, r); err == nil {
+			return same, its, nil
+		}
 	}
 	return f, req, found(err, "Flow")
 }

@@ -68,7 +68,7 @@ func (s *Service) BeginConnect(ctx context.Context, v Visitor, name, to string) 
 	if f.Sealed, err = s.sealJSON(flowOwner(f, "request"), req); err != nil {
 		return "", err
 	}
-	return target, found(s.store.InsertFlow(ctx, &f, s.timing.FlowLife), "Flow")
+	return target, found(s.beginConsent(ctx, &f, s.timing.FlowLife), "Flow")
 }
 
 // CompleteConnect takes what the upstream sent the visitor back with. Where that was an

@@ -44,6 +44,10 @@ func (s *Service) BeginDevice(ctx context.Context, c models.Caller, providerID s
 	if err != nil {
 		return DeviceFlow{}, err
 	}
+	// The upstream is not asked for what could not be kept.
+	if err := s.mayBegin(ctx, s.store, newFlow(c, p, models.ChannelDevice, "", "")); err != nil {
+		return DeviceFlow{}, err
+	}
 	call, cancel := context.WithTimeout(ctx, s.timing.CallerWait)
 	defer cancel()
 	d, err := s.upstream.BeginDevice(call, client)
@@ -94,7 +98,7 @@ func (s *Service) openDevice(ctx context.Context, c models.Caller, p models.Prov
 		return DeviceFlow{}, err
 	}
 	life := min(d.ExpiresIn, maxDeviceLife)
-	if err := s.store.InsertFlow(ctx, &f, life); err != nil {
+	if err := s.beginConsent(ctx, &f, life); err != nil {
 		return DeviceFlow{}, found(err, "Flow")
 	}
 	return DeviceFlow{

@@ -36,6 +36,9 @@ func (s *Service) Import(ctx context.Context, c models.Caller, in Import) (Compl
 	if err != nil {
 		return Completed{}, err
 	}
+	if err := s.imports.add("imports a minute", "imports", c, s.limits.Imports); err != nil {
+		return Completed{}, err
+	}
 	client, err := s.client(ctx, p)
 	if err != nil {
 		return Completed{}, err

@@ -45,6 +45,8 @@ type Options struct {
 	Timing Timing
 	// Retention overrides single fields of DefaultRetention.
 	Retention Retention
+	// Limits overrides single fields of DefaultLimits.
+	Limits Limits
 	// Concurrency is how many revocations the process has in flight; 0 means 32.
 	Concurrency int
 }
@@ -115,14 +117,19 @@ type Service struct {
 
 	callers  callerCache
 	fetches  fetchCounter
-	flights  singleflight.Group // refreshes under way in this process, by authorization
-	inflight inflight           // calls that must end before the process may
-	swept    hourly             // when this process last asked for hourly work
-	slots    chan struct{}      // revocations in flight in this process
-	batches  chan struct{}      // batches claimed by this process
-	stopping atomic.Bool        // no slice takes up more
-	former   atomic.Bool        // processes of the release before may run: see upgrade.go
-	watches  watches            // jobs that callers wait for
+	flights  singleflight.Group  // refreshes under way in this process, by authorization
+	inflight inflight            // calls that must end before the process may
+	swept    hourly              // when this process last asked for hourly work
+	slots    chan struct{}       // revocations in flight in this process
+	batches  chan struct{}       // batches claimed by this process
+	stopping atomic.Bool         // no slice takes up more
+	former   atomic.Bool         // processes of the release before may run: see upgrade.go
+	watches  watches[models.Job] // jobs that callers wait for
+	links    watches[bool]       // links that clients listen for
+	limits   Limits
+	waiting  places
+	imports  tally
+	checks   tally
 }
 
 // New makes a Service. It stops when the keyset is not the one this database was
@@ -130,7 +137,7 @@ type Service struct {
 func New(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{
 		store: o.Store, upstream: o.Upstream, keys: o.Keys, bell: o.Bell, pace: o.Pace, log: o.Log,
-		publicURL: strings.TrimRight(o.PublicURL, "/"), timing: o.Timing.withDefaults(), keep: o.Retention.withDefaults(), slots: make(chan struct{}, cmp.Or(o.Concurrency, 32)), batches: make(chan struct{}, maxBatches),
+		publicURL: strings.TrimRight(o.PublicURL, "/"), timing: o.Timing.withDefaults(), keep: o.Retention.withDefaults(), limits: o.Limits.withDefaults(), slots: make(chan struct{}, cmp.Or(o.Concurrency, 32)), batches: make(chan struct{}, maxBatches),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -11,7 +11,7 @@ import (
 )
 
 // A job is done by any process, so who waits for one looks at its row. All who
-// wait in this process for the same job share one poller: a thousand of them cost
+// wait in this process for the same job, or listen for the same link, share one poller: a thousand of them cost
 // one small query per tick.
 
 const (
@@ -45,26 +45,32 @@ func (s *Service) WaitJob(ctx context.Context, c models.Caller, id string, wait 
 // JobWatch is a job under somebody's eyes. It is used by one goroutine, and has to
 // be closed.
 type JobWatch struct {
-	hub  *watches
+	hub  *watches[models.Job]
 	id   string
-	post *post
-	seen sighting
+	post *post[models.Job]
+	seen sighting[models.Job]
+	// leave gives the place to wait back; nil where there is nothing to wait for.
+	leave func()
 }
 
-// WatchJob begins to watch a job of the caller's organisation, for admins (A6).
+// WatchJob begins to watch a job of the caller's organisation, for admins (A6). A job
+// that has ended is shown whatever the limits (T2).
 func (s *Service) WatchJob(ctx context.Context, c models.Caller, id string) (*JobWatch, error) {
-	p, before := s.watches.join(id, func() *post {
-		return newPost(func(ctx context.Context) (models.Job, error) { return s.store.Job(ctx, id) }, s.withDetails)
+	p, before := s.watches.join(id, func() *post[models.Job] {
+		return newPost(func(ctx context.Context) (models.Job, error) { return s.store.Job(ctx, id) }, alike, s.withDetails)
 	})
 	w := &JobWatch{hub: &s.watches, id: id, post: p}
 	var err error
 	// Only what was seen after the caller came counts as what it came for.
-	w.seen, err = p.await(ctx, func(now sighting) bool { return now.look > before })
+	w.seen, err = p.await(ctx, func(now sighting[models.Job]) bool { return now.look > before })
 	if err == nil {
 		err = w.seen.err
 	}
 	if err == nil && !maySeeJob(c, w.seen.row) {
 		err = store.ErrNotFound
+	}
+	if err == nil && !w.seen.row.Status.Final() {
+		w.leave, err = s.waiting.take(c, s.limits.Waiting)
 	}
 	if err != nil {
 		w.Close()
@@ -81,7 +87,7 @@ func (w *JobWatch) Changed(ctx context.Context) bool {
 		return false
 	}
 	last := w.seen.version
-	now, err := w.post.await(ctx, func(now sighting) bool { return now.err != nil || now.version != last })
+	now, err := w.post.await(ctx, func(now sighting[models.Job]) bool { return now.err != nil || now.version != last })
 	w.seen = now
 	return err == nil
 }
@@ -93,24 +99,29 @@ func (w *JobWatch) Job() (models.Job, error) {
 }
 
 // Close ends the watch.
-func (w *JobWatch) Close() { w.hub.leave(w.id, w.post) }
+func (w *JobWatch) Close() {
+	w.hub.leave(w.id, w.post)
+	if w.leave != nil {
+		w.leave()
+	}
+}
 
 // watches are the posts from which this process looks at jobs. The first to watch
 // a job sets one up, the last to leave takes it down.
-type watches struct {
+type watches[T any] struct {
 	mu    sync.Mutex
-	posts map[string]*post
+	posts map[string]*post[T]
 }
 
 // join returns the post at a job and the number of its latest look, and has it
 // look again now.
-func (h *watches) join(id string, set func() *post) (*post, int64) {
+func (h *watches[T]) join(id string, set func() *post[T]) (*post[T], int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	p := h.posts[id]
 	if p == nil {
 		if h.posts == nil {
-			h.posts = map[string]*post{}
+			h.posts = map[string]*post[T]{}
 		}
 		p = set()
 		h.posts[id] = p
@@ -120,7 +131,7 @@ func (h *watches) join(id string, set func() *post) (*post, int64) {
 	return p, p.hurry()
 }
 
-func (h *watches) leave(id string, p *post) {
+func (h *watches[T]) leave(id string, p *post[T]) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if p.watchers--; p.watchers == 0 {
@@ -130,9 +141,10 @@ func (h *watches) leave(id string, p *post) {
 }
 
 // post looks at one job for all who watch it.
-type post struct {
-	load func(context.Context) (models.Job, error)
-	show func(context.Context, models.Job) (models.Job, error)
+type post[T any] struct {
+	load  func(context.Context) (T, error)
+	alike func(a, b T) bool
+	show  func(context.Context, T) (T, error)
 
 	watchers  int           // held by the mutex of watches
 	abandoned chan struct{} // closed when the last watcher has left
@@ -140,27 +152,27 @@ type post struct {
 
 	mu    sync.Mutex
 	looks int64 // begun
-	last  sighting
+	last  sighting[T]
 }
 
 // sighting is what one look showed.
-type sighting struct {
+type sighting[T any] struct {
 	look    int64 // its number
 	version int64 // rises with each change of the job
-	row     models.Job
+	row     T
 	err     error
 	// show completes the row with what is derived from it, once for all who ask.
-	show func() (models.Job, error)
+	show func() (T, error)
 	past chan struct{} // closed when there is a later sighting
 }
 
-func newPost(load func(context.Context) (models.Job, error), show func(context.Context, models.Job) (models.Job, error)) *post {
-	return &post{load: load, show: show, abandoned: make(chan struct{}), kick: make(chan struct{}, 1),
-		last: sighting{past: make(chan struct{})}}
+func newPost[T any](load func(context.Context) (T, error), alike func(a, b T) bool, show func(context.Context, T) (T, error)) *post[T] {
+	return &post[T]{load: load, alike: alike, show: show, abandoned: make(chan struct{}), kick: make(chan struct{}, 1),
+		last: sighting[T]{past: make(chan struct{})}}
 }
 
 // stand looks until the post is abandoned.
-func (p *post) stand() {
+func (p *post[T]) stand() {
 	for tick := quickTick; ; {
 		select {
 		case <-p.abandoned:
@@ -177,7 +189,7 @@ func (p *post) stand() {
 }
 
 // hurry returns the number of the latest look, and asks for another.
-func (p *post) hurry() int64 {
+func (p *post[T]) hurry() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	select {
@@ -190,10 +202,10 @@ func (p *post) hurry() int64 {
 // look looks once, and reports whether the job has changed. A look ends by its own
 // deadline and not with its watchers, because a query that is broken off costs
 // its connection.
-func (p *post) look() bool {
+func (p *post[T]) look() bool {
 	p.mu.Lock()
 	p.looks++
-	now := sighting{look: p.looks, version: p.last.version, past: make(chan struct{})}
+	now := sighting[T]{look: p.looks, version: p.last.version, past: make(chan struct{})}
 	p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), lookLimit)
 	defer cancel()
@@ -201,20 +213,20 @@ func (p *post) look() bool {
 	return p.report(now)
 }
 
-func (p *post) report(now sighting) bool {
+func (p *post[T]) report(now sighting[T]) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	last := p.last
 	if now.err != nil {
 		now.row = last.row
 	}
-	changed := !alike(now.row, last.row)
+	changed := !p.alike(now.row, last.row)
 	if changed {
 		now.version++
 	}
-	now.show = sync.OnceValues(func() (models.Job, error) {
+	now.show = sync.OnceValues(func() (T, error) {
 		if now.err != nil {
-			return models.Job{}, now.err
+			return now.row, now.err
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), lookLimit)
 		defer cancel()
@@ -233,7 +245,7 @@ func alike(a, b models.Job) bool {
 
 // await returns the latest sighting as soon as it is a wanted one, or with an
 // error when ctx ends.
-func (p *post) await(ctx context.Context, wanted func(sighting) bool) (sighting, error) {
+func (p *post[T]) await(ctx context.Context, wanted func(sighting[T]) bool) (sighting[T], error) {
 	for {
 		p.mu.Lock()
 		now := p.last

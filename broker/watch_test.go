@@ -14,7 +14,7 @@ import (
 
 // watched is a job that tests change, and the hub from which it is watched.
 type watched struct {
-	hub   watches
+	hub   watches[models.Job]
 	total atomic.Int64
 	looks atomic.Int64
 	// gate, unless nil, holds up looks until it is closed.
@@ -31,12 +31,12 @@ func (w *watched) load(context.Context) (models.Job, error) {
 }
 
 func (w *watched) watch(ctx context.Context) (*JobWatch, error) {
-	p, before := w.hub.join("j", func() *post {
-		return newPost(w.load, func(_ context.Context, j models.Job) (models.Job, error) { return j, nil })
+	p, before := w.hub.join("j", func() *post[models.Job] {
+		return newPost(w.load, alike, func(_ context.Context, j models.Job) (models.Job, error) { return j, nil })
 	})
 	j := &JobWatch{hub: &w.hub, id: "j", post: p}
 	var err error
-	j.seen, err = p.await(ctx, func(now sighting) bool { return now.look > before })
+	j.seen, err = p.await(ctx, func(now sighting[models.Job]) bool { return now.look > before })
 	return j, err
 }
 
@@ -62,7 +62,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // pollers counts the goroutines that look at jobs.
 func pollers() int {
 	stacks := make([]byte, 1<<20)
-	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "(*post).stand(")
+	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "(*post[...]).stand(")
 }
 
 func TestManyWhoWaitForAJobShareItsQueries(t *testing.T) {

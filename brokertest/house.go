@@ -52,6 +52,7 @@ type Options struct {
 	RedirectAllow []string
 	Allow         []string // further upstreams that may be dialled
 	WithoutWorker bool
+	Limits        broker.Limits
 	BodyTime      time.Duration // how long a request's body may take to arrive; 0 is the default
 }
 
@@ -67,7 +68,7 @@ type House struct {
 	URL     string // of the API
 	// MetricsURL is where Prometheus would read, which is not the API's address.
 	MetricsURL string
-	Log     *LogBuffer
+	Log        *LogBuffer
 	// Upstream may be changed before anything is asked, for what types there may be.
 	Upstream *providers.Registry
 
@@ -137,7 +138,7 @@ func (h *House) serve(t testing.TB, o Options) {
 	h.URL = "http://" + listener.Addr().String()
 	h.Service = must(broker.New(ctx, broker.Options{
 		Store: h.Store, Upstream: h.Upstream, Keys: h.Keys, Bell: bell, Pace: pace, PublicURL: h.URL, RedirectAllow: o.RedirectAllow,
-		Log: log, Timing: o.Timing, Concurrency: o.Concurrency,
+		Log: log, Timing: o.Timing, Concurrency: o.Concurrency, Limits: o.Limits,
 	}))(t)
 	edge := api.New(api.Options{Service: h.Service, PublicURL: h.URL, Version: "test", Log: log,
 		TrustedProxies: []netip.Prefix{}, BodyTime: o.BodyTime})

@@ -40,7 +40,15 @@ type Error struct {
 	Fields     []FieldError
 	Detail     string        // a machine-readable word beside the message, such as an OAuth error code
 	RetryAfter time.Duration // how long the caller should wait before asking again; 0 means no advice
+	Quota      *Quota        // the limit that was reached, for CodeRateLimited
 	Err        error         // the cause, for the log; never shown
+}
+
+// Quota is a limit that a caller has used up.
+type Quota struct {
+	Policy string // its name
+	Limit  int
+	Window time.Duration // what is counted within; 0 where it is counted at once
 }
 
 // Error returns the safe sentence, with the cause behind it when there is one.

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/grantd/grantd/broker"
 )
 
 // Config is every setting. A flag wins over the environment variable of the same
@@ -32,9 +34,19 @@ type Config struct {
 	RedirectAllow []string `placeholder:"ORIGIN" help:"Origins that a consent may return to, such as https://app.example.com, beside the public URL and loopback."`
 	TestProvider  string   `placeholder:"URL" help:"A test authorization server; makes the provider type \"test\" available. Not for production."`
 
-	TrustedProxies []string      `placeholder:"CIDR" help:"Proxies whose X-Forwarded-For is believed."`
-	MetricsListen  string        `placeholder:"HOST:PORT" help:"Serve /metrics here, and /healthz and /readyz here as well. The API's address has no /metrics; a worker has no other address."`
-	LimitBodyTime  time.Duration `default:"10s" placeholder:"TIME" help:"How long the body of a request may take to arrive."`
+	TrustedProxies      []string `placeholder:"CIDR" help:"Proxies whose X-Forwarded-For is believed."`
+	MetricsListen       string   `placeholder:"HOST:PORT" help:"Serve /metrics here, and /healthz and /readyz here as well. The API's address has no /metrics; a worker has no other address."`
+	LimitConsents       int      `default:"1000" placeholder:"N" help:"How many consents one caller may have open at once."`
+	LimitConsentsOrg    int      `default:"10000" placeholder:"N" help:"How many consents one organisation may have open at once."`
+	LimitConsentsPerson int      `default:"20" placeholder:"N" help:"How many consents one person may have open at once who began them in the pages."`
+	LimitWaiting        int      `default:"200" placeholder:"N" help:"How many requests of one caller may wait at once in one process."`
+	LimitWaitingOrg     int      `default:"1000" placeholder:"N" help:"How many requests of one organisation may wait at once in one process."`
+	LimitImports        int      `default:"600" placeholder:"N" help:"How many tokens one caller may import within a minute in one process."`
+	LimitImportsOrg     int      `default:"3000" placeholder:"N" help:"How many tokens one organisation may import within a minute in one process."`
+	LimitChecks         int      `default:"600" placeholder:"N" help:"How many tokens one caller may have checked within a minute in one process."`
+	LimitChecksOrg      int      `default:"3000" placeholder:"N" help:"How many tokens one organisation may have checked within a minute in one process."`
+
+	LimitBodyTime time.Duration `default:"10s" placeholder:"TIME" help:"How long the body of a request may take to arrive."`
 
 	LogLevel  string `default:"info" placeholder:"LEVEL" help:"debug, info, warn or error."`
 	LogFormat string `default:"text" placeholder:"FORMAT" help:"text or json."`
@@ -171,6 +183,9 @@ func (c *Config) validate(more ...error) error {
 	judge("metrics-listen", optional(c.MetricsListen, judgeAddress))
 	judge("log-level", oneOf(c.LogLevel, "debug", "info", "warn", "error"))
 	judge("log-format", oneOf(c.LogFormat, "text", "json"))
+	for flag, n := range c.counts() {
+		judge(flag, judgeLimit(n))
+	}
 	judge("limit-body-time", judgeBodyTime(c.LimitBodyTime))
 	judge("drain-delay", judgeDrainDelay(c.DrainDelay))
 	judge("revoke-concurrency", judgeConcurrency(c.RevokeConcurrency))
@@ -288,6 +303,31 @@ func judgeRedisURL(raw string) string {
 func judgeDrainDelay(d time.Duration) string {
 	if d < 0 || d > time.Minute {
 		return "must be between 0s and 1m"
+	}
+	return ""
+}
+
+// counts are the limits that are numbers, by flag.
+func (c *Config) counts() map[string]int {
+	return map[string]int{
+		"limit-consents": c.LimitConsents, "limit-consents-org": c.LimitConsentsOrg, "limit-consents-person": c.LimitConsentsPerson,
+		"limit-waiting": c.LimitWaiting, "limit-waiting-org": c.LimitWaitingOrg, "limit-imports": c.LimitImports,
+		"limit-imports-org": c.LimitImportsOrg, "limit-checks": c.LimitChecks, "limit-checks-org": c.LimitChecksOrg,
+	}
+}
+
+func (c *Config) limits() broker.Limits {
+	return broker.Limits{
+		Consents: broker.Limit{Caller: c.LimitConsents, Org: c.LimitConsentsOrg}, PersonConsents: c.LimitConsentsPerson,
+		Waiting: broker.Limit{Caller: c.LimitWaiting, Org: c.LimitWaitingOrg},
+		Imports: broker.Limit{Caller: c.LimitImports, Org: c.LimitImportsOrg},
+		Checks:  broker.Limit{Caller: c.LimitChecks, Org: c.LimitChecksOrg},
+	}
+}
+
+func judgeLimit(n int) string {
+	if n < 1 || n > 1_000_000 {
+		return "must be between 1 and 1000000"
 	}
 	return ""
 }

@@ -1,0 +1,20 @@
+package store
+
+import "context"
+
+// OpenConsents are how many consents are open.
+type OpenConsents struct {
+	Org, Caller, Person int // Person: begun in the pages
+}
+
+// OpenConsents counts the open consents of an organisation, and of one user in it.
+// A device's that is being polled is open too; imports are no consents.
+func (s *Store) OpenConsents(ctx context.Context, org, user string) (OpenConsents, error) {
+	var n OpenConsents
+	err := s.db.WithContext(ctx).Raw(`SELECT count(*),
+		coalesce(sum(CASE WHEN user_id = ? THEN 1 ELSE 0 END), 0),
+		coalesce(sum(CASE WHEN user_id = ? AND channel = 'browser' THEN 1 ELSE 0 END), 0)
+		FROM flows WHERE org_id = ? AND status IN ('open', 'claimed') AND channel <> 'import' AND expires_at > ?`,
+		user, user, org, s.now()).Row().Scan(&n.Org, &n.Caller, &n.Person)
+	return n, err
+}
