@@ -20,6 +20,9 @@ func withBodyDeadline(d time.Duration, next http.Handler) http.Handler {
 		if r.ContentLength != 0 { // -1 where the length is not announced
 			control := http.NewResponseController(w)
 			_ = control.SetReadDeadline(time.Now().Add(d)) // a recorder in a test has no connection
+			// A copy, because the server looks at its own request's body to see whether the
+			// connection can serve another request.
+			r = r.WithContext(r.Context())
 			r.Body = &timedBody{r.Body, control}
 		}
 		next.ServeHTTP(w, r)
