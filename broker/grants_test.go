@@ -327,3 +327,43 @@ func TestA4_AnotherSpellingIsTheSamePlace(t *testing.T) {
 		wantCode(t, err, models.CodeConflict)
 	})
 }
+
+// D1: while processes of the release before may run, a grant is leased under the key
+// that they know too, and a grant that they revoked whole is asked about.
+func TestD1_AProcessOfTheReleaseBeforeIsHeeded(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.House) {
+		if err := h.Store.BeginUpgrade(ctx); err != nil {
+			t.Fatal(err)
+		}
+		o := brokertest.Options{DatabaseURL: h.DatabaseURL, RedisURL: h.RedisURL, Clock: h.Clock, Keys: h.Keys, IdP: h.IdP, IdPURL: h.IdPURL, WithoutWorker: true}
+		h = brokertest.New(t, &o)
+		a := h.Consent(t, h.User, h.Provider(t, "github"), "ada")
+		key := must(h.Store.Linked(ctx, a.ID))(t).Authorization.GrantKeyV1
+		if key == "" {
+			t.Fatal("the key of the first version is not written")
+		}
+		if ok := must(h.Store.LeaseGrant(ctx, key, "the release before", time.Minute))(t); !ok {
+			t.Fatal("the grant is leased")
+		}
+		if err := h.Service.Disconnect(ctx, h.User.Caller, a.ID); err != nil {
+			t.Fatal(err)
+		}
+		if n := rows(t, h, "SELECT count(*) FROM authorizations WHERE outcome IS NULL AND outcome_reason = 'grant_busy'"); n != 1 {
+			t.Error("a grant was revoked that the release before had leased")
+		}
+		if err := h.Store.ReleaseGrants(ctx, "the release before", nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Service.RevokeOne(ctx, a.ID); err != nil {
+			t.Fatal(err)
+		}
+		if h.IdP.Stats().LiveGrants != 0 {
+			t.Error("the grant lives on")
+		}
+		for _, k := range []string{key, a.GrantKey} {
+			if k != "" && !must(h.Store.GrantRevokedSince(ctx, []string{k}, time.Now().Add(-time.Hour)))(t) {
+				t.Error("the revocation of the grant is not remembered under each key")
+			}
+		}
+	})
+}
