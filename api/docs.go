@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	_ "embed"
+	"html/template"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -12,12 +13,22 @@ import (
 // and nobody else learns who reads it.
 var (
 	//go:embed docs.html
-	docsPage []byte
+	docsSource string
 	//go:embed redoc/redoc.standalone.js
 	docsScript []byte
 	//go:embed redoc/LICENSE
 	docsLicense []byte
 )
+
+// docsPage is the page for a server whose public URL has this path.
+func docsPage(prefix string) []byte {
+	var page bytes.Buffer
+	names := struct{ Document, Script string }{prefix + documentPath, prefix + docsScriptPath}
+	if err := template.Must(template.New("docs").Parse(docsSource)).Execute(&page, names); err != nil {
+		panic(err) // made of our own texts only
+	}
+	return page.Bytes()
+}
 
 const docsScriptPath = "/docs/redoc.standalone.js"
 

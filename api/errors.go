@@ -35,11 +35,12 @@ var statusOf = map[models.Code]int{
 // and for whatever is internal.
 var sentences = map[int]string{
 	http.StatusBadRequest:            "The request could not be read.",
-	http.StatusNotFound:              "There is nothing at this path. The paths are listed at /docs.",
+	http.StatusNotFound:              "There is nothing at this path.",
 	http.StatusMethodNotAllowed:      "This path does not support the method. The header Allow lists those it does.",
 	http.StatusRequestTimeout:        "The body did not arrive in time. Send it again.",
 	http.StatusRequestEntityTooLarge: "The body is too large: at most 1 MiB is accepted.",
 	http.StatusUnsupportedMediaType:  "This kind of body is not supported: send application/json.",
+	http.StatusTooEarly:              "This page is not fetched ahead of time. Open it.",
 	http.StatusInternalServerError:   "Internal error.",
 	statusClientGone:                 "The client closed the request.",
 }

@@ -2,12 +2,17 @@ package api
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"html/template"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/grantd/grantd/models"
 )
 
 // The pages are plain HTML that works without scripts, and comes with its one
@@ -16,9 +21,29 @@ import (
 //go:embed pages
 var pageFiles embed.FS
 
-var pages = template.Must(template.ParseFS(pageFiles, "pages/pages.html"))
+// parsePages reads the pages for a server whose public URL has this path.
+func parsePages(prefix string) *template.Template {
+	at := func(path string) string { return prefix + path }
+	functions := template.FuncMap{"at": at, "style": func() string { return at(stylePath) }}
+	return template.Must(template.New("").Funcs(functions).ParseFS(pageFiles, "pages/pages.html"))
+}
 
-const stylePath = "/assets/pico-2.1.1.css"
+// style is Pico, and what is ours after it. Browsers keep it for ever, by an address
+// that changes with it.
+var style = append(must(pageFiles.ReadFile("pages/pico-2.1.1.css")), must(pageFiles.ReadFile("pages/pages.css"))...)
+
+var stylePath = func() string {
+	sum := sha256.Sum256(style)
+	return "/assets/" + hex.EncodeToString(sum[:6]) + ".css"
+}()
+
+// must is for files that are part of the binary.
+func must(file []byte, err error) []byte {
+	if err != nil {
+		panic(err)
+	}
+	return file
+}
 
 // pagesPolicy lets a page load its style sheet, send forms here and do nothing
 // else.
@@ -27,18 +52,20 @@ const pagesPolicy = "default-src 'none'; style-src 'self'; img-src 'self' data:;
 func serveStyle(c echo.Context) error {
 	h := c.Response().Header()
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
-	style, err := pageFiles.ReadFile("pages/pico-2.1.1.css")
-	if err != nil {
-		return err
-	}
 	return c.Blob(http.StatusOK, "text/css; charset=utf-8", style)
+}
+
+// view is what the templates get.
+type view struct {
+	Caller models.Caller // who is signed in, if anybody
+	Data   any
 }
 
 // show sends a page. Addresses of pages hold codes and states, so no page says
 // where it was read (RFC 9700 section 4.2), and none is kept.
-func show(c echo.Context, status int, name string, data any) error {
+func (s *Server) show(c echo.Context, status int, name string, data any) error {
 	var page bytes.Buffer
-	if err := pages.ExecuteTemplate(&page, name, data); err != nil {
+	if err := s.pages.ExecuteTemplate(&page, name, view{callOf(c.Request().Context()).caller, data}); err != nil {
 		return err
 	}
 	guardPage(c.Response().Header(), pagesPolicy)
@@ -60,20 +87,38 @@ func goTo(c echo.Context, address string) error {
 // goOn sends a person on who sent a form. It is a page and no redirect: browsers
 // hold every redirect of a form against form-action, also those that an upstream
 // makes later.
-func goOn(c echo.Context, address string) error {
+func (s *Server) goOn(c echo.Context, address string) error {
 	c.Response().Header().Set("Refresh", "0; url="+address)
-	return show(c, http.StatusOK, "onward", address)
+	return s.show(c, http.StatusOK, "onward", address)
+}
+
+// onwards are the ways that lead on from a page where something ended: back to the
+// application, if there is one, and to another try. "" leaves one out.
+type onwards struct{ To, Again string }
+
+// Asker names the application that a person goes back to, for pages.
+func (o onwards) Asker() string { return asker(o.To) }
+
+// asker is the host of the application that sent a person here to connect an
+// account, "" where it is this host or unknown. It names where the person is sent
+// afterwards, which an operator allowed (Service.CheckReturn), so it is no claim of
+// whoever made the link.
+func asker(redirect string) string {
+	u, err := url.Parse(redirect)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
 
 // wantsPage reports whether a person asks, with a browser, and not a program.
 func wantsPage(r *http.Request) bool { return strings.Contains(r.Header.Get("Accept"), "text/html") }
 
 // fail says what went wrong, to a person as a page and to a program as the one
-// error body. again is where to start again, "" for nowhere.
-func (s *Server) fail(c echo.Context, err error, again string) error {
-	r := c.Request()
-	e := s.problem(r.Context(), err)
-	if !wantsPage(r) {
+// error body.
+func (s *Server) fail(c echo.Context, err error, on onwards) error {
+	e := s.problem(c.Request().Context(), err)
+	if !wantsPage(c.Request()) {
 		guardPage(c.Response().Header(), pagesPolicy)
 		write(c, e)
 		return nil
@@ -81,7 +126,8 @@ func (s *Server) fail(c echo.Context, err error, again string) error {
 	for name, values := range e.headers {
 		c.Response().Header()[name] = values
 	}
-	return show(c, e.Status, "failed", map[string]string{
-		"Message": strings.ReplaceAll(e.Message, "Start again with authorize.", "Start again."), "Again": again, "RequestID": e.RequestID,
-	})
+	return s.show(c, e.Status, "failed", struct {
+		onwards
+		Message, RequestID string
+	}{on, strings.ReplaceAll(e.Message, "Start again with authorize", "Start again"), e.RequestID})
 }

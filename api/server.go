@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"html/template"
 	"log/slog"
 	"net"
 	"net/http"
@@ -49,6 +50,9 @@ type Server struct {
 	service   *broker.Service
 	callerOf  func(context.Context, models.Secret) (models.Caller, error)
 	publicURL string
+	prefix    string          // the public URL's path, "" for none
+	segments  map[string]bool // that our paths begin with
+	pages     *template.Template
 	log       *slog.Logger
 	echo      *echo.Echo
 	handler   http.Handler // echo, with the deadline for bodies
@@ -71,16 +75,18 @@ func New(o Options) *Server {
 		service:   o.Service,
 		callerOf:  o.Service.Authenticate,
 		publicURL: strings.TrimRight(o.PublicURL, "/"),
+		prefix:    pathOf(o.PublicURL),
 		log:       o.Log,
 		echo:      newEcho(o.TrustedProxies),
 		metrics:   newMetrics(o.Metrics),
-		sessions:  newSessions(o.Service, isSecure(o.PublicURL)),
+		sessions:  newSessions(o.Service, o.PublicURL),
 		origins:   newOrigins(o.PublicURL),
 		patterns:  map[string]bool{},
 		beat:      cmp.Or(o.EventBeat, 15*time.Second),
 		bodyTime:  cmp.Or(o.BodyTime, defaultBodyTime),
 	}
 	s.handler = withBodyDeadline(s.bodyTime, s.echo)
+	s.pages = parsePages(s.prefix)
 	s.serving, s.drain = context.WithCancel(context.Background())
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -92,6 +98,7 @@ func New(o Options) *Server {
 	for _, r := range s.echo.Routes() {
 		s.patterns[r.Path] = true
 	}
+	s.segments = firstSegments(s.echo.Routes())
 	s.document = s.openAPI()
 	return s
 }
@@ -119,6 +126,7 @@ func trust(proxies []netip.Prefix) []echo.TrustOption {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.stripPrefix(r.URL)
 	rewrite(r.URL)
 	s.handler.ServeHTTP(w, r)
 }

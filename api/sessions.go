@@ -27,7 +27,7 @@ const sessionLife = 12 * time.Hour
 
 // newSessions keeps sessions in SQL, so that any replica serves them and Redis is
 // not needed. The cookie ends with the browser.
-func newSessions(service *broker.Service, secure bool) *scs.SessionManager {
+func newSessions(service *broker.Service, publicURL string) *scs.SessionManager {
 	m := scs.New()
 	m.Store = sessionStore{service}
 	m.Lifetime = sessionLife
@@ -35,8 +35,11 @@ func newSessions(service *broker.Service, secure bool) *scs.SessionManager {
 	m.Cookie.Persist = false
 	m.Cookie.SameSite = http.SameSiteLaxMode // the person comes back from another site
 	m.Cookie.HttpOnly = true
-	if m.Cookie.Secure = secure; secure {
-		m.Cookie.Name = "__Host-" + m.Cookie.Name
+	if path := pathOf(publicURL); path != "" { // nobody else on this host is sent it
+		m.Cookie.Path = path
+	}
+	if m.Cookie.Secure = strings.HasPrefix(publicURL, "https://"); m.Cookie.Secure {
+		m.Cookie.Name = cookiePrefix(m.Cookie.Path) + m.Cookie.Name
 	}
 	return m
 }
@@ -71,6 +74,9 @@ func (s sessionStore) Delete(token string) error { return s.DeleteCtx(context.Ba
 // errors.
 func (s *Server) page(h echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
+		if isPrefetch(c.Request().Header) {
+			return refusePrefetch(c)
+		}
 		var failed, sessionFailed error
 		next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			c.SetRequest(r)
@@ -91,13 +97,13 @@ func (s *Server) form(h echo.HandlerFunc) echo.HandlerFunc {
 		r := c.Request()
 		r.Body = http.MaxBytesReader(c.Response(), r.Body, maxForm)
 		if err := s.origins.Check(r); err != nil {
-			return s.fail(c, models.Errorf(models.CodeForbidden, "This form was sent from another site. Nothing was done."), "")
+			return s.fail(c, models.Errorf(models.CodeForbidden, "This form was sent from another site. Nothing was done."), onwards{})
 		}
 		switch err := r.ParseForm(); {
 		case tooSlow(err):
 			return echo.NewHTTPError(http.StatusRequestTimeout)
 		case err != nil:
-			return s.fail(c, models.Errorf(models.CodeBadRequest, "The form could not be read."), "")
+			return s.fail(c, models.Errorf(models.CodeBadRequest, "The form could not be read."), onwards{})
 		}
 		return h(c)
 	})
@@ -149,4 +155,11 @@ func (s *Server) visitor(ctx context.Context) (broker.Visitor, error) {
 
 var errSignedOut = models.Errorf(models.CodeUnauthenticated, "Nobody is signed in here, or the session has ended. Sign in, and start again.")
 
-func isSecure(publicURL string) bool { return strings.HasPrefix(publicURL, "https://") }
+// cookiePrefix makes browsers hold the cookie to what we say of it. __Host- is the
+// stricter one, and is refused with any path but the whole host's.
+func cookiePrefix(path string) string {
+	if path == "/" {
+		return "__Host-"
+	}
+	return "__Secure-"
+}

@@ -10,11 +10,15 @@ import (
 // On https the cookie belongs to this host alone and travels encrypted only.
 func TestTheCookieIsAsStrictAsThePublicURLAllows(t *testing.T) {
 	for _, c := range []struct {
-		publicURL, name string
-		secure          bool
-	}{{"https://grantd.example.com", "__Host-grantd_session", true}, {"http://127.0.0.1:8080", "grantd_session", false}} {
+		publicURL, name, path string
+		secure                bool
+	}{
+		{"https://grantd.example.com", "__Host-grantd_session", "/", true}, {"https://grantd.example.com/", "__Host-grantd_session", "/", true},
+		{"http://127.0.0.1:8080", "grantd_session", "/", false},
+		{"https://example.com/tools/grantd", "__Secure-grantd_session", "/tools/grantd", true}, {"http://127.0.0.1:8080/grantd/", "grantd_session", "/grantd", false},
+	} {
 		got := New(Options{PublicURL: c.publicURL}).sessions.Cookie
-		if got.Name != c.name || got.Secure != c.secure || !got.HttpOnly || got.SameSite != http.SameSiteLaxMode || got.Path != "/" || got.Domain != "" || got.Persist {
+		if got.Name != c.name || got.Secure != c.secure || !got.HttpOnly || got.SameSite != http.SameSiteLaxMode || got.Path != c.path || got.Domain != "" || got.Persist {
 			t.Errorf("%s: %+v", c.publicURL, got)
 		}
 	}

@@ -17,26 +17,34 @@ const (
 
 // signInForm is the page that asks for an API token. It remembers which provider
 // was to be connected, and where to go then.
-type signInForm struct{ Provider, Redirect, Problem string }
+type signInForm struct{ Provider, Redirect, Asker, Problem string }
+
+func (s *Server) newSignInForm(provider, redirect string) signInForm {
+	form := signInForm{Provider: provider, Redirect: redirect}
+	if redirect != "" && s.service.CheckReturn(redirect) == nil {
+		form.Asker = asker(redirect)
+	}
+	return form
+}
 
 func (s *Server) askToSignIn(c echo.Context) error {
-	v, err := s.visitor(c.Request().Context())
+	_, err := s.visitor(c.Request().Context())
 	switch models.CodeOf(err) {
 	case "":
-		return show(c, http.StatusOK, "signed-in", v.Caller)
+		return goTo(c, s.at("/"))
 	case models.CodeUnauthenticated:
-		return show(c, http.StatusOK, "sign-in", signInForm{Provider: c.QueryParam("provider"), Redirect: c.QueryParam("redirect")})
+		return s.show(c, http.StatusOK, "sign-in", s.newSignInForm(c.QueryParam("provider"), c.QueryParam("redirect")))
 	}
-	return s.fail(c, err, "")
+	return s.fail(c, err, onwards{})
 }
 
 func (s *Server) takeSignIn(c echo.Context) error {
 	r := c.Request()
-	asked := signInForm{Provider: r.PostForm.Get("provider"), Redirect: r.PostForm.Get("redirect")}
+	asked := s.newSignInForm(r.PostForm.Get("provider"), r.PostForm.Get("redirect"))
 	caller, err := s.callerOf(r.Context(), models.Secret(r.PostForm.Get("token")))
 	if models.CodeOf(err) == models.CodeUnauthenticated {
 		asked.Problem = "This API token is unknown, expired or revoked."
-		return show(c, http.StatusUnauthorized, "sign-in", asked)
+		return s.show(c, http.StatusUnauthorized, "sign-in", asked)
 	}
 	if err == nil {
 		err = s.signIn(r.Context(), caller)
@@ -45,13 +53,13 @@ func (s *Server) takeSignIn(c echo.Context) error {
 		err = s.service.RecordSignIn(r.Context(), caller, true)
 	}
 	if err != nil {
-		return s.fail(c, err, signInPath)
+		return s.fail(c, err, onwards{Again: s.at(signInPath)})
 	}
 	callOf(r.Context()).caller = caller
 	if asked.Provider == "" {
-		return goOn(c, signInPath)
+		return s.goOn(c, s.at("/"))
 	}
-	return goOn(c, connectAddress(asked.Provider, asked.Redirect))
+	return s.goOn(c, s.connectAddress(asked.Provider, asked.Redirect))
 }
 
 func (s *Server) signOut(c echo.Context) error {
@@ -64,26 +72,17 @@ func (s *Server) signOut(c echo.Context) error {
 		err = nil
 	}
 	if err := errors.Join(err, s.sessions.Destroy(ctx)); err != nil {
-		return s.fail(c, err, "")
+		return s.fail(c, err, onwards{})
 	}
-	return show(c, http.StatusOK, "signed-out", nil)
+	callOf(c.Request().Context()).caller = models.Caller{}
+	return s.show(c, http.StatusOK, "signed-out", nil)
 }
 
 // signInAddress is where somebody signs in who wants to connect a provider.
-func signInAddress(provider, redirect string) string {
+func (s *Server) signInAddress(provider, redirect string) string {
 	q := url.Values{"provider": {provider}}
 	if redirect != "" {
 		q.Set("redirect", redirect)
 	}
-	return signInPath + "?" + q.Encode()
-}
-
-// connectAddress is where connecting a provider begins, on this site whatever the
-// provider's name is said to be.
-func connectAddress(provider, redirect string) string {
-	address := externalAuth + "/" + url.PathEscape(provider) + "/callback"
-	if redirect != "" {
-		address += "?" + url.Values{"redirect": {redirect}}.Encode()
-	}
-	return address
+	return s.at(signInPath) + "?" + q.Encode()
 }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -26,17 +27,12 @@ type Visitor struct {
 // Returned is a consent that a person came back from.
 type Returned struct {
 	ProviderID string
+	Provider   string // its name
 	// Flow names the consent to Confirm and Decline, when Ask is set: the person
 	// consented with another account than the one that is connected.
 	Flow string
 	Ask  bool
 	To   string // where the person goes now; "" for nowhere in particular
-}
-
-// Connectable returns an active provider of the visitor's organisation, by id or
-// slug.
-func (s *Service) Connectable(ctx context.Context, c models.Caller, name string) (models.Provider, error) {
-	return s.activeProvider(ctx, c, name)
 }
 
 // BeginConnect opens a consent in the visitor's session and returns the address of
@@ -71,9 +67,10 @@ func (s *Service) BeginConnect(ctx context.Context, v Visitor, name, to string) 
 	return target, found(s.beginConsent(ctx, &f, s.timing.FlowLife), "Flow")
 }
 
-// CompleteConnect takes what the upstream sent the visitor back with. Where that was an
-// error, To is set beside the error, so that the person can go back. A state that
-// is not of this session finds nothing and spends nothing.
+// CompleteConnect takes what the upstream sent the visitor back with. A state that
+// is not of this session finds nothing and spends nothing. The same answer of the
+// upstream again has the same result (T5). Where the consent is known, the result
+// tells where it leads, also beside an error.
 func (s *Service) CompleteConnect(ctx context.Context, v Visitor, cb Callback) (Returned, error) {
 	p, err := s.namedProvider(ctx, v.Caller, cb.ProviderID)
 	if err != nil {
@@ -83,23 +80,72 @@ func (s *Service) CompleteConnect(ctx context.Context, v Visitor, cb Callback) (
 	if err != nil && !store.IsNotFound(err) {
 		return Returned{}, unavailable(err)
 	}
-	if err != nil || over {
+	if err != nil {
 		return Returned{}, ErrNotOfSession
 	}
 	req, err := s.ofSession(v, f)
-	switch {
-	case err != nil:
+	if err != nil {
 		return Returned{}, err
+	}
+	back := Returned{ProviderID: p.ID, Provider: p.Name, To: req.Return}
+	ended, err := endedBefore(f, cb)
+	switch {
+	case ended:
+		return back, err
+	case over:
+		return back, ErrNotOfSession
 	case cb.Error != "":
-		return Returned{ProviderID: p.ID, To: req.Return}, s.declined(ctx, v.Caller, f, cb)
+		err = s.declined(ctx, v.Caller, f, cb)
+		if errors.Is(err, errBadState) { // by the same request, sent twice
+			err = s.endedMeanwhile(ctx, f.ID, cb)
+		}
+		return back, err
 	case cb.Code == "":
-		return Returned{}, ErrNotOfSession
+		return back, ErrNotOfSession
 	}
 	_, err = s.spend(ctx, v.Caller, p, f, cb)
 	if _, ask := errors.AsType[*otherAccount](err); ask {
-		return Returned{ProviderID: p.ID, Flow: f.ID, Ask: true}, nil
+		back.Flow, back.Ask = f.ID, true
+		return back, nil
 	}
-	return Returned{ProviderID: p.ID, To: req.Return}, err
+	return back, err
+}
+
+// endedBefore reports whether a consent has ended with this very answer of the
+// upstream, and how. Any other answer to a consent that has ended is refused
+// elsewhere.
+func endedBefore(f models.Flow, cb Callback) (bool, error) {
+	sameCode := cb.Code != "" && bytes.Equal(f.CodeHash, hashOf(cb.Code.Reveal()))
+	switch {
+	case f.Status == models.FlowDone && sameCode:
+		return true, nil
+	case f.Status == models.FlowFailed && sameCode && f.Failure == failedAccountDeclined:
+		return true, ErrKept
+	case f.Status == models.FlowFailed && cb.Error != "" && f.Failure == providers.ConsentError(cb.Error):
+		return true, errDeclined(providers.ConsentError(cb.Error))
+	}
+	return false, nil
+}
+
+func (s *Service) endedMeanwhile(ctx context.Context, flow string, cb Callback) error {
+	f, err := s.store.Flow(ctx, flow)
+	if err != nil {
+		return found(err, "Flow")
+	}
+	if ended, err := endedBefore(f, cb); ended {
+		return err
+	}
+	return ErrNotOfSession
+}
+
+// ErrKept is the answer to a consent whose person chose, when asked about another
+// account, not to connect it.
+var ErrKept = models.Errorf(models.CodeBadRequest, "You chose not to connect the other account.")
+
+// IsDeclined reports whether err says that the person chose not to consent.
+func IsDeclined(err error) bool {
+	e, ok := errors.AsType[*models.Error](err)
+	return ok && e.Detail == providers.ConsentDenied
 }
 
 // ErrNotOfSession is the answer to a state that belongs to no consent of the

@@ -59,18 +59,26 @@ func (s *Service) Complete(ctx context.Context, c models.Caller, cb Callback) (C
 // declined ends a flow that came back with an error instead of a code. Nothing is
 // asked of the token endpoint, and an authorization that exists stays as it is.
 func (s *Service) declined(ctx context.Context, c models.Caller, f models.Flow, cb Callback) error {
-	code := providers.ConsentError(cb.Error)
-	ended, err := s.store.FailFlow(ctx, f.ID, code, models.FlowOpen)
+	code, ended := providers.ConsentError(cb.Error), false
+	err := s.store.Tx(ctx, func(tx *store.Store) error {
+		var err error
+		if ended, err = tx.FailFlow(ctx, f.ID, code, models.FlowOpen); err != nil || !ended {
+			return err
+		}
+		return tx.Audit(ctx, event(c, store.ActionFlowFailed).provider(f.ProviderID).code(code).done())
+	})
 	if err != nil {
 		return unavailable(err)
 	}
 	if !ended {
 		return errBadState
 	}
-	if err := s.store.Audit(ctx, event(c, store.ActionFlowFailed).provider(f.ProviderID).code(code).done()); err != nil {
-		return unavailable(err)
-	}
 	s.log.Info("a provider answered a consent with an error", "provider", f.ProviderID, "flow", f.ID, "code", code)
+	return errDeclined(code)
+}
+
+// errDeclined says what a code of providers.ConsentError means for the person.
+func errDeclined(code string) error {
 	return &models.Error{Code: models.CodeBadRequest, Message: declinedMessage(code), Detail: code}
 }
 
@@ -135,7 +143,7 @@ func (s *Service) collect(ctx context.Context, c models.Caller, f models.Flow, e
 	if err != nil {
 		return Completed{}, unavailable(err)
 	}
-	if !delivered {
+	if !delivered && f.Channel != models.ChannelBrowser { // a page shows no secret, and may be loaded again (T5)
 		return Completed{}, errBadState
 	}
 	return done, nil

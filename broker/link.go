@@ -155,10 +155,16 @@ func (s *Service) granted(p models.Provider, f models.Flow, e exchanged) models.
 	if e.Scopes != nil {
 		return e.Scopes
 	}
-	if t, ok := s.traits(p); ok && len(f.Scopes) == 0 {
+	return s.askedScopes(p, f.Scopes)
+}
+
+// askedScopes are the scopes that a consent asks for: the provider's, or else those
+// of its type.
+func (s *Service) askedScopes(p models.Provider, scopes models.Strings) models.Strings {
+	if t, ok := s.traits(p); ok && len(scopes) == 0 {
 		return t.DefaultScopes
 	}
-	return f.Scopes
+	return scopes
 }
 
 // alwaysDue marks an item that may be claimed as soon as it is one.

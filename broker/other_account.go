@@ -48,27 +48,36 @@ func nameOf(login, sub string) string {
 type Question struct {
 	Provider models.Provider
 	Was, Now string
+	To       string // where the person goes when there is nothing to ask any more
 }
 
 // AskedAbout returns the open question of a consent of the visitor's session. It
 // asks the upstream again who consented, because until then nothing of that
 // account is kept but its sealed tokens. An empty question needs no answer: the
-// other account is gone meanwhile, and this one is connected.
+// other account is gone meanwhile, or the question was answered before.
 func (s *Service) AskedAbout(ctx context.Context, v Visitor, name, flow string) (Question, error) {
-	p, f, _, err := s.pendingFlow(ctx, v, name, flow)
+	p, f, req, err := s.askedFlow(ctx, v, name, flow)
 	if err != nil {
 		return Question{}, err
 	}
+	q := Question{Provider: p, To: req.Return}
+	switch f.Status {
+	case models.FlowDone:
+		return q, nil
+	case models.FlowFailed:
+		return q, ErrKept
+	}
 	_, err = s.collect(ctx, v.Caller, f, func(context.Context) error { return nil })
 	if other, ask := errors.AsType[*otherAccount](err); ask {
-		return Question{p, other.was, other.now}, nil
+		q.Was, q.Now = other.was, other.now
+		return q, nil
 	}
-	return Question{}, err
+	return q, err
 }
 
-// pendingFlow returns a consent of the visitor's session whose tokens wait for an
-// owner.
-func (s *Service) pendingFlow(ctx context.Context, v Visitor, name, id string) (models.Provider, models.Flow, request, error) {
+// askedFlow returns a consent of the visitor's session whose person is asked about
+// another account, or has answered: connect (done) or keep (failed).
+func (s *Service) askedFlow(ctx context.Context, v Visitor, name, id string) (models.Provider, models.Flow, request, error) {
 	p, err := s.namedProvider(ctx, v.Caller, name)
 	if err != nil {
 		return p, models.Flow{}, request{}, err
@@ -77,21 +86,31 @@ func (s *Service) pendingFlow(ctx context.Context, v Visitor, name, id string) (
 	if err != nil && !store.IsNotFound(err) {
 		return p, f, request{}, unavailable(err)
 	}
-	if err != nil || f.OrgID != v.Caller.OrgID || f.UserID != v.Caller.UserID || f.ProviderID != p.ID || f.Status != models.FlowExchanged {
+	asked := f.Status == models.FlowExchanged || f.Status == models.FlowDone || f.Status == models.FlowFailed && f.Failure == failedAccountDeclined
+	if err != nil || f.OrgID != v.Caller.OrgID || f.UserID != v.Caller.UserID || f.ProviderID != p.ID || !asked {
 		return p, f, request{}, ErrNotOfSession
 	}
 	req, err := s.ofSession(v, f)
 	return p, f, req, err
 }
 
+// failedAccountDeclined is the reason of a flow whose person did not want the other
+// account.
+const failedAccountDeclined = "account_declined"
+
 // Confirm connects the account that a person was asked about, and returns where
-// the person goes now.
+// the person goes now. The same answer again has the same result (T5).
 func (s *Service) Confirm(ctx context.Context, v Visitor, name, flow string) (string, error) {
 	const tries = 3 // a rotation of the keys may change the row in between
 	for range tries {
-		_, f, req, err := s.pendingFlow(ctx, v, name, flow)
-		if err != nil {
+		_, f, req, err := s.askedFlow(ctx, v, name, flow)
+		switch {
+		case err != nil:
 			return "", err
+		case f.Status == models.FlowDone:
+			return req.Return, nil
+		case f.Status == models.FlowFailed:
+			return "", ErrNotOfSession
 		}
 		confirmed, err := s.confirm(ctx, f, req)
 		if err != nil {
@@ -121,12 +140,22 @@ func (s *Service) confirm(ctx context.Context, f models.Flow, req request) (bool
 }
 
 // Decline leaves the tokens of the account that a person was asked about to be
-// revoked.
-func (s *Service) Decline(ctx context.Context, v Visitor, name, flow string) error {
-	p, f, req, err := s.pendingFlow(ctx, v, name, flow)
-	if err != nil {
-		return err
+// revoked, and returns where the person goes now. The same answer again has the same
+// result (T5).
+func (s *Service) Decline(ctx context.Context, v Visitor, name, flow string) (string, error) {
+	p, f, req, err := s.askedFlow(ctx, v, name, flow)
+	switch {
+	case err != nil:
+		return "", err
+	case f.Status == models.FlowFailed:
+		return req.Return, nil
+	case f.Status == models.FlowDone:
+		return "", ErrNotOfSession
 	}
+	return req.Return, s.decline(ctx, p, f, req)
+}
+
+func (s *Service) decline(ctx context.Context, p models.Provider, f models.Flow, req request) error {
 	e, err := s.openExchanged(f)
 	if err != nil {
 		return err
@@ -137,8 +166,8 @@ func (s *Service) Decline(ctx context.Context, v Visitor, name, flow string) err
 	}
 	user, err := s.identify(ctx, client, f, e, req)
 	if err != nil { // without knowing whose they are, no more than the tokens may be revoked
-		return found(s.disown(ctx, p, f, e, "account_declined"), "OAuth provider")
+		return found(s.disown(ctx, p, f, e, failedAccountDeclined), "OAuth provider")
 	}
 	a := s.newAuthorization(p, client, f, e, user)
-	return found(s.leaveToRevoke(ctx, f, e, a, models.RevokeGrant, "account_declined"), "OAuth provider")
+	return found(s.leaveToRevoke(ctx, f, e, a, models.RevokeGrant, failedAccountDeclined), "OAuth provider")
 }

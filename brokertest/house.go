@@ -50,6 +50,9 @@ type Options struct {
 	Timing        broker.Timing
 	Concurrency   int
 	RedirectAllow []string
+	// PublicURL is where a proxy in front of the house is reached; by default the
+	// house's own URL.
+	PublicURL     string
 	Allow         []string // further upstreams that may be dialled
 	WithoutWorker bool
 	Limits        broker.Limits
@@ -136,11 +139,12 @@ func (h *House) serve(t testing.TB, o Options) {
 	h.Upstream = must(providers.New(providers.Options{TestHost: h.IdPURL, Allow: append(o.Allow, strings.TrimPrefix(h.IdPURL, "http://"))}))(t)
 	listener := must(net.Listen("tcp", "127.0.0.1:0"))(t)
 	h.URL = "http://" + listener.Addr().String()
+	public := cmp.Or(o.PublicURL, h.URL)
 	h.Service = must(broker.New(ctx, broker.Options{
-		Store: h.Store, Upstream: h.Upstream, Keys: h.Keys, Bell: bell, Pace: pace, PublicURL: h.URL, RedirectAllow: o.RedirectAllow,
+		Store: h.Store, Upstream: h.Upstream, Keys: h.Keys, Bell: bell, Pace: pace, PublicURL: public, RedirectAllow: o.RedirectAllow,
 		Log: log, Timing: o.Timing, Concurrency: o.Concurrency, Limits: o.Limits,
 	}))(t)
-	edge := api.New(api.Options{Service: h.Service, PublicURL: h.URL, Version: "test", Log: log,
+	edge := api.New(api.Options{Service: h.Service, PublicURL: public, Version: "test", Log: log,
 		TrustedProxies: []netip.Prefix{}, BodyTime: o.BodyTime})
 	server := httptest.NewUnstartedServer(edge)
 	metrics := httptest.NewServer(edge.MetricsHandler())

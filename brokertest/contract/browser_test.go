@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
@@ -32,7 +33,7 @@ type browser struct {
 	complaints []string
 }
 
-func openBrowser(t *testing.T) *browser {
+func openBrowser(t *testing.T, further ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
 	path := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
@@ -50,6 +51,7 @@ func openBrowser(t *testing.T) *browser {
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
 		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WSURLReadTimeout(time.Minute),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
+	options = append(options, further...)
 	allocated, free := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(free)
 	limited, cancel := context.WithTimeout(allocated, 2*time.Minute)
@@ -101,6 +103,18 @@ func (b *browser) shows(t *testing.T, element chromedp.CSS) string {
 		t.Fatal(err)
 	}
 	return text
+}
+
+func (b *browser) cookies(t *testing.T) []*network.Cookie {
+	t.Helper()
+	cookies, err := chromedp.Run(b, func(ctx context.Context, tab *chromedp.Target) ([]*network.Cookie, error) {
+		got, err := cdp.Call(ctx, tab, network.GetCookies, network.GetCookiesParams{})
+		return got.Cookies, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cookies
 }
 
 // wantQuiet fails if the browser asked anybody but the hosts, or complained.

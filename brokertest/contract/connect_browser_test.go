@@ -71,7 +71,7 @@ func TestAPersonConnectsInABrowser(t *testing.T) {
 		t.Errorf("%q is connected", got)
 	}
 
-	b.do(t, chromedp.Click(css("#sign-out")), chromedp.WaitVisible(css("a[href='/sign-in']")), chromedp.Navigate(h.URL+connectAt(p)),
+	b.do(t, chromedp.Click(css("#sign-out")), chromedp.WaitVisible(css("#sign-in")), chromedp.Navigate(h.URL+connectAt(p)),
 		chromedp.WaitVisible(css("input[name=token]")))
 	b.wantQuiet(t, host(t, h.URL), host(t, h.IdPURL), host(t, elsewhere))
 }

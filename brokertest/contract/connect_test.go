@@ -98,7 +98,7 @@ func (s *surfer) post(address string, form url.Values) page {
 
 func (s *surfer) signIn(who brokertest.Person) {
 	s.t.Helper()
-	if got := s.post("/sign-in", url.Values{"token": {secret(who.Token)}}); got.status != 200 || got.to != "/sign-in" {
+	if got := s.post("/sign-in", url.Values{"token": {secret(who.Token)}}); got.status != 200 || got.to != "/" {
 		s.t.Fatalf("signing in: %d to %q: %s", got.status, got.to, got.body)
 	}
 }
@@ -192,13 +192,17 @@ func TestAPersonConnectsAnAccount(t *testing.T) {
 			if got := login(t, h, h.User, p); got != "ada" {
 				t.Errorf("%s is connected", got)
 			}
-			wantPage(t, s.back(address), 400, "Start again") // a replay
+			if again := s.back(address); again.status != 303 || again.to != "/settings?tab=1" {
+				t.Errorf("loaded again: %d to %q: %s", again.status, again.to, again.body)
+			}
+			other := strings.Replace(address, "code=", "code=x", 1)
+			wantPage(t, s.back(other), 400, "Start again", `id="back"`) // another code with the same state
 			if n := h.IdP.Stats().CodesReused; n != 0 {
 				t.Errorf("a code was sent %d times again", n)
 			}
 			s.connects(connectAt(p)+"?redirect="+url.QueryEscape("https://app.example.com/done#top"[:28]), "ada", "https://app.example.com/done")
 			s.connects(connectAt(p), "ada", "/external-auth/"+p+"/connected")
-			wantPage(t, s.get("/external-auth/"+p+"/connected"), 200, "Connected")
+			wantPage(t, s.get("/external-auth/"+p+"/connected"), 200, "Connected", `<dd id="account">ada</dd>`, "<code>", "Signed in as ada of acme")
 		}
 	})
 }
@@ -368,6 +372,9 @@ func TestAnotherAccountIsAskedAbout(t *testing.T) {
 			brokertest.Eventually(t, "what was declined is revoked", func() bool { return living() == left })
 			form.Set("answer", "connect")
 			wantPage(t, s.post("/external-auth/"+p+"/confirm", form), 400) // too late
+			form.Set("answer", "keep")
+			wantPage(t, s.post("/external-auth/"+p+"/confirm", form), 200, "Nothing changed", `href="/home"`) // the same answer again
+			wantPage(t, s.get(question), 200, "Nothing changed")
 
 			// Nobody answers: revoked with the flow.
 			askedAt()
@@ -388,7 +395,9 @@ func TestAnotherAccountIsAskedAbout(t *testing.T) {
 			if got := login(t, h, h.User, p); got != second {
 				t.Errorf("after the answer %q is connected", got)
 			}
-			wantPage(t, s.get(question), 400)
+			if again := s.get(question); again.status != 303 || again.to != "/home" {
+				t.Errorf("the question, answered: %d to %q", again.status, again.to)
+			}
 			if page := want(t, 200, h.Do(t, h.User, "GET", root+"authorizedProviders/?providerId="+p, nil)); page["count"] != 2.0 {
 				t.Errorf("%v authorizations", page["count"])
 			}
@@ -424,7 +433,7 @@ func TestASessionEndsWithItsToken(t *testing.T) {
 			who := h.Person(t, "acme", "eve", models.RoleUser)
 			s := surf(t, h)
 			s.signIn(who)
-			wantPage(t, s.get("/sign-in"), 200, "signed in as eve of acme")
+			wantPage(t, s.get("/"), 200, "Signed in as eve of acme")
 			address := s.consents(connectAt(p), "ada")
 			end(s, who)
 			wantPage(t, s.back(address), 401)
@@ -540,10 +549,11 @@ func TestAPersonDeclinesInThePages(t *testing.T) {
 	p := createID(t, h, nil)
 	s := surf(t, h)
 	s.signIn(h.User)
-	begun := s.get(connectAt(p))
+	begun := s.get(connectAt(p) + "?redirect=%2Fsettings")
 	q := url.Values{"state": {inside(t, begun.to, "state")}, "error": {"access_denied"}, "error_description": {madeUp}, "iss": {h.IdPURL}}
 	got := s.back(connectAt(p) + "?" + q.Encode())
-	wantPage(t, got, 400, "You chose not to connect", `id="again"`)
+	wantPage(t, got, 200, "You chose not to connect", `id="back" href="/settings"`, `id="again" class="quiet" href="`+connectAt(p)+`?redirect=%2Fsettings"`)
+	wantPage(t, s.back(connectAt(p)+"?"+q.Encode()), 200, "You chose not to connect") // loaded again
 	if strings.Contains(got.body, madeUp) {
 		t.Errorf("the page repeats what the address says: %s", got.body)
 	}
@@ -557,10 +567,13 @@ func TestWhoDeclinesInThePagesFindsTheWayBack(t *testing.T) {
 	p := createID(t, h, nil)
 	s := surf(t, h)
 	s.signIn(h.User)
-	for code, say := range map[string]string{"access_denied": `id="back" href="/app?from=grantd"`, "invalid_scope": "invalid_scope"} {
+	for code, page := range map[string]struct {
+		status int
+		says   string
+	}{"access_denied": {200, "You chose not to connect"}, "invalid_scope": {400, "invalid_scope"}} {
 		begun := s.get(connectAt(p) + "?redirect=" + url.QueryEscape("/app?from=grantd"))
 		q := url.Values{"state": {inside(t, begun.to, "state")}, "error": {code}, "iss": {h.IdPURL}}
-		wantPage(t, s.back(connectAt(p)+"?"+q.Encode()), 400, say, `id="again" href="/external-auth/`+p+`/callback?redirect=%2Fapp%3Ffrom%3Dgrantd"`)
+		wantPage(t, s.back(connectAt(p)+"?"+q.Encode()), page.status, page.says, `id="back" href="/app?from=grantd"`, `href="/external-auth/`+p+`/callback?redirect=%2Fapp%3Ffrom%3Dgrantd"`)
 	}
 }
 

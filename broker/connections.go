@@ -1,0 +1,68 @@
+package broker
+
+import (
+	"cmp"
+	"context"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/store"
+)
+
+// Connection is what a page tells a person about a provider: what would be asked
+// for, and who they are connected as.
+type Connection struct {
+	Provider models.Provider
+	// Scopes are asked for in a consent; Granted is what was.
+	Scopes, Granted []string
+	// Account names who the person is connected as; "" for nobody.
+	Account string
+	// Problem says why the connection does not work, "" when it does.
+	Problem string
+}
+
+// Connections lists what a visitor can connect, and what is connected. No upstream
+// is asked.
+func (s *Service) Connections(ctx context.Context, v Visitor) ([]Connection, error) {
+	ps, err := s.store.UsableProviders(ctx, v.Caller.OrgID)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	rows, err := s.store.LatestLinks(ctx, v.Caller, "")
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	links := map[string]store.Linked{}
+	for _, l := range rows {
+		links[l.Provider.ID] = l
+	}
+	all := make([]Connection, len(ps))
+	for i, p := range ps {
+		all[i] = s.connection(p, links[p.ID])
+	}
+	return all, nil
+}
+
+// ConnectionAt is the one of Connections at an active provider, named by id or slug.
+func (s *Service) ConnectionAt(ctx context.Context, v Visitor, name string) (Connection, error) {
+	p, err := s.activeProvider(ctx, v.Caller, name)
+	if err != nil {
+		return Connection{}, err
+	}
+	l, err := s.latestLink(ctx, v.Caller, p.ID)
+	if err != nil && !store.IsNotFound(err) {
+		return Connection{}, err
+	}
+	return s.connection(p, l), nil
+}
+
+// connection describes a provider and its link, which is empty for none.
+func (s *Service) connection(p models.Provider, l store.Linked) Connection {
+	c := Connection{Provider: p, Scopes: s.askedScopes(p, p.Scopes)}
+	if l.Authorization.ID == "" {
+		return c
+	}
+	link := externalLink(l)
+	c.Granted, c.Problem = l.Authorization.Scopes, link.Problem
+	c.Account = cmp.Or(l.Authorization.Login, l.Authorization.Email, l.Authorization.Sub)
+	return c
+}
