@@ -64,6 +64,7 @@ var inSQL = []shared{
 // inProcess are the maps, channels and the like of a process.
 var inProcess = []shared{
 	{"api.Server.patterns", ofStart, nil},
+	{"api.Server.segments", ofStart, nil},
 	{"api.metrics.known", "labels are routes and codes of ours", nil},
 	{"broker.Service.batches", "how many batches of revocations are under way; it has no keys and holds up, but changes no outcome", nil},
 	{"broker.Service.flights", "by the id of an authorization, after the caller was found to be its owner or an admin", othersAuthorization},
