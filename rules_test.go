@@ -133,6 +133,10 @@ func sourceAt(path string) (string, error) {
 // test that guards one begins with its number: "// Finding F1: …".
 var findings = map[string]int{"F": 15, "K": 12, "G": 9}
 
+// openFindings are not mended yet, or only in part: a refusal of one person's grant may
+// still pause the refreshes of a whole provider (K1).
+var openFindings = []string{"K1"}
+
 var ofFinding = regexp.MustCompile(`^Findings? ((?:[FKG]\d+(?:, | and )?)+)`)
 
 func TestEveryFindingHasATest(t *testing.T) {
@@ -146,7 +150,12 @@ func TestEveryFindingHasATest(t *testing.T) {
 	}
 	for letter, n := range findings {
 		for i := range n {
-			if number := fmt.Sprint(letter, i+1); !guarded[number] {
+			number := fmt.Sprint(letter, i+1)
+			if open := slices.Contains(openFindings, number); guarded[number] == open {
+				if open {
+					t.Errorf("a test guards finding %s, which is said to be open", number)
+					continue
+				}
 				t.Errorf("no test's comment begins with \"Finding %s: …\"", number)
 			}
 		}

@@ -176,6 +176,13 @@ func (s *Service) insertTokens(ctx context.Context, tx *store.Store, a *models.A
 	if err != nil {
 		return err
 	}
+	if e.ExpiresIn == 0 {
+		p, err := tx.Provider(ctx, a.ProviderID)
+		if err != nil {
+			return err
+		}
+		e.ExpiresIn = s.configuredLifetime(p)
+	}
 	a.CreatedAt, a.UpdatedAt = now, now
 	sealed, err := s.sealPair(*a, e.pair)
 	if err != nil {
@@ -222,6 +229,9 @@ func (s *Service) replacePair(ctx context.Context, tx *store.Store, a models.Aut
 		}
 		if e.Refresh == "" {
 			e.Refresh = s.lastingRefresh(l)
+		}
+		if e.ExpiresIn == 0 {
+			e.ExpiresIn, e.SentAt = s.lastLifetime(l), time.Time{}
 		}
 		sealed, err := s.sealPair(a, e.pair)
 		if err != nil {
@@ -358,6 +368,29 @@ func (s *Service) leaveToRevoke(ctx context.Context, f models.Flow, e exchanged,
 	return err
 }
 
+// assumedLifetime is when a token is refreshed whose lifetime nobody ever told (R14).
+const assumedLifetime = time.Hour
+
+// lastLifetime is how long tokens of an authorization live where an answer does not say:
+// as long as the last one that the upstream told, else as config says, 0 where neither is
+// known (R14). The end of a token that was found to be revoked tells no lifetime.
+func (s *Service) lastLifetime(l store.Linked) time.Duration {
+	c := l.Credential
+	foundDead := c.CheckGeneration == c.Generation && !c.CheckValid
+	if c.ExpiresAt != nil && !foundDead && c.ExpiresAt.After(c.SavedAt) {
+		return c.ExpiresAt.Sub(c.SavedAt)
+	}
+	return s.configuredLifetime(l.Provider)
+}
+
+func (s *Service) configuredLifetime(p models.Provider) time.Duration {
+	t, ok := s.traits(p)
+	if !ok {
+		return 0
+	}
+	return t.DefaultLifetime
+}
+
 // newSave describes tokens for the store: their lives count from when they were
 // asked for, by the database's clock (R4), and a read refreshes them once a fifth
 // of their life is left, a minute at most (R7).
@@ -371,6 +404,8 @@ func newSave(attempt string, sealed []byte, e exchanged, now time.Time) store.Sa
 		v.Known = true
 		v.ExpiresIn = e.ExpiresIn - elapsed
 		v.RefreshAfter = v.ExpiresIn - min(time.Minute, e.ExpiresIn/5)
+	} else if v.HasRefreshToken { // no lifetime was ever told: the token is served on if the refresh fails (R14)
+		v.RefreshAfter = assumedLifetime - elapsed
 	}
 	if e.RefreshExpiresIn > 0 {
 		v.RefreshExpiresIn = max(time.Second, e.RefreshExpiresIn-elapsed)

@@ -164,6 +164,9 @@ func (s *Service) saveRefreshed(ctx context.Context, l store.Linked, attempt str
 	if e.Refresh == "" {
 		e.Refresh = old.Refresh // RFC 6749 section 6: none given means the old one stays
 	}
+	if e.ExpiresIn == 0 { // counted from the save, or each answer without a lifetime would shorten it
+		e.ExpiresIn, e.SentAt = s.lastLifetime(l), time.Time{}
+	}
 	sealed, err := s.sealPair(l.Authorization, e.pair)
 	if err != nil {
 		return l, err

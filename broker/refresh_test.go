@@ -235,6 +235,67 @@ func TestR6_OddAnswersAreSaved(t *testing.T) {
 	}
 }
 
+// Finding K4: the first answer told a lifetime, the answers to refreshes did not, and the
+// token that they brought was served for ever.
+func TestR14_TheLastLifetimeThatWasToldCounts(t *testing.T) {
+	h := brokertest.New(t, &brokertest.Options{WithoutWorker: true})
+	a := h.Consent(t, h.User, h.Provider(t, "test"), "ada") // told: an hour
+	h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, ExpiresIn: json.RawMessage("null")})
+	token := func() string {
+		t.Helper()
+		return must(h.Service.Token(ctx, h.User.Caller, a.ID, 0))(t).Access.Reveal()
+	}
+	last := token()
+	for range 3 {
+		h.Clock.Advance(50 * time.Minute)
+		if token() != last {
+			t.Error("a token was refreshed before its end")
+		}
+		h.Clock.Advance(11 * time.Minute)
+		next := token()
+		if next == last {
+			t.Error("a token was served past the lifetime that was told")
+		}
+		last = next
+	}
+
+	// A token that was found dead at once tells no lifetime: the next one lives longer.
+	must(h.Service.RevokeToken(ctx, h.User.Caller, a.ID))(t)
+	last = token()
+	h.Clock.Advance(50 * time.Minute)
+	if token() != last {
+		t.Error("the end of a revoked token was taken for a lifetime")
+	}
+}
+
+// Where no lifetime was ever told, a refresh after an hour keeps the token from being
+// served for ever; the token is served on where that refresh fails.
+func TestR14_AnHourIsAssumedForRefreshing(t *testing.T) {
+	h := brokertest.New(t, &brokertest.Options{WithoutWorker: true})
+	h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, ExpiresIn: json.RawMessage("null")},
+		testidp.Fault{Endpoint: testidp.Token, ExpiresIn: json.RawMessage("null")})
+	a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")
+	token := func() string {
+		t.Helper()
+		return must(h.Service.Token(ctx, h.User.Caller, a.ID, 0))(t).Access.Reveal()
+	}
+	first := token()
+	h.Clock.Advance(50 * time.Minute)
+	if token() != first {
+		t.Error("a token of unknown lifetime was refreshed before the hour")
+	}
+	h.Clock.Advance(11 * time.Minute)
+	h.IdP.ClearFaults()
+	h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, Status: 503, Times: 1})
+	if token() != first {
+		t.Error("the old token was not served on while its refresh fails")
+	}
+	h.Clock.Advance(2 * time.Minute)
+	if token() == first {
+		t.Error("after an hour the token was not refreshed")
+	}
+}
+
 // R6: an answer without a refresh token keeps the old one.
 func TestR6_NoRefreshTokenKeepsTheOldOne(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.House) {

@@ -35,9 +35,9 @@ func (v Save) columns(s *Store) map[string]any {
 	}
 	if v.Known {
 		row["expires_at"] = s.in(v.ExpiresIn)
-		if v.HasRefreshToken {
-			row["refresh_after"] = s.in(v.RefreshAfter)
-		}
+	}
+	if v.HasRefreshToken && (v.Known || v.RefreshAfter > 0) {
+		row["refresh_after"] = s.in(v.RefreshAfter)
 	}
 	if v.RefreshExpiresIn > 0 {
 		row["refresh_expires_at"] = s.in(v.RefreshExpiresIn)
