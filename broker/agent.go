@@ -25,7 +25,7 @@ type AgentToken struct {
 // AgentToken returns the caller's token, refreshed if need be. Where there is no
 // link, or one that only a new consent can mend, it says where to connect.
 func (s *Service) AgentToken(ctx context.Context, c models.Caller, q AgentQuery) (AgentToken, error) {
-	p, err := s.asked(ctx, c, q)
+	p, err := s.asked(context.WithoutCancel(ctx), c, q)
 	if err != nil {
 		return AgentToken{}, err
 	}
@@ -72,7 +72,7 @@ func (s *Service) AwaitAgentToken(ctx context.Context, c models.Caller, q AgentQ
 		return AgentToken{}, err
 	}
 	defer leave()
-	p, err := s.asked(ctx, c, q)
+	p, err := s.asked(context.WithoutCancel(ctx), c, q)
 	if err != nil {
 		return AgentToken{}, err
 	}
