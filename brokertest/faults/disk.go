@@ -24,6 +24,7 @@ func diskIsFull(s *scene) result {
 	s.Cleanup(upstream.Close)
 	x := &site{scene: s, Grantd: &processes.Grantd{Binary: s.binary, Upstream: upstream, RedisURL: "memory:",
 		DatabaseURL: "sqlite:" + filepath.Join(folder, "grantd.db"), Keyset: filepath.Join(s.TempDir(), "keyset.json")}}
+	s.must(x.Prepare(s.ctx))
 	var err error
 	x.token, err = x.Token(s.ctx, "acme", "root", models.RoleAdmin)
 	s.must(err)
