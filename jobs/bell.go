@@ -14,16 +14,24 @@ import (
 // sweeper rings for what was not heard.
 const ringTimeout = 200 * time.Millisecond
 
-// Bell puts tasks into Redis. It is safe for concurrent use.
+// Bell puts tasks into Redis and tells the Listeners. It is safe for concurrent use.
 type Bell struct {
-	redis redis.UniversalClient
-	asynq *asynq.Client
+	redis    redis.UniversalClient
+	asynq    *asynq.Client
+	announce func(ctx context.Context, queue string) error
 }
 
 // NewBell returns a Bell with a few connections of its own, opened when needed.
 func NewBell(r *Redis) *Bell {
 	client := r.impatientClient()
-	return &Bell{redis: client, asynq: asynq.NewClientFromRedisClient(client)}
+	b := &Bell{redis: client, asynq: asynq.NewClientFromRedisClient(client)}
+	b.announce = func(ctx context.Context, queue string) error {
+		return client.Publish(ctx, r.ringChannel(), queue).Err()
+	}
+	if r.memory != nil {
+		b.announce = r.memory.announce
+	}
+	return b
 }
 
 // Ring puts t into its queue, within 200 ms. A ring that is queued already, is
@@ -37,6 +45,7 @@ func (b *Bell) Ring(ctx context.Context, t Task) error {
 	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
 		return fmt.Errorf("ringing for %s %s: %w", t.Kind, t.ID, err)
 	}
+	_ = b.announce(ctx, t.Queue) // the task is queued: unannounced it is found within a second
 	return nil
 }
 

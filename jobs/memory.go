@@ -20,10 +20,13 @@ type memory struct {
 	ctx    context.Context // ends with close
 	cancel context.CancelFunc
 	clock  sync.WaitGroup
+
+	mu        sync.Mutex
+	listeners map[*func(queue string)]struct{}
 }
 
 func startMemory() *memory {
-	m := &memory{server: miniredis.NewMiniRedis()}
+	m := &memory{server: miniredis.NewMiniRedis(), listeners: map[*func(string)]struct{}{}}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.clock.Go(m.run)
 	return m
@@ -46,6 +49,27 @@ func (m *memory) run() {
 			last = now
 		}
 	}
+}
+
+// listen has heard called with the queue of every ring, until stop is called.
+func (m *memory) listen(heard func(queue string)) (stop func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.listeners[&heard] = struct{}{}
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.listeners, &heard)
+	}
+}
+
+func (m *memory) announce(_ context.Context, queue string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for heard := range m.listeners {
+		(*heard)(queue)
+	}
+	return nil
 }
 
 // dial refuses after close: miniredis would start anew for a late client.

@@ -44,6 +44,7 @@ type Worker struct {
 	metrics     *metrics
 	kinds       map[string]task
 
+	listener  *jobs.Listener
 	servers   []*asynq.Server
 	stopSweep context.CancelFunc
 	sweeping  sync.WaitGroup
@@ -87,8 +88,9 @@ func (w *Worker) setDefaults() {
 func (w *Worker) Start() error {
 	taskContext, stopTasks := context.WithCancel(context.Background())
 	w.stopTasks = stopTasks
+	w.listener = jobs.NewListener(w.redis)
 	for queue, share := range jobs.Queues {
-		server := asynq.NewServer(w.redis, w.config(taskContext, queue, max(1, w.concurrency/share)))
+		server := asynq.NewServer(w.listener, w.config(taskContext, queue, max(1, w.concurrency/share)))
 		if err := server.Start(asynq.HandlerFunc(w.process)); err != nil {
 			return fmt.Errorf("starting to listen for tasks: %w", err)
 		}
@@ -108,9 +110,9 @@ func (w *Worker) config(ctx context.Context, queue string, concurrency int) asyn
 		BaseContext: func() context.Context { return ctx },
 		Concurrency: concurrency,
 		Queues:      map[string]int{queue: 1},
-		// How long a ring waits to be heard: at asynq's own second, every
-		// deletion would start a second late.
-		TaskCheckInterval:        20 * time.Millisecond,
+		// The Listener decides how long an empty queue is left alone; what asynq
+		// sleeps comes on top of it.
+		TaskCheckInterval:        2 * time.Millisecond,
 		DelayedTaskCheckInterval: time.Second,
 		ShutdownTimeout:          w.grace,
 		Logger:                   quietLog{w.log},
@@ -136,6 +138,7 @@ func (w *Worker) Shutdown() {
 	w.service.StopSlices()
 	w.stopSweep()
 	w.sweeping.Wait()
+	w.listener.Close()
 	if !within(w.grace+waitForRedis, w.shutdownServers) {
 		w.log.Warn("Redis did not let the worker go")
 	}
