@@ -8,6 +8,7 @@
 // -small every part runs with little, to see that it works.
 //
 //	memory.go       what an idle process holds
+//	idle.go         what idle processes use of a core
 //	token.go        fetching fresh tokens, beside a bare handler (bare.go, load.go)
 //	pages.go        pages far behind in a list
 //	asked.go        the answer to DELETE for a crowded provider, and its job
@@ -117,7 +118,7 @@ type part struct {
 
 func (b *bench) parts() []part {
 	return []part{
-		{"memory", b.memory}, {"growth", b.growth},
+		{"memory", b.memory}, {"idle", b.idle}, {"growth", b.growth},
 		{"tokens", b.tokens}, {"pages", b.pages}, {"asked", b.asked},
 		{"deletions", b.deletions}, {"revocations", b.revocations}, {"flock", b.flock},
 	}

@@ -31,6 +31,8 @@ began: %.1f.
 
 const notes = `
 - *Memory* is VmRSS of a process on PostgreSQL and Redis.
+- *Idle* is the processor time of the grantd processes, sweeps and health checks included, in parts of one core; PostgreSQL and
+  Redis are not in it.
 - *The same row*: an Echo handler that reads the row grantd reads, authorization, provider and credential, on a pgx pool,
   opens the same ciphertext with Tink, and answers with the token: no caller, no policy, no check of freshness, no
   metrics, a short body. It is a process of its own with as many connections to PostgreSQL as grantd. Under the same %d

@@ -18,10 +18,8 @@ func (b *bench) memory(ctx context.Context, r *report) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(b.settle):
+	if err := pause(ctx, b.settle); err != nil {
+		return err
 	}
 	idle, err := p.Memory()
 	if err != nil {

@@ -12,6 +12,7 @@ type options struct {
 	write, profile, only string
 
 	settle time.Duration
+	idling time.Duration
 	grown  int
 
 	rounds         int
@@ -41,7 +42,8 @@ func (o *options) flags(f *flag.FlagSet) {
 	f.StringVar(&o.profile, "profile", "", "also write profiles of the token fetch into this `folder`; they are made in any case when its target is missed")
 	f.StringVar(&o.only, "only", "", "measure only these, with commas between them: "+strings.Join(partNames(), ", ")+", nothing")
 
-	f.DurationVar(&o.settle, "settle", 10*time.Second, "memory: how long an idle process is left alone")
+	f.DurationVar(&o.settle, "settle", 10*time.Second, "memory, idle: how long a process is left alone first")
+	f.DurationVar(&o.idling, "idling", time.Minute, "idle: how long nobody asks for anything")
 	f.IntVar(&o.grown, "grown", 100_000, "growth: how many authorizations are deleted")
 
 	f.IntVar(&o.rounds, "rounds", 8, "tokens: how often all take turns")
@@ -69,7 +71,7 @@ func (o *options) flags(f *flag.FlagSet) {
 
 // shrink makes everything small.
 func (o *options) shrink() {
-	o.settle, o.grown = time.Second, 300
+	o.settle, o.idling, o.grown = time.Second, time.Second, 300
 	o.rounds, o.round, o.authorizations, o.stored, o.wide = 2, 200*time.Millisecond, 100, 3000, 500
 	o.page, o.pageSize, o.views = 20, 10, 10
 	o.asks, o.watch = 3, time.Second

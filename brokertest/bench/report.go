@@ -26,6 +26,8 @@ const (
 	mostMemory = 50 << 20
 	mostGrowth = 32 << 20
 
+	mostIdle = 0.01 // of a core
+
 	mostFarPage = 1.2 // times the first page
 	mostAsking  = 2.0 // times the answer for a provider with one authorization
 )
@@ -73,6 +75,16 @@ func (w row) within(d, limit time.Duration) row {
 func (w row) fits(bytes, limit int64) row {
 	w.ours = mb(bytes)
 	return w.judge("≤ "+mb(limit), bytes <= limit)
+}
+
+// share says how much of one core was used.
+func (w row) share(used, during time.Duration) row {
+	w.ours = fmt.Sprintf("%.2f %%", 100*used.Seconds()/during.Seconds())
+	return w
+}
+
+func (w row) uses(cpu, during time.Duration, limit float64) row {
+	return w.share(cpu, during).judge(fmt.Sprintf("≤ %.0f %%", 100*limit), cpu.Seconds() <= limit*during.Seconds())
 }
 
 func perSecond(f figures) string { return fmt.Sprintf("%.0f/s", f.perSecond) }

@@ -145,6 +145,30 @@ func (p *Process) signal(s syscall.Signal) error {
 // PID is the process's number.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
+// CPU is how much processor time the process has used since its start. It needs
+// Linux's /proc.
+func (p *Process) CPU() (time.Duration, error) {
+	path := fmt.Sprintf("/proc/%d/stat", p.PID())
+	stat, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	// The second field is a name in brackets, which may contain spaces.
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	var ticks int64
+	for _, i := range []int{11, 12} { // utime and stime, the 14th and 15th field
+		if i >= len(fields) {
+			return 0, fmt.Errorf("%s has no times", path)
+		}
+		n, err := strconv.ParseInt(fields[i], 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", path, err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond, nil // Linux always counts hundredths here
+}
+
 // Memory is how much of the machine's memory the process holds, in bytes
 // (VmRSS). It needs /proc.
 func (p *Process) Memory() (int64, error) {
