@@ -1,10 +1,8 @@
 package api
 
 import (
-	"errors"
 	"io"
 	"net/http"
-	"os"
 	"time"
 )
 
@@ -43,6 +41,3 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
-
-// tooSlow reports whether a body could not be read because it did not arrive in time.
-func tooSlow(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

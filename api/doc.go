@@ -5,5 +5,6 @@
 // A request passes, in this order: the slash (slash.go), the observer (id,
 // panics, log, metrics: observe.go), Echo's router, the caller (auth.go), the
 // shape of the id, Huma's validation (validation.go), the handler. Whatever goes
-// wrong on the way ends as the one body in errors.go.
+// wrong on the way ends as the one body in errors.go. What people see in a browser
+// is package pages.
 package api

@@ -20,9 +20,6 @@ func pathOf(publicURL string) string {
 	return strings.TrimRight(u.EscapedPath(), "/")
 }
 
-// at returns the address, on this host, of a path of ours.
-func (s *Server) at(path string) string { return s.prefix + path }
-
 // firstSegments are the first segments of all our paths.
 func firstSegments(routes []*echo.Route) map[string]bool {
 	segments := map[string]bool{strings.Trim(externalAuth, "/"): true}

@@ -3,7 +3,6 @@ package api
 import (
 	"cmp"
 	"context"
-	"html/template"
 	"log/slog"
 	"net"
 	"net/http"
@@ -11,12 +10,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/alexedwards/scs/v2"
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/grantd/grantd/api/pages"
 	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/models"
 )
@@ -52,7 +51,7 @@ type Server struct {
 	publicURL string
 	prefix    string          // the public URL's path, "" for none
 	segments  map[string]bool // that our paths begin with
-	pages     *template.Template
+	pages     *pages.Pages
 	log       *slog.Logger
 	echo      *echo.Echo
 	handler   http.Handler // echo, with the deadline for bodies
@@ -62,8 +61,6 @@ type Server struct {
 	metrics   *metrics
 	patterns  map[string]bool
 	beat      time.Duration
-	sessions  *scs.SessionManager
-	origins   *http.CrossOriginProtection
 
 	serving context.Context // ends when the server drains
 	drain   context.CancelFunc
@@ -79,14 +76,12 @@ func New(o Options) *Server {
 		log:       o.Log,
 		echo:      newEcho(o.TrustedProxies),
 		metrics:   newMetrics(o.Metrics),
-		sessions:  newSessions(o.Service, o.PublicURL),
-		origins:   newOrigins(o.PublicURL),
 		patterns:  map[string]bool{},
 		beat:      cmp.Or(o.EventBeat, 15*time.Second),
 		bodyTime:  cmp.Or(o.BodyTime, defaultBodyTime),
 	}
 	s.handler = withBodyDeadline(s.bodyTime, s.echo)
-	s.pages = parsePages(s.prefix)
+	s.pages = pages.New(pages.Options{Service: o.Service, PublicURL: o.PublicURL, Prefix: s.prefix, Document: documentPath, Edge: s.edge()})
 	s.serving, s.drain = context.WithCancel(context.Background())
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -122,6 +117,18 @@ func trust(proxies []netip.Prefix) []echo.TrustOption {
 		options = append(options, echo.TrustIPRange(&net.IPNet{IP: p.Addr().AsSlice(), Mask: mask}))
 	}
 	return options
+}
+
+// edge is what the pages use of this server.
+func (s *Server) edge() pages.Edge {
+	return pages.Edge{
+		Authenticate: func(ctx context.Context, token models.Secret) (models.Caller, error) { return s.callerOf(ctx, token) },
+		Caller:       func(ctx context.Context) *models.Caller { return &callOf(ctx).caller },
+		Problem: func(ctx context.Context, err error) pages.Problem {
+			e := s.problem(ctx, err)
+			return pages.Problem{Status: e.Status, Message: e.Message, RequestID: e.RequestID, Header: e.headers, WriteJSON: func(c echo.Context) { write(c, e) }}
+		},
+	}
 }
 
 // ServeHTTP implements http.Handler.

@@ -3,6 +3,8 @@ package api
 import (
 	"net/url"
 	"strings"
+
+	"github.com/grantd/grantd/api/pages"
 )
 
 // version2 is what every path of the API begins with, and root where the OAuth
@@ -20,7 +22,7 @@ func rewrite(u *url.URL) {
 	addSlash(u)
 }
 
-const externalAuth = "/external-auth"
+const externalAuth = pages.ConnectPath
 
 // addVersion serves the external-auth API without its version too, and without
 // regard to a last slash. Its pages are known without the version: their

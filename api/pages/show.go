@@ -1,4 +1,4 @@
-package api
+package pages
 
 import (
 	"bytes"
@@ -18,19 +18,19 @@ import (
 // The pages are plain HTML that works without scripts, and comes with its one
 // style sheet: nobody else learns who reads it.
 //
-//go:embed pages
+//go:embed templates pages.css pico-2.1.1.css
 var pageFiles embed.FS
 
 // parsePages reads the pages for a server whose public URL has this path.
 func parsePages(prefix string) *template.Template {
 	at := func(path string) string { return prefix + path }
 	functions := template.FuncMap{"at": at, "style": func() string { return at(stylePath) }}
-	return template.Must(template.New("").Funcs(functions).ParseFS(pageFiles, "pages/pages.html"))
+	return template.Must(template.New("").Funcs(functions).ParseFS(pageFiles, "templates/*.html"))
 }
 
 // style is Pico, and what is ours after it. Browsers keep it for ever, by an address
 // that changes with it.
-var style = append(must(pageFiles.ReadFile("pages/pico-2.1.1.css")), must(pageFiles.ReadFile("pages/pages.css"))...)
+var style = append(must(pageFiles.ReadFile("pico-2.1.1.css")), must(pageFiles.ReadFile("pages.css"))...)
 
 var stylePath = func() string {
 	sum := sha256.Sum256(style)
@@ -63,9 +63,9 @@ type view struct {
 
 // show sends a page. Addresses of pages hold codes and states, so no page says
 // where it was read (RFC 9700 section 4.2), and none is kept.
-func (s *Server) show(c echo.Context, status int, name string, data any) error {
+func (p *Pages) show(c echo.Context, status int, name string, data any) error {
 	var page bytes.Buffer
-	if err := s.pages.ExecuteTemplate(&page, name, view{callOf(c.Request().Context()).caller, data}); err != nil {
+	if err := p.templates.ExecuteTemplate(&page, name, view{*p.edge.Caller(c.Request().Context()), data}); err != nil {
 		return err
 	}
 	guardPage(c.Response().Header(), pagesPolicy)
@@ -75,7 +75,7 @@ func (s *Server) show(c echo.Context, status int, name string, data any) error {
 func guardPage(h http.Header, policy string) {
 	h.Set("Content-Security-Policy", policy)
 	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cache-Control", noStore)
+	h.Set("Cache-Control", "no-store")
 }
 
 // goTo redirects a person who followed a link.
@@ -87,9 +87,9 @@ func goTo(c echo.Context, address string) error {
 // goOn sends a person on who sent a form. It is a page and no redirect: browsers
 // hold every redirect of a form against form-action, also those that an upstream
 // makes later.
-func (s *Server) goOn(c echo.Context, address string) error {
+func (p *Pages) goOn(c echo.Context, address string) error {
 	c.Response().Header().Set("Refresh", "0; url="+address)
-	return s.show(c, http.StatusOK, "onward", address)
+	return p.show(c, http.StatusOK, "onward", address)
 }
 
 // onwards are the ways that lead on from a page where something ended: back to the
@@ -116,17 +116,17 @@ func wantsPage(r *http.Request) bool { return strings.Contains(r.Header.Get("Acc
 
 // fail says what went wrong, to a person as a page and to a program as the one
 // error body.
-func (s *Server) fail(c echo.Context, err error, on onwards) error {
-	e := s.problem(c.Request().Context(), err)
+func (p *Pages) fail(c echo.Context, err error, on onwards) error {
+	e := p.edge.Problem(c.Request().Context(), err)
 	if !wantsPage(c.Request()) {
 		guardPage(c.Response().Header(), pagesPolicy)
-		write(c, e)
+		e.WriteJSON(c)
 		return nil
 	}
-	for name, values := range e.headers {
+	for name, values := range e.Header {
 		c.Response().Header()[name] = values
 	}
-	return s.show(c, e.Status, "failed", struct {
+	return p.show(c, e.Status, "failed", struct {
 		onwards
 		Message, RequestID string
 	}{on, strings.ReplaceAll(e.Message, "Start again with authorize", "Start again"), e.RequestID})

@@ -1,4 +1,4 @@
-package api
+package pages
 
 import (
 	"net/http"
@@ -23,6 +23,5 @@ func isPrefetch(h http.Header) bool {
 // person opens the page.
 func refusePrefetch(c echo.Context) error {
 	guardPage(c.Response().Header(), pagesPolicy)
-	write(c, plainError(callOf(c.Request().Context()), http.StatusTooEarly))
-	return nil
+	return echo.NewHTTPError(http.StatusTooEarly)
 }

@@ -1,11 +1,10 @@
-package api
+package pages
 
 import (
 	"context"
 	"crypto/rand"
 	"errors"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -27,7 +26,7 @@ const sessionLife = 12 * time.Hour
 
 // newSessions keeps sessions in SQL, so that any replica serves them and Redis is
 // not needed. The cookie ends with the browser.
-func newSessions(service *broker.Service, publicURL string) *scs.SessionManager {
+func newSessions(service *broker.Service, publicURL, prefix string) *scs.SessionManager {
 	m := scs.New()
 	m.Store = sessionStore{service}
 	m.Lifetime = sessionLife
@@ -35,8 +34,8 @@ func newSessions(service *broker.Service, publicURL string) *scs.SessionManager 
 	m.Cookie.Persist = false
 	m.Cookie.SameSite = http.SameSiteLaxMode // the person comes back from another site
 	m.Cookie.HttpOnly = true
-	if path := pathOf(publicURL); path != "" { // nobody else on this host is sent it
-		m.Cookie.Path = path
+	if prefix != "" { // nobody else on this host is sent it
+		m.Cookie.Path = prefix
 	}
 	if m.Cookie.Secure = strings.HasPrefix(publicURL, "https://"); m.Cookie.Secure {
 		m.Cookie.Name = cookiePrefix(m.Cookie.Path) + m.Cookie.Name
@@ -72,7 +71,7 @@ func (s sessionStore) Delete(token string) error { return s.DeleteCtx(context.Ba
 
 // page mounts a handler of pages, which has the session and answers its own
 // errors.
-func (s *Server) page(h echo.HandlerFunc) echo.HandlerFunc {
+func (p *Pages) page(h echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if isPrefetch(c.Request().Header) {
 			return refusePrefetch(c)
@@ -80,77 +79,46 @@ func (s *Server) page(h echo.HandlerFunc) echo.HandlerFunc {
 		var failed, sessionFailed error
 		next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			c.SetRequest(r)
-			c.SetResponse(echo.NewResponse(w, s.echo))
+			c.SetResponse(echo.NewResponse(w, c.Echo()))
 			failed = h(c)
 		})
-		sessions := *s.sessions
+		sessions := *p.sessions
 		sessions.ErrorFunc = func(_ http.ResponseWriter, _ *http.Request, err error) { sessionFailed = err }
 		sessions.LoadAndSave(next).ServeHTTP(c.Response(), c.Request())
 		return errors.Join(failed, sessionFailed)
 	}
 }
 
-// form mounts what takes a form. Forms of other sites are refused, by what
-// browsers say about where a request comes from.
-func (s *Server) form(h echo.HandlerFunc) echo.HandlerFunc {
-	return s.page(func(c echo.Context) error {
-		r := c.Request()
-		r.Body = http.MaxBytesReader(c.Response(), r.Body, maxForm)
-		if err := s.origins.Check(r); err != nil {
-			return s.fail(c, models.Errorf(models.CodeForbidden, "This form was sent from another site. Nothing was done."), onwards{})
-		}
-		switch err := r.ParseForm(); {
-		case tooSlow(err):
-			return echo.NewHTTPError(http.StatusRequestTimeout)
-		case err != nil:
-			return s.fail(c, models.Errorf(models.CodeBadRequest, "The form could not be read."), onwards{})
-		}
-		return h(c)
-	})
-}
-
-const maxForm = 64 << 10
-
-// newOrigins knows the public URL as our own origin, also behind a proxy that
-// changes the Host.
-func newOrigins(publicURL string) *http.CrossOriginProtection {
-	p := http.NewCrossOriginProtection()
-	if u, err := url.Parse(publicURL); err == nil && u.Host != "" {
-		_ = p.AddTrustedOrigin(u.Scheme + "://" + u.Host) // fails on an address with a path only
-	}
-	return p
-}
-
 // signIn begins a session anew for the caller: an id that somebody knew before is
 // worth nothing afterwards.
-func (s *Server) signIn(ctx context.Context, caller models.Caller) error {
-	if err := s.sessions.Clear(ctx); err != nil {
+func (p *Pages) signIn(ctx context.Context, caller models.Caller) error {
+	if err := p.sessions.Clear(ctx); err != nil {
 		return err
 	}
-	if err := s.sessions.RenewToken(ctx); err != nil {
+	if err := p.sessions.RenewToken(ctx); err != nil {
 		return err
 	}
-	s.sessions.Put(ctx, keptTokenID, caller.TokenID)
-	s.sessions.Put(ctx, keptSecret, rand.Text())
+	p.sessions.Put(ctx, keptTokenID, caller.TokenID)
+	p.sessions.Put(ctx, keptSecret, rand.Text())
 	return nil
 }
 
 // visitor returns who is signed in. A session ends with the token that it was
 // begun with: the error's code is then models.CodeUnauthenticated.
-func (s *Server) visitor(ctx context.Context) (broker.Visitor, error) {
-	id := s.sessions.GetString(ctx, keptTokenID)
+func (p *Pages) visitor(ctx context.Context) (broker.Visitor, error) {
+	id := p.sessions.GetString(ctx, keptTokenID)
 	if id == "" {
 		return broker.Visitor{}, errSignedOut
 	}
-	caller, err := s.service.CallerOf(ctx, id)
+	caller, err := p.service.CallerOf(ctx, id)
 	if models.CodeOf(err) == models.CodeUnauthenticated {
-		if err := s.sessions.Destroy(ctx); err != nil {
+		if err := p.sessions.Destroy(ctx); err != nil {
 			return broker.Visitor{}, err
 		}
 		return broker.Visitor{}, errSignedOut
 	}
-	callOf(ctx).caller = caller
-	return broker.Visitor{Caller: caller, Session: models.Secret(s.sessions.GetString(ctx, keptSecret))}, err
+	*p.edge.Caller(ctx) = caller
+	return broker.Visitor{Caller: caller, Session: models.Secret(p.sessions.GetString(ctx, keptSecret))}, err
 }
 
 var errSignedOut = models.Errorf(models.CodeUnauthenticated, "Nobody is signed in here, or the session has ended. Sign in, and start again.")

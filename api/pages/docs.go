@@ -1,4 +1,4 @@
-package api
+package pages
 
 import (
 	"bytes"
@@ -20,10 +20,10 @@ var (
 	docsLicense []byte
 )
 
-// docsPage is the page for a server whose public URL has this path.
-func docsPage(prefix string) []byte {
+// docsPage is the page for a server whose public URL has this prefix and that serves its document at this path.
+func docsPage(prefix, document string) []byte {
 	var page bytes.Buffer
-	names := struct{ Document, Script string }{prefix + documentPath, prefix + docsScriptPath}
+	names := struct{ Document, Script string }{prefix + document, prefix + docsScriptPath}
 	if err := template.Must(template.New("docs").Parse(docsSource)).Execute(&page, names); err != nil {
 		panic(err) // made of our own texts only
 	}

@@ -1,0 +1,95 @@
+package pages
+
+import (
+	"context"
+	"html/template"
+	"net/http"
+	"strings"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/labstack/echo/v4"
+
+	"github.com/grantd/grantd/broker"
+	"github.com/grantd/grantd/models"
+)
+
+// Options are what the pages are made of.
+type Options struct {
+	Service *broker.Service
+	// PublicURL is where browsers reach this instance, and Prefix is its path, "" for none.
+	PublicURL, Prefix string
+	// Document is the path of the OpenAPI document, which the page at /docs renders.
+	Document string
+	Edge     Edge
+}
+
+// Edge is what the pages use of the HTTP edge that they are mounted in.
+type Edge struct {
+	// Authenticate returns the caller that an API token stands for.
+	Authenticate func(context.Context, models.Secret) (models.Caller, error)
+	// Caller is who the request is known to come from; whoever finds that out sets it. The access log shows it.
+	Caller func(context.Context) *models.Caller
+	// Problem logs an error, and says what a client may be told of it.
+	Problem func(context.Context, error) Problem
+}
+
+// Problem is an error as clients see it.
+type Problem struct {
+	Status             int
+	Message, RequestID string
+	Header             http.Header
+	// WriteJSON sends it as the error body of the API.
+	WriteJSON func(echo.Context)
+}
+
+// Pages answers what browsers ask for.
+type Pages struct {
+	service   *broker.Service
+	edge      Edge
+	publicURL string
+	prefix    string
+	document  string
+	templates *template.Template
+	sessions  *scs.SessionManager
+	origins   *http.CrossOriginProtection
+}
+
+// New builds the pages. It opens nothing.
+func New(o Options) *Pages {
+	return &Pages{
+		service:   o.Service,
+		edge:      o.Edge,
+		publicURL: strings.TrimRight(o.PublicURL, "/"),
+		prefix:    o.Prefix,
+		document:  o.Document,
+		templates: parsePages(o.Prefix),
+		sessions:  newSessions(o.Service, o.PublicURL, o.Prefix),
+		origins:   newOrigins(o.PublicURL),
+	}
+}
+
+// ConnectPath is what the addresses of the pages for one provider begin with. They stand in vendors' consoles.
+const ConnectPath = "/external-auth"
+
+// Mount adds the routes. The server routes what is below ConnectPath with its API's version before it.
+func (p *Pages) Mount(e *echo.Echo, version string) {
+	connect := version + ConnectPath + "/:provider/"
+	e.GET(connect+"callback", p.page(p.connect))
+	e.POST(connect+"callback", p.form(p.takeBegin))
+	e.GET(connect+"confirm", p.page(p.askAboutAccount))
+	e.POST(connect+"confirm", p.form(p.takeAccount))
+	e.GET(connect+"connected", p.page(p.showConnected))
+	e.GET("/", p.page(p.home))
+	e.GET(signInPath, p.page(p.askToSignIn))
+	e.POST(signInPath, p.form(p.takeSignIn))
+	e.POST(signOutPath, p.form(p.signOut))
+	e.GET(stylePath, serveStyle)
+	docs := serve("text/html; charset=utf-8", docsPage(p.prefix, p.document))
+	e.GET("/docs", docs)
+	e.GET("/docs/", docs)
+	e.GET(docsScriptPath, serve("text/javascript; charset=utf-8", docsScript))
+	e.GET("/docs/LICENSE", serve("text/plain; charset=utf-8", docsLicense))
+}
+
+// at returns the address, on this host, of a path of ours.
+func (p *Pages) at(path string) string { return p.prefix + path }
