@@ -35,7 +35,7 @@ func (s *Server) deleteAuthorization(ctx context.Context, c models.Caller, in *B
 }
 
 type leavingUser struct {
-	UserID string `query:"userId" required:"true" doc:"Whose authorizations to revoke, all of them."`
+	UserID string `query:"userId" required:"true" example:"ada" doc:"Whose authorizations to revoke, all of them."`
 }
 
 func (s *Server) revokeUser(ctx context.Context, c models.Caller, in *leavingUser) (*accepted, error) {

@@ -16,8 +16,8 @@ import (
 
 type authorizeInput struct {
 	ByID
-	State       string         `query:"state" doc:"8 to 512 characters that come back unchanged. Without, one is made."`
-	RedirectURI string         `query:"redirect_uri" doc:"Where the person returns to. Without, the first of the provider's redirectUris, or else grantd's own page."`
+	State       string         `query:"state" example:"YWRhLWFuZC1oZXItc2Vzc2lvbg" doc:"8 to 512 characters that come back unchanged. Without, one is made."`
+	RedirectURI string         `query:"redirect_uri" example:"https://app.example.com/oauth/callback" doc:"Where the person returns to. Without, the first of the provider's redirectUris, or else grantd's own page."`
 	SkipConsent optional[bool] `query:"skip_consent" doc:"Whether the provider may leave out its consent page. Without, as the provider is set."`
 
 	// The names that other operations spell these in.

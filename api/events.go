@@ -91,9 +91,24 @@ func openEvents(out huma.Context, seen string) *events {
 // tell sends a state; in place of one that the client knows, only that the stream
 // is alive.
 func (e *events) tell(j *models.Job) error {
-	body, err := json.Marshal(j)
+	event, err := eventOf(j)
 	if err != nil {
 		return err
+	}
+	if event.id == e.last && !j.Status.Final() {
+		return e.write(": nothing new\n\n")
+	}
+	e.last = event.id
+	return e.write(event.text)
+}
+
+// event is a job's state as it is sent. Its id is a hash of the state.
+type event struct{ id, text string }
+
+func eventOf(j *models.Job) (event, error) {
+	body, err := json.Marshal(j)
+	if err != nil {
+		return event{}, err
 	}
 	hash := fnv.New64a()
 	hash.Write(body)
@@ -101,11 +116,7 @@ func (e *events) tell(j *models.Job) error {
 	if j.Status.Final() {
 		name = eventEnd
 	}
-	if id == e.last && name == eventProgress {
-		return e.write(": nothing new\n\n")
-	}
-	e.last = id
-	return e.write(fmt.Sprintf("event: %s\nid: %s\ndata: %s\n\n", name, id, body))
+	return event{id, fmt.Sprintf("event: %s\nid: %s\ndata: %s\n\n", name, id, body)}, nil
 }
 
 func (e *events) write(text string) error {

@@ -17,7 +17,7 @@ const agentPath = "/workspaceagents/me/external-auth"
 
 // ByName is the input of what is about one provider of the external-auth API.
 type ByName struct {
-	Name string `path:"externalauth" doc:"The provider's id or its slug."`
+	Name string `path:"externalauth" example:"github" doc:"The provider's id or its slug."`
 }
 
 // ExternalAuths is what a user can connect, and what is connected.
@@ -132,7 +132,7 @@ type AgentToken struct {
 
 type agentInput struct {
 	ID      string `query:"id" doc:"The provider's id or slug. Exactly one of id and match is given."`
-	Match   string `query:"match" doc:"The https URL of a git repository or its host; the provider whose place it is in is meant."`
+	Match   string `query:"match" example:"https://github.com/acme/app" doc:"The https URL of a git repository or its host; the provider whose place it is in is meant."`
 	Listen  string `query:"listen" doc:"With any value but false, the answer waits up to a minute until something is connected; then it is 404 with detail authorization_pending."`
 	request *http.Request
 }

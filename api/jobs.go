@@ -38,7 +38,7 @@ func (s *Server) startJob(ctx context.Context, c models.Caller, _ *struct{ Body 
 
 type jobInput struct {
 	ByID
-	Wait string `query:"wait" doc:"How long to wait for a change of status or counters before answering, in seconds or as 30s; 1ms to 60s."`
+	Wait string `query:"wait" example:"30s" doc:"How long to wait for a change of status or counters before answering, in seconds or as 30s; 1ms to 60s."`
 }
 
 // Resolve implements huma.Resolver: an answer that is waited for may come later

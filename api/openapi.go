@@ -63,6 +63,7 @@ func (s *Server) openAPI() func() []byte {
 	account := schemas["ExternalAuth"].Properties["user"]
 	schemas["ExternalAuth"].Properties["user"] = &huma.Schema{Description: account.Description,
 		AnyOf: []*huma.Schema{{Ref: account.Ref}, {Type: "null"}}}
+	s.addExamples()
 	return sync.OnceValue(func() []byte {
 		document, err := json.Marshal(s.huma.OpenAPI())
 		if err != nil {

@@ -12,7 +12,7 @@ import (
 // ByID is the input of what needs nothing else. It is exported because Huma
 // passes over embedded fields that are not.
 type ByID struct {
-	ID string `path:"id" doc:"The id, as it was given out."`
+	ID string `path:"id" doc:"The id, as it was given out." example:"01936f2e-7c1a-7d4e-9b3f-5a6c8d2e1f04"`
 }
 
 // answer is an output with a body and nothing else.
