@@ -45,7 +45,10 @@ func (e *encoder) authorization(a *models.Authorization) {
 	e.key("provider")
 	e.provider(a.Provider)
 	if a.Reason != "" {
-		e.text("reason", a.Reason)
+		e.text("reason", string(a.Reason))
+	}
+	if a.ReasonMessage != "" {
+		e.text("reasonMessage", a.ReasonMessage)
 	}
 	e.timeIfAny("refreshTokenExpiresAt", a.RefreshTokenExpiresAt)
 	if a.Account != nil {

@@ -95,9 +95,22 @@ func show(l store.Linked) models.Authorization {
 	a, p := l.Authorization, l.Provider
 	a.Status, a.Provider, a.RefreshTokenExpiresAt = statusOf(l), &p, l.Credential.RefreshExpiresAt
 	if a.Status == models.AuthorizationExpired {
-		a.Reason = l.Credential.VerdictReason
+		a.Reason = whyExpired(l)
+		a.ReasonMessage = a.Reason.Message()
 	}
 	return a
+}
+
+// whyExpired tells why an authorization has expired. Without a verdict its only token has
+// ended, or has been revoked.
+func whyExpired(l store.Linked) models.Reason {
+	switch {
+	case hasVerdict(l, models.VerdictExpired):
+		return models.Reason(l.Credential.VerdictReason)
+	case suspected(l):
+		return models.ReasonTokenRevoked
+	}
+	return models.ReasonNoRefreshToken
 }
 
 // statusOf derives the status, as the store does for filters and counts. A provider that is off, or that is no longer the

@@ -23,9 +23,9 @@ const checkLife = 10 * time.Second
 
 // Reasons of verdicts.
 const (
-	revokedUpstream = "revoked_upstream" // a check, or a reset, found the token dead
-	lostResponse    = "lost_response"    // its successor was in an answer that never came
-	tokenRevoked    = "token_revoked"    // somebody asked for that here
+	revokedUpstream = string(models.ReasonRevokedUpstream)
+	lostResponse    = string(models.ReasonLostResponse)
+	tokenRevoked    = string(models.ReasonTokenRevoked)
 )
 
 // Check asks the upstream whether the access token is good, for its owner or an

@@ -13,7 +13,7 @@ import (
 
 // identityMismatch is the reason of an authorization whose upstream answered with
 // another account's tokens.
-const identityMismatch = "identity_mismatch"
+const identityMismatch = string(models.ReasonIdentityMismatch)
 
 // strangers is the answer about such an authorization.
 func strangers() error {

@@ -115,7 +115,8 @@ type Authorization struct {
 	// What is derived when it is read.
 	Status                AuthorizationStatus `gorm:"-" json:"status"`
 	Provider              *Provider           `gorm:"-" json:"provider"`
-	Reason                string              `gorm:"-" json:"reason,omitempty"`
+	Reason                Reason              `gorm:"-" json:"reason,omitempty"`
+	ReasonMessage         string              `gorm:"-" json:"reasonMessage,omitempty"`
 	RefreshTokenExpiresAt *time.Time          `gorm:"-" json:"refreshTokenExpiresAt,omitempty"`
 
 	// What only lists and a single authorization tell: the answer with a token is asked

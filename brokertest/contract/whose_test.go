@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/grantd/grantd/brokertest"
+	"github.com/grantd/grantd/models"
 )
 
 const checksAreForgotten = `UPDATE credentials SET checked_at = NULL`
@@ -15,8 +16,8 @@ const checksAreForgotten = `UPDATE credentials SET checked_at = NULL`
 func wantEnded(t *testing.T, h *brokertest.House, p, id string) {
 	t.Helper()
 	a := want(t, 200, h.Do(t, h.User, "GET", root+"authorizedProviders/", nil))["data"].([]any)[0].(object)
-	if a["id"] != id || a["status"] != "expired" || a["reason"] != "identity_mismatch" {
-		t.Errorf("the authorization is %v because of %v", a["status"], a["reason"])
+	if a["id"] != id || a["status"] != "expired" || a["reason"] != "identity_mismatch" || a["reasonMessage"] != models.ReasonIdentityMismatch.Message() {
+		t.Errorf("the authorization is %v because of %v: %v", a["status"], a["reason"], a["reasonMessage"])
 	}
 	for range 2 { // and once more, after the secret changed
 		for _, path := range []string{tokenOf(id), resetOf(id)} {
