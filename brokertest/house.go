@@ -122,11 +122,7 @@ func New(t testing.TB, o *Options) *House {
 }
 
 func (h *House) startIdP(t testing.TB) {
-	h.IdP = testidp.New(testidp.Options{AutoConsent: true, Clients: []testidp.Client{{ID: ClientID, Secret: ClientSecret}}})
-	server := httptest.NewServer(h.IdP)
-	t.Cleanup(server.Close)
-	t.Cleanup(h.IdP.Close)
-	h.IdPURL = server.URL
+	h.IdP, h.IdPURL = testidp.Start(t, testidp.Options{AutoConsent: true, Clients: []testidp.Client{{ID: ClientID, Secret: ClientSecret}}})
 }
 
 func (h *House) serve(t testing.TB, o Options) {

@@ -2,7 +2,6 @@ package providers
 
 import (
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -15,15 +14,12 @@ import (
 // user info, refresh, revocation, in both of its dialects.
 func TestJourney(t *testing.T) {
 	t.Parallel()
-	idp := testidp.New(testidp.Options{AutoConsent: true, Clients: []testidp.Client{{ID: "my id", Secret: theSecret}}})
-	server := httptest.NewServer(idp)
-	t.Cleanup(server.Close)
-	t.Cleanup(idp.Close)
-	r := newRegistry(t, Options{TestHost: server.URL})
+	_, url := testidp.Start(t, testidp.Options{AutoConsent: true, Clients: []testidp.Client{{ID: "my id", Secret: theSecret}}})
+	r := newRegistry(t, Options{TestHost: url})
 
 	for _, c := range []Client{
 		{Type: "test", ID: "my id", Secret: theSecret},
-		{Type: "github", ID: "my id", Secret: theSecret, Host: server.URL},
+		{Type: "github", ID: "my id", Secret: theSecret, Host: url},
 	} {
 		for _, scope := range []models.RevokeScope{models.RevokeToken, models.RevokeGrant} {
 			t.Run(c.Type+" "+string(scope), func(t *testing.T) { journey(t, r, c, scope) })

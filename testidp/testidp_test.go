@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/cookiejar"
-	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -41,13 +40,9 @@ func setup(t *testing.T, o testidp.Options) *bench {
 	if o.Clients == nil {
 		o.Clients = []testidp.Client{{ID: clientID, Secret: secret, RedirectURIs: []string{callback}}}
 	}
-	idp := testidp.New(o)
-	srv := httptest.NewServer(idp)
-	t.Cleanup(srv.Close)
-	t.Cleanup(idp.Close)
-	client := srv.Client()
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &bench{t, idp, srv.URL, client}
+	idp, url := testidp.Start(t, o)
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &bench{t, idp, url, client}
 }
 
 // answer is a response that has been read.

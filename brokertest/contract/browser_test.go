@@ -147,11 +147,8 @@ func host(t *testing.T, address string) string {
 
 // asking makes a house whose authorization server asks before it grants.
 func asking(t *testing.T) *brokertest.House {
-	idp := testidp.New(testidp.Options{Clients: []testidp.Client{{ID: brokertest.ClientID, Secret: brokertest.ClientSecret}}})
-	server := httptest.NewServer(idp)
-	t.Cleanup(server.Close)
-	t.Cleanup(idp.Close)
-	return brokertest.New(t, &brokertest.Options{IdP: idp, IdPURL: server.URL})
+	idp, idpURL := testidp.Start(t, testidp.Options{Clients: []testidp.Client{{ID: brokertest.ClientID, Secret: brokertest.ClientSecret}}})
+	return brokertest.New(t, &brokertest.Options{IdP: idp, IdPURL: idpURL})
 }
 
 // A person reads what is asked, chooses who they are, allows it, and lands at the

@@ -3,7 +3,6 @@ package contract_test
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,12 +33,8 @@ func eachWithDevices(t *testing.T, o brokertest.Options, f func(*testing.T, devi
 		o := o
 		d := devices{upstream: &brokertest.Clock{}}
 		o.Backend = b
-		o.IdP = testidp.New(testidp.Options{Now: d.upstream.Now, AutoConsent: true, CodeTTL: deviceLife, DeviceInterval: pollEvery,
+		o.IdP, o.IdPURL = testidp.Start(t, testidp.Options{Now: d.upstream.Now, AutoConsent: true, CodeTTL: deviceLife, DeviceInterval: pollEvery,
 			Clients: []testidp.Client{{ID: brokertest.ClientID, Secret: brokertest.ClientSecret}}})
-		server := httptest.NewServer(o.IdP)
-		t.Cleanup(server.Close)
-		t.Cleanup(o.IdP.Close)
-		o.IdPURL = server.URL
 		d.House = brokertest.New(t, &o)
 		f(t, d)
 		if n := o.IdP.Stats().DevicePolledTooFast; n != 0 {

@@ -230,12 +230,9 @@ func TestThePagesWorkBelowAPath(t *testing.T) {
 	t.Parallel()
 	n := reserveNginx(t)
 	b := openBrowser(t, chromedp.Flag("ignore-certificate-errors", true))
-	idp := testidp.New(testidp.Options{Clients: []testidp.Client{{ID: brokertest.ClientID, Secret: brokertest.ClientSecret}}})
-	server := httptest.NewServer(idp)
-	t.Cleanup(server.Close)
-	t.Cleanup(idp.Close)
+	idp, idpURL := testidp.Start(t, testidp.Options{Clients: []testidp.Client{{ID: brokertest.ClientID, Secret: brokertest.ClientSecret}}})
 	public := n.origin + "/grantd"
-	h := brokertest.New(t, &brokertest.Options{IdP: idp, IdPURL: server.URL, PublicURL: public})
+	h := brokertest.New(t, &brokertest.Options{IdP: idp, IdPURL: idpURL, PublicURL: public})
 	n.start(t, h.URL+"/")
 	p := createID(t, h, nil)
 	css := func(s string) chromedp.CSS { return chromedp.CSS(s) }
@@ -306,5 +303,5 @@ func TestThePagesWorkBelowAPath(t *testing.T) {
 		}
 	}
 	b.mu.Unlock()
-	b.wantQuiet(t, host(t, public), host(t, server.URL), host(t, elsewhere))
+	b.wantQuiet(t, host(t, public), host(t, idpURL), host(t, elsewhere))
 }
