@@ -2,10 +2,8 @@ package store
 
 import (
 	"bytes"
-	"cmp"
 	"context"
-	"encoding/binary"
-	"errors"
+	"database/sql"
 	"fmt"
 	"strings"
 	"time"
@@ -13,98 +11,164 @@ import (
 	"github.com/grantd/grantd/models"
 )
 
-// The hot path: one query loads what decides about a token, and no more. On
-// PostgreSQL it runs on pgx itself, under the pool that gorm uses: database/sql
-// would convert every value twice, which costs more than the query.
+// The hot path: one query loads what decides about a token, and no more. It has
+// connections of its own, is decoded by hand, and answers many callers at once:
+// batches.go has how, fetch_postgres.go and fetch_sqlite.go have the databases.
 
-// Fetchable returns as much of an authorization, its provider and its credential
-// as handing out a token takes. Refresh and revocation need the rest: see Linked.
+// Fetchable returns as much of an authorization, its provider and its credential as
+// handing out a token takes, as it was committed when Fetchable was called or later.
+// Refresh and revocation need the rest: see Linked. What is returned is shared with
+// other callers, so nobody may change its lists and maps.
 func (s *Store) Fetchable(ctx context.Context, authorization string) (Linked, error) {
-	if s.pool == nil || s.inTx {
+	if s.inTx {
 		return s.Linked(ctx, authorization)
 	}
-	rows, err := s.pool.Query(ctx, fetchQuery, authorization)
-	if err != nil {
-		return Linked{}, fmt.Errorf("loading authorization %s: %w", authorization, err)
-	}
-	defer rows.Close()
-	if !rows.Next() {
-		return Linked{}, cmp.Or(rows.Err(), error(ErrNotFound))
-	}
-	var l Linked
-	err = l.decode(&fields{values: rows.RawValues()})
-	return l, err
+	return s.fetches.get(ctx, authorization)
 }
 
-var fetchQuery = "SELECT a." + strings.Join([]string{"id", "org_id", "user_id", "provider_id", "credential_id",
-	"oauth_client_id", "scopes", "missing_scopes", "scopes_cut", "fingerprint", "fingerprint_v2", "unlinked_at", "created_at"}, ", a.") +
-	", p." + strings.Join(providerColumns, ", p.") +
-	", c." + strings.Join([]string{"id", "sealed", "generation", "has_refresh_token", "expires_at", "refresh_after",
-	"refresh_expires_at", "saved_at", "next_attempt_at", "verdict", "verdict_generation", "verdict_secret_version", "suspected"}, ", c.") +
-	`, statement_timestamp() FROM authorizations a JOIN providers p ON p.id = a.provider_id
-	JOIN credentials c ON c.authorization_id = a.id WHERE a.id = $1`
+// fetchColumn is a column that the hot query reads, and where its value goes.
+type fetchColumn struct {
+	name string
+	to   any
+}
 
-// decode reads fetchQuery's columns, in their order. pgx would look up for each of
-// them how to scan it, which takes longer than the reading.
-func (l *Linked) decode(f *fields) error {
+// fetchColumns are all of them: a column that is added here is read on both databases.
+func (l *Linked) fetchColumns() []fetchColumn {
 	a, p, c := &l.Authorization, &l.Provider, &l.Credential
-	a.ID, a.OrgID, a.UserID, a.ProviderID, a.CredentialID = f.text(), f.text(), f.text(), f.text(), f.text()
-	a.OAuthClientID = f.text()
-	err := errors.Join(a.Scopes.Scan(f.next()), a.MissingScopes.Scan(f.next()))
-	a.ScopesCut = f.bool()
-	a.Fingerprint, a.FingerprintV2, a.UnlinkedAt, a.CreatedAt = f.text(), f.text(), f.timeOrNil(), f.time()
+	return []fetchColumn{
+		{"a.id", &a.ID},
+		{"a.org_id", &a.OrgID},
+		{"a.user_id", &a.UserID},
+		{"a.provider_id", &a.ProviderID},
+		{"a.credential_id", &a.CredentialID},
+		{"a.oauth_client_id", &a.OAuthClientID},
+		{"a.scopes", &a.Scopes},
+		{"a.missing_scopes", &a.MissingScopes},
+		{"a.scopes_cut", &a.ScopesCut},
+		{"a.fingerprint", &a.Fingerprint},
+		{"a.fingerprint_v2", &a.FingerprintV2},
+		{"a.unlinked_at", &a.UnlinkedAt},
+		{"a.created_at", &a.CreatedAt},
 
-	p.ID, p.OrgID, p.Name, p.Slug, p.Type = f.text(), f.text(), f.text(), f.text(), f.text()
-	p.Status, p.ClientID, p.SecureConfigID = models.ProviderStatus(f.text()), f.text(), f.text()
-	p.SkipConsent, p.Metadata.Host, p.Metadata.SettingsURL = f.bool(), f.text(), f.text()
-	err = errors.Join(err, p.Scopes.Scan(f.next()), p.RedirectURIs.Scan(f.next()), p.Config.Scan(f.next()))
-	p.Fingerprint, p.FingerprintV2, p.SecretVersion, p.DeleteJobID = f.text(), f.text(), f.int(), f.textOrNil()
-	p.CreatedAt, p.UpdatedAt = f.time(), f.time()
+		{"p.id", &p.ID},
+		{"p.org_id", &p.OrgID},
+		{"p.name", &p.Name},
+		{"p.slug", &p.Slug},
+		{"p.type", &p.Type},
+		{"p.status", &p.Status},
+		{"p.client_id", &p.ClientID},
+		{"p.secure_config_id", &p.SecureConfigID},
+		{"p.skip_consent", &p.SkipConsent},
+		{"p.host", &p.Metadata.Host},
+		{"p.settings_url", &p.Metadata.SettingsURL},
+		{"p.scopes", &p.Scopes},
+		{"p.redirect_uris", &p.RedirectURIs},
+		{"p.config", &p.Config},
+		{"p.fingerprint", &p.Fingerprint},
+		{"p.fingerprint_v2", &p.FingerprintV2},
+		{"p.secret_version", &p.SecretVersion},
+		{"p.created_at", &p.CreatedAt},
+		{"p.updated_at", &p.UpdatedAt},
 
-	c.ID, c.Sealed, c.Generation, c.HasRefreshToken = f.text(), bytes.Clone(f.next()), f.int(), f.bool()
-	c.ExpiresAt, c.RefreshAfter, c.RefreshExpiresAt = f.timeOrNil(), f.timeOrNil(), f.timeOrNil()
-	c.SavedAt, c.NextAttemptAt = f.time(), f.timeOrNil()
-	c.Verdict, c.VerdictGeneration, c.VerdictSecretVersion = (*models.Verdict)(f.textOrNil()), f.int(), f.int()
-	c.Suspected = f.int()
-	l.Now = f.time()
+		{"c.id", &c.ID},
+		{"c.sealed", &c.Sealed},
+		{"c.generation", &c.Generation},
+		{"c.has_refresh_token", &c.HasRefreshToken},
+		{"c.expires_at", &c.ExpiresAt},
+		{"c.refresh_after", &c.RefreshAfter},
+		{"c.refresh_expires_at", &c.RefreshExpiresAt},
+		{"c.saved_at", &c.SavedAt},
+		{"c.next_attempt_at", &c.NextAttemptAt},
+		{"c.verdict", &c.Verdict},
+		{"c.verdict_reason", &c.VerdictReason},
+		{"c.verdict_generation", &c.VerdictGeneration},
+		{"c.verdict_secret_version", &c.VerdictSecretVersion},
+		{"c.suspected", &c.Suspected},
+	}
+}
+
+// FetchColumns names the columns, for what is compared with the hot query.
+func FetchColumns() (names []string) {
+	for _, c := range new(Linked).fetchColumns() {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// fetchQuery reads the columns, and further expressions, of the rows that the
+// condition picks.
+func fetchQuery(columns []fetchColumn, condition string) string {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = c.name
+	}
+	return "SELECT " + strings.Join(names, ", ") + ` FROM authorizations a JOIN providers p ON p.id = a.provider_id
+		JOIN credentials c ON c.authorization_id = a.id WHERE ` + condition
+}
+
+// fetchReader reads one row after the other into the same Linked, so that where the
+// columns go is looked up once and not for each row.
+type fetchReader struct {
+	row     Linked
+	columns []fetchColumn
+}
+
+func newFetchReader() *fetchReader {
+	r := &fetchReader{}
+	r.columns = r.row.fetchColumns()
+	return r
+}
+
+// read returns the row as a Linked of its own.
+func (r *fetchReader) read(from values) (*Linked, error) {
+	r.row = Linked{}
+	for i, c := range r.columns {
+		if err := scan(c.to, from, i); err != nil {
+			return nil, fmt.Errorf("reading %s: %w", c.name, err)
+		}
+	}
+	l := r.row
+	return &l, nil
+}
+
+// values are those of one row, in the format that the database gives them in.
+type values interface {
+	null(i int) bool
+	raw(i int) []byte // nil where it is null; good until the next row
+	bool(i int) (bool, error)
+	int(i int) (int64, error)
+	time(i int) (time.Time, error)
+}
+
+// scan reads one value. database/sql would find out for each how to convert it, which
+// takes longer than the reading.
+func scan(to any, from values, i int) (err error) {
+	switch v := to.(type) {
+	case *string:
+		*v = string(from.raw(i))
+	case *models.ProviderStatus:
+		*v = models.ProviderStatus(from.raw(i))
+	case **models.Verdict:
+		if !from.null(i) {
+			*v = new(models.Verdict(from.raw(i)))
+		}
+	case *[]byte:
+		*v = bytes.Clone(from.raw(i))
+	case *bool:
+		*v, err = from.bool(i)
+	case *int64:
+		*v, err = from.int(i)
+	case *time.Time:
+		*v, err = from.time(i)
+	case **time.Time:
+		if !from.null(i) {
+			*v = new(time.Time)
+			**v, err = from.time(i)
+		}
+	case sql.Scanner:
+		err = v.Scan(from.raw(i))
+	default:
+		err = fmt.Errorf("the hot query cannot read into %T", to)
+	}
 	return err
-}
-
-// fields reads the values of one row, one after the other, in the formats that pgx
-// asks PostgreSQL for: texts and JSON as text, everything else binary.
-type fields struct {
-	values [][]byte
-	at     int
-}
-
-func (f *fields) next() []byte {
-	f.at++
-	return f.values[f.at-1]
-}
-
-func (f *fields) text() string { return string(f.next()) }
-func (f *fields) bool() bool   { return f.next()[0] == 1 }
-func (f *fields) int() int64   { return int64(binary.BigEndian.Uint64(f.next())) }
-
-// postgresEpoch is 2000-01-01, from which PostgreSQL counts microseconds.
-const postgresEpoch = 946684800_000_000
-
-func (f *fields) time() time.Time { return time.UnixMicro(f.int() + postgresEpoch).UTC() }
-
-func (f *fields) textOrNil() *string {
-	if f.values[f.at] == nil {
-		f.at++
-		return nil
-	}
-	t := f.text()
-	return &t
-}
-
-func (f *fields) timeOrNil() *time.Time {
-	if f.values[f.at] == nil {
-		f.at++
-		return nil
-	}
-	t := f.time()
-	return &t
 }

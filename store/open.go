@@ -37,6 +37,9 @@ type Options struct {
 	// MaxConns bounds the PostgreSQL pool; 0 means 16, beyond which the tail of
 	// the latencies grows without more throughput.
 	MaxConns int
+	// FetchConns are the PostgreSQL connections that only the hot query uses, beside
+	// those: 1 or 2, 0 means 1. Two serve more where the database is far away.
+	FetchConns int
 	// AllowAsyncCommit accepts a PostgreSQL that may lose the last commits in a
 	// crash, and with them refresh tokens that cannot be had again (R11).
 	AllowAsyncCommit bool
@@ -47,9 +50,12 @@ type Store struct {
 	db      *gorm.DB
 	sql     *sql.DB
 	pool    *pgxpool.Pool // under sql, on PostgreSQL
-	dialect dialect
-	clock   func() time.Time
-	inTx    bool
+	fetches *batches
+	// closeFetches ends the connections of the hot query.
+	closeFetches func() error
+	dialect      dialect
+	clock        func() time.Time
+	inTx         bool
 }
 
 // Open connects to the database that o names and checks that it keeps what it
@@ -73,7 +79,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	if err := s.sql.PingContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("connecting to the database: %w", plainly(err)), s.sql.Close())
+		return nil, errors.Join(fmt.Errorf("connecting to the database: %w", plainly(err)), s.Close())
 	}
 	return s, s.checkDurability(ctx, o.AllowAsyncCommit)
 }
@@ -90,15 +96,20 @@ func (s *Store) openSQLite(path string) error {
 		return fmt.Errorf("opening the database: %w", err)
 	}
 	made.Close()
-	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
-		"?_pragma=journal_mode(wal)&_pragma=busy_timeout(5000)&_pragma=foreign_keys(1)" +
-		"&_pragma=synchronous(full)&_txlock=immediate&_timefmt=" + url.QueryEscape(sqliteTime)
+	dsn := sqliteURL(path, "journal_mode(wal)", "busy_timeout(5000)", "foreign_keys(1)", "synchronous(full)") +
+		"&_txlock=immediate&_timefmt=" + url.QueryEscape(sqliteTime)
 	db, err := driver.Open(dsn, func(c *sqlite3.Conn) error { return keepPrivate(c, path) })
 	if err != nil {
 		return fmt.Errorf("opening %s: %w", path, err)
 	}
 	db.SetMaxOpenConns(1)
+	reads := &sqliteFetches{path: path, clock: s.clock}
+	s.fetches, s.closeFetches = &batches{load: reads.load, most: 1}, reads.close
 	return s.use(db, sqliteDialect, gormlite.OpenDB(db))
+}
+
+func sqliteURL(path string, pragmas ...string) string {
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=" + strings.Join(pragmas, "&_pragma=")
 }
 
 // keepPrivate gives the database's log and the log's index, which hold the same rows, the
@@ -126,6 +137,15 @@ func (s *Store) openPostgres(ctx context.Context, o Options) error {
 		// pgx repeats the URL, and with it the password.
 		return errors.New("the postgres:// URL cannot be parsed")
 	}
+	switch config.ConnConfig.DefaultQueryExecMode {
+	case pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol:
+		return errors.New("default_query_exec_mode must not be exec or simple_protocol: with these PostgreSQL sends " +
+			"its values as text, and tokens are read in its binary format. Leave the parameter out of the URL")
+	}
+	fetchConns := cmp.Or(o.FetchConns, 1)
+	if fetchConns < 1 || fetchConns > MaxFetchConns {
+		return fmt.Errorf("the connections for fetching tokens must be 1 to %d", MaxFetchConns)
+	}
 	config.MaxConns = int32(cmp.Or(o.MaxConns, 16))
 	config.MaxConnIdleTime = time.Minute
 	config.AfterConnect = readUTC
@@ -135,6 +155,12 @@ func (s *Store) openPostgres(ctx context.Context, o Options) error {
 	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return errors.New("the postgres:// URL cannot be used")
 	}
+	reads, err := openPostgresFetches(ctx, config, fetchConns)
+	if err != nil {
+		s.pool.Close()
+		return err
+	}
+	s.fetches, s.closeFetches = &batches{load: reads.load, most: fetchConns}, reads.close
 	db := stdlib.OpenDBFromPool(s.pool)
 	db.SetMaxOpenConns(int(config.MaxConns))
 	return s.use(db, postgresDialect, postgres.New(postgres.Config{Conn: db}))
@@ -211,7 +237,7 @@ func (s *Store) Ping(ctx context.Context) error { return s.sql.PingContext(ctx) 
 
 // Close ends all connections.
 func (s *Store) Close() error {
-	err := s.sql.Close()
+	err := errors.Join(s.closeFetches(), s.sql.Close())
 	if s.pool != nil {
 		s.pool.Close()
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -33,16 +34,25 @@ type fixture struct {
 }
 
 func each(t *testing.T, f func(*testing.T, fixture)) {
-	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
-		url, _ := b.URLs(t)
-		s := brokertest.OpenStore(t, url, nil)
-		p := models.Provider{ID: id(), OrgID: "acme", Name: "GitHub", Slug: "github", Type: "github", Status: models.ProviderActive,
-			ClientID: "c", SecureConfigID: id(), SecretVersion: 1}
-		if err := s.InsertProvider(ctx, &p, &models.SecureConfig{ID: p.SecureConfigID, ProviderID: p.ID, Sealed: []byte("sealed")}); err != nil {
-			t.Fatal(err)
-		}
-		f(t, fixture{s, b, url, p})
-	})
+	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) { f(t, newFixture(t, b)) })
+}
+
+func newFixture(t *testing.T, b brokertest.Backend) fixture {
+	t.Helper()
+	url, _ := b.URLs(t)
+	f := fixture{Store: brokertest.OpenStore(t, url, nil), backend: b, url: url}
+	f.insertProvider(t)
+	return f
+}
+
+func (f *fixture) insertProvider(t *testing.T) {
+	t.Helper()
+	f.provider = models.Provider{ID: id(), OrgID: "acme", Name: "GitHub", Slug: "github", Type: "github", Status: models.ProviderActive,
+		ClientID: "c", SecureConfigID: id(), SecretVersion: 1, CreatedAt: time.Now().UTC().Truncate(time.Millisecond)}
+	p := f.provider
+	if err := f.InsertProvider(ctx, &p, &models.SecureConfig{ID: p.SecureConfigID, ProviderID: p.ID, Sealed: []byte("sealed")}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // authorization keeps an authorization whose token lives for the given time.
@@ -107,30 +117,35 @@ func TestWhatIsReadIsWhatWasWritten(t *testing.T) {
 func TestAFetchReadsWhatLinkedReads(t *testing.T) {
 	each(t, func(t *testing.T, f fixture) {
 		a := f.authorization(t, "1", time.Hour)
-		job, p := "job", f.provider
+		p := f.provider
 		p.Name, p.Scopes, p.RedirectURIs, p.Config = "Nämé", models.Strings{"a b"}, models.Strings{"https://x/"}, models.Settings{"n": 1.5}
-		p.SkipConsent, p.DeleteJobID, p.Metadata = true, &job, models.ProviderMetadata{Host: "h", SettingsURL: "https://s/"}
+		p.SkipConsent, p.Metadata = true, models.ProviderMetadata{Host: "h", SettingsURL: "https://s/"}
+		p.Fingerprint, p.FingerprintV2 = "one", "two"
 		if err := f.SaveProvider(ctx, &p); err != nil {
 			t.Fatal(err)
 		}
 		must(f.LeaseForRefresh(ctx, f.linked(t, a.ID), "x", time.Minute))(t)
 		must(f.SaveFailure(ctx, a.CredentialID, 1, store.Failed{Attempt: "x", RetryIn: time.Hour, Verdict: models.VerdictExpired, SecretVersion: 7}))(t)
 		must(f.Unlink(ctx, a.ID))(t)
-		want, got := f.linked(t, a.ID), must(f.Fetchable(ctx, a.ID))(t)
-		// What a fetch does not read:
-		want.Authorization = models.Authorization{ID: a.ID, OrgID: want.Authorization.OrgID, UserID: want.Authorization.UserID,
-			ProviderID: want.Authorization.ProviderID, CredentialID: want.Authorization.CredentialID, OAuthClientID: want.Authorization.OAuthClientID,
-			Scopes: want.Authorization.Scopes, MissingScopes: want.Authorization.MissingScopes, Fingerprint: want.Authorization.Fingerprint, FingerprintV2: want.Authorization.FingerprintV2, UnlinkedAt: want.Authorization.UnlinkedAt, CreatedAt: want.Authorization.CreatedAt}
-		c := want.Credential
-		want.Credential = models.Credential{ID: c.ID, Sealed: c.Sealed, Generation: c.Generation, HasRefreshToken: c.HasRefreshToken,
-			ExpiresAt: c.ExpiresAt, RefreshAfter: c.RefreshAfter, RefreshExpiresAt: c.RefreshExpiresAt, SavedAt: c.SavedAt,
-			NextAttemptAt: c.NextAttemptAt, Verdict: c.Verdict, VerdictGeneration: c.VerdictGeneration, VerdictSecretVersion: c.VerdictSecretVersion, Suspected: c.Suspected}
-		want.Now = got.Now
-		if f.backend == brokertest.Embedded {
-			return // there a fetch is Linked itself
+		db := brokertest.SQL(t, f.url)
+		for _, statement := range []string{
+			"UPDATE authorizations SET scopes_cut = TRUE, fingerprint = 'three', fingerprint_v2 = 'four'",
+			"UPDATE credentials SET refresh_expires_at = expires_at, verdict_reason = 'five', suspected = 6",
+		} {
+			must(db.Exec(statement))(t)
+		}
+		linked, fetched := f.linked(t, a.ID), must(f.Fetchable(ctx, a.ID))(t)
+		want, got := store.FetchValues(&linked), store.FetchValues(&fetched)
+		for name, value := range want {
+			if reflect.ValueOf(value).IsZero() {
+				t.Errorf("%s is empty, which a column that was not read would be too", name)
+			}
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("a fetch reads otherwise (-want +got):\n%s", diff)
+		}
+		if apart := fetched.Now.Sub(linked.Now).Abs(); apart > time.Minute {
+			t.Errorf("a fetch tells another time, by %v", apart)
 		}
 		if _, err := f.Fetchable(ctx, "nobody"); !store.IsNotFound(err) {
 			t.Errorf("of nobody it reads %v", err)

@@ -65,10 +65,10 @@ func (b *bench) tokens(ctx context.Context, r *report) error {
 	n, token, manyToken := b.authorizations, h.token.Reveal(), m.token.Reveal()
 	var in race
 	in.ours = &contender{name: "grantd", pid: api.PID(), base: api.URL, requests: few.ask(n, token, few.authorization, tokenPath)}
-	in.row = &contender{name: "bare, same row", pid: fewPID, base: fewBase, requests: few.ask(n, token, few.authorization, barePath("/store/"))}
+	in.row = &contender{name: "bare, same row", pid: fewPID, base: fewBase, requests: few.ask(n, token, few.authorization, barePath("/row/"))}
 	in.least = &contender{name: "bare, credential", pid: fewPID, base: fewBase, requests: few.ask(n, token, few.credential, barePath("/pgx/"))}
 	in.many = &contender{name: "grantd, crowded", pid: m.api.PID(), base: m.api.URL, requests: m.shelf.ask(n, manyToken, m.shelf.authorization, tokenPath)}
-	in.manyRow = &contender{name: "bare, same row, crowded", pid: manyPID, base: manyBase, requests: m.shelf.ask(n, manyToken, m.shelf.authorization, barePath("/store/"))}
+	in.manyRow = &contender{name: "bare, same row, crowded", pid: manyPID, base: manyBase, requests: m.shelf.ask(n, manyToken, m.shelf.authorization, barePath("/row/"))}
 	in.manyWide = &contender{name: "grantd, crowded, wide", pid: m.api.PID(), base: m.api.URL, requests: m.shelf.ask(b.wide, manyToken, m.shelf.authorization, tokenPath)}
 	if err := b.compare(ctx, in.all()...); err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/grantd/grantd/broker"
+	"github.com/grantd/grantd/store"
 )
 
 // Config is every setting. A flag wins over the environment variable of the same
@@ -54,6 +55,7 @@ type Config struct {
 	AllowAsyncCommit bool          `help:"Accept a PostgreSQL with synchronous_commit=off, which may lose refresh tokens in a crash."`
 	DrainDelay       time.Duration `default:"1s" placeholder:"TIME" help:"How long /readyz says 503 before the API stops accepting, so that a load balancer sees it."`
 
+	FetchConnections  int `default:"1" placeholder:"N" help:"How many connections to PostgreSQL a process has for fetching tokens alone: 1, or 2 where the database is far away."`
 	RevokeConcurrency int `default:"32" placeholder:"N" help:"How many revocations a process has in flight at once."`
 
 	KeepFlows      time.Duration `default:"24h" placeholder:"TIME" help:"How long consents that ended are kept."`
@@ -188,6 +190,7 @@ func (c *Config) validate(more ...error) error {
 	}
 	judge("limit-body-time", judgeBodyTime(c.LimitBodyTime))
 	judge("drain-delay", judgeDrainDelay(c.DrainDelay))
+	judge("fetch-connections", judgeFetchConnections(c.FetchConnections))
 	judge("revoke-concurrency", judgeConcurrency(c.RevokeConcurrency))
 	judge("keep-flows", judgeRetention(c.KeepFlows))
 	judge("keep-tombstones", judgeRetention(c.KeepTombstones))
@@ -335,6 +338,13 @@ func judgeLimit(n int) string {
 func judgeBodyTime(d time.Duration) string {
 	if d < time.Second || d > 5*time.Minute {
 		return "must be between 1s and 5m"
+	}
+	return ""
+}
+
+func judgeFetchConnections(n int) string {
+	if n < 1 || n > store.MaxFetchConns {
+		return fmt.Sprint("must be between 1 and ", store.MaxFetchConns)
 	}
 	return ""
 }

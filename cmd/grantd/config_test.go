@@ -21,7 +21,7 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 		"TEST_PROVIDER=localhost:9000", "TEST_PROVIDER=http://localhost:9000/base",
 		"TRUSTED_PROXIES=proxy", "TRUSTED_PROXIES=10.0.0.0/33",
 		"METRICS_LISTEN=9090", "LOG_LEVEL=loud", "LOG_FORMAT=xml", "DRAIN_DELAY=-1s", "DRAIN_DELAY=2h",
-		"REVOKE_CONCURRENCY=0", "REVOKE_CONCURRENCY=1000",
+		"FETCH_CONNECTIONS=0", "FETCH_CONNECTIONS=3", "REVOKE_CONCURRENCY=0", "REVOKE_CONCURRENCY=1000",
 	} {
 		t.Run(setting, func(t *testing.T) {
 			t.Parallel()
@@ -55,7 +55,7 @@ func TestConfigTakesWhatIsRight(t *testing.T) {
 		"GRANTD_REDIRECT_ALLOW=https://app.example.com,http://localhost:3000", "GRANTD_TEST_PROVIDER=http://127.0.0.1:9000/",
 		"GRANTD_TRUSTED_PROXIES=10.0.0.0/8,::1", "GRANTD_METRICS_LISTEN=:9090",
 		"GRANTD_LOG_LEVEL=debug", "GRANTD_LOG_FORMAT=json", "GRANTD_ALLOW_ASYNC_COMMIT=true", "GRANTD_DRAIN_DELAY=5s",
-		"GRANTD_REVOKE_CONCURRENCY=64",
+		"GRANTD_REVOKE_CONCURRENCY=64", "GRANTD_FETCH_CONNECTIONS=2",
 	}, "config")
 }
 

@@ -37,7 +37,7 @@ func (c *Config) openStore(ctx context.Context) (*store.Store, error) {
 			return nil, fmt.Errorf("making the folder of the database: %w", err)
 		}
 	}
-	st, err := store.Open(ctx, store.Options{URL: c.DatabaseURL, AllowAsyncCommit: c.AllowAsyncCommit})
+	st, err := store.Open(ctx, store.Options{URL: c.DatabaseURL, AllowAsyncCommit: c.AllowAsyncCommit, FetchConns: c.FetchConnections})
 	if err != nil {
 		return nil, fmt.Errorf("GRANTD_DATABASE_URL (%s): %w%s", redact(c.DatabaseURL), err, passwordHint(c.DatabaseURL))
 	}

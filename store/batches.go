@@ -1,0 +1,149 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// batches is natural batching. A query starts as soon as one may; whoever asks while
+// the allowed number of queries is under way is answered by the next one, together with
+// everybody who asked meanwhile. Nobody waits for others to come, nothing is kept, and
+// each is answered by a query that was sent after it had asked, so that it sees what was
+// committed before (H1).
+type batches struct {
+	load func(context.Context, []string) (map[string]*Linked, error)
+	most int // queries under way at once
+
+	mu       sync.Mutex
+	waiting  []*fetch
+	underWay int
+}
+
+const (
+	// mostFetched bounds the ids of a query: beyond it a larger one saves little, and
+	// makes those who are in it wait for each other.
+	mostFetched = 128
+	// fetchTime bounds a query, which no caller's deadline does. A connection that
+	// does not answer is given up after it.
+	fetchTime = 5 * time.Second
+)
+
+// fetch is a caller that waits.
+type fetch struct {
+	ctx    context.Context
+	id     string
+	answer chan fetched // has room, so that nobody waits for a caller that left
+}
+
+type fetched struct {
+	row *Linked
+	err error
+}
+
+// get returns the authorization with this id. A caller whose context ends leaves; the
+// query goes on for the others.
+func (b *batches) get(ctx context.Context, id string) (Linked, error) {
+	f := &fetch{ctx, id, make(chan fetched, 1)}
+	b.mu.Lock()
+	b.waiting = append(b.waiting, f)
+	starts := b.underWay < b.most
+	if starts {
+		b.underWay++
+	}
+	b.mu.Unlock()
+	if starts {
+		go b.query()
+	}
+	var a fetched
+	select {
+	case a = <-f.answer:
+	case <-ctx.Done():
+		a.err = ctx.Err()
+	}
+	switch {
+	case a.err != nil:
+		return Linked{}, fmt.Errorf("loading authorization %s: %w", id, a.err)
+	case a.row == nil:
+		return Linked{}, ErrNotFound
+	}
+	return *a.row, nil
+}
+
+// query answers those who wait, as many as fit. The next query runs in a goroutine of
+// its own, so that it is on its way while this one's answers are handed out.
+func (b *batches) query() {
+	b.mu.Lock()
+	ids, asked := b.take()
+	b.mu.Unlock()
+	answers := b.ask(ids)
+	b.mu.Lock()
+	if len(b.waiting) > 0 {
+		go b.query()
+	} else {
+		b.underWay--
+	}
+	b.mu.Unlock()
+	for _, f := range asked {
+		f.answer <- answers[f.id]
+	}
+}
+
+// take returns who is answered next, and their ids, each once. Who has left is dropped.
+func (b *batches) take() (ids []string, asked []*fetch) {
+	seen := map[string]bool{}
+	taken := 0
+	for _, f := range b.waiting {
+		left := f.ctx.Err() != nil
+		if !left && !seen[f.id] {
+			if len(ids) == mostFetched {
+				break
+			}
+			seen[f.id] = true
+			ids = append(ids, f.id)
+		}
+		if !left {
+			asked = append(asked, f)
+		}
+		taken++
+	}
+	if taken == len(b.waiting) {
+		b.waiting = nil
+	} else {
+		b.waiting = b.waiting[taken:]
+	}
+	return ids, asked
+}
+
+// ask runs the query. Where it fails, each id is asked for alone and once more: one which
+// the database cannot take is no failure of the others', and a connection that was cut off
+// is nobody's. Where the database is away, that is found out once and not for each.
+func (b *batches) ask(ids []string) map[string]fetched {
+	answers := make(map[string]fetched, len(ids))
+	ctx, cancel := context.WithTimeout(context.Background(), fetchTime)
+	defer cancel()
+	rows, err := b.run(ctx, ids)
+	alone := err != nil
+	for _, id := range ids {
+		if alone {
+			rows, err = b.run(ctx, []string{id})
+			alone = !IsUnavailable(err)
+		}
+		answers[id] = fetched{rows[id], err}
+	}
+	return answers
+}
+
+// run is load, in which a panic is an error: it is no caller's goroutine that it runs in.
+func (b *batches) run(ctx context.Context, ids []string) (rows map[string]*Linked, err error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			rows, err = nil, fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return b.load(ctx, ids)
+}

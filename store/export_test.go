@@ -1,0 +1,31 @@
+package store
+
+import (
+	"context"
+	"reflect"
+)
+
+// FetchValues are what a fetch read, by column.
+func FetchValues(l *Linked) map[string]any {
+	values := map[string]any{}
+	for _, c := range l.fetchColumns() {
+		values[c.name] = reflect.ValueOf(c.to).Elem().Interface()
+	}
+	return values
+}
+
+// OnFetch calls f before each of the store's hot queries, with its ids.
+func OnFetch(s *Store, f func(ids []string)) {
+	load := s.fetches.load
+	s.fetches.load = func(ctx context.Context, ids []string) (map[string]*Linked, error) {
+		f(ids)
+		return load(ctx, ids)
+	}
+}
+
+// Waiting is how many fetches wait for the next hot query.
+func Waiting(s *Store) int {
+	s.fetches.mu.Lock()
+	defer s.fetches.mu.Unlock()
+	return len(s.fetches.waiting)
+}

@@ -1,0 +1,123 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// postgresFetches runs the hot query on pgx itself, on connections that nothing else
+// can take: however many refreshes wait for one of the others, a fresh token is read.
+type postgresFetches struct {
+	pool    *pgxpool.Pool
+	one     string // the query for one id
+	many    string // the query for a list of ids
+	readers sync.Pool
+}
+
+// MaxFetchConns bounds the connections of the hot query: with more of them each query
+// answers fewer callers, and all take longer.
+const MaxFetchConns = 2
+
+// openPostgresFetches takes the pool's configuration for everything else. No connection
+// is made before the first fetch, so that a worker has none.
+func openPostgresFetches(ctx context.Context, c *pgxpool.Config, conns int) (*postgresFetches, error) {
+	c = c.Copy()
+	c.MaxConns = int32(conns)
+	// Kept: where PostgreSQL has no connection left to give, this one is there.
+	c.MaxConnIdleTime = 24 * time.Hour
+	c.AfterConnect = planByIndex
+	pool, err := pgxpool.NewWithConfig(ctx, c)
+	if err != nil {
+		return nil, errors.New("the postgres:// URL cannot be used")
+	}
+	columns := append(new(Linked).fetchColumns(), fetchColumn{name: "statement_timestamp()"})
+	return &postgresFetches{
+		pool:    pool,
+		one:     fetchQuery(columns, "a.id = $1"),
+		many:    fetchQuery(columns, "a.id = ANY($1)"),
+		readers: sync.Pool{New: func() any { return newPostgresReader() }},
+	}, nil
+}
+
+// planByIndex plans the hot query once and by its indexes. Left to itself PostgreSQL plans
+// a list of ids anew each time, which takes longer than running it, and by the statistics
+// of a table that was small when they were made.
+func planByIndex(ctx context.Context, c *pgx.Conn) error {
+	_, err := c.PgConn().Exec(ctx, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; "+
+		"SET enable_hashjoin = off; SET enable_mergejoin = off").ReadAll()
+	return err
+}
+
+func newPostgresReader() *fetchReader {
+	r := newFetchReader()
+	r.columns = append(r.columns, fetchColumn{"statement_timestamp()", &r.row.Now})
+	return r
+}
+
+func (f *postgresFetches) load(ctx context.Context, ids []string) (map[string]*Linked, error) {
+	query, argument := f.many, any(ids)
+	if len(ids) == 1 {
+		query, argument = f.one, ids[0]
+	}
+	rows, err := f.pool.Query(ctx, query, argument)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	reader := f.readers.Get().(*fetchReader)
+	defer f.readers.Put(reader)
+	found := make(map[string]*Linked, len(ids))
+	for rows.Next() {
+		l, err := reader.read(postgresValues(rows.RawValues()))
+		if err != nil {
+			return nil, err
+		}
+		found[l.Authorization.ID] = l
+	}
+	return found, rows.Err()
+}
+
+func (f *postgresFetches) close() error {
+	f.pool.Close()
+	return nil
+}
+
+// postgresValues are in the formats that pgx asks PostgreSQL for: texts and JSON as text,
+// everything else binary.
+type postgresValues [][]byte
+
+func (v postgresValues) null(i int) bool  { return v[i] == nil }
+func (v postgresValues) raw(i int) []byte { return v[i] }
+
+func (v postgresValues) bool(i int) (bool, error) {
+	if len(v[i]) != 1 {
+		return false, v.odd(i)
+	}
+	return v[i][0] == 1, nil
+}
+
+func (v postgresValues) int(i int) (int64, error) {
+	if len(v[i]) != 8 {
+		return 0, v.odd(i)
+	}
+	return int64(binary.BigEndian.Uint64(v[i])), nil
+}
+
+// postgresEpoch is 2000-01-01, from which PostgreSQL counts microseconds.
+const postgresEpoch = 946684800_000_000
+
+func (v postgresValues) time(i int) (time.Time, error) {
+	n, err := v.int(i)
+	return time.UnixMicro(n + postgresEpoch).UTC(), err
+}
+
+func (v postgresValues) odd(i int) error {
+	return fmt.Errorf("PostgreSQL sent %d bytes, which is no value in its binary format", len(v[i]))
+}

@@ -1,0 +1,133 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// sqliteFetches runs the hot query on a connection of its own that can only read: it does
+// not wait for the one that writes, and the query is prepared once.
+type sqliteFetches struct {
+	path  string
+	clock func() time.Time
+
+	mu     sync.Mutex
+	closed bool
+	conn   *sqlite3.Conn // nil until the first fetch
+	begin  *sqlite3.Stmt
+	query  *sqlite3.Stmt
+	end    *sqlite3.Stmt
+	reader *fetchReader
+}
+
+// load reads all ids in one transaction, which is short: the log of a database whose
+// readers never pause could not be written back, and would grow.
+func (f *sqliteFetches) load(ctx context.Context, ids []string) (found map[string]*Linked, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil, sql.ErrConnDone
+	}
+	// After an error nobody need know where the connection stands: the next fetch has a
+	// new one.
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.disconnect())
+		}
+	}()
+	if err := f.connect(); err != nil {
+		return nil, err
+	}
+	f.conn.SetInterrupt(ctx)
+	defer f.conn.SetInterrupt(context.Background())
+	now := f.clock()
+	if len(ids) > 1 {
+		if err := f.begin.Exec(); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, f.end.Exec()) }()
+	}
+	found = make(map[string]*Linked, len(ids))
+	for _, id := range ids {
+		l, err := f.one(id)
+		if err != nil {
+			return nil, err
+		}
+		if l != nil {
+			l.Now = now
+			found[id] = l
+		}
+	}
+	return found, nil
+}
+
+// one reads one authorization, nil where there is none.
+func (f *sqliteFetches) one(id string) (l *Linked, err error) {
+	if err := f.query.BindText(1, id); err != nil {
+		return nil, err
+	}
+	if f.query.Step() {
+		if l, err = f.reader.read((*sqliteValues)(f.query)); err != nil {
+			return nil, errors.Join(err, f.query.Reset())
+		}
+	}
+	return l, errors.Join(f.query.Err(), f.query.Reset())
+}
+
+func (f *sqliteFetches) connect() (err error) {
+	if f.conn != nil {
+		return nil
+	}
+	f.conn, err = sqlite3.OpenFlags(sqliteURL(f.path, "busy_timeout(5000)"), sqlite3.OPEN_READONLY|sqlite3.OPEN_URI)
+	if err != nil {
+		return fmt.Errorf("opening the database to read: %w", err)
+	}
+	f.reader = newFetchReader()
+	for _, s := range []struct {
+		text string
+		to   **sqlite3.Stmt
+	}{
+		{"BEGIN", &f.begin}, {"COMMIT", &f.end}, {fetchQuery(f.reader.columns, "a.id = ?"), &f.query},
+	} {
+		if *s.to, _, err = f.conn.PrepareFlags(s.text, sqlite3.PREPARE_PERSISTENT); err != nil {
+			return fmt.Errorf("preparing the hot query: %w", err)
+		}
+	}
+	return nil
+}
+
+// disconnect may be called with any part of a connection.
+func (f *sqliteFetches) disconnect() error {
+	err := errors.Join(f.begin.Close(), f.end.Close(), f.query.Close(), f.conn.Close())
+	f.conn, f.begin, f.end, f.query = nil, nil, nil, nil
+	return err
+}
+
+// close comes before the connection that writes is closed: the last one to close writes the
+// log back, which a connection that only reads cannot.
+func (f *sqliteFetches) close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+	return f.disconnect()
+}
+
+// sqliteValues are those of the row at which the statement is.
+type sqliteValues sqlite3.Stmt
+
+func (v *sqliteValues) row() *sqlite3.Stmt { return (*sqlite3.Stmt)(v) }
+
+func (v *sqliteValues) null(i int) bool          { return v.row().ColumnType(i) == sqlite3.NULL }
+func (v *sqliteValues) raw(i int) []byte         { return v.row().ColumnRawBlob(i) }
+func (v *sqliteValues) bool(i int) (bool, error) { return v.row().ColumnInt64(i) != 0, nil }
+func (v *sqliteValues) int(i int) (int64, error) { return v.row().ColumnInt64(i), nil }
+
+func (v *sqliteValues) time(i int) (time.Time, error) {
+	return time.Parse(sqliteTime, string(v.row().ColumnRawText(i)))
+}
