@@ -20,29 +20,7 @@ type Connection struct {
 	Problem string
 }
 
-// Connections lists what a visitor can connect, and what is connected. No upstream
-// is asked.
-func (s *Service) Connections(ctx context.Context, v Visitor) ([]Connection, error) {
-	ps, err := s.store.UsableProviders(ctx, v.Caller.OrgID)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	rows, err := s.store.LatestLinks(ctx, v.Caller, "")
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	links := map[string]store.Linked{}
-	for _, l := range rows {
-		links[l.Provider.ID] = l
-	}
-	all := make([]Connection, len(ps))
-	for i, p := range ps {
-		all[i] = s.connection(p, links[p.ID])
-	}
-	return all, nil
-}
-
-// ConnectionAt is the one of Connections at an active provider, named by id or slug.
+// ConnectionAt describes the visitor's connection at an active provider, named by id or slug. It asks no upstream.
 func (s *Service) ConnectionAt(ctx context.Context, v Visitor, name string) (Connection, error) {
 	p, err := s.activeProvider(ctx, v.Caller, name)
 	if err != nil {

@@ -103,20 +103,30 @@ func inOtherHands(a models.Authorization) bool {
 
 const againLater = "The provider has not taken everything back yet. It is tried again in the background."
 
-// notRevokedBecause returns the reason of the first that is not revoked, "" when
-// all are.
+// notRevokedBecause returns the reason of the first that is not revoked, with where the person can withdraw what was
+// granted if it is final; "" when all are revoked.
 func notRevokedBecause(p models.Provider, outcomes []models.Authorization) string {
 	for _, a := range outcomes {
-		switch {
-		case a.Outcome == nil && a.OutcomeReason == "client_refused":
-			return "The provider refuses this OAuth client. The token is taken back once an admin has corrected the client secret."
+		switch why := whyNotRevoked(a); {
+		case why == "":
 		case a.Outcome == nil:
-			return againLater
-		case *a.Outcome != models.OutcomeRevoked && *a.Outcome != models.OutcomeAlreadyRevoked:
-			return notRevoked[*a.Outcome] + settingsHint(p)
+			return why
+		default:
+			return why + settingsHint(p)
 		}
 	}
 	return ""
+}
+
+// whyNotRevoked says why the upstream has not revoked what was granted, "" once it has.
+func whyNotRevoked(a models.Authorization) string {
+	switch {
+	case a.Outcome == nil && a.OutcomeReason == "client_refused":
+		return "The provider refuses this OAuth client. The token is taken back once an admin has corrected the client secret."
+	case a.Outcome == nil:
+		return againLater
+	}
+	return notRevoked[*a.Outcome]
 }
 
 var notRevoked = map[models.Outcome]string{

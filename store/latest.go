@@ -51,3 +51,14 @@ func (s *Store) UsableProviders(ctx context.Context, org string) ([]models.Provi
 	return all, s.db.WithContext(ctx).Where("org_id = ? AND status = ?", org, models.ProviderActive).
 		Order("created_at, id").Find(&all).Error
 }
+
+// Unlinked returns an authorization that a user had and that is only there to be revoked, or was, and its provider.
+func (s *Store) Unlinked(ctx context.Context, c models.Caller, id string) (models.Authorization, models.Provider, error) {
+	var a models.Authorization
+	err := s.db.WithContext(ctx).First(&a, "id = ? AND org_id = ? AND user_id = ? AND unlinked_at IS NOT NULL", id, c.OrgID, c.UserID).Error
+	if err != nil {
+		return a, models.Provider{}, err
+	}
+	p, err := s.Provider(ctx, a.ProviderID)
+	return a, p, err
+}

@@ -2,7 +2,6 @@ package pages
 
 import (
 	"cmp"
-	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -223,31 +222,6 @@ func (p *Pages) showConnected(c echo.Context) error {
 	}
 	shown.Connection = &connection
 	return p.show(c, http.StatusOK, "connected", shown)
-}
-
-// home is the page at the root: for people who are signed in, what they can connect.
-// A program gets the answer of any path that is none of ours.
-func (p *Pages) home(c echo.Context) error {
-	if !wantsPage(c.Request()) {
-		return echo.ErrNotFound
-	}
-	ctx := c.Request().Context()
-	connections, err := p.connections(ctx)
-	if err != nil {
-		return p.fail(c, err, onwards{})
-	}
-	return p.show(c, http.StatusOK, "home", connections)
-}
-
-func (p *Pages) connections(ctx context.Context) ([]broker.Connection, error) {
-	v, err := p.visitor(ctx)
-	if models.CodeOf(err) == models.CodeUnauthenticated {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return p.service.Connections(ctx, v)
 }
 
 // isInstallation recognises what GitHub adds after an app was installed. Anybody

@@ -1,4 +1,4 @@
-// Package pages is everything that a person sees in a browser: sign-in, connecting an account, the page where a consent
+// Package pages is everything that a person sees in a browser: sign-in, connecting an account, their connections, the page where a consent
 // returns to, and the API's documentation. It is a part of the HTTP edge: package api mounts it beside the JSON surface,
 // with which it shares how errors are worded and what the access log says.
 //

@@ -62,7 +62,7 @@ func New(o Options) *Pages {
 		publicURL: strings.TrimRight(o.PublicURL, "/"),
 		prefix:    o.Prefix,
 		document:  o.Document,
-		templates: parsePages(o.Prefix),
+		templates: parseTemplates(o.Prefix),
 		sessions:  newSessions(o.Service, o.PublicURL, o.Prefix),
 		origins:   newOrigins(o.PublicURL),
 	}
@@ -80,6 +80,9 @@ func (p *Pages) Mount(e *echo.Echo, version string) {
 	e.POST(connect+"confirm", p.form(p.takeAccount))
 	e.GET(connect+"connected", p.page(p.showConnected))
 	e.GET("/", p.page(p.home))
+	e.GET("/connections/:id/disconnect", p.page(p.askToDisconnect))
+	e.POST("/connections/:id/disconnect", p.form(p.takeDisconnect))
+	e.GET("/connections/:id/disconnected", p.page(p.showDisconnected))
 	e.GET(signInPath, p.page(p.askToSignIn))
 	e.POST(signInPath, p.form(p.takeSignIn))
 	e.POST(signOutPath, p.form(p.signOut))

@@ -78,7 +78,7 @@ func (p *Pages) page(h echo.HandlerFunc) echo.HandlerFunc {
 		}
 		var failed, sessionFailed error
 		next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			c.SetRequest(r)
+			c.SetRequest(r.WithContext(withVisit(r.Context())))
 			c.SetResponse(echo.NewResponse(w, c.Echo()))
 			failed = h(c)
 		})
@@ -100,12 +100,29 @@ func (p *Pages) signIn(ctx context.Context, caller models.Caller) error {
 	}
 	p.sessions.Put(ctx, keptTokenID, caller.TokenID)
 	p.sessions.Put(ctx, keptSecret, rand.Text())
+	*visitOf(ctx) = visit{}
 	return nil
 }
 
+// endSession ends the session.
+func (p *Pages) endSession(ctx context.Context) error {
+	*visitOf(ctx) = visit{}
+	return p.sessions.Destroy(ctx)
+}
+
 // visitor returns who is signed in. A session ends with the token that it was
-// begun with: the error's code is then models.CodeUnauthenticated.
+// begun with: the error's code is then models.CodeUnauthenticated. It is found out
+// once per request.
 func (p *Pages) visitor(ctx context.Context) (broker.Visitor, error) {
+	known := visitOf(ctx)
+	if !known.found {
+		v, err := p.findVisitor(ctx)
+		*known = visit{true, v, err}
+	}
+	return known.visitor, known.err
+}
+
+func (p *Pages) findVisitor(ctx context.Context) (broker.Visitor, error) {
 	id := p.sessions.GetString(ctx, keptTokenID)
 	if id == "" {
 		return broker.Visitor{}, errSignedOut
@@ -117,9 +134,27 @@ func (p *Pages) visitor(ctx context.Context) (broker.Visitor, error) {
 		}
 		return broker.Visitor{}, errSignedOut
 	}
+	if err != nil {
+		return broker.Visitor{}, err
+	}
 	*p.edge.Caller(ctx) = caller
-	return broker.Visitor{Caller: caller, Session: models.Secret(p.sessions.GetString(ctx, keptSecret))}, err
+	return broker.Visitor{Caller: caller, Session: models.Secret(p.sessions.GetString(ctx, keptSecret))}, nil
 }
+
+// visit is what is known during one request of who is signed in.
+type visit struct {
+	found   bool
+	visitor broker.Visitor
+	err     error
+}
+
+type visitKey struct{}
+
+func withVisit(ctx context.Context) context.Context {
+	return context.WithValue(ctx, visitKey{}, &visit{})
+}
+
+func visitOf(ctx context.Context) *visit { return ctx.Value(visitKey{}).(*visit) }
 
 var errSignedOut = models.Errorf(models.CodeUnauthenticated, "Nobody is signed in here, or the session has ended. Sign in, and start again.")
 

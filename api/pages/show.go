@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
-	"html/template"
 	"net/http"
 	"net/url"
 	"strings"
@@ -18,32 +17,17 @@ import (
 // The pages are plain HTML that works without scripts, and comes with its one
 // style sheet: nobody else learns who reads it.
 //
-//go:embed templates pages.css pico-2.1.1.css
-var pageFiles embed.FS
+//go:embed templates
+var templateFiles embed.FS
 
-// parsePages reads the pages for a server whose public URL has this path.
-func parsePages(prefix string) *template.Template {
-	at := func(path string) string { return prefix + path }
-	functions := template.FuncMap{"at": at, "style": func() string { return at(stylePath) }}
-	return template.Must(template.New("").Funcs(functions).ParseFS(pageFiles, "templates/*.html"))
-}
+//go:embed pages.css
+var style []byte
 
-// style is Pico, and what is ours after it. Browsers keep it for ever, by an address
-// that changes with it.
-var style = append(must(pageFiles.ReadFile("pico-2.1.1.css")), must(pageFiles.ReadFile("pages.css"))...)
-
+// stylePath changes with the style sheet, so that browsers may keep it for ever.
 var stylePath = func() string {
 	sum := sha256.Sum256(style)
 	return "/assets/" + hex.EncodeToString(sum[:6]) + ".css"
 }()
-
-// must is for files that are part of the binary.
-func must(file []byte, err error) []byte {
-	if err != nil {
-		panic(err)
-	}
-	return file
-}
 
 // pagesPolicy lets a page load its style sheet, send forms here and do nothing
 // else.
@@ -57,15 +41,18 @@ func serveStyle(c echo.Context) error {
 
 // view is what the templates get.
 type view struct {
-	Caller models.Caller // who is signed in, if anybody
-	Data   any
+	Caller  models.Caller // who is signed in, if anybody
+	Unknown bool          // whether that could not be found out
+	Data    any
 }
 
 // show sends a page. Addresses of pages hold codes and states, so no page says
 // where it was read (RFC 9700 section 4.2), and none is kept.
 func (p *Pages) show(c echo.Context, status int, name string, data any) error {
+	v, err := p.visitor(c.Request().Context())
+	unknown := err != nil && models.CodeOf(err) != models.CodeUnauthenticated
 	var page bytes.Buffer
-	if err := p.templates.ExecuteTemplate(&page, name, view{*p.edge.Caller(c.Request().Context()), data}); err != nil {
+	if err := p.templates.ExecuteTemplate(&page, name, view{v.Caller, unknown, data}); err != nil {
 		return err
 	}
 	guardPage(c.Response().Header(), pagesPolicy)

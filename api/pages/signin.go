@@ -55,7 +55,6 @@ func (p *Pages) takeSignIn(c echo.Context) error {
 	if err != nil {
 		return p.fail(c, err, onwards{Again: p.at(signInPath)})
 	}
-	*p.edge.Caller(r.Context()) = caller
 	if asked.Provider == "" {
 		return p.goOn(c, p.at("/"))
 	}
@@ -71,10 +70,9 @@ func (p *Pages) signOut(c echo.Context) error {
 	if models.CodeOf(err) == models.CodeUnauthenticated { // the session had ended already
 		err = nil
 	}
-	if err := errors.Join(err, p.sessions.Destroy(ctx)); err != nil {
+	if err := errors.Join(err, p.endSession(ctx)); err != nil {
 		return p.fail(c, err, onwards{})
 	}
-	*p.edge.Caller(ctx) = models.Caller{}
 	return p.show(c, http.StatusOK, "signed-out", nil)
 }
 

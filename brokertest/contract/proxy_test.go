@@ -251,9 +251,9 @@ func TestThePagesWorkBelowAPath(t *testing.T) {
 	// Home, sign-in, home, consent, connected.
 	b.do(t, chromedp.Navigate(public+"/"), chromedp.Click(css("#sign-in")), chromedp.WaitVisible(css("input[name=token]")))
 	styled()
-	b.do(t, chromedp.SendKeys(css("input[name=token]"), secret(h.User.Token)), chromedp.Click(css("button[type=submit]")), chromedp.WaitVisible(css(".connections a")))
+	b.do(t, chromedp.SendKeys(css("input[name=token]"), secret(h.User.Token)), chromedp.Click(css("button[type=submit]")), chromedp.WaitVisible(css(".providers a")))
 	b.landed(t, public+"/")
-	b.do(t, chromedp.Click(css(".connections a")))
+	b.do(t, chromedp.Click(css(".providers a")))
 	consent("ada", "allow")
 	b.do(t, chromedp.WaitVisible(css("#account")))
 	b.landed(t, public+"/external-auth/"+p+"/connected")
@@ -282,7 +282,7 @@ func TestThePagesWorkBelowAPath(t *testing.T) {
 	if got := b.shows(t, "h1"); got != "You chose not to connect" {
 		t.Errorf("after denying: %q", got)
 	}
-	b.do(t, chromedp.Click(css("#back"))) // the documentation, where the redirect leads
+	b.do(t, chromedp.Click(css("#back")), chromedp.WaitReady(css("redoc"))) // the documentation, where the redirect leads
 	brokertest.Eventually(t, "the documentation shows the operations", func() bool {
 		return strings.Contains(b.shows(t, "body"), "Register a provider")
 	})

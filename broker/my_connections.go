@@ -1,0 +1,124 @@
+package broker
+
+import (
+	"cmp"
+	"context"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/store"
+)
+
+// MyConnection is one account that a person has connected, as a page shows it to them.
+type MyConnection struct {
+	models.Authorization
+	// Name is what the person knows the account by, and Detail its e-mail address where that says more.
+	Name, Detail string
+	// Default says that the person has several accounts at the provider, and that whoever names none of them gets this one.
+	Default bool
+	// Problem says why the connection does not work, "" when it does. Again says that connecting again may mend it, or
+	// may grant what is missing.
+	Problem string
+	Again   bool
+}
+
+// MyConnections is a page of a person's connections.
+type MyConnections struct {
+	Connections []MyConnection
+	Providers   []models.Provider // that can be connected
+	More        string            // the cursor of the next page
+}
+
+// connectionsPerPage is how many connections a page shows.
+const connectionsPerPage = 50
+
+// MyConnections lists what the visitor has connected, admins too see their own only, and what can be connected. It asks
+// no upstream.
+func (s *Service) MyConnections(ctx context.Context, v Visitor, cursor string) (MyConnections, error) {
+	page, err := s.Authorizations(ctx, v.Caller, AuthorizationQuery{UserID: v.Caller.UserID, Limit: connectionsPerPage, Cursor: cursor})
+	if err != nil {
+		return MyConnections{}, err
+	}
+	ps, err := s.store.UsableProviders(ctx, v.Caller.OrgID)
+	if err != nil {
+		return MyConnections{}, unavailable(err)
+	}
+	rows, err := s.store.LatestLinks(ctx, v.Caller, "")
+	if err != nil {
+		return MyConnections{}, unavailable(err)
+	}
+	latest := map[string]bool{}
+	for _, l := range rows {
+		latest[l.Authorization.ID] = true
+	}
+	accounts := map[string]int{}
+	for _, a := range page.Data {
+		accounts[a.ProviderID]++
+	}
+	all := MyConnections{Providers: ps, More: page.Next}
+	for _, a := range page.Data {
+		m := myConnection(a)
+		m.Default = latest[a.ID] && accounts[a.ProviderID] > 1
+		all.Connections = append(all.Connections, m)
+	}
+	return all, nil
+}
+
+// MyConnection is one of MyConnections. What is somebody else's is not found, also by an admin.
+func (s *Service) MyConnection(ctx context.Context, v Visitor, id string) (MyConnection, error) {
+	if !models.ValidID(id) {
+		return MyConnection{}, errNoConnection
+	}
+	a, err := s.Authorization(ctx, v.Caller, id)
+	if models.CodeOf(err) == models.CodeNotFound || err == nil && a.UserID != v.Caller.UserID {
+		return MyConnection{}, errNoConnection
+	}
+	return myConnection(a), err
+}
+
+var errNoConnection = models.Errorf(models.CodeNotFound, "You have no such connection. Perhaps it is disconnected already.")
+
+func myConnection(a models.Authorization) MyConnection {
+	m := MyConnection{Authorization: a, Name: cmp.Or(a.Login, a.Email, a.Sub), Problem: cmp.Or(a.ReasonMessage, problems[a.Status])}
+	if a.Email != m.Name {
+		m.Detail = a.Email
+	}
+	if a.Provider != nil && a.Provider.Usable() {
+		m.Again = a.Status == models.AuthorizationExpired || a.Status == models.AuthorizationInvalidProviderState || len(a.MissingScopes) > 0
+	}
+	return m
+}
+
+// Disconnected is what became of a connection that a person ended.
+type Disconnected struct {
+	Provider models.Provider
+	// Problem says why the upstream has not revoked what was granted, "" once it has.
+	Problem string
+}
+
+// DisconnectMine disconnects one of the visitor's own connections. To disconnect it a second time changes nothing.
+func (s *Service) DisconnectMine(ctx context.Context, v Visitor, id string) error {
+	_, err := s.MyConnection(ctx, v, id)
+	if err == nil {
+		err = s.Disconnect(ctx, v.Caller, id)
+	}
+	if models.CodeOf(err) != models.CodeNotFound {
+		return err
+	}
+	_, err = s.DisconnectedAt(ctx, v, id)
+	return err
+}
+
+// DisconnectedAt tells what has become of a connection that the visitor ended, until the record of it is deleted.
+func (s *Service) DisconnectedAt(ctx context.Context, v Visitor, id string) (Disconnected, error) {
+	if !models.ValidID(id) {
+		return Disconnected{}, errNoConnection
+	}
+	a, p, err := s.store.Unlinked(ctx, v.Caller, id)
+	switch {
+	case store.IsNotFound(err):
+		return Disconnected{}, errNoConnection
+	case err != nil:
+		return Disconnected{}, unavailable(err)
+	}
+	return Disconnected{Provider: p, Problem: whyNotRevoked(a)}, nil
+}
