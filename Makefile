@@ -9,10 +9,10 @@ VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 OIDC := brokertest/oidcprovider
 ZITADEL := brokertest/servers/zitadel
 
-.PHONY: help demo dev build test check bench faults fmt clean
+.PHONY: help demo dev build test check bench faults release-check measure fmt clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Play the whole story on embedded parts; ends by itself, with 0 only if every step held
 	go run ./cmd/grantd demo $(ARGS)
@@ -53,14 +53,20 @@ $(OIDC)/node_modules/.package-lock.json: $(OIDC)/package-lock.json
 	elif cd $(OIDC) && npm ci --loglevel=error; then touch node_modules/.package-lock.json; \
 	else echo 'left out: tests against oidc-provider, because npm ci failed'; fi
 
-check: ## Formatting, vet, staticcheck, the import ladder, go.mod: everything but the tests
+# What people wrote: without what npm, Redoc and Pico bring along.
+SPELLED := '*.go' '*.md' '*.html' '*.sql' '*.yml' '*.yaml' Makefile ':!*/redoc/*'
+
+check: ## Formatting, vet, lint, spelling, the import ladder, go.mod: everything but the tests
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt (make fmt) would change:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
 # A go.mod of its own: grantd's users do not inherit a linter's dependencies.
-	go tool -modfile=.ci/tools.mod staticcheck ./...
-	go test -count=1 -run Ladder .
+	go build -C .ci/tools -o '$(CURDIR)/bin/tools/' ./lint tool
+	bin/tools/lint ./...
+	git ls-files $(SPELLED) | xargs bin/tools/misspell -error
+	go test -count=1 -run 'Ladder|NamesPlaces|NamePlaces' .
 	go mod verify
 	go mod tidy -diff
+	cd .ci/tools && go vet ./... && go mod verify && go mod tidy -diff
 # A server that tests run, in a module of its own for the same reason.
 	cd $(ZITADEL) && go vet ./... && go mod verify && go mod tidy -diff
 
@@ -69,6 +75,12 @@ bench: ## Measure what the README promises, against a bare handler in the same r
 
 faults: ## Kill, freeze and starve grantd and what it stands on, and write docs/faults.md; takes about ten minutes
 	go run ./brokertest/services/with go run ./brokertest/faults -write docs/faults.md $(ARGS)
+
+release-check: ## What is too long for every commit: faults at full size, the benchmark, the image; takes about half an hour
+	.ci/release-check
+
+measure: ## Count functions, exported names and what rooms use of each other
+	go run -C .ci/tools ./measure '$(CURDIR)' $(ARGS)
 
 fmt: ## Format the code
 	gofmt -w .

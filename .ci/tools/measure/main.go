@@ -1,0 +1,133 @@
+// Command measure counts what tells whether a cut of the code into rooms is worth it: functions and exported names of
+// every package, and how many names of each ground room of the broker other packages use. Tests are left out.
+//
+//	go run -C .ci/tools ./measure /path/to/grantd [room ...]
+//
+// Without rooms it counts for broker/access, broker/upstream and broker/custody; any package will do, such as store.
+package main
+
+import (
+	"fmt"
+	"go/ast"
+	"go/types"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/tools/go/packages"
+)
+
+const module = "github.com/grantd/grantd/"
+
+func main() {
+	if len(os.Args) < 2 {
+		fmt.Fprintln(os.Stderr, "usage: measure FOLDER [ROOM ...]")
+		os.Exit(2)
+	}
+	rooms := os.Args[2:]
+	if len(rooms) == 0 {
+		rooms = []string{"broker/access", "broker/upstream", "broker/custody"}
+	}
+	all, err := packages.Load(&packages.Config{Dir: os.Args[1], Mode: packages.NeedName | packages.NeedFiles | packages.NeedImports |
+		packages.NeedDeps | packages.NeedExportFile | packages.NeedTypes | packages.NeedSyntax | packages.NeedTypesInfo}, "./...")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	if packages.PrintErrors(all) > 0 {
+		os.Exit(1)
+	}
+
+	fmt.Printf("%-40s %10s %10s %10s\n", "package", "files", "functions", "exported")
+	for _, p := range all {
+		fmt.Printf("%-40s %10d %10d %10d\n", strings.TrimPrefix(p.PkgPath, module), len(p.Syntax), functions(p), exported(p))
+	}
+
+	total := map[string]bool{}
+	for _, room := range rooms {
+		byUser := used(all, room)
+		names := map[string]bool{}
+		for _, those := range byUser {
+			maps.Copy(names, those)
+		}
+		for name := range names {
+			total[room+"."+name] = true
+		}
+		fmt.Printf("\n%s: %d names are used from outside\n", room, len(names))
+		for _, user := range slices.Sorted(maps.Keys(byUser)) {
+			fmt.Printf("  %4d by %s: %s\n", len(byUser[user]), user, strings.Join(slices.Sorted(maps.Keys(byUser[user])), ", "))
+		}
+	}
+	fmt.Printf("\nall of them together: %d\n", len(total))
+}
+
+func functions(p *packages.Package) int {
+	n := 0
+	for _, file := range p.Syntax {
+		for _, d := range file.Decls {
+			if _, ok := d.(*ast.FuncDecl); ok {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// exported counts package-level names and the methods of exported types.
+func exported(p *packages.Package) int {
+	n := 0
+	for _, name := range p.Types.Scope().Names() {
+		if !ast.IsExported(name) {
+			continue
+		}
+		n++
+		if t, ok := p.Types.Scope().Lookup(name).Type().(*types.Named); ok {
+			for m := range t.Methods() {
+				if m.Exported() {
+					n++
+				}
+			}
+		}
+	}
+	return n
+}
+
+// used tells, for each other package, which package-level names and methods of a room it uses.
+func used(all []*packages.Package, room string) map[string]map[string]bool {
+	found := map[string]map[string]bool{}
+	for _, p := range all {
+		if p.PkgPath == module+room {
+			continue
+		}
+		for _, object := range p.TypesInfo.Uses {
+			if object.Pkg() == nil || object.Pkg().Path() != module+room || !object.Exported() {
+				continue
+			}
+			name := object.Name()
+			if f, ok := object.(*types.Func); ok {
+				if receiver := f.Origin().Signature().Recv(); receiver != nil {
+					name = receiverName(receiver.Type()) + "." + name
+				}
+			} else if object.Parent() != object.Pkg().Scope() {
+				continue // a field
+			}
+			user := strings.TrimPrefix(p.PkgPath, module)
+			if found[user] == nil {
+				found[user] = map[string]bool{}
+			}
+			found[user][name] = true
+		}
+	}
+	return found
+}
+
+func receiverName(t types.Type) string {
+	if pointer, ok := t.(*types.Pointer); ok {
+		t = pointer.Elem()
+	}
+	if named, ok := t.(*types.Named); ok {
+		return named.Obj().Name()
+	}
+	return t.String()
+}
