@@ -58,7 +58,7 @@ func (s *Server) stream(out huma.Context, watch *broker.JobWatch, seen string) {
 	for {
 		j, err := watch.Job()
 		if err != nil {
-			s.problem(ctx, err) // only for the log: the status has been sent
+			_ = s.problem(ctx, err) // only for the log: the status has been sent
 			return
 		}
 		if err := e.tell(job(j)); err != nil || j.Status.Final() {

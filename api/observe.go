@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -54,7 +55,7 @@ func (s *Server) finish(c echo.Context, k *call, start time.Time) {
 // answerPanic reports whether the connection has to be cut, because half an
 // answer must not look like a whole one.
 func (s *Server) answerPanic(c echo.Context, p any) (cut bool) {
-	if p == http.ErrAbortHandler {
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		return true
 	}
 	k := callOf(c.Request().Context())

@@ -54,8 +54,9 @@ func (s *Server) unmatchedMessage(path string) string {
 		return "There is nothing at this path: something is in front of the API's own path. If a proxy is in front of grantd, it has to remove that." + where
 	case pathCut:
 		return "There is nothing at this path: the beginning of the API's path is missing. If a proxy is in front of grantd, it removes too much." + where
+	default:
+		return "There is nothing at this path." + where
 	}
-	return "There is nothing at this path." + where
 }
 
 func (s *Server) answerUnmatched(c echo.Context) {

@@ -265,6 +265,7 @@ func (s *Service) settleFlow(ctx context.Context, c models.Caller, id string) (C
 			return s.finished(ctx, c, f)
 		case models.FlowFailed:
 			return Completed{}, errBadState
+		case models.FlowOpen, models.FlowClaimed: // somebody is at it
 		}
 		select {
 		case <-ctx.Done():
@@ -327,8 +328,9 @@ func (s *Service) identify(ctx context.Context, client providers.Client, f model
 		return s.upstream.IdentifyDevice(ctx, client, e.tokens())
 	case models.ChannelImport:
 		return s.upstream.UserInfo(ctx, client, models.Secret(e.Access))
+	default:
+		return s.upstream.Identify(ctx, client, e.tokens(), req.Nonce)
 	}
-	return s.upstream.Identify(ctx, client, e.tokens(), req.Nonce)
 }
 
 // unsettled reports an answer that says nothing about who consented: a refusal, a

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/grantd/grantd/jobs"
 	"github.com/grantd/grantd/models"
@@ -71,6 +72,8 @@ func (s *Service) run(ctx context.Context, r store.Rung) error {
 		return s.RunStats(ctx, r.ID)
 	case models.JobResetProvider:
 		return s.RunReset(ctx, r.ID)
+	case models.JobDeleteProvider, models.JobRevokeUser:
+		return s.RunRevocation(ctx, r.ID)
 	}
-	return s.RunRevocation(ctx, r.ID)
+	return fmt.Errorf("job %s has a type that this version does not know: %q", r.ID, r.Type)
 }

@@ -66,6 +66,7 @@ func (s *Service) AskedAbout(ctx context.Context, v Visitor, name, flow string) 
 		return q, nil
 	case models.FlowFailed:
 		return q, ErrKept
+	case models.FlowOpen, models.FlowClaimed, models.FlowExchanged: // not answered yet
 	}
 	_, err = s.collect(ctx, v.Caller, f, func(context.Context) error { return nil })
 	if other, ask := errors.AsType[*otherAccount](err); ask {

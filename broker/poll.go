@@ -130,6 +130,7 @@ func (s *Service) exchangeDevice(ctx context.Context, d devicePoll, code models.
 		interval = min(max(interval, cmp.Or(got.Interval, interval+slowDown)), maxDeviceLife)
 		s.pollAgain(ctx, d, store.Poll{Next: interval, Interval: interval})
 		return deviceError("slow_down", interval)
+	case providers.DevicePending:
 	}
 	s.pollAgain(ctx, d, store.Poll{Next: interval, Interval: interval})
 	return devicePending(interval)

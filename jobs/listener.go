@@ -128,7 +128,7 @@ func (l *Listener) hearUntilLost(ctx context.Context) {
 	subscription := l.redis.probe.Subscribe(ctx, l.redis.ringChannel())
 	defer subscription.Close()
 	// Closing is what ends a read.
-	defer context.AfterFunc(ctx, func() { subscription.Close() })()
+	defer context.AfterFunc(ctx, func() { _ = subscription.Close() })()
 	for asked := false; ; {
 		message, err := subscription.ReceiveTimeout(ctx, checkSubscription)
 		var late net.Error

@@ -96,8 +96,9 @@ func (j Job) Count(o Outcome) int64 {
 		return j.Failed
 	case OutcomeAbandoned:
 		return j.Abandoned
+	default: // an outcome that only a reset has
+		return 0
 	}
-	return 0
 }
 
 // Settled returns how many items have an outcome.

@@ -88,7 +88,7 @@ func (b *cappedBody) Read(p []byte) (int, error) {
 	if b.left -= int64(n); b.left < 0 {
 		return 0, &Error{Kind: KindProtocol, Ambiguous: true, Err: errors.New("the answer is longer than 1 MiB")}
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = unreachable(err, true)
 	}
 	return n, err
@@ -112,7 +112,7 @@ func (b *bomless) Read(p []byte) (int, error) {
 	if !b.begun {
 		b.begun = true
 		if head, _ := b.rest.Peek(len(byteOrderMark)); string(head) == byteOrderMark {
-			b.rest.Discard(len(byteOrderMark))
+			_, _ = b.rest.Discard(len(byteOrderMark)) // of what was peeked at
 		}
 	}
 	return b.rest.Read(p)
@@ -122,7 +122,7 @@ func (b *bomless) Read(p []byte) (int, error) {
 // failed, it reads the same.
 func unreachable(err error, sent bool) *Error {
 	e := &Error{Kind: KindTransient, Ambiguous: sent, Err: cause(err)}
-	if _, untrusted := e.Err.(*tls.CertificateVerificationError); untrusted {
+	if _, untrusted := errors.AsType[*tls.CertificateVerificationError](e.Err); untrusted {
 		e.Code, e.Advice = "tls_certificate", "The TLS certificate of the provider's server cannot be verified. It must be renewed there, or the operator must trust the authority that issued it."
 	}
 	return e

@@ -95,7 +95,9 @@ func (s *Store) openSQLite(path string) error {
 	if err != nil {
 		return fmt.Errorf("opening the database: %w", err)
 	}
-	made.Close()
+	if err := made.Close(); err != nil {
+		return fmt.Errorf("opening the database: %w", err)
+	}
 	dsn := sqliteURL(path, "journal_mode(wal)", "busy_timeout(5000)", "foreign_keys(1)", "synchronous(full)") +
 		"&_txlock=immediate&_timefmt=" + url.QueryEscape(sqliteTime)
 	db, err := driver.Open(dsn, func(c *sqlite3.Conn) error { return keepPrivate(c, path) })

@@ -120,8 +120,9 @@ func (f Fault) matches(name Endpoint, path string) bool {
 		return name == GrantDelete || name == TokenDelete
 	case API:
 		return strings.HasPrefix(path, "/api/v3/")
+	default:
+		return false
 	}
-	return false
 }
 
 // failure is the error this fault asks for, in the words of both dialects.

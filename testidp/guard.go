@@ -153,9 +153,9 @@ func abort(w http.ResponseWriter) {
 		raw = t.NetConn()
 	}
 	if t, ok := raw.(*net.TCPConn); ok {
-		t.SetLinger(0)
+		_ = t.SetLinger(0)
 	}
-	raw.Close()
+	_ = raw.Close()
 }
 
 // reply keeps an answer back until it is known what becomes of it.

@@ -22,10 +22,10 @@ func Start(t TB, o Options) (idp *Server, url string) {
 	}
 	idp = New(o)
 	web := &http.Server{Handler: idp, ReadHeaderTimeout: 10 * time.Second}
-	go web.Serve(listener) // ends with Close
+	go func() { _ = web.Serve(listener) }() // ends with Close
 	t.Cleanup(func() {
 		idp.Close()
-		web.Close()
+		_ = web.Close()
 	})
 	return idp, "http://" + listener.Addr().String()
 }

@@ -2,6 +2,7 @@ package pages
 
 import (
 	"cmp"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -139,7 +140,7 @@ func (p *Pages) startAgain(provider, redirect string) onwards {
 // client of the API waits for them, or an app was installed.
 func (p *Pages) notReturned(c echo.Context, back broker.Returned, err error) error {
 	name, q := c.Param("provider"), c.QueryParams()
-	if e := models.CodeOf(err); e == models.CodeUnauthenticated || e == models.CodeNotFound || err == broker.ErrNotOfSession {
+	if e := models.CodeOf(err); e == models.CodeUnauthenticated || e == models.CodeNotFound || errors.Is(err, broker.ErrNotOfSession) {
 		elsewhere, findErr := p.service.CompletedElsewhere(c.Request().Context(), models.Storable(name), q.Get("state"))
 		switch {
 		case findErr != nil:
@@ -151,7 +152,7 @@ func (p *Pages) notReturned(c echo.Context, back broker.Returned, err error) err
 		}
 	}
 	switch on := p.startAgain(name, back.To); {
-	case err == broker.ErrKept:
+	case errors.Is(err, broker.ErrKept):
 		return p.show(c, http.StatusOK, "kept", onwards{To: back.To})
 	case broker.IsDeclined(err) && wantsPage(c.Request()):
 		return p.show(c, http.StatusOK, "declined", struct {
@@ -171,7 +172,7 @@ func (p *Pages) askAboutAccount(c echo.Context) error {
 		asked, err = p.service.AskedAbout(ctx, v, models.Storable(c.Param("provider")), models.Storable(flow))
 	}
 	switch {
-	case err == broker.ErrKept:
+	case errors.Is(err, broker.ErrKept):
 		return p.show(c, http.StatusOK, "kept", onwards{To: asked.To})
 	case err != nil:
 		return p.fail(c, err, p.startAgain(c.Param("provider"), asked.To))

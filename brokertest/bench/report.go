@@ -96,12 +96,12 @@ func ms(d time.Duration) string {
 }
 
 // cells are a row as it is printed.
-func (r row) cells() []string {
+func (w row) cells() []string {
 	met := ""
-	if r.judged {
-		met = map[bool]string{true: "yes", false: "NO"}[r.met]
+	if w.judged {
+		met = map[bool]string{true: "yes", false: "NO"}[w.met]
 	}
-	return []string{r.what, r.ours, r.bare, r.ratio, r.target, met}
+	return []string{w.what, w.ours, w.bare, w.ratio, w.target, met}
 }
 
 var head = []string{"what", "ours", "against", "ratio", "target", "met?"}

@@ -411,6 +411,9 @@ func dump(t testing.TB, h *brokertest.House) string {
 			}
 			all.WriteString(table + row + "\n")
 		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return all.String()
 }
@@ -429,6 +432,9 @@ func column(t testing.TB, h *brokertest.House, query string) []string {
 			t.Fatal(err)
 		}
 		all = append(all, v)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
 	}
 	return all
 }

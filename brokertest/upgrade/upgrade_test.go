@@ -242,6 +242,9 @@ func known(t *testing.T, db *sql.DB, keys *secrets.Keyring, idp *testidp.Server)
 		}
 		knows(secrets.CredentialOwner(a.CredentialID, a.ID, a.OrgID, a.UserID, a.ProviderID), sealed, a.Login)
 	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 	var f models.Flow
 	err := db.QueryRow(`SELECT id, org_id, user_id, provider_id, sealed_tokens FROM flows WHERE status = 'exchanged'`).
 		Scan(&f.ID, &f.OrgID, &f.UserID, &f.ProviderID, &f.SealedTokens)
@@ -265,6 +268,9 @@ func column[T any](t *testing.T, db *sql.DB, query string) []T {
 			t.Fatal(err)
 		}
 		all = append(all, v)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
 	}
 	return all
 }

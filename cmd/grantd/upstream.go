@@ -44,7 +44,7 @@ func startTestServer(ctx context.Context, autoConsent bool, extra http.Handler, 
 		mux.Handle("/app/", extra)
 	}
 	t.http = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	go t.http.Serve(listener) // ends with stop
+	go func() { _ = t.http.Serve(listener) }() // ends with stop
 	return t, nil
 }
 
