@@ -7,6 +7,7 @@ PKG ?= ./...
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 OIDC := brokertest/oidcprovider
+AXE := brokertest/axe
 ZITADEL := brokertest/servers/zitadel
 
 .PHONY: help demo dev build test check bench faults release-check measure fmt clean
@@ -35,7 +36,7 @@ RACE := -race -gcflags=github.com/ncruces/go-sqlite3-wasm/...=-race=false
 # Building the race runtime is the honest probe: it needs cgo, a C compiler and its headers, as the tests will.
 # What the tests share is built first, on all processors. The timeout is the last resort: tests have limits
 # of their own, which count in the machine's speed.
-test: $(OIDC)/node_modules/.package-lock.json ## Run all tests, on SQLite and on PostgreSQL + Redis where those are installed
+test: $(OIDC)/node_modules/.package-lock.json $(AXE)/node_modules/.package-lock.json ## Run all tests, on SQLite and on PostgreSQL + Redis where those are installed
 	@race=; \
 	if go build -race runtime/race runtime/cgo 2>/dev/null; then race='$(RACE)'; \
 	elif [ "$$GRANTD_TEST_REQUIRE_SERVICES" = 1 ]; then echo 'the race detector cannot run: it needs a C compiler and CGO_ENABLED=1' >&2; exit 1; \
@@ -46,12 +47,12 @@ test: $(OIDC)/node_modules/.package-lock.json ## Run all tests, on SQLite and on
 	go build $$race ./... && go run ./brokertest/services/with go test $$flags $(ARGS) $(PKG)
 
 # npm leaves this file behind; touched, it says that what is installed is not older than what is locked.
-# Without node, or without a registry, the tests that need the server say so themselves (or fail, where services are required).
-$(OIDC)/node_modules/.package-lock.json: $(OIDC)/package-lock.json
+# Without node, or without a registry, the tests that need the packages say so themselves (or fail, where services are required).
+%/node_modules/.package-lock.json: %/package-lock.json
 	@if ! command -v node >/dev/null || ! command -v npm >/dev/null; then \
-		echo 'left out: tests against oidc-provider, which needs node and npm'; \
-	elif cd $(OIDC) && npm ci --loglevel=error; then touch node_modules/.package-lock.json; \
-	else echo 'left out: tests against oidc-provider, because npm ci failed'; fi
+		echo 'left out: tests with packages of $*, which need node and npm'; \
+	elif cd $* && npm ci --loglevel=error; then touch node_modules/.package-lock.json; \
+	else echo 'left out: tests with packages of $*, because npm ci failed'; fi
 
 # What people wrote: without what npm, Redoc and Pico bring along.
 SPELLED := '*.go' '*.md' '*.html' '*.sql' '*.yml' '*.yaml' Makefile ':!*/redoc/*'
@@ -86,4 +87,4 @@ fmt: ## Format the code
 	gofmt -w .
 
 clean: ## Remove what the targets made, but no data: grantd-data may hold a keyset
-	rm -rf bin coverage* $(OIDC)/node_modules
+	rm -rf bin coverage* $(OIDC)/node_modules $(AXE)/node_modules
