@@ -90,7 +90,7 @@ func TestACallerWhoLeavesABatchHarmsNobody(t *testing.T) {
 			go func() { _, err := f.Fetchable(ctx, id); done <- err }()
 			return done
 		}
-		leaving, leave := context.WithCancel(ctx)
+		leaving, leave := context.WithTimeout(ctx, time.Hour)
 		first := fetch(leaving, leaves)
 		<-h.began
 		second, third := fetch(leaving, leaves), fetch(ctx, stays)

@@ -33,6 +33,7 @@ func openPostgresFetches(ctx context.Context, c *pgxpool.Config, conns int) (*po
 	// Kept: where PostgreSQL has no connection left to give, this one is there.
 	c.MaxConnIdleTime = 24 * time.Hour
 	c.AfterConnect = planByIndex
+	c.ConnConfig.ConnectTimeout, c.PingTimeout = fetchTime, fetchTime // see load
 	pool, err := pgxpool.NewWithConfig(ctx, c)
 	if err != nil {
 		return nil, errors.New("the postgres:// URL cannot be used")
@@ -61,12 +62,29 @@ func newPostgresReader() *fetchReader {
 	return r
 }
 
+// load ends at ctx's deadline by a deadline of the connection: for a context that may be
+// cancelled pgx starts a goroutine with each query, which costs more than decoding a row.
 func (f *postgresFetches) load(ctx context.Context, ids []string) (map[string]*Linked, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	deadline, _ := ctx.Deadline()
+	ctx = context.WithoutCancel(ctx)
+	conn, err := f.pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Release()
+	network := conn.Conn().PgConn().Conn()
+	if err := network.SetDeadline(deadline); err != nil {
+		return nil, err
+	}
+	defer network.SetDeadline(time.Time{})
 	query, argument := f.many, any(ids)
 	if len(ids) == 1 {
 		query, argument = f.one, ids[0]
 	}
-	rows, err := f.pool.Query(ctx, query, argument)
+	rows, err := conn.Query(ctx, query, argument)
 	if err != nil {
 		return nil, err
 	}
