@@ -92,19 +92,70 @@ func TestTheTableOfRulesNamesPlacesThatExist(t *testing.T) {
 		if !strings.Contains(cell, "`") {
 			t.Errorf("the row of %s names no file", rule)
 		}
-		for _, at := range place.FindAllStringSubmatch(cell, -1) {
-			text, err := sourceAt(at[1])
-			if err != nil {
-				t.Errorf("the row of %s: %v", rule, err)
-				continue
+		for _, complaint := range wrongPlaces(cell) {
+			t.Errorf("the row of %s: %s", rule, complaint)
+		}
+	}
+}
+
+// answers are the rows of "Where do I change …?" in CONTRIBUTING.md.
+var answers = regexp.MustCompile(`(?m)^\| \*\*(.+?)\*\* \| (.*) \|$`)
+
+// placeAndNames is a file and, right behind it, the names to look for in it.
+var placeAndNames = regexp.MustCompile("`([^`]+)`((?: [A-Za-z_]+)*)(?:;|,|$)")
+
+func TestTheTableOfContributingNamesPlacesThatExist(t *testing.T) {
+	page, err := os.ReadFile("CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := answers.FindAllStringSubmatch(string(page), -1)
+	if len(rows) != 12 {
+		t.Errorf("%d questions are answered, want 12", len(rows))
+	}
+	for _, m := range rows {
+		if !strings.Contains(m[2], "`") {
+			t.Errorf("%s: no file is named", m[1])
+		}
+		for _, at := range place.FindAllStringSubmatch(m[2], -1) {
+			if _, err := os.Stat(at[1]); err != nil {
+				t.Errorf("%s: %v", m[1], err)
 			}
-			for _, name := range word.FindAllString(at[2], -1) {
-				if !regexp.MustCompile(`\b` + name + `\b`).MatchString(text) {
-					t.Errorf("the row of %s: %s has no %s", rule, at[1], name)
-				}
+		}
+		for _, at := range placeAndNames.FindAllString(m[2], -1) {
+			for _, complaint := range wrongPlaces(strings.TrimRight(at, ";,")) {
+				t.Errorf("%s: %s", m[1], complaint)
 			}
 		}
 	}
+}
+
+func TestPlacesThatDoNotExistAreSeen(t *testing.T) {
+	for cell, want := range map[string]int{
+		"`rules_test.go` sourceAt wrongPlaces": 0, "`models`": 0, "`rules_test.go` sourceOf": 1, "`no_such.go` sourceAt": 1, "`docs`": 1,
+	} {
+		if got := wrongPlaces(strings.Replace(cell, "sourceOf", "source"+"Off", 1)); len(got) != want {
+			t.Errorf("%s: %q, want %d complaints", cell, got, want)
+		}
+	}
+}
+
+// wrongPlaces says which of the files that a text names do not exist, and which names that come after one are not in it.
+func wrongPlaces(text string) []string {
+	var wrong []string
+	for _, at := range place.FindAllStringSubmatch(text, -1) {
+		source, err := sourceAt(at[1])
+		if err != nil {
+			wrong = append(wrong, err.Error())
+			continue
+		}
+		for _, name := range word.FindAllString(at[2], -1) {
+			if !regexp.MustCompile(`\b` + name + `\b`).MatchString(source) {
+				wrong = append(wrong, at[1]+" has no "+name)
+			}
+		}
+	}
+	return wrong
 }
 
 // sourceAt is the text of a file, or of all Go files of a folder.
