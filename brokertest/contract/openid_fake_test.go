@@ -36,6 +36,7 @@ type openIDFake struct {
 	claims     func(c map[string]any)                      // changes an id_token
 	introspect func(owner string) (status int, answer any) // nil = by the RFC
 	userInfo   []http.HandlerFunc                          // instead of the next answers
+	forbids    bool                                        // user info answers 403 {} where it does not accept a token
 }
 
 func newOpenIDFake(t *testing.T) *openIDFake {
@@ -86,6 +87,10 @@ func (f *openIDFake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		if owner := f.tokens[bearer]; owner != "" {
 			say(200, object{"sub": owner})
+			return
+		}
+		if f.forbids {
+			say(403, object{})
 			return
 		}
 		say(401, object{"error": "invalid_token"})
