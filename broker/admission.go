@@ -21,8 +21,6 @@ func (s *Service) admit(ctx context.Context, p models.Provider, probe time.Durat
 	switch {
 	case err != nil:
 		return g, unavailable(err)
-	case g.Wait > 0 && g.Class == store.ClassClient:
-		return g, clientRefused(nil)
 	case g.Wait > 0:
 		return g, leftAlone(g.Wait)
 	}
@@ -51,16 +49,21 @@ func (s *Service) learnAPI(ctx context.Context, p models.Provider, gate store.Ga
 	s.learn(ctx, p, gate, answer, store.ClassAPI)
 }
 
-// admitToken passes the token endpoint, and no more than one authorization now and
-// then while that refuses the provider's client (R5).
+// admitToken passes the token endpoint for an import or a device. While the provider's
+// answers cannot be read, what is spent there would be lost, and it may only go as the
+// probe (R13). The code of a consent does not pass here: it would lapse.
 func (s *Service) admitToken(ctx context.Context, p models.Provider) (store.Gate, error) {
-	return s.admit(ctx, p, s.timing.TokenCall, store.ClassToken, store.ClassClient)
+	gate, err := s.admit(ctx, p, s.timing.TokenCall, store.ClassToken)
+	if err != nil || p.InTrouble() != models.TroubleUnreadable {
+		return gate, err
+	}
+	now, err := s.store.Now(ctx)
+	if err != nil {
+		return gate, unavailable(err)
+	}
+	return gate, s.takeProbe(ctx, p, "", now)
 }
 
 func (s *Service) learnToken(ctx context.Context, p models.Provider, gate store.Gate, answer error) {
-	if failure(answer).Kind == providers.KindClient {
-		s.notePause(context.WithoutCancel(ctx), p, store.ClassClient, s.timing.ClientProbe)
-		return
-	}
 	s.learn(ctx, p, gate, answer, store.ClassToken)
 }

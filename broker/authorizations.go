@@ -121,7 +121,7 @@ func statusOf(l store.Linked) models.AuthorizationStatus {
 		return models.AuthorizationInvalidProviderState
 	case hasVerdict(l, models.VerdictExpired):
 		return models.AuthorizationExpired
-	case hasVerdict(l, models.VerdictInvalidClient):
+	case l.Provider.InTrouble() == models.TroubleClient && l.Credential.HasRefreshToken:
 		return models.AuthorizationInvalidOAuthClient
 	case !served(l) && !l.Credential.HasRefreshToken:
 		return models.AuthorizationExpired

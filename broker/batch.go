@@ -26,12 +26,14 @@ type batch struct {
 	granted bool           // its calls were granted when it was claimed (S3)
 	urgent  bool           // somebody waits: its calls are not held up, but count
 
-	mu      sync.Mutex
-	clients map[string]providers.Client // opened for this batch, and not kept beyond it (H1)
-	gates   map[string]*store.Gate      // by provider: whether it may be asked (S3)
-	shares  map[string]*allowance       // by provider: how many calls are left to the batch
-	refused bool
-	revoked []string // grants of which a whole revocation was sent
+	mu       sync.Mutex
+	clients  map[string]providers.Client // opened for this batch, and not kept beyond it (H1)
+	gates    map[string]*store.Gate      // by provider: whether it may be asked (S3)
+	shares   map[string]*allowance       // by provider: how many calls are left to the batch
+	refused  []store.Linked              // those whose revocation was refused to the client
+	accepted bool                        // another one was accepted
+	stopped  bool                        // the client is refused, so that the rest is not tried (D4)
+	revoked  []string                    // grants of which a whole revocation was sent
 }
 
 // openBatch loads what a lease holds and leases what its items need: their
@@ -82,7 +84,11 @@ func (b *batch) run(ctx context.Context) (int, error) {
 	wg.Wait()
 	b.account(ctx, rulings)
 	n, err := b.write(context.WithoutCancel(ctx), rulings)
-	if err == nil && b.refused {
+	if err != nil {
+		return n, err
+	}
+	stop, err := b.clientIsRefused(context.WithoutCancel(ctx))
+	if stop {
 		err = errClientRefused
 	}
 	return n, err
@@ -124,10 +130,7 @@ func (b *batch) attempt(ctx context.Context, l *store.Linked) ruling {
 		ruled := b.revoke(ctx, ready, client)
 		r = &ruled
 	}
-	if r.clientRefused && b.job != nil && !b.deletes() { // the job goes on with the other providers'
-		*r = settled(models.OutcomeFailed, "client_refused")
-	}
-	b.learn(ctx, l.Provider, *r)
+	b.learn(ctx, *l, *r)
 	return *r
 }
 
@@ -136,8 +139,8 @@ func (b *batch) attempt(ctx context.Context, l *store.Linked) ruling {
 func (b *batch) admit(ctx context.Context, p models.Provider) *ruling {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.refused && b.deletes() {
-		return &ruling{reason: "client_refused", clientRefused: true}
+	if b.stopped && b.deletes() {
+		return &ruling{reason: "client_refused"}
 	}
 	g, asked := b.gates[p.ID]
 	if !asked {
@@ -161,13 +164,12 @@ func (b *batch) admit(ctx context.Context, p models.Provider) *ruling {
 }
 
 // learn remembers what an answer says about the upstream as a whole.
-func (b *batch) learn(ctx context.Context, p models.Provider, r ruling) {
+func (b *batch) learn(ctx context.Context, l store.Linked, r ruling) {
+	p := l.Provider
 	b.mu.Lock()
 	g := b.gates[p.ID]
 	gate := *g
-	if r.clientRefused {
-		b.refused = true
-	}
+	b.noteAnswer(l, r)
 	if r.pause > 0 {
 		g.Wait = r.pause
 	}

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/grantd/grantd/models"
@@ -34,6 +35,12 @@ const (
 // an upstream that is down says nothing about the token, and is an error.
 func (s *Service) Check(ctx context.Context, c models.Caller, id string) (Checked, error) {
 	l, err := s.manageable(ctx, c, id)
+	if err == nil && mayAskAgain(l) && !gated(l) {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.timing.CallerWait)
+		defer cancel()
+		l, err = s.askOnceMore(ctx, c, id)
+	}
 	if err != nil || remembered(l) || mismatched(l) {
 		return checkedAs(l), err
 	}
@@ -49,6 +56,16 @@ func (s *Service) Check(ctx context.Context, c models.Caller, id string) (Checke
 		return Checked{}, err
 	}
 	return checkedAs(l), nil
+}
+
+// askOnceMore tries the refresh of an authorization that has expired by refusals which
+// said nothing of its grant (R15). Refused again, it stays as it is.
+func (s *Service) askOnceMore(ctx context.Context, c models.Caller, id string) (store.Linked, error) {
+	_, refreshErr := s.refresh(ctx, id, func(l store.Linked) bool { return mayAskAgain(l) && !gated(l) })
+	if errors.Is(refreshErr, late) {
+		return store.Linked{}, refreshErr
+	}
+	return s.manageable(ctx, c, id)
 }
 
 // manageable returns an authorization of a working provider that the caller may see,

@@ -166,6 +166,7 @@ func (s *Service) exchange(ctx context.Context, client providers.Client, p model
 	if err != nil {
 		return s.exchangeFailed(ctx, p, f, err)
 	}
+	defer s.accepted(ctx, p)
 	return s.keepExchange(ctx, f, newExchanged(t, sent))
 }
 
@@ -216,6 +217,7 @@ func (s *Service) untilSaved(ctx context.Context, write func(context.Context) er
 
 func (s *Service) exchangeFailed(ctx context.Context, p models.Provider, f models.Flow, err error) error {
 	up := failure(err)
+	s.consentRefused(ctx, p, models.Caller{OrgID: f.OrgID, UserID: f.UserID}, err)
 	if _, saveErr := s.store.FailFlow(ctx, f.ID, "exchange_"+string(up.Kind), models.FlowClaimed); saveErr != nil {
 		s.log.Error("ending a flow failed", "flow", f.ID, "error", saveErr)
 	}

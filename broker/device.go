@@ -52,6 +52,9 @@ func (s *Service) BeginDevice(ctx context.Context, c models.Caller, providerID s
 	defer cancel()
 	d, err := s.upstream.BeginDevice(call, client)
 	if err != nil {
+		if !refusesDevice(failure(err)) {
+			s.consentRefused(ctx, p, c, err)
+		}
 		return DeviceFlow{}, s.deviceRefused(p, err)
 	}
 	return s.openDevice(ctx, c, p, d)

@@ -121,6 +121,7 @@ func (s *Service) exchangeDevice(ctx context.Context, d devicePoll, code models.
 	interval := d.flow.PollInterval
 	switch got.State {
 	case providers.DeviceDone:
+		s.accepted(ctx, d.provider)
 		return s.keepExchange(ctx, d.flow, newExchanged(got.Tokens, d.sent))
 	case providers.DeviceDeclined:
 		return s.endDevice(ctx, d, failedDeclined, errDeviceDeclined)
@@ -146,6 +147,9 @@ func (s *Service) pollFailed(ctx context.Context, d devicePoll, err error) error
 	up, f := failure(err), d.flow
 	lost, reason := f.PollAttempt != "", "exchange_"+string(up.Kind)
 	s.log.Warn("polling for a device failed", "flow", f.ID, "provider", d.provider.ID, "kind", up.Kind, "code", up.Code, "cause", up.Err)
+	if !refusesDevice(up) && !lost {
+		s.consentRefused(ctx, d.provider, d.caller, err)
+	}
 	switch {
 	case lost && (up.Kind == providers.KindDenied || up.Kind == providers.KindRefused):
 		return s.endDevice(ctx, d, "lost_response", errDeviceOver)
@@ -157,7 +161,7 @@ func (s *Service) pollFailed(ctx context.Context, d devicePoll, err error) error
 	wait := max(up.RetryAfter, f.PollInterval, min(f.PollInterval<<min(f.PollFailures+1, 6), time.Minute))
 	s.pollAgain(ctx, d, store.Poll{Next: wait, Interval: f.PollInterval, Failures: f.PollFailures + 1, Lost: lost || up.Ambiguous})
 	if up.Kind == providers.KindClient {
-		return clientRefused(err)
+		return clientRefusedHere(err)
 	}
 	return devicePending(wait)
 }

@@ -228,9 +228,7 @@ func (s *Service) applyChange(ctx context.Context, tx *store.Store, c models.Cal
 		if err := tx.SaveSecret(ctx, secret); err != nil {
 			return err
 		}
-		if err := tx.EndPausesOf(ctx, p.ID, store.ClassClient); err != nil {
-			return err
-		}
+		p.EndTrouble()
 	}
 	if err := tx.SaveProvider(ctx, p); err != nil {
 		return err

@@ -61,7 +61,10 @@ func (s *Service) refreshOnce(ctx context.Context, id string, due func(store.Lin
 		if !due(l) {
 			return l, nil
 		}
-		gate, err := s.admitToken(ctx, l.Provider)
+		if err := waitsForProbe(l); err != nil {
+			return l, err
+		}
+		gate, err := s.admit(ctx, l.Provider, s.timing.TokenCall, store.ClassToken)
 		if err != nil {
 			return l, err
 		}
@@ -71,6 +74,9 @@ func (s *Service) refreshOnce(ctx context.Context, id string, due func(store.Lin
 			return l, unavailable(fmt.Errorf("leasing credential %s: %w", c.ID, err))
 		}
 		if won {
+			if err := s.admitProbe(ctx, l); err != nil {
+				return l, errors.Join(err, s.giveUpLease(ctx, l, attempt, c.AttemptID))
+			}
 			return s.callRefresh(ctx, id, attempt, c.AttemptID, gate, due)
 		}
 		ended, err := s.awaitOther(ctx, l)
@@ -197,6 +203,9 @@ func (s *Service) saveRefreshed(ctx context.Context, l store.Linked, attempt str
 	}
 	s.noteScopes(ctx, l.Authorization, e.Scopes, e.Missing, e.ScopesCut)
 	now, err := s.store.Linked(context.WithoutCancel(ctx), l.Authorization.ID)
+	if err == nil && now.Credential.SavedBy == attempt {
+		s.accepted(ctx, now.Provider)
+	}
 	return now, found(err, "OAuth provider authorization")
 }
 
@@ -223,71 +232,6 @@ func (s *Service) lostRace(ctx context.Context, tx *store.Store, l store.Linked,
 	return s.entomb(ctx, tx, l.Authorization, e, models.Credential{})
 }
 
-// refreshFailed writes down how an attempt ended, and answers with it.
-func (s *Service) refreshFailed(ctx context.Context, l store.Linked, attempt string, replay bool, err error) error {
-	up := failure(err)
-	f := store.Failed{Attempt: attempt, Error: string(up.Kind), SecretVersion: l.Provider.SecretVersion}
-	switch {
-	case up.Kind == providers.KindDenied && !l.Credential.HasRefreshToken: // it says so of this token, not of a grant (R5)
-		f.Error, f.Verdict, f.Reason, f.Dead = "token_dead", models.VerdictExpired, revokedUpstream, true
-		if replay {
-			f.Reason = lostResponse
-		}
-	case up.Kind == providers.KindDenied && !replay && s.suspectsClient(ctx, l.Provider):
-		f.Error, f.RetryIn = "suspect", s.timing.ClientProbe
-	case up.Kind == providers.KindDenied:
-		f.Verdict, f.Reason = models.VerdictExpired, up.Code
-		if replay {
-			f.Reason = lostResponse
-		}
-	case up.Kind == providers.KindClient:
-		f.Verdict, f.Reason = models.VerdictInvalidClient, up.Code
-	case up.Ambiguous:
-		f.Ambiguous, f.LeaseFor = true, time.Second
-		if errors.Is(err, context.DeadlineExceeded) {
-			f.LeaseFor = s.timing.LeaseMargin
-		}
-	default:
-		f.RetryIn = max(up.RetryAfter, s.backoff(l.Credential.Failures))
-	}
-	ctx = context.WithoutCancel(ctx)
-	saveErr := s.store.Tx(ctx, func(tx *store.Store) error {
-		saved, err := tx.SaveFailure(ctx, l.Authorization.CredentialID, l.Credential.Generation, f)
-		if err != nil || !saved {
-			return err
-		}
-		return tx.Audit(ctx, ownEvent(l.Authorization.OrgID, store.ActionRefreshFailed).
-			provider(l.Provider.ID).authorization(l.Authorization.ID).code(f.Error).done())
-	})
-	if saveErr != nil {
-		s.log.Error("saving a refresh's failure failed", "authorization", l.Authorization.ID, "error", saveErr)
-	}
-	s.log.Warn("refresh failed", "authorization", l.Authorization.ID, "provider", l.Provider.ID, "kind", up.Kind, "code", up.Code, "cause", up.Err)
-	if f.Error == "suspect" {
-		return clientRefused(err)
-	}
-	return s.upstreamFailed(l.Provider, err)
-}
-
-// suspectsClient reports that the upstream has lately rejected nothing but grants,
-// those of many authorizations in a row. GitLab reports a wrong client secret so
-// (R5): marking them all expired would have everybody consent again for nothing.
-func (s *Service) suspectsClient(ctx context.Context, p models.Provider) bool {
-	suspect, err := s.store.OnlyRejections(ctx, p.ID, suspiciousRow, time.Hour)
-	if err != nil {
-		s.log.Warn("looking at a provider's last refreshes failed", "provider", p.ID, "error", err)
-	}
-	if !suspect {
-		return false
-	}
-	s.log.Error("the provider rejects one grant after the other; its clientSecret may be wrong. Authorizations are not marked expired until one is accepted", "provider", p.ID)
-	s.notePause(ctx, p, store.ClassClient, s.timing.ClientProbe)
-	return true
-}
-
-// suspiciousRow is how many rejections in a row put the client under suspicion.
-const suspiciousRow = 5
-
 // backoff doubles with every failure, up to a minute, with jitter so that
 // credentials which failed together do not come back together.
 func (s *Service) backoff(failures int) time.Duration {
@@ -295,9 +239,15 @@ func (s *Service) backoff(failures int) time.Duration {
 	return d/2 + rand.N(d/2+1)
 }
 
+// longBackoff is for refusals, which mean more than a failure that passes.
+func (s *Service) longBackoff(failures int) time.Duration {
+	d := min(s.timing.Backoff<<min(failures, 12), 10*time.Minute)
+	return d/2 + rand.N(d/2+1)
+}
+
 // RefreshDue refreshes an authorization before anybody asks for its token: one
 // that is in use and due, one whose refresh token would lapse, or one whose last
-// attempt ended in the dark (R3). It is safe to run twice.
+// attempt has an unknown outcome (R3). It is safe to run twice.
 func (s *Service) RefreshDue(ctx context.Context, id string) error {
 	if lost, err := s.settleReset(ctx, id); lost || err != nil {
 		return err

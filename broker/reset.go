@@ -115,7 +115,7 @@ func notNow(l store.Linked) error {
 	if hasVerdict(l, models.VerdictExpired) {
 		return expired(nil)
 	}
-	return &models.Error{Code: models.CodeUpstream, RetryAfter: l.Credential.NextAttemptAt.Sub(l.Now),
+	return &models.Error{Code: models.CodeUpstream, RetryAfter: untilAsked(l),
 		Message: "The provider did not replace the token when it was asked last. Try again later."}
 }
 

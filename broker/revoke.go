@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/grantd/grantd/models"
@@ -17,10 +18,11 @@ type ruling struct {
 	// For "again later":
 	after         time.Duration
 	asked         bool          // the upstream was called to revoke
-	attempt       bool          // counts against the item; a pause or a refused client does not (D4)
+	attempt       bool          // counts against the item; a pause does not (D4)
 	refused       bool          // an attempt that was answered, with a no that may be meant
 	pause         time.Duration // what the upstream asked everybody to wait for (S3)
-	clientRefused bool
+	clientRefused bool          // of this item; what it says of the others, noteAnswer decides
+	suspected     bool          // the provider's client is under suspicion already (R5)
 	// spared: the grant was not revoked whole because another organisation's
 	// authorization lives on it (D1).
 	spared bool
@@ -134,21 +136,31 @@ func (s *Service) noProof(l store.Linked) *ruling {
 	return nil
 }
 
-// notRevoked judges a refusal. A pause the upstream asked for is no attempt; a
-// refusal of the client concerns every item of the provider alike.
+// notRevoked judges a refusal. A pause the upstream asked for is no attempt.
 func (b *batch) notRevoked(ctx context.Context, l store.Linked, err error) ruling {
 	up := failure(err)
 	switch {
 	case ctx.Err() != nil:
 		return ruling{reason: "stopped"}
 	case up.Kind == providers.KindClient:
-		return ruling{reason: "client_refused", after: b.s.timing.ClientProbe, clientRefused: true}
+		return b.clientRefused(l, reasonOf(up))
 	case up.Kind == providers.KindTransient && up.RetryAfter > 0:
 		return ruling{reason: "paused", after: up.RetryAfter, pause: up.RetryAfter}
 	}
 	tried := l.Authorization.ItemAttempts + 1
 	again := ruling{reason: reasonOf(up), after: b.s.backoff(tried), attempt: true, refused: up.Kind != providers.KindTransient}
 	return b.limited(l, again)
+}
+
+// clientRefused rules on an item whose revocation was refused to the client: it is tried
+// again, like after any refusal. A single disconnect waits until the secret is right.
+func (b *batch) clientRefused(l store.Linked, reason string) ruling {
+	if b.job == nil {
+		return ruling{reason: "client_refused", after: b.s.timing.ClientProbe, clientRefused: true}
+	}
+	r := b.limited(l, ruling{reason: reason, after: b.s.backoff(l.Authorization.ItemAttempts + 1), attempt: true, refused: true})
+	r.clientRefused = true
+	return r
 }
 
 // limited ends an item of a job that was tried often enough; one that stands alone is
@@ -195,12 +207,21 @@ func (s *Service) readyItem(ctx context.Context, l store.Linked, lease string) (
 // refresh takes the credential's lease itself, like any other.
 func (s *Service) fetchProof(ctx context.Context, l store.Linked, lease string) (store.Linked, *ruling) {
 	database := &ruling{reason: "database", after: s.timing.Backoff}
+	if gated(l) {
+		if strings.HasPrefix(l.Credential.LastError, string(saysClient)+":") {
+			return l, &ruling{reason: "client_refused", after: untilAsked(l), attempt: true, refused: true, clientRefused: true}
+		}
+		return l, &ruling{reason: "no_proof_yet", after: untilAsked(l)}
+	}
 	if err := s.store.ReleaseLease(ctx, l.Credential.ID, lease); err != nil {
 		return l, database
 	}
 	_, refreshErr := s.refreshOnce(ctx, l.Authorization.ID, wantsProof)
+	if known, ok := errors.AsType[*models.Error](refreshErr); ok && known.Detail == string(models.AuthorizationInvalidOAuthClient) {
+		return l, &ruling{reason: "client_refused", after: max(s.timing.Backoff, known.RetryAfter), suspected: true}
+	}
 	if failure(refreshErr).Kind == providers.KindClient {
-		return l, &ruling{reason: "client_refused", after: s.timing.ClientProbe, clientRefused: true}
+		return l, &ruling{reason: "client_refused", after: s.timing.ClientProbe, attempt: true, refused: true, clientRefused: true}
 	}
 	ok, err := s.store.LeaseForRevocation(ctx, l.Credential.ID, lease, s.timing.itemLease())
 	if err != nil || !ok {
@@ -242,7 +263,7 @@ func wantsProof(l store.Linked) bool {
 // needsProof reports that a refresh comes before the revocation.
 func (s *Service) needsProof(l store.Linked) bool {
 	t, ok := s.traits(l.Provider)
-	return ok && t.RevokeNeedsAccess && wantsProof(l)
+	return ok && t.RevokeNeedsAccess && !alive(l) && l.Credential.HasRefreshToken && !hasVerdict(l, models.VerdictExpired)
 }
 
 // RevokeOne takes one unlinked authorization back upstream, unless somebody is at

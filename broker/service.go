@@ -63,6 +63,7 @@ type Timing struct {
 	FlowLife     time.Duration // a state works for this long
 	Resweep      time.Duration // a job that nobody works on is rung for again
 	ClientProbe  time.Duration // a refused client is tried again (R5)
+	LostAgain    time.Duration // a replay whose answer was lost too is replayed after this; it doubles (R3)
 	Backoff      time.Duration // the first pause after a failure; it doubles
 }
 
@@ -78,6 +79,7 @@ var DefaultTiming = Timing{
 	FlowLife:     10 * time.Minute,
 	Resweep:      10 * time.Second,
 	ClientProbe:  5 * time.Minute,
+	LostAgain:    5 * time.Minute,
 	Backoff:      time.Second,
 }
 
@@ -88,7 +90,7 @@ func (t Timing) withDefaults() Timing {
 		{&t.RefreshWait, &DefaultTiming.RefreshWait}, {&t.RevokeCall, &DefaultTiming.RevokeCall},
 		{&t.Slice, &DefaultTiming.Slice}, {&t.FlowLife, &DefaultTiming.FlowLife},
 		{&t.Resweep, &DefaultTiming.Resweep}, {&t.ClientProbe, &DefaultTiming.ClientProbe},
-		{&t.Backoff, &DefaultTiming.Backoff},
+		{&t.LostAgain, &DefaultTiming.LostAgain}, {&t.Backoff, &DefaultTiming.Backoff},
 	} {
 		if *f.set == 0 {
 			*f.set = *f.def

@@ -70,8 +70,9 @@ func (s *Service) sweepRefreshes(ctx context.Context) error {
 	lately, err1 := s.store.LatelyUsedAndDue(ctx, usedLately, next, sweepBatch)
 	idle, err2 := s.store.IdleAndLapsing(ctx, next, sweepBatch)
 	ambiguous, err3 := s.store.AmbiguousAndOver(ctx, next, sweepBatch)
-	err := errors.Join(err1, err2, err3)
-	ids := slices.Concat(lately, idle, ambiguous)
+	probes, err4 := s.store.Probes(ctx, next, sweepBatch)
+	err := errors.Join(err1, err2, err3, err4)
+	ids := slices.Concat(lately, idle, ambiguous, probes)
 	if len(ids) == 0 {
 		return err
 	}

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/grantd/grantd/models"
@@ -108,8 +109,6 @@ func dead(l store.Linked) error {
 	switch {
 	case served(l):
 		return nil
-	case hasVerdict(l, models.VerdictInvalidClient):
-		return clientRefused(nil)
 	case mismatched(l):
 		return strangers()
 	case hasVerdict(l, models.VerdictExpired):
@@ -119,9 +118,14 @@ func dead(l store.Linked) error {
 	case !l.Credential.HasRefreshToken:
 		return models.Errorf(models.CodeGone, "The access token has expired and the provider granted no refresh token. The user must authorize again.")
 	}
-	wait := time.Second
-	if next := l.Credential.NextAttemptAt; next != nil {
-		wait = max(wait, next.Sub(l.Now))
+	if l.Provider.InTrouble() != "" {
+		return inTrouble(l.Provider, l.Now)
+	}
+	wait := max(time.Second, untilAsked(l))
+	if strings.HasPrefix(l.Credential.LastError, string(saysClient)+":") {
+		e := clientRefusedHere(nil)
+		e.RetryAfter = wait
+		return e
 	}
 	return &models.Error{Code: models.CodeUpstream, RetryAfter: wait,
 		Message: "The access token has expired and the provider could not be asked for a new one. Try again shortly."}
@@ -141,10 +145,10 @@ func mayRefresh(l store.Linked) bool {
 	return l.Credential.HasRefreshToken && !gated(l) && !hasVerdict(l, models.VerdictExpired)
 }
 
-// gated reports whether a back-off is running.
+// gated reports whether a back-off is running, or a wait for a new client secret.
 func gated(l store.Linked) bool {
-	next := l.Credential.NextAttemptAt
-	return next != nil && l.Now.Before(*next)
+	next, of := l.Credential.NextAttemptAt, l.Credential.GateVersion
+	return next != nil && l.Now.Before(*next) && (of == 0 || of == l.Provider.SecretVersion)
 }
 
 // tooShort reports whether a token that lives should be replaced because its

@@ -7,6 +7,7 @@ import (
 
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/providers"
+	"github.com/grantd/grantd/store"
 )
 
 // upstreamFailed turns a failure of a provider into a sentence for the caller.
@@ -27,7 +28,7 @@ func (s *Service) upstreamFailed(p models.Provider, err error) error {
 	case up.Advice != "":
 		return &models.Error{Code: models.CodeUpstream, Message: up.Advice, Detail: up.Code, Err: err}
 	case up.Kind == providers.KindClient:
-		return clientRefused(err)
+		return clientRefusedHere(err)
 	case up.Kind == providers.KindDenied:
 		return expired(err)
 	}
@@ -35,7 +36,41 @@ func (s *Service) upstreamFailed(p models.Provider, err error) error {
 		Detail: up.Code, RetryAfter: max(up.RetryAfter, time.Second), Err: err}
 }
 
-func clientRefused(err error) error {
+// answerTo is the answer to who asked for a refresh that failed, as l tells it now.
+func (s *Service) answerTo(l store.Linked, err error) error {
+	switch {
+	case hasVerdict(l, models.VerdictExpired):
+		return expired(err)
+	case l.Provider.InTrouble() != "":
+		return inTrouble(l.Provider, l.Now)
+	}
+	known, ok := errors.AsType[*models.Error](s.upstreamFailed(l.Provider, err))
+	if !ok {
+		return err
+	}
+	if wait := untilAsked(l); wait > known.RetryAfter {
+		known.RetryAfter = wait
+	}
+	return known
+}
+
+// untilAsked is how long the upstream is not asked about this authorization.
+func untilAsked(l store.Linked) time.Duration {
+	if !gated(l) {
+		return 0
+	}
+	return l.Credential.NextAttemptAt.Sub(l.Now)
+}
+
+// clientRefusedHere is the answer where the client was refused for one token or code:
+// that says nothing yet about the others (R5).
+func clientRefusedHere(err error) *models.Error {
+	return &models.Error{Code: models.CodeUpstream, Detail: "invalid_client", Err: err,
+		Message: "The provider did not accept this OAuth client for this request. If that goes on, an admin must check its clientSecret; nobody needs to authorize again."}
+}
+
+// clientRefused is the answer while the client is under suspicion.
+func clientRefused(err error) *models.Error {
 	return &models.Error{Code: models.CodeUpstream, Detail: string(models.AuthorizationInvalidOAuthClient), Err: err,
 		Message: "The provider refuses this OAuth client. An admin must correct its clientSecret; nobody needs to authorize again."}
 }

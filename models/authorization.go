@@ -158,11 +158,8 @@ type SupersededPair struct {
 // Verdict is what the upstream last said against a credential.
 type Verdict string
 
-// The verdicts that are remembered, so that the upstream is not asked again.
-const (
-	VerdictExpired       Verdict = "expired"
-	VerdictInvalidClient Verdict = "invalidOAuthClient"
-)
+// VerdictExpired is the only one: the upstream is not asked again.
+const VerdictExpired Verdict = "expired"
 
 // Credential holds the tokens of one authorization, sealed in one blob.
 type Credential struct {
@@ -186,7 +183,9 @@ type Credential struct {
 	LeaseUntil *time.Time
 	// AttemptID is set while an attempt's outcome is unknown.
 	AttemptID     *string
+	LostAnswers   int // attempts in a row whose outcome is unknown
 	NextAttemptAt *time.Time
+	GateVersion   int64 // of the client secret that NextAttemptAt depends on; 0 for none
 	Failures      int
 	LastAttempt   string // the attempt that ended last
 	LastError     string // its failure, "" when it succeeded
@@ -195,6 +194,12 @@ type Credential struct {
 	VerdictReason        string
 	VerdictGeneration    int64
 	VerdictSecretVersion int64
+
+	// The refusal that was met last and ended nothing.
+	Refusal      string     // its status and code
+	Refusals     int        // how often in a row
+	RefusalSince *time.Time // when it was met first
+	RefusedSince *time.Time // since when there was nothing but refusals
 
 	// Suspected is the generation whose access token is not handed out any more.
 	Suspected int64

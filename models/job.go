@@ -69,6 +69,8 @@ type Job struct {
 	Spared         int64   `json:"-"` // authorizations whose grant was not revoked whole, because of another organisation's
 	SampleIDs      Strings `json:"-"` // the first authorizations, capped
 
+	RefusedItems Strings `json:"-"` // authorizations whose revocation the upstream refused to the client, in a row
+
 	Ring      int64     `json:"-"` // how often the bell was rung; part of the task's id
 	DueAt     time.Time `json:"-"` // when the sweeper rings again
 	CreatedBy string    `json:"-"`

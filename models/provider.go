@@ -49,10 +49,42 @@ type Provider struct {
 	// SecretVersion rises with every change of the client secret, and voids the
 	// verdicts that were reached with the old one.
 	SecretVersion int64 `json:"-"`
+	// Trouble is what is wrong with the client or the token endpoint as a whole, as the
+	// answers since TroubleSince show; "" for nothing. See InTrouble.
+	Trouble        Trouble    `json:"-"`
+	TroubleCode    string     `json:"-"` // what the upstream said, a code
+	TroubleVersion int64      `json:"-"` // of the client secret
+	TroubleSince   *time.Time `json:"-"`
+	ProbeAt        *time.Time `json:"-"` // from then on one authorization may ask
+	ProbedBy       string     `json:"-"` // the authorization that asked last
 	// DeleteJobID is the job that is deleting the provider, or last tried to.
 	DeleteJobID *string   `json:"-"`
 	CreatedAt   time.Time `json:"createdAt"`
 	UpdatedAt   time.Time `json:"updatedAt"`
+}
+
+// Trouble is what is wrong with a provider as a whole.
+type Trouble string
+
+// The troubles.
+const (
+	TroubleClient     Trouble = "client"     // the upstream refuses one person's grant after the other
+	TroubleRefused    Trouble = "refused"    // it refuses several people's alike, in words that say nothing of a grant
+	TroubleUnreadable Trouble = "unreadable" // its successes cannot be read
+)
+
+// InTrouble returns what is wrong with the provider. Trouble ends with the client secret
+// that it was met with.
+func (p Provider) InTrouble() Trouble {
+	if p.TroubleVersion != p.SecretVersion {
+		return ""
+	}
+	return p.Trouble
+}
+
+// EndTrouble forgets what was wrong.
+func (p *Provider) EndTrouble() {
+	p.Trouble, p.TroubleCode, p.TroubleVersion, p.TroubleSince, p.ProbeAt, p.ProbedBy = "", "", 0, nil, nil, ""
 }
 
 // Usable reports whether consent and tokens may be asked of the provider.

@@ -42,6 +42,8 @@ const (
 	ActionRefreshed            Action = "token.refreshed"
 	ActionRefreshFailed        Action = "token.refresh_failed"
 	ActionTokenDead            Action = "token.dead"
+	ActionTroubleBegun         Action = "provider.trouble_begun"
+	ActionTroubleEnded         Action = "provider.trouble_ended"
 	ActionIdentityMismatch     Action = "authorization.identity_mismatch"
 	ActionResetAsked           Action = "token.reset_asked"
 	ActionReset                Action = "token.reset"
@@ -163,23 +165,3 @@ func (s *Store) ForgetAudit(ctx context.Context, retention time.Duration, limit 
 	return s.db.WithContext(ctx).Exec(`DELETE FROM token_fetches WHERE (authorization_id, token_id, minute) IN
 		(SELECT authorization_id, token_id, minute FROM token_fetches WHERE minute <= ? LIMIT ?)`, s.in(-retention), limit).Error
 }
-
-// OnlyRejections reports whether the last n refreshes of a provider, within the
-// last while, were all rejected as invalid grants, each of another authorization.
-func (s *Store) OnlyRejections(ctx context.Context, provider string, n int, last time.Duration) (bool, error) {
-	var events []AuditEvent
-	err := s.db.WithContext(ctx).Where("provider_id = ? AND at > ?", provider, s.in(-last)).
-		Where("action = ? OR (action = ? AND code = ?)", ActionRefreshed, ActionRefreshFailed, CodeRejected).
-		Order("at DESC, id DESC").Limit(n).Find(&events).Error
-	seen := map[string]bool{}
-	for _, e := range events {
-		if e.Action == ActionRefreshFailed {
-			seen[e.AuthorizationID] = true
-		}
-	}
-	return len(seen) == n, err
-}
-
-// CodeRejected is the code of a failed refresh that the upstream called an
-// invalid grant.
-const CodeRejected = "denied"

@@ -145,14 +145,13 @@ func (s *Store) CountAuthorizations(ctx context.Context, org string) ([]Count, e
 }
 
 // statusOf derives an authorization's status in SQL, as the broker does for one
-// that was read; it takes the time. A verdict counts only while what caused it
-// holds (R5); one of secret version 0 does not depend on the secret (R12).
+// that was read; it takes the time.
 func statusOf(authorization string) string {
 	return `CASE
 		WHEN p.status <> 'active' OR p.fingerprint <> ` + authorization + `.fingerprint
 			AND (p.fingerprint_v2 = '' OR p.fingerprint_v2 <> ` + authorization + `.fingerprint_v2) THEN 'invalidProviderState'
-		WHEN c.verdict IS NOT NULL AND c.verdict_generation = c.generation
-			AND c.verdict_secret_version IN (p.secret_version, 0) THEN c.verdict
+		WHEN ` + verdictHolds + ` THEN c.verdict
+		WHEN p.trouble = 'client' AND p.trouble_version = p.secret_version AND c.has_refresh_token THEN 'invalidOAuthClient'
 		WHEN NOT c.has_refresh_token AND (c.expires_at <= ? OR c.suspected = c.generation) THEN 'expired'
 		ELSE 'active' END`
 }

@@ -18,7 +18,7 @@ type Save struct {
 	HasRefreshToken  bool
 	ExpiresIn        time.Duration
 	Known            bool          // whether ExpiresIn says anything; it may be negative by now
-	RefreshAfter     time.Duration // from when on a read refreshes; only when Known
+	RefreshAfter     time.Duration // from when on a read refreshes; where nothing is Known, 0 for never
 	RefreshExpiresIn time.Duration
 }
 
@@ -30,8 +30,9 @@ func (v Save) columns(s *Store) map[string]any {
 		"has_refresh_token": v.HasRefreshToken,
 		"expires_at":        nil, "refresh_after": nil, "refresh_expires_at": nil, "keep_alive_at": nil,
 		"lease_owner": nil, "lease_until": nil, "attempt_id": nil,
-		"next_attempt_at": nil, "failures": 0, "last_attempt": v.Attempt, "last_error": "",
+		"next_attempt_at": nil, "gate_version": 0, "lost_answers": 0, "failures": 0, "last_attempt": v.Attempt, "last_error": "",
 		"verdict": nil, "verdict_reason": "", "verdict_generation": 0, "verdict_secret_version": 0,
+		"refusal": "", "refusals": 0, "refusal_since": nil, "refused_since": nil,
 	}
 	if v.Known {
 		row["expires_at"] = s.in(v.ExpiresIn)
@@ -71,7 +72,7 @@ func (s *Store) LeaseForRefresh(ctx context.Context, l Linked, attempt string, l
 	c := l.Credential
 	q := s.credential(ctx, c.ID).
 		Where("generation = ? AND (lease_until IS NULL OR lease_until <= ?)", c.Generation, s.now()).
-		Where("next_attempt_at IS NULL OR next_attempt_at <= ?", s.now())
+		Where("next_attempt_at IS NULL OR next_attempt_at <= ? OR gate_version NOT IN (?, 0)", s.now(), l.Provider.SecretVersion)
 	if c.AttemptID == nil {
 		q = q.Where("attempt_id IS NULL")
 	} else {
@@ -94,47 +95,6 @@ func (s *Store) ReleaseLease(ctx context.Context, credential, owner string) erro
 		Updates(map[string]any{"lease_owner": nil, "lease_until": nil}).Error
 }
 
-// Failed is the definite or ambiguous end of an attempt that brought no tokens.
-type Failed struct {
-	Attempt       string
-	Error         string        // a code, never upstream text
-	RetryIn       time.Duration // before this nobody asks again; 0 means no gate
-	Ambiguous     bool          // the upstream may have spent the refresh token
-	LeaseFor      time.Duration // how long an ambiguous attempt may still be running
-	Dead          bool          // the access token is, too
-	Verdict       models.Verdict
-	Reason        string
-	SecretVersion int64
-}
-
-// SaveFailure writes how an attempt over generation g failed. A definite outcome
-// ends the attempt; an ambiguous one keeps it, and its lease, on the row (R3). A
-// verdict carries the generation and the secret it was reached under (R5).
-func (s *Store) SaveFailure(ctx context.Context, credential string, g int64, f Failed) (bool, error) {
-	row := map[string]any{"last_attempt": f.Attempt, "last_error": f.Error, "failures": gorm.Expr("failures + 1")}
-	if f.RetryIn > 0 {
-		row["next_attempt_at"] = s.in(f.RetryIn)
-	}
-	if f.Ambiguous {
-		row["lease_until"] = s.in(f.LeaseFor)
-	} else {
-		row["attempt_id"], row["lease_owner"], row["lease_until"] = nil, nil, nil
-	}
-	if f.Dead {
-		row["expires_at"] = s.now()
-	}
-	if f.Verdict != "" {
-		judge(row, f.Verdict, f.Reason, g, f.SecretVersion)
-	}
-	return changed(s.credential(ctx, credential).Where("generation = ? AND attempt_id = ?", g, f.Attempt).Updates(row))
-}
-
-// judge adds a verdict to a row, with what it was reached under (R5).
-func judge(row map[string]any, v models.Verdict, reason string, generation, secretVersion int64) {
-	row["verdict"], row["verdict_reason"] = v, reason
-	row["verdict_generation"], row["verdict_secret_version"] = generation, secretVersion
-}
-
 // AbandonAttempt ends an attempt that did not call the upstream after all.
 func (s *Store) AbandonAttempt(ctx context.Context, credential, attempt string, before *string) error {
 	return s.credential(ctx, credential).Where("attempt_id = ? AND lease_owner = ?", attempt, attempt).
@@ -144,27 +104,31 @@ func (s *Store) AbandonAttempt(ctx context.Context, credential, attempt string, 
 // refreshable is what makes a refresh worth ringing for: an authorization in use,
 // with no lease, back-off or verdict in the way, of a provider whose share of the
 // token endpoint is not used up (S3). The broker judges again.
-const refreshable = ` AND c.has_refresh_token AND c.verdict IS NULL AND a.unlinked_at IS NULL AND a.outcome IS NULL AND p.status = 'active'
-	AND (c.lease_until IS NULL OR c.lease_until <= ?) AND (c.next_attempt_at IS NULL OR c.next_attempt_at <= ?)
+const refreshable = ` AND c.has_refresh_token AND NOT ` + verdictHolds + ` AND a.unlinked_at IS NULL AND a.outcome IS NULL AND p.status = 'active'
+	AND (c.lease_until IS NULL OR c.lease_until <= ?) AND (c.next_attempt_at IS NULL OR c.next_attempt_at <= ? OR c.gate_version NOT IN (p.secret_version, 0))
 	AND NOT EXISTS (SELECT 1 FROM pauses w WHERE w.provider_id = p.id AND w.class = 'token_pace' AND w.until > ?)`
+
+// untroubled leaves out the providers that are in trouble: of those, Probes chooses who asks.
+const untroubled = ` AND (p.trouble = '' OR p.trouble_version <> p.secret_version)`
 
 // LatelyUsedAndDue claims authorizations whose tokens were fetched in the last while
 // and are due for a refresh. It starts from the fetches: of a million authorizations few
 // are in use.
 func (s *Store) LatelyUsedAndDue(ctx context.Context, lately, next time.Duration, limit int) ([]string, error) {
 	return s.claimRefreshes(ctx, "refresh_after", next, limit, `c.authorization_id IN (SELECT authorization_id FROM token_fetches WHERE minute > ?)
-		AND c.refresh_after <= ?`+refreshable, s.in(-lately), s.now(), s.now(), s.now(), s.now())
+		AND c.refresh_after <= ?`+refreshable+untroubled, s.in(-lately), s.now(), s.now(), s.now(), s.now())
 }
 
 // IdleAndLapsing claims authorizations whose refresh token will lapse unless it is used.
 func (s *Store) IdleAndLapsing(ctx context.Context, next time.Duration, limit int) ([]string, error) {
-	return s.claimRefreshes(ctx, "keep_alive_at", next, limit, `c.keep_alive_at <= ?`+refreshable, s.now(), s.now(), s.now(), s.now())
+	return s.claimRefreshes(ctx, "keep_alive_at", next, limit, `c.keep_alive_at <= ?`+refreshable+untroubled, s.now(), s.now(), s.now(), s.now())
 }
 
 // AmbiguousAndOver claims authorizations of whose last attempt nobody knows how it
 // ended, and which cannot be running any more (R3).
 func (s *Store) AmbiguousAndOver(ctx context.Context, next time.Duration, limit int) ([]string, error) {
-	return s.claimRefreshes(ctx, "lease_until", next, limit, `c.attempt_id IS NOT NULL AND c.lease_until <= ?`, s.now())
+	return s.claimRefreshes(ctx, "lease_until", next, limit, `c.attempt_id IS NOT NULL AND c.lease_until <= ?
+		AND (c.next_attempt_at IS NULL OR c.next_attempt_at <= ?)`+untroubled, s.now(), s.now())
 }
 
 // claimRefreshes returns up to limit authorizations whose credentials meet the condition, and

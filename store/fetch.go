@@ -67,6 +67,10 @@ func (l *Linked) fetchColumns() []fetchColumn {
 		{"p.fingerprint", &p.Fingerprint},
 		{"p.fingerprint_v2", &p.FingerprintV2},
 		{"p.secret_version", &p.SecretVersion},
+		{"p.trouble", &p.Trouble},
+		{"p.trouble_code", &p.TroubleCode},
+		{"p.trouble_version", &p.TroubleVersion},
+		{"p.probe_at", &p.ProbeAt},
 		{"p.created_at", &p.CreatedAt},
 		{"p.updated_at", &p.UpdatedAt},
 
@@ -79,6 +83,8 @@ func (l *Linked) fetchColumns() []fetchColumn {
 		{"c.refresh_expires_at", &c.RefreshExpiresAt},
 		{"c.saved_at", &c.SavedAt},
 		{"c.next_attempt_at", &c.NextAttemptAt},
+		{"c.gate_version", &c.GateVersion},
+		{"c.last_error", &c.LastError},
 		{"c.verdict", &c.Verdict},
 		{"c.verdict_reason", &c.VerdictReason},
 		{"c.verdict_generation", &c.VerdictGeneration},
@@ -148,6 +154,8 @@ func scan(to any, from values, i int) (err error) {
 		*v = string(from.raw(i))
 	case *models.ProviderStatus:
 		*v = models.ProviderStatus(from.raw(i))
+	case *models.Trouble:
+		*v = models.Trouble(from.raw(i))
 	case **models.Verdict:
 		if !from.null(i) {
 			*v = new(models.Verdict(from.raw(i)))

@@ -240,6 +240,6 @@ func (s *Store) ForgetTombstones(ctx context.Context, retention time.Duration, l
 func (s *Store) UnlinkDead(ctx context.Context, retention time.Duration, limit int) error {
 	return s.db.WithContext(ctx).Exec(`UPDATE authorizations SET unlinked_at = ?, updated_at = ?, item_due_at = ? WHERE id IN
 		(SELECT a.id FROM credentials c JOIN authorizations a ON a.id = c.authorization_id JOIN providers p ON p.id = a.provider_id
-		WHERE c.verdict = ? AND c.saved_at <= ? AND a.unlinked_at IS NULL AND a.outcome IS NULL AND p.delete_job_id IS NULL LIMIT ?)`,
+		WHERE c.verdict = ? AND `+verdictHolds+` AND p.trouble = '' AND c.saved_at <= ? AND a.unlinked_at IS NULL AND a.outcome IS NULL AND p.delete_job_id IS NULL LIMIT ?)`,
 		s.now(), s.now(), s.now(), models.VerdictExpired, s.in(-retention), limit).Error
 }

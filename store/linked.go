@@ -16,12 +16,12 @@ var authorizationColumns = []string{"id", "org_id", "user_id", "provider_id", "c
 
 var providerColumns = []string{"id", "org_id", "name", "slug", "type", "status", "client_id", "secure_config_id",
 	"skip_consent", "host", "settings_url", "scopes", "redirect_uris", "config", "fingerprint", "fingerprint_v2", "secret_version",
-	"delete_job_id", "created_at", "updated_at"}
+	"trouble", "trouble_code", "trouble_version", "trouble_since", "probe_at", "probed_by", "delete_job_id", "created_at", "updated_at"}
 
 var credentialColumns = []string{"id", "authorization_id", "sealed", "generation", "saved_by", "has_refresh_token",
-	"expires_at", "refresh_after", "refresh_expires_at", "keep_alive_at", "saved_at", "lease_owner", "lease_until", "attempt_id",
-	"next_attempt_at", "failures", "last_attempt", "last_error", "verdict", "verdict_reason", "verdict_generation",
-	"verdict_secret_version", "suspected", "checked_at", "check_generation", "check_valid"}
+	"expires_at", "refresh_after", "refresh_expires_at", "keep_alive_at", "saved_at", "lease_owner", "lease_until", "attempt_id", "lost_answers",
+	"next_attempt_at", "gate_version", "failures", "last_attempt", "last_error", "verdict", "verdict_reason", "verdict_generation",
+	"verdict_secret_version", "refusal", "refusals", "refusal_since", "refused_since", "suspected", "checked_at", "check_generation", "check_valid"}
 
 func linkedQuery(d dialect) string {
 	columns := func(alias string, names []string) string { return alias + "." + strings.Join(names, ", "+alias+".") }
@@ -42,11 +42,12 @@ func (l *Linked) targets() []any {
 		&a.CreatedAt, &a.UpdatedAt,
 		&p.ID, &p.OrgID, &p.Name, &p.Slug, &p.Type, &p.Status, &p.ClientID, &p.SecureConfigID,
 		&p.SkipConsent, &p.Metadata.Host, &p.Metadata.SettingsURL, &p.Scopes, &p.RedirectURIs, &p.Config, &p.Fingerprint, &p.FingerprintV2, &p.SecretVersion,
+		&p.Trouble, &p.TroubleCode, &p.TroubleVersion, &p.TroubleSince, &p.ProbeAt, &p.ProbedBy,
 		&p.DeleteJobID, &p.CreatedAt, &p.UpdatedAt,
 		&c.ID, &c.AuthorizationID, &c.Sealed, &c.Generation, &c.SavedBy, &c.HasRefreshToken,
-		&c.ExpiresAt, &c.RefreshAfter, &c.RefreshExpiresAt, &c.KeepAliveAt, &c.SavedAt, &c.LeaseOwner, &c.LeaseUntil, &c.AttemptID,
-		&c.NextAttemptAt, &c.Failures, &c.LastAttempt, &c.LastError, &c.Verdict, &c.VerdictReason, &c.VerdictGeneration,
-		&c.VerdictSecretVersion, &c.Suspected, &c.CheckedAt, &c.CheckGeneration, &c.CheckValid,
+		&c.ExpiresAt, &c.RefreshAfter, &c.RefreshExpiresAt, &c.KeepAliveAt, &c.SavedAt, &c.LeaseOwner, &c.LeaseUntil, &c.AttemptID, &c.LostAnswers,
+		&c.NextAttemptAt, &c.GateVersion, &c.Failures, &c.LastAttempt, &c.LastError, &c.Verdict, &c.VerdictReason, &c.VerdictGeneration,
+		&c.VerdictSecretVersion, &c.Refusal, &c.Refusals, &c.RefusalSince, &c.RefusedSince, &c.Suspected, &c.CheckedAt, &c.CheckGeneration, &c.CheckValid,
 	}
 }
 

@@ -19,7 +19,6 @@ const (
 	ClassToken      Class = "token"
 	ClassRevoke     Class = "revoke"
 	ClassAPI        Class = "api" // user info, and whether a token is good
-	ClassClient     Class = "client"
 	ClassTokenPace  Class = "token_pace"
 	ClassRevokePace Class = "revoke_pace"
 )

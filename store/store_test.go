@@ -130,7 +130,8 @@ func TestAFetchReadsWhatLinkedReads(t *testing.T) {
 		db := brokertest.SQL(t, f.url)
 		for _, statement := range []string{
 			"UPDATE authorizations SET scopes_cut = TRUE, fingerprint = 'three', fingerprint_v2 = 'four'",
-			"UPDATE credentials SET refresh_expires_at = expires_at, verdict_reason = 'five', suspected = 6",
+			"UPDATE credentials SET refresh_expires_at = expires_at, verdict_reason = 'five', suspected = 6, gate_version = 8, last_error = 'nine'",
+			"UPDATE providers SET trouble = 'client', trouble_code = 'ten', trouble_version = 11, probe_at = created_at",
 		} {
 			must(db.Exec(statement))(t)
 		}

@@ -55,6 +55,8 @@ type Fault struct {
 	Skip     int      `json:"skip,omitempty"`  // calls to let pass first
 	Times    int      `json:"times,omitempty"` // calls to strike, 0: until removed
 
+	Account string `json:"account,omitempty"` // only calls that carry a token of this account
+
 	LatencyMS       int  `json:"latency_ms,omitempty"`        // before the work; a client that leaves meanwhile has done nothing
 	AnswerLatencyMS int  `json:"answer_latency_ms,omitempty"` // after the work, which is done even if the client leaves
 	Hang            bool `json:"hang,omitempty"`              // until the client goes or the server closes
@@ -110,7 +112,10 @@ func (f Fault) validate() error {
 	return nil
 }
 
-func (f Fault) matches(name Endpoint, path string) bool {
+func (f Fault) matches(name Endpoint, path, account string) bool {
+	if f.Account != "" && f.Account != account {
+		return false
+	}
 	switch f.Endpoint {
 	case Any, name:
 		return true
@@ -195,13 +200,13 @@ func (b *faultBox) list() []Fault {
 
 // take is asked once per call and says what strikes it, the zero Fault if
 // nothing does.
-func (b *faultBox) take(name Endpoint, path string) (struck Fault) {
+func (b *faultBox) take(name Endpoint, path, account string) (struck Fault) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	kept := b.faults[:0]
 	for _, f := range b.faults {
 		switch {
-		case !f.matches(name, path):
+		case !f.matches(name, path, account):
 			kept = append(kept, f)
 		case f.Skip > 0:
 			f.Skip--

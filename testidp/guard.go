@@ -5,11 +5,13 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"io"
 	"maps"
 	"math"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -38,7 +40,7 @@ func (s *Server) guard(name func(*http.Request) Endpoint, fail failWriter, next 
 		endpoint := name(r)
 		defer s.counters.enter(endpoint)()
 		w.Header().Set("Cache-Control", "no-store")
-		f := s.faults.take(endpoint, r.URL.Path)
+		f := s.faults.take(endpoint, r.URL.Path, s.accountOf(r))
 		if f.strikes() {
 			r = r.WithContext(context.WithValue(r.Context(), faultKey{}, f))
 			s.play(w, r, f, endpoint, fail, next)
@@ -58,6 +60,25 @@ func readBody(w http.ResponseWriter, r *http.Request) bool {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	return true
+}
+
+// accountOf is whose token a request carries: in its form, in the JSON body of GitHub's
+// REST endpoints, or as a bearer token; "" for no token that was ever issued.
+func (s *Server) accountOf(r *http.Request) string {
+	var body struct {
+		AccessToken string `json:"access_token"`
+	}
+	if content, err := io.ReadAll(r.Body); err == nil {
+		r.Body = io.NopCloser(bytes.NewReader(content))
+		_ = json.Unmarshal(content, &body) // most bodies are forms
+	}
+	bearer, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	for _, value := range []string{r.PostForm.Get("refresh_token"), r.PostForm.Get("token"), body.AccessToken, bearer} {
+		if user := s.ledger.userOf(value); user != "" {
+			return user
+		}
+	}
+	return ""
 }
 
 func (f Fault) strikes() bool { return f.Endpoint != "" }

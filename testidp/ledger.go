@@ -131,6 +131,16 @@ func (l *ledger) redeem(p proof, t terms) (grant, *failure) {
 	return *c.grant, nil
 }
 
+// userOf is whose token it is, dead or alive; "" for one that was never issued.
+func (l *ledger) userOf(value string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t, ok := l.tokens[value]; ok {
+		return t.grant.user
+	}
+	return ""
+}
+
 // open makes a grant without the ceremony of a code.
 func (l *ledger) open(o owner, scope string, t terms) grant {
 	l.mu.Lock()

@@ -234,7 +234,7 @@ func TestAnUpstreamThatRefusesTheDeviceFlow(t *testing.T) {
 		for _, typ := range []string{"test", "github"} {
 			p := d.provider(t, typ)
 			for _, c := range []struct{ upstream, detail string }{
-				{"device_flow_disabled", "device_flow_disabled"}, {"unauthorized_client", "unauthorized_client"}, {"invalid_client", "invalidOAuthClient"},
+				{"device_flow_disabled", "device_flow_disabled"}, {"unauthorized_client", "unauthorized_client"}, {"invalid_client", "invalid_client"},
 			} {
 				d.IdP.Inject(testidp.Fault{Endpoint: testidp.Device, Error: c.upstream, Times: 1})
 				if body := want(t, 502, d.Do(t, d.User, "POST", deviceAt(p), nil)); body["detail"] != c.detail {

@@ -127,7 +127,7 @@ func TestADeviceOutlivesAWrongSecret(t *testing.T) {
 		d.IdP.ApproveDevice(v.userCode, "ada")
 		d.IdP.SetSecret(brokertest.ClientID, "another")
 		d.pass(t, pollEvery)
-		if body := want(t, 502, d.poll(t, v)); body["detail"] != "invalidOAuthClient" {
+		if body := want(t, 502, d.poll(t, v)); body["detail"] != "invalid_client" {
 			t.Errorf("detail is %v", body["detail"])
 		}
 		want(t, 200, d.Do(t, d.Admin, "PATCH", provider(p), object{"clientSecret": "another"}))

@@ -1,0 +1,155 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/grantd/grantd/models"
+)
+
+// What is wrong with a provider as a whole is read from its last answers, in the audit
+// log, and kept on the provider's row.
+
+// Answered is one answer of a provider's token endpoint about one person's grant.
+type Answered struct {
+	At              time.Time
+	AuthorizationID string // "" for the exchange of a code
+	UserID          string
+	Action          Action
+	Code            string // of a refusal or failure
+}
+
+// Accepted reports whether the upstream accepted the grant and the client.
+func (a Answered) Accepted() bool {
+	switch a.Action {
+	case ActionRefreshed, ActionReset:
+		return true
+	case ActionAuthorizationMade, ActionAuthorizationRenewed:
+		return a.Code == "" // an import says nothing of our client
+	}
+	return false
+}
+
+// LastAnswers returns what a provider's token endpoint answered since the last success or
+// the last change of the provider, newest first, and the newest only, if there are many.
+func (s *Store) LastAnswers(ctx context.Context, provider string, last time.Duration) ([]Answered, error) {
+	const most = 500
+	var all []Answered
+	err := s.db.WithContext(ctx).Raw(`SELECT e.at, e.authorization_id, COALESCE(a.user_id, e.user_id) AS user_id, e.action, e.code
+		FROM audit_events e LEFT JOIN authorizations a ON a.id = e.authorization_id
+		WHERE e.provider_id = ? AND e.at > ? AND e.action IN ?
+		ORDER BY e.at DESC, e.id DESC LIMIT ?`, provider, s.in(-last),
+		[]Action{ActionRefreshed, ActionReset, ActionAuthorizationMade, ActionAuthorizationRenewed, ActionRefreshFailed, ActionFlowFailed, ActionProviderChanged, ActionTroubleEnded},
+		most).Scan(&all).Error
+	for i, a := range all {
+		if a.Accepted() || a.Action == ActionProviderChanged || a.Action == ActionTroubleEnded {
+			return all[:i], err
+		}
+	}
+	return all, err
+}
+
+// AcceptedSince reports whether the upstream accepted another grant of the provider's.
+func (s *Store) AcceptedSince(ctx context.Context, l Linked, since time.Time) (bool, error) {
+	var accepted bool
+	return accepted, s.db.WithContext(ctx).Raw(`SELECT EXISTS (SELECT 1 FROM audit_events WHERE provider_id = ? AND at > ?
+		AND authorization_id <> ? AND (action = ? OR action IN ? AND code = ''))`, l.Provider.ID, since, l.Authorization.ID,
+		ActionRefreshed, []Action{ActionAuthorizationMade, ActionAuthorizationRenewed}).Row().Scan(&accepted)
+}
+
+// living are the authorizations of a provider that could be refreshed.
+const living = `authorizations a JOIN credentials c ON c.authorization_id = a.id JOIN providers p ON p.id = a.provider_id
+	WHERE a.outcome IS NULL AND a.unlinked_at IS NULL AND c.has_refresh_token AND NOT ` + verdictHolds
+
+// Living counts a provider's authorizations that could be refreshed, up to a limit.
+func (s *Store) Living(ctx context.Context, provider string, limit int) (int, error) {
+	var n int
+	return n, s.db.WithContext(ctx).Raw(`SELECT count(*) FROM (SELECT 1 FROM `+living+` AND a.provider_id = ? LIMIT ?) AS l`,
+		provider, limit).Row().Scan(&n)
+}
+
+// AnyLivingBeside reports whether somebody else than these users could be refreshed.
+func (s *Store) AnyLivingBeside(ctx context.Context, provider string, users []string) (bool, error) {
+	var any bool
+	return any, s.db.WithContext(ctx).Raw(`SELECT EXISTS (SELECT 1 FROM `+living+` AND a.provider_id = ? AND a.user_id NOT IN ?)`,
+		provider, users).Row().Scan(&any)
+}
+
+// BeginTrouble notes what is wrong with a provider, unless something is already. It
+// reports whether it did.
+func (s *Store) BeginTrouble(ctx context.Context, p models.Provider, probeIn time.Duration) (bool, error) {
+	return changed(s.db.WithContext(ctx).Model(&models.Provider{}).
+		Where("id = ? AND secret_version = ? AND (trouble = '' OR trouble_version <> secret_version)", p.ID, p.TroubleVersion).
+		UpdateColumns(map[string]any{"trouble": p.Trouble, "trouble_code": p.TroubleCode, "trouble_version": p.TroubleVersion,
+			"trouble_since": p.TroubleSince, "probe_at": s.in(probeIn), "probed_by": p.ProbedBy}))
+}
+
+// TakeProbe lets an authorization ask while its provider is in trouble: one each d, and
+// not the one that asked last while there is another that waits for its turn (R5). The
+// exchange of a code has no authorization yet, and asks as "".
+func (s *Store) TakeProbe(ctx context.Context, provider, authorization string, d time.Duration) (bool, error) {
+	return changed(s.db.WithContext(ctx).Exec(`UPDATE providers SET probe_at = ?, probed_by = ?
+		WHERE id = ? AND trouble <> '' AND trouble_version = secret_version AND probe_at <= ?
+		AND (probed_by <> ? OR NOT EXISTS (SELECT 1 FROM `+living+` AND a.provider_id = ? AND a.id <> ? AND c.refresh_after <= ?))`,
+		s.in(d), authorization, provider, s.now(), authorization, provider, authorization, s.now()))
+}
+
+// EndTrouble notes that the upstream accepts the provider's client again, and has the
+// verdicts and waits that were reached meanwhile count for nothing: each authorization is
+// asked once more, one after the other, every so often. It reports whether there was any.
+func (s *Store) EndTrouble(ctx context.Context, provider string, every time.Duration) (bool, error) {
+	var ended bool
+	err := s.Tx(ctx, func(tx *Store) error {
+		p, err := tx.HoldProvider(ctx, provider)
+		if err != nil || p.Trouble == "" {
+			return err
+		}
+		ended = true
+		var ids []string
+		err = tx.db.Raw(`SELECT authorization_id FROM audit_events WHERE provider_id = ? AND at >= ? AND action = ?
+			AND (code LIKE 'denied:%' OR code LIKE 'client:%' OR code LIKE 'refused:%')
+			GROUP BY authorization_id ORDER BY min(at), authorization_id`, provider, p.TroubleSince, ActionRefreshFailed).Scan(&ids).Error
+		if err != nil {
+			return err
+		}
+		next := time.Duration(0)
+		for _, id := range ids {
+			void, err := changed(tx.db.Exec(`UPDATE credentials SET verdict = NULL, verdict_reason = '', next_attempt_at = ?, gate_version = 0,
+				refusal = '', refusals = 0, refusal_since = NULL, refused_since = NULL
+				WHERE authorization_id = ? AND has_refresh_token AND attempt_id IS NULL
+				AND verdict_reason <> 'lost_response' AND NOT (verdict IS NOT NULL AND verdict_secret_version = 0) AND saved_at <= ?`,
+				tx.in(next), id, p.TroubleSince))
+			if err != nil {
+				return err
+			}
+			if void {
+				next += every
+			}
+		}
+		return tx.db.Model(&models.Provider{}).Where("id = ?", provider).UpdateColumns(map[string]any{"trouble": "", "trouble_code": "",
+			"trouble_version": 0, "trouble_since": nil, "probe_at": nil, "probed_by": ""}).Error
+	})
+	return ended, err
+}
+
+// Probes claims for each provider in trouble that may be asked again the authorization
+// that is to ask: one that is due, and if possible not the one that asked last.
+func (s *Store) Probes(ctx context.Context, next time.Duration, limit int) ([]string, error) {
+	var troubled []models.Provider
+	err := s.db.WithContext(ctx).Order("probe_at").Limit(limit).
+		Find(&troubled, "trouble <> '' AND trouble_version = secret_version AND status = 'active' AND probe_at <= ?", s.now()).Error
+	var all []string
+	for _, p := range troubled {
+		ids, claimErr := s.claimRefreshes(ctx, "refresh_after", next, 1, `c.refresh_after <= ? AND a.provider_id = ? AND a.id <> ?`+refreshable,
+			s.now(), p.ID, p.ProbedBy, s.now(), s.now(), s.now())
+		if claimErr == nil && len(ids) == 0 {
+			ids, claimErr = s.claimRefreshes(ctx, "refresh_after", next, 1, `c.refresh_after <= ? AND a.provider_id = ? AND a.id = ?`+refreshable,
+				s.now(), p.ID, p.ProbedBy, s.now(), s.now(), s.now())
+		}
+		if claimErr != nil {
+			return all, claimErr
+		}
+		all = append(all, ids...)
+	}
+	return all, err
+}
