@@ -79,7 +79,7 @@ func (f *postgresFetches) load(ctx context.Context, ids []string) (map[string]*L
 	if err := network.SetDeadline(deadline); err != nil {
 		return nil, err
 	}
-	defer network.SetDeadline(time.Time{})
+	defer func() { _ = network.SetDeadline(time.Time{}) }() // fails only on a connection that is closed
 	query, argument := f.many, any(ids)
 	if len(ids) == 1 {
 		query, argument = f.one, ids[0]

@@ -139,8 +139,7 @@ func (s *Store) openPostgres(ctx context.Context, o Options) error {
 		// pgx repeats the URL, and with it the password.
 		return errors.New("the postgres:// URL cannot be parsed")
 	}
-	switch config.ConnConfig.DefaultQueryExecMode {
-	case pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol:
+	if mode := config.ConnConfig.DefaultQueryExecMode; mode == pgx.QueryExecModeExec || mode == pgx.QueryExecModeSimpleProtocol {
 		return errors.New("default_query_exec_mode must not be exec or simple_protocol: with these PostgreSQL sends " +
 			"its values as text, and tokens are read in its binary format. Leave the parameter out of the URL")
 	}
