@@ -92,11 +92,7 @@ type snapshot struct {
 // fill puts one row into a table, with a value in every column. All texts are the same, so that rows refer to each other.
 func fill(t *testing.T, db *sql.DB, d migrations.Dialect, table string) snapshot {
 	t.Helper()
-	rows := must(db.Query("SELECT * FROM " + table))(t)
-	types := must(rows.ColumnTypes())(t)
-	if err := rows.Close(); err != nil {
-		t.Fatal(err)
-	}
+	types := columnTypes(t, db, table)
 	row := snapshot{table: table}
 	var places []string
 	var values []any
@@ -114,6 +110,20 @@ func fill(t *testing.T, db *sql.DB, d migrations.Dialect, table string) snapshot
 	}
 	row.values = read(t, db, table, row.columns)
 	return row
+}
+
+func columnTypes(t *testing.T, db *sql.DB, table string) []*sql.ColumnType {
+	t.Helper()
+	rows := must(db.Query("SELECT * FROM " + table))(t)
+	defer rows.Close()
+	types := must(rows.ColumnTypes())(t)
+	if rows.Next() {
+		t.Fatalf("%s has a row already", table)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return types
 }
 
 func value(t *testing.T, table string, c *sql.ColumnType) any {
