@@ -129,5 +129,10 @@ func (v *sqliteValues) bool(i int) (bool, error) { return v.row().ColumnInt64(i)
 func (v *sqliteValues) int(i int) (int64, error) { return v.row().ColumnInt64(i), nil }
 
 func (v *sqliteValues) time(i int) (time.Time, error) {
-	return time.Parse(sqliteTime, string(v.row().ColumnRawText(i)))
+	text := string(v.row().ColumnRawText(i))
+	at, err := time.Parse(sqliteTime, text)
+	if err != nil { // whatever else SQLite takes for a time may have been written by another tool
+		at, err = sqlite3.TimeFormatAuto.Decode(text)
+	}
+	return at, err
 }

@@ -81,6 +81,7 @@ var inProcess = []shared{
 	{"providers.allowlist.hosts", ofStart, nil},
 	{"providers.Registry.keySets", "by organisation first; see TestT1_WhatIsRememberedPushesOutOnlyItsOwners", nil},
 	{"providers.issuers.entries", "by organisation first; see TestT1_WhatIsRememberedPushesOutOnlyItsOwners", nil},
+	{"store.fetch.answer", "of one fetch, by the id of an authorization; the caller is judged by the row that it brings", nil},
 	{"worker.Worker.kinds", ofStart, nil},
 }
 
