@@ -24,6 +24,10 @@ type dialect struct {
 	skipLocked string
 	// lock ends a SELECT whose rows nobody else may change until commit.
 	lock string
+	// rows says of a statement's rows that they are those of a subquery, which is to
+	// follow between the two parts. They are found by their place: by the primary key
+	// PostgreSQL may plan to read the whole table.
+	rows [2]string
 	// list follows IN and takes one parameter, what listed makes of texts. A parameter
 	// for each of them would be refused from some number on: PostgreSQL takes 65,535.
 	list string
@@ -31,12 +35,27 @@ type dialect struct {
 
 var (
 	postgresDialect = dialect{name: migrations.Postgres, skipLocked: " FOR UPDATE SKIP LOCKED", lock: " FOR UPDATE",
+		rows: [2]string{"ctid = ANY(ARRAY(SELECT ctid FROM ", " FOR UPDATE SKIP LOCKED))"},
 		list: "(SELECT jsonb_array_elements_text(CAST(? AS jsonb)))"}
-	sqliteDialect = dialect{name: migrations.SQLite, list: "(SELECT value FROM json_each(?))"}
+	sqliteDialect = dialect{name: migrations.SQLite, rows: [2]string{"rowid IN (SELECT rowid FROM ", ")"}, list: "(SELECT value FROM json_each(?))"}
 )
 
 // listed is the parameter of dialect.list.
 func listed(values []string) models.Strings { return models.Strings(values) }
+
+// rowsOf is a condition for the rows of "table WHERE … LIMIT ?"; on PostgreSQL they
+// are locked, and those that somebody else has locked are left out.
+func (d dialect) rowsOf(selection string) string { return d.rows[0] + selection + d.rows[1] }
+
+// forget deletes at most limit rows of a table whose time, a column with an index, is
+// longer ago than the retention, and returns how many. The order is what makes
+// PostgreSQL use that index: without knowing the time it expects a third of the rows,
+// and would look for them from the table's beginning.
+func (s *Store) forget(ctx context.Context, table, column, and string, retention time.Duration, limit int) (int64, error) {
+	old := table + " WHERE " + column + " <= ?" + and + " ORDER BY " + column + " LIMIT ?"
+	r := s.db.WithContext(ctx).Exec("DELETE FROM "+table+" WHERE "+s.dialect.rowsOf(old), s.in(-retention), limit)
+	return r.RowsAffected, r.Error
+}
 
 // now is the database's time as an SQL expression. On SQLite the process is the
 // database, and its clock is a parameter. statement_timestamp is stable, so an

@@ -136,7 +136,6 @@ func (s *Store) FlowsUnderWay(ctx context.Context, provider string) (int64, erro
 }
 
 // ForgetFlows deletes flows that ended longer ago than the retention.
-func (s *Store) ForgetFlows(ctx context.Context, retention time.Duration, limit int) error {
-	return s.db.WithContext(ctx).Exec(`DELETE FROM flows WHERE id IN
-		(SELECT id FROM flows WHERE expires_at <= ? AND status IN ('done', 'failed') LIMIT ?)`, s.in(-retention), limit).Error
+func (s *Store) ForgetFlows(ctx context.Context, retention time.Duration, limit int) (int64, error) {
+	return s.forget(ctx, "flows", "expires_at", " AND status IN ('done', 'failed')", retention, limit)
 }

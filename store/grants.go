@@ -104,9 +104,8 @@ func (s *Store) ReleaseGrants(ctx context.Context, owner string, revoked []strin
 }
 
 // ForgetGrants deletes leases that ended longer ago than the retention.
-func (s *Store) ForgetGrants(ctx context.Context, retention time.Duration, limit int) error {
-	return s.db.WithContext(ctx).Exec("DELETE FROM grant_leases WHERE grant_key IN (SELECT grant_key FROM grant_leases WHERE until <= ? LIMIT ?)",
-		s.in(-retention), limit).Error
+func (s *Store) ForgetGrants(ctx context.Context, retention time.Duration, limit int) (int64, error) {
+	return s.forget(ctx, "grant_leases", "until", "", retention, limit)
 }
 
 func set(keys []string) map[string]bool {

@@ -230,9 +230,8 @@ func (s *Store) AbandonTombstones(ctx context.Context, retention time.Duration, 
 
 // ForgetTombstones deletes what is left of single disconnects after the
 // retention.
-func (s *Store) ForgetTombstones(ctx context.Context, retention time.Duration, limit int) error {
-	return s.db.WithContext(ctx).Exec(`DELETE FROM authorizations WHERE id IN (SELECT id FROM authorizations
-		WHERE job_id IS NULL AND outcome IS NOT NULL AND outcome_at <= ? LIMIT ?)`, s.in(-retention), limit).Error
+func (s *Store) ForgetTombstones(ctx context.Context, retention time.Duration, limit int) (int64, error) {
+	return s.forget(ctx, "authorizations", "outcome_at", " AND job_id IS NULL AND outcome IS NOT NULL", retention, limit)
 }
 
 // UnlinkDead makes authorizations whose person must authorize again, and did not

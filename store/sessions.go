@@ -33,8 +33,7 @@ func (s *Store) EndSession(ctx context.Context, tokenHash []byte) error {
 	return s.db.WithContext(ctx).Exec("DELETE FROM sessions WHERE token_hash = ?", tokenHash).Error
 }
 
-// ForgetSessions deletes sessions that are over.
-func (s *Store) ForgetSessions(ctx context.Context, limit int) error {
-	return s.db.WithContext(ctx).Exec(`DELETE FROM sessions WHERE token_hash IN
-		(SELECT token_hash FROM sessions WHERE expires_at <= ? LIMIT ?)`, s.now(), limit).Error
+// ForgetSessions deletes at most limit sessions that are over for longer than the retention.
+func (s *Store) ForgetSessions(ctx context.Context, retention time.Duration, limit int) (int64, error) {
+	return s.forget(ctx, "sessions", "expires_at", "", retention, limit)
 }

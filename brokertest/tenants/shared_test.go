@@ -59,6 +59,7 @@ var inSQL = []shared{
 	{"upgrades (name)", "names are constants", nil},
 	{"sessions (token_hash)", "the digest of a random secret that is made here", nil},
 	{"token_fetches (authorization_id, token_id, minute)", ownThing, nil},
+	{"token_fetch_days (authorization_id, day, token_id)", ownThing, nil},
 }
 
 // inProcess are the maps, channels and the like of a process.
@@ -76,7 +77,9 @@ var inProcess = []shared{
 	{"broker.watches[github.com/grantd/grantd/models.Job].posts", "by the id of a job that the caller may see", othersJob},
 	{"broker.places.held", "by organisation first", nil},
 	{"broker.tally.counts", "by organisation first", nil},
+	{"jobs.Listener.queues", ofStart, nil},
 	{"jobs.buckets.earned", "the organisation is in every key", sameBudget},
+	{"jobs.memory.listeners", "who listens in this process", nil},
 	{"providers.Registry.types", ofStart, nil},
 	{"providers.allowlist.hosts", ofStart, nil},
 	{"providers.Registry.keySets", "by organisation first; see TestT1_WhatIsRememberedPushesOutOnlyItsOwners", nil},

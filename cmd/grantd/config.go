@@ -63,7 +63,8 @@ type Config struct {
 	KeepSuperseded time.Duration `default:"90d" placeholder:"TIME" help:"How long tokens are kept whose provider is gone while another authorization lives on their grant."`
 	KeepDead       time.Duration `default:"90d" placeholder:"TIME" help:"How long tokens are kept whose person must authorize again and does not."`
 	KeepJobs       time.Duration `default:"30d" placeholder:"TIME" help:"How long finished jobs and their items are kept."`
-	KeepAudit      time.Duration `default:"365d" placeholder:"TIME" help:"How long audit events are kept."`
+	KeepAudit      time.Duration `default:"365d" placeholder:"TIME" help:"How long audit events are kept, and counts of token fetches."`
+	KeepMinutes    time.Duration `default:"30d" placeholder:"TIME" help:"How long token fetches are counted by the minute. Older counts are added up by day."`
 
 	origin  map[string]string // where each setting comes from, by flag
 	misread map[string]string // what is wrong with variables that could not be read, by flag
@@ -198,6 +199,7 @@ func (c *Config) validate(more ...error) error {
 	judge("keep-dead", judgeRetention(c.KeepDead))
 	judge("keep-jobs", judgeRetention(c.KeepJobs))
 	judge("keep-audit", judgeRetention(c.KeepAudit))
+	judge("keep-minutes", judgeMinutes(c.KeepMinutes))
 	if err := errors.Join(append(wrong, more...)...); err != nil {
 		return usageError{err}
 	}
@@ -361,6 +363,14 @@ func judgeConcurrency(n int) string {
 func judgeRetention(d time.Duration) string {
 	if d < time.Hour {
 		return "must be 1h or longer"
+	}
+	return ""
+}
+
+// judgeMinutes keeps the minutes that tell which tokens are in use.
+func judgeMinutes(d time.Duration) string {
+	if d < 24*time.Hour {
+		return "must be 1d or longer"
 	}
 	return ""
 }
