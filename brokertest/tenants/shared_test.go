@@ -77,6 +77,7 @@ var inProcess = []shared{
 	{"broker.watches[github.com/grantd/grantd/models.Job].posts", "by the id of a job that the caller may see", othersJob},
 	{"broker.places.held", "by organisation first", nil},
 	{"broker.tally.counts", "by organisation first", nil},
+	{"jobs.Listener.closed", "tells that a process ends", nil},
 	{"jobs.Listener.queues", ofStart, nil},
 	{"jobs.buckets.earned", "the organisation is in every key", sameBudget},
 	{"jobs.memory.listeners", "who listens in this process", nil},
