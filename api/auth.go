@@ -19,7 +19,7 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 	r := c.Request()
 	caller, err := s.identify(r)
 	if err != nil {
-		write(c, s.problem(r.Context(), err))
+		write(c, s.problem(r.Context(), s.countFailure(c, err)))
 		return
 	}
 	callOf(r.Context()).caller = caller

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 )
 
 // defaultBodyTime is how long a request's body may take to arrive.
@@ -42,3 +44,16 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// keepBodyDeadline keeps Huma from setting deadlines of its own: withBodyDeadline alone
+// says how long a body may take.
+func keepBodyDeadline(ctx huma.Context, next func(huma.Context)) { next(deadlineKept{ctx}) }
+
+type deadlineKept struct{ humaContext }
+
+type humaContext = huma.Context // embedded by a name that is none of its methods
+
+func (deadlineKept) SetReadDeadline(time.Time) error { return nil }
+
+// Unwrap is for humaecho.UnwrapV4.
+func (c deadlineKept) Unwrap() huma.Context { return c.humaContext }

@@ -15,7 +15,8 @@ type call struct {
 	id     string
 	url    *url.URL
 	caller models.Caller
-	waits  bool // as long as the client likes: how long it took says nothing
+	waits  bool   // as long as the client likes: how long it took says nothing
+	done   func() // gives the place of a request that is limited back; nil for others
 }
 
 type callKey struct{}

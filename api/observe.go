@@ -46,6 +46,9 @@ func (s *Server) finish(c echo.Context, k *call, start time.Time) {
 	if p := recover(); p != nil {
 		cut = s.answerPanic(c, p)
 	}
+	if k.done != nil {
+		k.done()
+	}
 	s.account(c, k, time.Since(start))
 	if cut {
 		panic(http.ErrAbortHandler) // ends the connection without more noise

@@ -89,9 +89,15 @@ var statusValues = map[string][]any{
 // errorHeaders are what some statuses bring along.
 var errorHeaders = map[int]map[string]*huma.Param{
 	http.StatusUnauthorized:       {"WWW-Authenticate": {Schema: &huma.Schema{Type: huma.TypeString}, Description: "Bearer"}},
-	http.StatusTooManyRequests:    retryAfter,
+	http.StatusTooManyRequests:    quotaHeaders,
 	http.StatusBadGateway:         retryAfter,
 	http.StatusServiceUnavailable: retryAfter,
+}
+
+var quotaHeaders = map[string]*huma.Param{
+	"Retry-After":      retryAfter["Retry-After"],
+	"RateLimit-Policy": {Schema: &huma.Schema{Type: huma.TypeString}, Description: "The limit that was reached, as in draft-ietf-httpapi-ratelimit-headers-10."},
+	"RateLimit":        {Schema: &huma.Schema{Type: huma.TypeString}, Description: "What is left of it, and for how many seconds that is so."},
 }
 
 var retryAfter = map[string]*huma.Param{

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -42,10 +41,13 @@ func external[I, O any](s *Server, o operation, h handler[I, O]) {
 }
 
 func guarded[I, O any](s *Server, o operation, tag string, h handler[I, O]) {
-	described := o.describe(s.bodyTime)
+	described := o.describe()
 	described.Path = o.path
 	described.Security = []map[string][]string{{bearerScheme: {}}, {sessionScheme: {}}}
 	described.Middlewares = huma.Middlewares{s.authenticate}
+	if !neverRefused[o.id] {
+		described.Middlewares = append(described.Middlewares, s.limit)
+	}
 	if strings.Contains(o.path, "{id}") {
 		described.Middlewares = append(described.Middlewares, s.checkID)
 	}
@@ -58,24 +60,22 @@ func guarded[I, O any](s *Server, o operation, tag string, h handler[I, O]) {
 
 // open mounts h for anyone: nothing of an organisation may be in its answer.
 func open[I, O any](s *Server, o operation, h func(ctx context.Context, in *I) (*O, error)) {
-	described := o.describe(s.bodyTime)
+	described := o.describe()
 	described.Path = o.path
 	described.Tags = []string{"service"}
 	described.Security = []map[string][]string{}
 	mount(s, described, h)
 }
 
-func (o operation) describe(bodyTime time.Duration) huma.Operation {
+func (o operation) describe() huma.Operation {
 	return huma.Operation{
 		Method: o.method, DefaultStatus: o.status,
 		OperationID: o.id, Summary: o.summary, Description: descriptions[o.id],
 		Errors: append(slices.Clone(o.errors), http.StatusRequestEntityTooLarge),
 		// Huma refuses a body that fills the limit.
 		MaxBodyBytes: maxBody + 1,
-		// Huma sets a deadline of its own where it reads a body.
-		BodyReadTimeout: bodyTime,
-		Metadata:        map[string]any{},
-		Responses:       map[string]*huma.Response{},
+		Metadata:     map[string]any{},
+		Responses:    map[string]*huma.Response{},
 	}
 }
 

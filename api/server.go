@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -46,21 +47,25 @@ type Options struct {
 
 // Server answers the HTTP API.
 type Server struct {
-	service   *broker.Service
-	callerOf  func(context.Context, models.Secret) (models.Caller, error)
-	publicURL string
-	prefix    string          // the public URL's path, "" for none
-	segments  map[string]bool // that our paths begin with
-	pages     *pages.Pages
-	log       *slog.Logger
-	echo      *echo.Echo
-	handler   http.Handler // echo, with the deadline for bodies
-	bodyTime  time.Duration
-	huma      huma.API
-	document  func() []byte
-	metrics   *metrics
-	patterns  map[string]bool
-	beat      time.Duration
+	service      *broker.Service
+	callerOf     func(context.Context, models.Secret) (models.Caller, error)
+	beginRequest func(models.Caller) (done func(), err error)
+	addFailure   func(netip.Addr) error // to authenticate
+	proxies      []netip.Prefix         // that are trusted
+	proxyWarning sync.Once
+	publicURL    string
+	prefix       string          // the public URL's path, "" for none
+	segments     map[string]bool // that our paths begin with
+	pages        *pages.Pages
+	log          *slog.Logger
+	echo         *echo.Echo
+	handler      http.Handler // echo, with the deadline for bodies
+	bodyTime     time.Duration
+	huma         huma.API
+	document     func() []byte
+	metrics      *metrics
+	patterns     map[string]bool
+	beat         time.Duration
 
 	serving context.Context // ends when the server drains
 	drain   context.CancelFunc
@@ -69,16 +74,19 @@ type Server struct {
 // New builds a Server. It opens nothing and starts nothing.
 func New(o Options) *Server {
 	s := &Server{
-		service:   o.Service,
-		callerOf:  o.Service.Authenticate,
-		publicURL: strings.TrimRight(o.PublicURL, "/"),
-		prefix:    pathOf(o.PublicURL),
-		log:       o.Log,
-		echo:      newEcho(o.TrustedProxies),
-		metrics:   newMetrics(o.Metrics),
-		patterns:  map[string]bool{},
-		beat:      cmp.Or(o.EventBeat, 15*time.Second),
-		bodyTime:  cmp.Or(o.BodyTime, defaultBodyTime),
+		service:      o.Service,
+		callerOf:     o.Service.Authenticate,
+		beginRequest: o.Service.BeginRequest,
+		addFailure:   o.Service.AddFailure,
+		proxies:      o.TrustedProxies,
+		publicURL:    strings.TrimRight(o.PublicURL, "/"),
+		prefix:       pathOf(o.PublicURL),
+		log:          o.Log,
+		echo:         newEcho(o.TrustedProxies),
+		metrics:      newMetrics(o.Metrics),
+		patterns:     map[string]bool{},
+		beat:         cmp.Or(o.EventBeat, 15*time.Second),
+		bodyTime:     cmp.Or(o.BodyTime, defaultBodyTime),
 	}
 	s.handler = withBodyDeadline(s.bodyTime, s.echo)
 	s.pages = pages.New(pages.Options{Service: o.Service, PublicURL: o.PublicURL, Prefix: s.prefix, Document: documentPath, Edge: s.edge()})
@@ -89,6 +97,7 @@ func New(o Options) *Server {
 	s.echo.HTTPErrorHandler = s.answerEchoError
 	s.echo.Use(s.observe)
 	s.huma = humaecho.NewV4(s.echo, humaConfig(s.publicURL, o.Version))
+	s.huma.UseMiddleware(keepBodyDeadline)
 	s.routes()
 	for _, r := range s.echo.Routes() {
 		s.patterns[r.Path] = true
@@ -124,6 +133,8 @@ func (s *Server) edge() pages.Edge {
 	return pages.Edge{
 		Authenticate: func(ctx context.Context, token models.Secret) (models.Caller, error) { return s.callerOf(ctx, token) },
 		Caller:       func(ctx context.Context) *models.Caller { return &callOf(ctx).caller },
+		TakePlace:    s.takePlace,
+		CountFailure: s.countFailure,
 		Problem: func(ctx context.Context, err error) pages.Problem {
 			e := s.problem(ctx, err)
 			return pages.Problem{Status: e.Status, Message: e.Message, RequestID: e.RequestID, Header: e.headers, WriteJSON: func(c echo.Context) { write(c, e) }}

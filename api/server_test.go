@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -32,6 +33,8 @@ func newTestServer(t testing.TB) *testServer {
 		Version:   "test",
 		Log:       slog.New(slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
+	s.beginRequest = func(models.Caller) (func(), error) { return func() {}, nil }
+	s.addFailure = func(netip.Addr) error { return nil }
 	s.callerOf = func(_ context.Context, token models.Secret) (models.Caller, error) {
 		if token.Reveal() != "good" {
 			return models.Caller{}, models.Errorf(models.CodeUnauthenticated, "The API token is not valid.")

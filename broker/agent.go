@@ -67,7 +67,7 @@ func (s *Service) AwaitAgentToken(ctx context.Context, c models.Caller, q AgentQ
 	if err != nil || t.URL == "" {
 		return t, err
 	}
-	leave, err := s.waiting.take(c, s.limits.Waiting)
+	leave, err := s.beginWaiting(c)
 	if err != nil {
 		return AgentToken{}, err
 	}
@@ -80,15 +80,15 @@ func (s *Service) AwaitAgentToken(ctx context.Context, c models.Caller, q AgentQ
 	defer cancel()
 	s.log.Debug("a client listens for a link", "user", c.UserID)
 	id := c.OrgID + "/" + c.UserID + "/" + p.ID
-	post, seen := s.links.join(id, func() *post[bool] { return newPost(s.linkWorks(c, p.ID), equal, nil) })
-	defer s.links.leave(id, post)
+	poller, seen := s.links.join(id, func() *poller[bool] { return newPoller(s.linkWorks(c, p.ID), equal, nil) })
+	defer s.links.leave(id, poller)
 	for {
-		now, err := post.await(patience, func(now sighting[bool]) bool { return now.look > seen && (now.row || now.err != nil) })
+		now, err := poller.await(patience, func(now snapshot[bool]) bool { return now.poll > seen && (now.row || now.err != nil) })
 		if err != nil {
 			return AgentToken{}, &models.Error{Code: models.CodeNotFound, Detail: "authorization_pending",
 				Message: "Nothing is connected yet. Connect at " + t.URL + ", and ask again."}
 		}
-		seen = now.look
+		seen = now.poll
 		if t, err = s.AgentToken(context.WithoutCancel(ctx), c, q); err != nil || t.URL == "" {
 			return t, err
 		}

@@ -44,7 +44,7 @@ func (s *Service) Check(ctx context.Context, c models.Caller, id string) (Checke
 	if err != nil || remembered(l) || mismatched(l) {
 		return checkedAs(l), err
 	}
-	if err := s.checks.add("checks a minute", "checks", c, s.limits.Checks); err != nil {
+	if err := s.countCheck(c); err != nil {
 		return Checked{}, err
 	}
 	flight := s.flights.DoChan("check "+id, func() (any, error) {

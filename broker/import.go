@@ -36,7 +36,7 @@ func (s *Service) Import(ctx context.Context, c models.Caller, in Import) (Compl
 	if err != nil {
 		return Completed{}, err
 	}
-	if err := s.imports.add("imports a minute", "imports", c, s.limits.Imports); err != nil {
+	if err := s.countImport(c); err != nil {
 		return Completed{}, err
 	}
 	client, err := s.client(ctx, p)

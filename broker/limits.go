@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -23,21 +24,25 @@ type Limit struct{ Caller, Org int }
 type Limits struct {
 	Consents       Limit // open at once, those on other devices included; counted in SQL for all processes together
 	PersonConsents int   // of them, what one person has begun in the pages
-	Waiting        Limit // callers that wait, follow or listen, at once in this process
+	Requests       Limit // being answered at once in this process
+	Waiting        Limit // of them, those that wait, follow or listen
 	Imports        Limit // within a minute in this process
 	Checks         Limit // of those that ask the upstream, within a minute in this process
+	Failures       int   // to authenticate, of one address within a minute in this process
 }
 
 // DefaultLimits are those of an instance where nothing is set.
 var DefaultLimits = Limits{
-	Consents: Limit{1000, 10_000}, PersonConsents: 20, Waiting: Limit{200, 1000}, Imports: Limit{600, 3000}, Checks: Limit{600, 3000},
+	Consents: Limit{1000, 10_000}, PersonConsents: 20, Requests: Limit{2000, 10_000}, Waiting: Limit{200, 1000},
+	Imports: Limit{600, 3000}, Checks: Limit{600, 3000}, Failures: 300,
 }
 
 func (l Limits) withDefaults() Limits {
 	d := DefaultLimits
 	return Limits{
-		Consents: l.Consents.or(d.Consents), PersonConsents: cmp.Or(l.PersonConsents, d.PersonConsents), Waiting: l.Waiting.or(d.Waiting),
-		Imports: l.Imports.or(d.Imports), Checks: l.Checks.or(d.Checks),
+		Consents: l.Consents.or(d.Consents), PersonConsents: cmp.Or(l.PersonConsents, d.PersonConsents),
+		Requests: l.Requests.or(d.Requests), Waiting: l.Waiting.or(d.Waiting),
+		Imports: l.Imports.or(d.Imports), Checks: l.Checks.or(d.Checks), Failures: cmp.Or(l.Failures, d.Failures),
 	}
 }
 
@@ -47,7 +52,7 @@ func (l Limit) or(d Limit) Limit { return Limit{cmp.Or(l.Caller, d.Caller), cmp.
 func tooMany(what, whose string, q models.Quota, after time.Duration) error {
 	q.Policy += "-" + whose
 	return &models.Error{Code: models.CodeRateLimited, Detail: q.Policy, Quota: &q, RetryAfter: max(after, time.Second),
-		Message: fmt.Sprintf("There are too many %s: at most %d for each %s. Try again after Retry-After.", what, q.Limit, whose)}
+		Message: fmt.Sprintf("There are too many %s: at most %d for each %s. Try again in %.0f seconds.", what, q.Limit, whose, math.Ceil(max(after, time.Second).Seconds()))}
 }
 
 // beginConsent keeps a new flow, if its owner may have one more open. Processes that
@@ -89,25 +94,22 @@ func (s *Service) mayBegin(ctx context.Context, st *store.Store, f models.Flow) 
 // owner is who something counts for: a caller, or with user "" an organisation.
 type owner struct{ org, user string }
 
-// places are what callers hold for as long as they wait.
+// places are what callers hold for as long as something of theirs lasts.
 type places struct {
 	mu   sync.Mutex
 	held map[owner]int
 }
 
-// waitFor is how long a caller for whom there is no place to wait should stay away.
-const waitFor = 5 * time.Second
-
 // take holds a place until leave is called, which may be called twice.
-func (p *places) take(c models.Caller, l Limit) (leave func(), err error) {
+func (p *places) take(what, policy string, c models.Caller, l Limit, after time.Duration) (leave func(), err error) {
 	caller, org := owner{c.OrgID, c.UserID}, owner{org: c.OrgID}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case p.held[caller] >= l.Caller:
-		return nil, tooMany("requests that wait", "caller", models.Quota{Policy: "waiting", Limit: l.Caller}, waitFor)
+		return nil, tooMany(what, "caller", models.Quota{Policy: policy, Limit: l.Caller}, after)
 	case p.held[org] >= l.Org:
-		return nil, tooMany("requests that wait", "organisation", models.Quota{Policy: "waiting", Limit: l.Org}, waitFor)
+		return nil, tooMany(what, "organisation", models.Quota{Policy: policy, Limit: l.Org}, after)
 	}
 	if p.held == nil {
 		p.held = map[owner]int{}
@@ -127,30 +129,12 @@ func (p *places) free(owners ...owner) {
 	}
 }
 
-// tally counts within a minute. All counts of a minute are forgotten with it.
-type tally struct {
-	mu     sync.Mutex
-	until  time.Time
-	counts map[owner]int
+// BeginRequest counts a request that is being answered, until done is called.
+func (s *Service) BeginRequest(c models.Caller) (done func(), err error) {
+	return s.requests.take("requests at once", "requests", c, s.limits.Requests, time.Second)
 }
 
-const tallied = time.Minute
-
-// add counts one more, unless the caller or its organisation have had all theirs.
-func (t *tally) add(what string, policy string, c models.Caller, l Limit) error {
-	caller, org, now := owner{c.OrgID, c.UserID}, owner{org: c.OrgID}, time.Now()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !now.Before(t.until) {
-		t.until, t.counts = now.Add(tallied), map[owner]int{}
-	}
-	switch {
-	case t.counts[caller] >= l.Caller:
-		return tooMany(what, "caller", models.Quota{Policy: policy, Limit: l.Caller, Window: tallied}, t.until.Sub(now))
-	case t.counts[org] >= l.Org:
-		return tooMany(what, "organisation", models.Quota{Policy: policy, Limit: l.Org, Window: tallied}, t.until.Sub(now))
-	}
-	t.counts[caller]++
-	t.counts[org]++
-	return nil
+// beginWaiting counts a caller that has to wait, until leave is called.
+func (s *Service) beginWaiting(c models.Caller) (leave func(), err error) {
+	return s.waiting.take("requests that wait", "waiting", c, s.limits.Waiting, 5*time.Second)
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -126,12 +127,14 @@ type Service struct {
 	batches  chan struct{}       // batches claimed by this process
 	stopping atomic.Bool         // no slice takes up more
 	former   atomic.Bool         // processes of the release before may run: see upgrade.go
-	watches  watches[models.Job] // jobs that callers wait for
-	links    watches[bool]       // links that clients listen for
+	jobs     pollers[models.Job] // jobs that callers wait for
+	links    pollers[bool]       // links that clients listen for
 	limits   Limits
-	waiting  places
-	imports  tally
-	checks   tally
+	requests places // being answered
+	waiting  places // of them, those that wait
+	imports  tally[owner]
+	checks   tally[owner]
+	failures tally[netip.Prefix] // to authenticate
 }
 
 // New makes a Service. It stops when the keyset is not the one this database was

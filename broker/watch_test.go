@@ -12,17 +12,17 @@ import (
 	"github.com/grantd/grantd/models"
 )
 
-// watched is a job that tests change, and the hub from which it is watched.
+// watched is a job that tests change, and its pollers.
 type watched struct {
-	hub   watches[models.Job]
-	total atomic.Int64
-	looks atomic.Int64
-	// gate, unless nil, holds up looks until it is closed.
+	pollers pollers[models.Job]
+	total   atomic.Int64
+	polls   atomic.Int64
+	// gate, unless nil, holds up polls until it is closed.
 	gate chan struct{}
 }
 
 func (w *watched) load(context.Context) (models.Job, error) {
-	w.looks.Add(1)
+	w.polls.Add(1)
 	total := w.total.Load()
 	if w.gate != nil {
 		<-w.gate
@@ -31,20 +31,20 @@ func (w *watched) load(context.Context) (models.Job, error) {
 }
 
 func (w *watched) watch(ctx context.Context) (*JobWatch, error) {
-	p, before := w.hub.join("j", func() *post[models.Job] {
-		return newPost(w.load, alike, func(_ context.Context, j models.Job) (models.Job, error) { return j, nil })
+	p, before := w.pollers.join("j", func() *poller[models.Job] {
+		return newPoller(w.load, sameJob, func(_ context.Context, j models.Job) (models.Job, error) { return j, nil })
 	})
-	j := &JobWatch{hub: &w.hub, id: "j", post: p}
+	j := &JobWatch{pollers: &w.pollers, id: "j", poller: p}
 	var err error
-	j.seen, err = p.await(ctx, func(now sighting[models.Job]) bool { return now.look > before })
+	j.seen, err = p.await(ctx, func(now snapshot[models.Job]) bool { return now.poll > before })
 	return j, err
 }
 
 func (w *watched) watchers() int {
-	w.hub.mu.Lock()
-	defer w.hub.mu.Unlock()
-	if p := w.hub.posts["j"]; p != nil {
-		return p.watchers
+	w.pollers.mu.Lock()
+	defer w.pollers.mu.Unlock()
+	if p := w.pollers.byID["j"]; p != nil {
+		return p.waiting
 	}
 	return 0
 }
@@ -59,10 +59,10 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// pollers counts the goroutines that look at jobs.
-func pollers() int {
+// polling counts the goroutines that poll.
+func polling() int {
 	stacks := make([]byte, 1<<20)
-	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "(*post[...]).stand(")
+	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "(*poller[...]).run(")
 }
 
 func TestManyWhoWaitForAJobShareItsQueries(t *testing.T) {
@@ -91,16 +91,16 @@ func TestManyWhoWaitForAJobShareItsQueries(t *testing.T) {
 	seen.Wait()
 	w.total.Store(1)
 	all.Wait()
-	if n := w.looks.Load(); n > many/4 {
+	if n := w.polls.Load(); n > many/4 {
 		t.Errorf("%d who waited cost %d queries", many, n)
 	}
-	if n := w.watchers(); n != 0 || len(w.hub.posts) != 0 {
-		t.Errorf("%d watchers and %d posts are left", n, len(w.hub.posts))
+	if n := w.watchers(); n != 0 || len(w.pollers.byID) != 0 {
+		t.Errorf("%d who wait and %d pollers are left", n, len(w.pollers.byID))
 	}
-	eventually(t, "no poller is left", func() bool { return pollers() == 0 })
+	eventually(t, "no poller is left", func() bool { return polling() == 0 })
 }
 
-// A look that began before somebody came may show less than what they know
+// A poll that began before somebody came may show less than what they know
 // already: it is no news to them.
 func TestWhatWasSeenBeforeOneCameIsNoNews(t *testing.T) {
 	w := &watched{gate: make(chan struct{})}
@@ -111,8 +111,8 @@ func TestWhatWasSeenBeforeOneCameIsNoNews(t *testing.T) {
 		j, _ := w.watch(ctx)
 		first <- j
 	}()
-	eventually(t, "a look has begun", func() bool { return w.looks.Load() == 1 })
-	w.total.Store(1) // and the look under way has 0
+	eventually(t, "a poll has begun", func() bool { return w.polls.Load() == 1 })
+	w.total.Store(1) // and the poll under way has 0
 	second := make(chan *JobWatch)
 	go func() {
 		j, _ := w.watch(ctx)

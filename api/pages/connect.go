@@ -38,7 +38,7 @@ func (p *Pages) begin(c echo.Context) error {
 	if err := p.service.CheckReturn(to); err != nil {
 		return p.fail(c, err, onwards{})
 	}
-	v, err := p.visitor(r.Context())
+	v, err := p.limitedVisitor(r.Context())
 	if models.CodeOf(err) == models.CodeUnauthenticated {
 		return goTo(c, p.signInAddress(name, to))
 	}
@@ -81,9 +81,9 @@ func (p *Pages) meant(r *http.Request) bool {
 // takeBegin is the button of the page that askToBegin shows.
 func (p *Pages) takeBegin(c echo.Context) error {
 	r := c.Request()
-	v, err := p.visitor(r.Context())
+	v, err := p.limitedVisitor(r.Context())
 	if err != nil {
-		return p.fail(c, err, onwards{Again: p.at(signInPath)})
+		return p.fail(c, p.edge.CountFailure(c, err), onwards{Again: p.at(signInPath)})
 	}
 	target, err := p.service.BeginConnect(r.Context(), v, models.Storable(c.Param("provider")), r.PostForm.Get("redirect"))
 	if err != nil {
@@ -190,6 +190,7 @@ func (p *Pages) takeAccount(c echo.Context) error {
 	ctx, flow := r.Context(), models.Storable(r.PostForm.Get("flow"))
 	v, err := p.visitor(ctx)
 	if err != nil {
+		_ = p.edge.CountFailure(c, err) // counted, but a confirmation is never refused (T2)
 		return p.fail(c, err, onwards{Again: p.at(signInPath)})
 	}
 	if r.PostForm.Get("answer") != "connect" {
@@ -210,7 +211,7 @@ func (p *Pages) takeAccount(c echo.Context) error {
 func (p *Pages) showConnected(c echo.Context) error {
 	ctx := c.Request().Context()
 	var shown struct{ Connection *broker.Connection }
-	v, err := p.visitor(ctx)
+	v, err := p.limitedVisitor(ctx)
 	if models.CodeOf(err) == models.CodeUnauthenticated {
 		return p.show(c, http.StatusOK, "connected", shown)
 	}

@@ -21,7 +21,7 @@ func (p *Pages) home(c echo.Context) error {
 	default:
 		return echo.ErrNotFound
 	}
-	v, err := p.visitor(r.Context())
+	v, err := p.limitedVisitor(r.Context())
 	if models.CodeOf(err) == models.CodeUnauthenticated {
 		return p.show(c, http.StatusOK, "welcome", nil)
 	}
@@ -67,6 +67,7 @@ func (p *Pages) takeDisconnect(c echo.Context) error {
 		err = p.service.DisconnectMine(ctx, v, id)
 	}
 	if err != nil {
+		_ = p.edge.CountFailure(c, err) // counted, but a disconnect is never refused (T2)
 		return p.fail(c, err, p.orSignIn(err))
 	}
 	return goTo(c, p.at("/connections/"+id+"/disconnected"))

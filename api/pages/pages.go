@@ -29,6 +29,11 @@ type Edge struct {
 	Authenticate func(context.Context, models.Secret) (models.Caller, error)
 	// Caller is who the request is known to come from; whoever finds that out sets it. The access log shows it.
 	Caller func(context.Context) *models.Caller
+	// TakePlace counts a request of the caller's until it has been answered, or says that there are too many (T2).
+	TakePlace func(context.Context) error
+	// CountFailure counts a failed authentication for the address that it comes from. It returns what to answer: the error,
+	// or that there were too many.
+	CountFailure func(echo.Context, error) error
 	// Problem logs an error, and says what a client may be told of it.
 	Problem func(context.Context, error) Problem
 }

@@ -156,6 +156,16 @@ func withVisit(ctx context.Context) context.Context {
 
 func visitOf(ctx context.Context) *visit { return ctx.Value(visitKey{}).(*visit) }
 
+// limitedVisitor is visitor for the pages that the limit on requests at once may
+// refuse: not those that complete a consent or end a session (T2).
+func (p *Pages) limitedVisitor(ctx context.Context) (broker.Visitor, error) {
+	v, err := p.visitor(ctx)
+	if err == nil {
+		err = p.edge.TakePlace(ctx)
+	}
+	return v, err
+}
+
 var errSignedOut = models.Errorf(models.CodeUnauthenticated, "Nobody is signed in here, or the session has ended. Sign in, and start again.")
 
 // cookiePrefix makes browsers hold the cookie to what we say of it. __Host- is the

@@ -42,6 +42,7 @@ func (p *Pages) takeSignIn(c echo.Context) error {
 	r := c.Request()
 	asked := p.newSignInForm(r.PostForm.Get("provider"), r.PostForm.Get("redirect"))
 	caller, err := p.edge.Authenticate(r.Context(), models.Secret(r.PostForm.Get("token")))
+	err = p.edge.CountFailure(c, err)
 	if models.CodeOf(err) == models.CodeUnauthenticated {
 		asked.Problem = "This API token is unknown, expired or revoked."
 		return p.show(c, http.StatusUnauthorized, "sign-in", asked)

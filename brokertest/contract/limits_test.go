@@ -3,7 +3,8 @@ package contract_test
 import (
 	"fmt"
 	"net/http"
-	"sync"
+	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/grantd/grantd/broker"
@@ -56,34 +57,119 @@ func TestT2_OpenConsentsAreLimited(t *testing.T) {
 // Finding F5: 1,500 `listen=1` requests of one user took another organisation's latency
 // from 22 ms to 3.8 s. Those who wait have a limit, and share one poller.
 func TestT2_WaitingIsLimited(t *testing.T) {
-	t.Parallel()
-	h := brokertest.New(t, &brokertest.Options{WithoutWorker: true, Limits: broker.Limits{Waiting: broker.Limit{Caller: 20, Org: 1000}}})
+	h := brokertest.New(t, &brokertest.Options{WithoutWorker: true})
 	p := h.Provider(t, "test")
 	listen := "/api/v2/workspaceagents/me/external-auth?listen=1&id=" + p.ID
-	h.Do(t, h.User, "GET", "/healthz", nil) // has the document read before there are many
-	var all sync.WaitGroup
-	answers := make(chan brokertest.Answer, 100)
-	for range cap(answers) {
-		all.Go(func() { answers <- h.Do(t, h.User, "GET", listen, nil) })
+	want(t, 200, h.Do(t, nobody, "GET", "/healthz", nil)) // reads the document before there are many
+	const many = 1500
+	answers := make(chan brokertest.Answer, many)
+	for range many {
+		go func() { answers <- h.Do(t, h.User, "GET", listen, nil) }()
 	}
-	for range cap(answers) - 20 {
+	most := broker.DefaultLimits.Waiting.Caller
+	for range many - most {
 		refused(t, <-answers, "waiting-caller")
 	}
 	// Another organisation, and what does not wait, are not concerned.
-	want(t, 200, h.Do(t, h.Admin, "GET", root+"providers/", nil))
+	want(t, 200, h.Do(t, h.User, "GET", root+"providers/", nil))
 	job := jobOf(t, h, h.Do(t, h.Other, "POST", root+"jobs/", object{"type": "STATS"}))
 	want(t, 200, h.Do(t, h.Other, "GET", root+"jobs/"+job+"/?wait=1ms", nil))
 
 	h.Consent(t, h.User, p, "ada")
-	all.Wait()
-	close(answers)
-	for a := range answers {
-		if got := want(t, 200, a); got["access_token"] == "" {
+	for range most {
+		if got := want(t, 200, <-answers); got["access_token"] == "" {
 			t.Error("a listener got no token")
 		}
 	}
-	refusedNoMore := h.Do(t, h.User, "GET", listen, nil)
-	want(t, 200, refusedNoMore)
+	want(t, 200, h.Do(t, h.User, "GET", listen, nil))
+}
+
+// While all that a caller may have at once is taken, what ends something still passes.
+func TestT2_WhatEndsSomethingIsNeverRefused(t *testing.T) {
+	t.Parallel()
+	h := brokertest.New(t, &brokertest.Options{WithoutWorker: true, Limits: broker.Limits{Requests: broker.Limit{Caller: 1, Org: 10}}})
+	p := h.Provider(t, "test")
+	job := jobOf(t, h, h.Do(t, h.Admin, "POST", root+"jobs/", object{"type": "STATS"}))
+	done, err := h.Service.BeginRequest(h.Admin.Caller)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	external := "/api/v2/external-auth/" + p.ID
+	for _, c := range []struct {
+		method, path string
+		body         any
+		passes       bool
+	}{
+		{"GET", root + "providers/", nil, false},
+		{"POST", authorizeAt(p.ID), nil, false},
+		{"POST", provider(p.ID) + "device/", nil, false},
+		{"POST", root + "authorizedProviders/import/", object{"providerId": p.ID, "refreshToken": "x"}, false},
+		{"POST", tokenOf(unknownID), nil, false},
+		{"POST", root + "jobs/", object{"type": "STATS"}, false},
+		{"GET", external, nil, false},
+		{"POST", root + "providers/callback/", object{"providerId": p.ID, "state": "unknown", "code": "x"}, true},
+		{"POST", provider(p.ID) + "device/poll/", object{"deviceCode": "x"}, true},
+		{"POST", external + "/device", object{"device_code": "x"}, true},
+		{"GET", root + "jobs/", nil, true},
+		{"GET", root + "jobs/" + job + "/", nil, true},
+		{"GET", root + "jobs/" + job + "/?wait=1ms", nil, true},
+		{"GET", root + "jobs/" + job + "/items/", nil, true},
+		{"DELETE", tokenOf(unknownID), nil, true},
+		{"DELETE", authorization(unknownID), nil, true},
+		{"DELETE", root + "authorizedProviders/?userId=nobody", nil, true},
+		{"DELETE", external, nil, true},
+		{"DELETE", provider(p.ID), nil, true},
+	} {
+		got := h.Do(t, h.Admin, c.method, c.path, c.body)
+		if c.passes == (got.Status == http.StatusTooManyRequests) {
+			t.Errorf("%s %s is answered %d", c.method, c.path, got.Status)
+		}
+		if !c.passes {
+			refused(t, got, "requests-caller")
+		}
+	}
+	want(t, 200, h.Do(t, h.Colleague, "GET", root+"providers/", nil))
+}
+
+// Failed authentications count by address. A good credential is answered whatever
+// others at its address do, and behind a proxy that nobody trusts nothing counts.
+func TestT2_FailedAuthenticationsAreLimitedByAddress(t *testing.T) {
+	t.Parallel()
+	h := brokertest.New(t, &brokertest.Options{WithoutWorker: true, Limits: broker.Limits{Failures: 3}})
+	stranger := brokertest.Person{Token: "grd_made_up"}
+	try := func(who brokertest.Person) brokertest.Answer { return h.Do(t, who, "GET", root+"providers/", nil) }
+	form := func(token string) int {
+		answer, err := http.PostForm(h.URL+"/sign-in", url.Values{"token": {token}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		return answer.StatusCode
+	}
+	want(t, 401, try(stranger))
+	want(t, 401, try(nobody))
+	if got := form("grd_made_up"); got != 401 {
+		t.Errorf("a sign-in with a wrong token is answered %d", got)
+	}
+	refused(t, try(stranger), "failures-address")
+	if got := form("grd_made_up"); got != 429 {
+		t.Errorf("a sign-in beyond the limit is answered %d", got)
+	}
+	want(t, 200, try(h.User))
+	if got := form(h.User.Token.Reveal()); got != 200 {
+		t.Errorf("a good sign-in is answered %d", got)
+	}
+	want(t, 200, h.Do(t, nobody, "GET", "/healthz", nil))
+	for range 5 {
+		r := request(t, h, "GET", root+"providers/", "")
+		r.Header.Del("Authorization")
+		r.Header.Set("X-Forwarded-For", "192.0.2.1")
+		want(t, 401, h.Send(t, r))
+	}
+	if n := strings.Count(h.Log.String(), "GRANTD_TRUSTED_PROXIES"); n != 1 {
+		t.Errorf("the proxy is warned of %d times", n)
+	}
 }
 
 // A limit on imports and checks counts within a minute, each organisation by itself.

@@ -15,7 +15,6 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/store"
 )
 
@@ -40,6 +39,8 @@ type Config struct {
 	LimitConsents       int      `default:"1000" placeholder:"N" help:"How many consents one caller may have open at once."`
 	LimitConsentsOrg    int      `default:"10000" placeholder:"N" help:"How many consents one organisation may have open at once."`
 	LimitConsentsPerson int      `default:"20" placeholder:"N" help:"How many consents one person may have open at once who began them in the pages."`
+	LimitRequests       int      `default:"2000" placeholder:"N" help:"How many requests of one caller may be answered at once in one process."`
+	LimitRequestsOrg    int      `default:"10000" placeholder:"N" help:"How many requests of one organisation may be answered at once in one process."`
 	LimitWaiting        int      `default:"200" placeholder:"N" help:"How many requests of one caller may wait at once in one process."`
 	LimitWaitingOrg     int      `default:"1000" placeholder:"N" help:"How many requests of one organisation may wait at once in one process."`
 	LimitImports        int      `default:"600" placeholder:"N" help:"How many tokens one caller may import within a minute in one process."`
@@ -47,6 +48,7 @@ type Config struct {
 	LimitChecks         int      `default:"600" placeholder:"N" help:"How many tokens one caller may have checked within a minute in one process."`
 	LimitChecksOrg      int      `default:"3000" placeholder:"N" help:"How many tokens one organisation may have checked within a minute in one process."`
 
+	LimitFailures int           `default:"300" placeholder:"N" help:"How many failed authentications of one address (IPv4, or 64 bits of IPv6) within a minute are answered 401, and not 429, by one process."`
 	LimitBodyTime time.Duration `default:"10s" placeholder:"TIME" help:"How long the body of a request may take to arrive."`
 
 	LogLevel  string `default:"info" placeholder:"LEVEL" help:"debug, info, warn or error."`
@@ -308,38 +310,6 @@ func judgeRedisURL(raw string) string {
 func judgeDrainDelay(d time.Duration) string {
 	if d < 0 || d > time.Minute {
 		return "must be between 0s and 1m"
-	}
-	return ""
-}
-
-// counts are the limits that are numbers, by flag.
-func (c *Config) counts() map[string]int {
-	return map[string]int{
-		"limit-consents": c.LimitConsents, "limit-consents-org": c.LimitConsentsOrg, "limit-consents-person": c.LimitConsentsPerson,
-		"limit-waiting": c.LimitWaiting, "limit-waiting-org": c.LimitWaitingOrg, "limit-imports": c.LimitImports,
-		"limit-imports-org": c.LimitImportsOrg, "limit-checks": c.LimitChecks, "limit-checks-org": c.LimitChecksOrg,
-	}
-}
-
-func (c *Config) limits() broker.Limits {
-	return broker.Limits{
-		Consents: broker.Limit{Caller: c.LimitConsents, Org: c.LimitConsentsOrg}, PersonConsents: c.LimitConsentsPerson,
-		Waiting: broker.Limit{Caller: c.LimitWaiting, Org: c.LimitWaitingOrg},
-		Imports: broker.Limit{Caller: c.LimitImports, Org: c.LimitImportsOrg},
-		Checks:  broker.Limit{Caller: c.LimitChecks, Org: c.LimitChecksOrg},
-	}
-}
-
-func judgeLimit(n int) string {
-	if n < 1 || n > 1_000_000 {
-		return "must be between 1 and 1000000"
-	}
-	return ""
-}
-
-func judgeBodyTime(d time.Duration) string {
-	if d < time.Second || d > 5*time.Minute {
-		return "must be between 1s and 5m"
 	}
 	return ""
 }

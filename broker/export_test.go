@@ -1,0 +1,11 @@
+package broker
+
+// Listening returns how many clients listen for links, and how many pollers look for them.
+func (s *Service) Listening() (clients, pollers int) {
+	s.links.mu.Lock()
+	defer s.links.mu.Unlock()
+	for _, p := range s.links.byID {
+		clients += p.waiting
+	}
+	return clients, len(s.links.byID)
+}
