@@ -75,9 +75,9 @@ func (b *batch) run(ctx context.Context) (int, error) {
 	rulings := make([]ruling, len(b.items))
 	var wg sync.WaitGroup
 	for i := range b.items {
-		b.s.slots <- struct{}{}
+		release, _ := b.s.slots.take(context.WithoutCancel(ctx), b.items[i].Authorization.OrgID)
 		wg.Go(func() {
-			defer func() { <-b.s.slots }()
+			defer release()
 			rulings[i] = b.attempt(ctx, &b.items[i])
 		})
 	}

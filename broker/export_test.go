@@ -1,5 +1,8 @@
 package broker
 
+// TallySize is how many a tally counts for at most.
+const TallySize = tallySize
+
 // Listening returns how many clients listen for links, and how many pollers look for them.
 func (s *Service) Listening() (clients, pollers int) {
 	s.links.mu.Lock()

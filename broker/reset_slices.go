@@ -62,7 +62,7 @@ func (s *Service) resetSize(ctx context.Context, j models.Job) (int, time.Durati
 	case err != nil:
 		return 0, 0, err
 	case until == nil:
-		return cap(s.slots), 0, nil
+		return s.slots.limit, 0, nil
 	case over:
 		return 1, 0, nil
 	}
@@ -81,9 +81,9 @@ func (s *Service) resetBatch(ctx context.Context, j models.Job, size int) (int, 
 	failures := make([]error, len(items))
 	var wg sync.WaitGroup
 	for i, item := range items {
-		s.slots <- struct{}{}
+		release, _ := s.slots.take(context.WithoutCancel(ctx), j.OrgID)
 		wg.Go(func() {
-			defer func() { <-s.slots }()
+			defer release()
 			r := s.resetItem(ctx, item)
 			failures[i] = s.noteReset(context.WithoutCancel(ctx), j.ID, lease, item, r)
 			if r.clientRefused {

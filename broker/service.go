@@ -48,7 +48,8 @@ type Options struct {
 	Retention Retention
 	// Limits overrides single fields of DefaultLimits.
 	Limits Limits
-	// Concurrency is how many revocations the process has in flight; 0 means 32.
+	// Concurrency is how many revocations of one organisation the process has in flight;
+	// 0 means 32.
 	Concurrency int
 }
 
@@ -123,8 +124,8 @@ type Service struct {
 	flights  singleflight.Group  // refreshes under way in this process, by authorization
 	inflight inflight            // calls that must end before the process may
 	swept    hourly              // when this process last asked for hourly work
-	slots    chan struct{}       // revocations in flight in this process
-	batches  chan struct{}       // batches claimed by this process
+	slots    *concurrency        // revocations in flight
+	batches  *concurrency        // batches claimed
 	stopping atomic.Bool         // no slice takes up more
 	former   atomic.Bool         // processes of the release before may run: see upgrade.go
 	jobs     pollers[models.Job] // jobs that callers wait for
@@ -142,7 +143,7 @@ type Service struct {
 func New(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{
 		store: o.Store, upstream: o.Upstream, keys: o.Keys, bell: o.Bell, pace: o.Pace, log: o.Log,
-		publicURL: strings.TrimRight(o.PublicURL, "/"), timing: o.Timing.withDefaults(), keep: o.Retention.withDefaults(), limits: o.Limits.withDefaults(), slots: make(chan struct{}, cmp.Or(o.Concurrency, 32)), batches: make(chan struct{}, maxBatches),
+		publicURL: strings.TrimRight(o.PublicURL, "/"), timing: o.Timing.withDefaults(), keep: o.Retention.withDefaults(), limits: o.Limits.withDefaults(), slots: newConcurrency(cmp.Or(o.Concurrency, 32)), batches: newConcurrency(maxBatches),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -15,9 +15,10 @@ import (
 // many workers as hear the bell. What says who revokes what are the leases on the
 // items; a slice that dies costs only what it had claimed (D6).
 
-// A process claims no more than it can send within the lease: maxBatches claims at
-// a time, whatever the number of slices, each of as many items as it has slots. Two,
-// so that the slots are never idle while one of them is being written down.
+// A process claims no more of an organisation's items than it can send within the lease:
+// maxBatches at a time, whatever the number of slices, each of as many items as the
+// organisation may have in flight. Two, so that something is sent while the outcomes of
+// one of them are written.
 const maxBatches = 2
 
 // A starting job rings for a task for so many items, but for no more than maxSlices.
@@ -142,19 +143,29 @@ type sliceRun struct {
 }
 
 func (r *sliceRun) claims(ctx context.Context) {
-	for {
-		r.s.batches <- struct{}{}
-		if !r.goesOn(ctx) {
-			<-r.s.batches
-			return
-		}
-		more, err := r.claim(ctx)
-		<-r.s.batches
-		if err != nil || !more {
-			r.finish(err)
-			return
-		}
+	own, cancel := context.WithDeadline(ctx, r.end)
+	defer cancel()
+	for r.claimNext(ctx, own) {
 	}
+}
+
+// claimNext takes up a batch when the organisation may have one more, unless own ends
+// before. It reports whether there may be another.
+func (r *sliceRun) claimNext(ctx, own context.Context) bool {
+	release, err := r.s.batches.take(own, r.job.OrgID)
+	if err != nil {
+		return false
+	}
+	defer release()
+	if !r.goesOn(ctx) {
+		return false
+	}
+	more, err := r.claim(ctx)
+	if err != nil || !more {
+		r.finish(err)
+		return false
+	}
+	return true
 }
 
 func (r *sliceRun) goesOn(ctx context.Context) bool {
@@ -208,7 +219,7 @@ func (r *sliceRun) claim(ctx context.Context) (bool, error) {
 // the share of its budget grants, which is returned too (S3).
 func (r *sliceRun) size(ctx context.Context, j models.Job) (int, share, error) {
 	if j.Force || j.ProviderID == nil {
-		return cap(r.s.slots), share{}, nil
+		return r.s.slots.limit, share{}, nil
 	}
 	p, err := r.s.store.Provider(ctx, *j.ProviderID)
 	if err != nil {
@@ -222,7 +233,7 @@ func (r *sliceRun) size(ctx context.Context, j models.Job) (int, share, error) {
 		r.holdUp(*until)
 		return 0, share{}, nil
 	}
-	want := cap(r.s.slots)
+	want := r.s.slots.limit
 	if over {
 		want = 1
 	}

@@ -2,6 +2,7 @@ package contract_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/brokertest"
+	"github.com/grantd/grantd/models"
 )
 
 // refused checks an answer that a limit gave, and that it says how to go on.
@@ -188,4 +190,64 @@ func TestT2_ImportsAreLimited(t *testing.T) {
 	refused(t, try(h.User), "imports-caller")
 	try(h.Colleague)
 	refused(t, try(h.Colleague), "imports-organisation")
+}
+
+func TestT2_ChecksAreLimited(t *testing.T) {
+	t.Parallel()
+	h := brokertest.New(t, &brokertest.Options{WithoutWorker: true, Limits: broker.Limits{Checks: broker.Limit{Caller: 2, Org: 3}}})
+	p := h.Provider(t, "test")
+	check := func(who brokertest.Person, a models.Authorization) brokertest.Answer {
+		return h.Do(t, who, "POST", checkOf(a.ID), nil)
+	}
+	ada, grace := h.Consent(t, h.User, p, "ada"), h.Consent(t, h.Colleague, p, "grace")
+	for range 2 {
+		want(t, 200, check(h.User, ada))
+	}
+	refused(t, check(h.User, ada), "checks-caller")
+	want(t, 404, check(h.Colleague, ada)) // is not counted: nobody is asked
+	want(t, 200, check(h.Colleague, grace))
+	refused(t, check(h.Colleague, grace), "checks-organisation")
+	asked := h.IdP.Stats().Calls
+	refused(t, check(h.User, ada), "checks-caller")
+	if now := h.IdP.Stats().Calls; !maps.Equal(now, asked) {
+		t.Errorf("a refused check asked the upstream: %v, and before %v", now, asked)
+	}
+	want(t, 201, h.Do(t, h.User, "POST", tokenOf(ada.ID), nil)) // what does not check is not concerned
+}
+
+// Pages count as requests too, less those that complete a consent.
+func TestT2_PagesAreLimited(t *testing.T) {
+	t.Parallel()
+	h := brokertest.New(t, &brokertest.Options{WithoutWorker: true, Limits: broker.Limits{Requests: broker.Limit{Caller: 1, Org: 10}, Failures: 2}})
+	p := h.Provider(t, "test").ID
+	s := surf(t, h)
+	s.signIn(h.User)
+	back := s.consents(connectAt(p), "ada")
+	done, err := h.Service.BeginRequest(h.User.Caller)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/", connectAt(p), "/external-auth/" + p + "/connected"} {
+		got := s.get(path)
+		wantPage(t, got, 429, "too many requests at once")
+		if got.header.Get("Retry-After") == "" {
+			t.Errorf("%s has no Retry-After", path)
+		}
+	}
+	wantPage(t, s.post(connectAt(p), nil), 429, "too many requests at once")
+	if got := s.back(back); got.status != 303 {
+		t.Errorf("the return from the upstream is answered %d: %s", got.status, got.body)
+	}
+	done()
+	wantPage(t, s.get("/"), 200)
+
+	// Forms of people who are not signed in count for their address.
+	stranger := surf(t, h)
+	wantPage(t, stranger.post(connectAt(p), nil), 401)
+	wantPage(t, stranger.post("/external-auth/"+p+"/confirm", url.Values{"flow": {unknownID}}), 401)
+	wantPage(t, stranger.post(connectAt(p), nil), 429)
+	wantPage(t, stranger.post("/sign-in", url.Values{"token": {madeUp}}), 429)
+	wantPage(t, stranger.post("/external-auth/"+p+"/confirm", url.Values{"flow": {unknownID}}), 401)
+	stranger.signIn(h.User)
+	wantPage(t, stranger.get("/"), 200)
 }

@@ -58,7 +58,7 @@ type Config struct {
 	DrainDelay       time.Duration `default:"1s" placeholder:"TIME" help:"How long /readyz says 503 before the API stops accepting, so that a load balancer sees it."`
 
 	FetchConnections  int `default:"1" placeholder:"N" help:"How many connections to PostgreSQL a process has for fetching tokens alone: 1, or 2 where the database is far away."`
-	RevokeConcurrency int `default:"32" placeholder:"N" help:"How many revocations a process has in flight at once."`
+	RevokeConcurrency int `default:"32" placeholder:"N" help:"How many revocations of each organisation a process has in flight at once."`
 
 	KeepFlows      time.Duration `default:"24h" placeholder:"TIME" help:"How long consents that ended are kept."`
 	KeepTombstones time.Duration `default:"7d" placeholder:"TIME" help:"How long a single revocation is tried, and then remembered."`

@@ -1,0 +1,58 @@
+package broker
+
+import (
+	"context"
+	"sync"
+)
+
+// concurrency limits how much each organisation has under way in this process. Every
+// organisation has a semaphore of its own, so that calls of one of them to an upstream
+// that does not answer make no other organisation wait (T1).
+type concurrency struct {
+	limit int // of one organisation
+
+	mu    sync.Mutex
+	byOrg map[string]*semaphore
+}
+
+type semaphore struct {
+	places chan struct{}
+	users  int // who hold a place or wait for one; held by the mutex of concurrency
+}
+
+func newConcurrency(limit int) *concurrency {
+	return &concurrency{limit: limit, byOrg: map[string]*semaphore{}}
+}
+
+// take waits for a place of the organisation, which is held until release is called. It
+// fails only when ctx ends before.
+func (c *concurrency) take(ctx context.Context, org string) (release func(), err error) {
+	own := c.join(org)
+	select {
+	case own.places <- struct{}{}:
+		return func() { <-own.places; c.leave(org, own) }, nil
+	case <-ctx.Done():
+		c.leave(org, own)
+		return nil, ctx.Err()
+	}
+}
+
+func (c *concurrency) join(org string) *semaphore {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	own := c.byOrg[org]
+	if own == nil {
+		own = &semaphore{places: make(chan struct{}, c.limit)}
+		c.byOrg[org] = own
+	}
+	own.users++
+	return own
+}
+
+func (c *concurrency) leave(org string, own *semaphore) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if own.users--; own.users == 0 {
+		delete(c.byOrg, org)
+	}
+}
