@@ -199,20 +199,19 @@ func TestT2_ChecksAreLimited(t *testing.T) {
 	check := func(who brokertest.Person, a models.Authorization) brokertest.Answer {
 		return h.Do(t, who, "POST", checkOf(a.ID), nil)
 	}
-	ada, grace := h.Consent(t, h.User, p, "ada"), h.Consent(t, h.Colleague, p, "grace")
-	for range 2 {
-		want(t, 200, check(h.User, ada))
-	}
-	refused(t, check(h.User, ada), "checks-caller")
-	want(t, 404, check(h.Colleague, ada)) // is not counted: nobody is asked
-	want(t, 200, check(h.Colleague, grace))
-	refused(t, check(h.Colleague, grace), "checks-organisation")
+	first, second, third := h.Consent(t, h.User, p, "ada1"), h.Consent(t, h.User, p, "ada2"), h.Consent(t, h.User, p, "ada3")
+	grace, last := h.Consent(t, h.Colleague, p, "grace1"), h.Consent(t, h.Colleague, p, "grace2")
+	want(t, 200, check(h.User, first))
+	want(t, 200, check(h.User, second))
 	asked := h.IdP.Stats().Calls
-	refused(t, check(h.User, ada), "checks-caller")
+	refused(t, check(h.User, third), "checks-caller")
 	if now := h.IdP.Stats().Calls; !maps.Equal(now, asked) {
 		t.Errorf("a refused check asked the upstream: %v, and before %v", now, asked)
 	}
-	want(t, 201, h.Do(t, h.User, "POST", tokenOf(ada.ID), nil)) // what does not check is not concerned
+	want(t, 404, check(h.Colleague, third)) // is not counted: nobody is asked
+	want(t, 200, check(h.Colleague, grace))
+	refused(t, check(h.Colleague, last), "checks-organisation")
+	want(t, 201, h.Do(t, h.User, "POST", tokenOf(third.ID), nil)) // what does not check is not concerned
 }
 
 // Pages count as requests too, less those that complete a consent.
