@@ -82,7 +82,7 @@ func (s *Server) answerExamples() map[string]any {
 }
 
 func exampleProvider() *models.Provider {
-	return &models.Provider{ID: exampleProviderID, OrgID: "acme", Name: "GitHub", Slug: "github", Type: "github", Status: models.ProviderActive,
+	return &models.Provider{ID: exampleProviderID, OrgID: "example", Name: "GitHub", Slug: "github", Type: "github", Status: models.ProviderActive,
 		ClientID: "Iv1.8a61f9b3a7aba766", SecureConfigID: "01936f2e-7c1a-7d50-8a11-2b3c4d5e6f70",
 		Metadata:     models.ProviderMetadata{SettingsURL: "https://github.com/settings/connections/applications/Iv1.8a61f9b3a7aba766"},
 		Scopes:       models.Strings{"read:user"},
@@ -91,7 +91,7 @@ func exampleProvider() *models.Provider {
 }
 
 func exampleAuthorization() *models.Authorization {
-	return &models.Authorization{ID: exampleAuthorizationID, OrgID: "acme", UserID: "ada", CredentialID: "01936f31-0a5b-7e22-b0c1-9d8e7f6a5b43",
+	return &models.Authorization{ID: exampleAuthorizationID, OrgID: "example", UserID: "ada", CredentialID: "01936f31-0a5b-7e22-b0c1-9d8e7f6a5b43",
 		OAuthClientID: "Iv1.8a61f9b3a7aba766", Scopes: models.Strings{"read:user"}, MissingScopes: models.Strings{},
 		CreatedAt: exampleMade.Add(time.Hour), Status: models.AuthorizationActive, Provider: exampleProvider()}
 }
@@ -111,7 +111,7 @@ func exampleUser() *User {
 
 func exampleJob() models.Job {
 	started, finished := exampleSaved, exampleSaved.Add(3*time.Second)
-	return models.Job{ID: exampleJobID, OrgID: "acme", Type: models.JobDeleteProvider, Name: "Delete OAuth provider GitHub",
+	return models.Job{ID: exampleJobID, OrgID: "example", Type: models.JobDeleteProvider, Name: "Delete OAuth provider GitHub",
 		Status: models.JobCompleted, StartedAt: &started, FinishedAt: &finished,
 		Details: models.Details{{Name: "provider_id", Value: exampleProviderID}, {Name: "total", Value: "1"}, {Name: "revoked", Value: "1"},
 			{Name: "already_revoked", Value: "0"}, {Name: "superseded", Value: "0"}, {Name: "no_live_token", Value: "0"}, {Name: "unsupported", Value: "0"},

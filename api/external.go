@@ -132,7 +132,7 @@ type AgentToken struct {
 
 type agentInput struct {
 	ID      string `query:"id" doc:"The provider's id or slug. Exactly one of id and match is given."`
-	Match   string `query:"match" example:"https://github.com/acme/app" doc:"The https URL of a git repository or its host; the provider whose place it is in is meant."`
+	Match   string `query:"match" example:"https://github.com/octocat/hello-world" doc:"The https URL of a git repository or its host; the provider whose place it is in is meant."`
 	Listen  string `query:"listen" doc:"With any value but false, the answer waits up to a minute until something is connected; then it is 404 with detail authorization_pending."`
 	request *http.Request
 }

@@ -193,6 +193,7 @@ func waitsForProbe(l store.Linked) error {
 func inTrouble(p models.Provider, now time.Time) error {
 	e := clientRefused(nil)
 	switch p.Trouble {
+	case models.TroubleClient:
 	case models.TroubleRefused:
 		e.Detail = p.TroubleCode[strings.LastIndex(p.TroubleCode, ":")+1:]
 		e.Message = "The provider refuses to refresh the tokens of several people alike. An admin should look at the provider's settings there; it is asked again every few minutes, and nobody needs to authorize again."

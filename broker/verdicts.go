@@ -274,6 +274,7 @@ func codeOf(said answer, up *providers.Error) string {
 		return "token_dead"
 	case saysNothing:
 		return string(saysNothing)
+	case saysLost, saysNotNow:
 	}
 	return string(up.Kind)
 }

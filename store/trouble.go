@@ -26,8 +26,9 @@ func (a Answered) Accepted() bool {
 		return true
 	case ActionAuthorizationMade, ActionAuthorizationRenewed:
 		return a.Code == "" // an import says nothing of our client
+	default:
+		return false
 	}
-	return false
 }
 
 // LastAnswers returns what a provider's token endpoint answered since the last success or
