@@ -35,17 +35,18 @@ func main() {
 type cli struct {
 	Config `group:"settings"`
 
-	Demo    demoCommand    `cmd:"" help:"Play the whole story on embedded parts, and end."`
-	Dev     devCommand     `cmd:"" help:"Run everything on embedded parts, with a test provider to play with."`
-	Serve   serveCommand   `cmd:"" help:"Run API and worker in one process."`
-	API     apiCommand     `cmd:"" name:"api" help:"Run the API alone; needs PostgreSQL and Redis."`
-	Worker  workerCommand  `cmd:"" help:"Run a worker alone; needs PostgreSQL and Redis."`
-	Migrate migrateCommand `cmd:"" help:"Bring the database's schema up to date."`
-	Keys    keysCommand    `cmd:"" help:"Look after the keyset that seals all secrets."`
-	Token   tokenCommand   `cmd:"" help:"Make, list and revoke API tokens."`
-	Show    configCommand  `cmd:"" name:"config" help:"Print the settings in force, passwords redacted."`
-	Version versionCommand `cmd:"" help:"Print the version."`
-	Help    helpCommand    `cmd:"" help:"Explain a command, or all settings: grantd help settings."`
+	Demo       demoCommand       `cmd:"" help:"Play the whole story on embedded parts, and end."`
+	Dev        devCommand        `cmd:"" help:"Run everything on embedded parts, with a test provider to play with."`
+	Serve      serveCommand      `cmd:"" help:"Run API and worker in one process."`
+	API        apiCommand        `cmd:"" name:"api" help:"Run the API alone; needs PostgreSQL and Redis."`
+	Worker     workerCommand     `cmd:"" help:"Run a worker alone; needs PostgreSQL and Redis."`
+	Migrate    migrateCommand    `cmd:"" help:"Bring the database's schema up to date."`
+	Keys       keysCommand       `cmd:"" help:"Look after the keyset that seals all secrets."`
+	Token      tokenCommand      `cmd:"" help:"Make, list and revoke API tokens."`
+	Show       configCommand     `cmd:"" name:"config" help:"Print the settings in force, passwords redacted."`
+	Version    versionCommand    `cmd:"" help:"Print the version."`
+	Completion completionCommand `cmd:"" help:"Print a script that completes commands in a shell."`
+	Help       helpCommand       `cmd:"" help:"Explain a command, or all settings: grantd help settings."`
 
 	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
 }
