@@ -57,10 +57,11 @@ type Fault struct {
 
 	Account string `json:"account,omitempty"` // only calls that carry a token of this account
 
-	LatencyMS       int  `json:"latency_ms,omitempty"`        // before the work; a client that leaves meanwhile has done nothing
-	AnswerLatencyMS int  `json:"answer_latency_ms,omitempty"` // after the work, which is done even if the client leaves
-	Hang            bool `json:"hang,omitempty"`              // until the client goes or the server closes
-	ResetAfter      bool `json:"reset_after,omitempty"`       // do the work, then reset the connection
+	Until           <-chan struct{} `json:"-"`                           // before the work, wait until it is closed
+	LatencyMS       int             `json:"latency_ms,omitempty"`        // before the work; a client that leaves meanwhile has done nothing
+	AnswerLatencyMS int             `json:"answer_latency_ms,omitempty"` // after the work, which is done even if the client leaves
+	Hang            bool            `json:"hang,omitempty"`              // until the client goes or the server closes
+	ResetAfter      bool            `json:"reset_after,omitempty"`       // do the work, then reset the connection
 
 	Status      int               `json:"status,omitempty"`
 	Headers     map[string]string `json:"headers,omitempty"`
@@ -146,6 +147,7 @@ func (f Fault) failure(name Endpoint) *failure {
 // and combines two faults; what f sets stays.
 func (f Fault) and(g Fault) Fault {
 	f.Endpoint = cmp.Or(f.Endpoint, g.Endpoint)
+	f.Until = cmp.Or(f.Until, g.Until)
 	f.LatencyMS = cmp.Or(f.LatencyMS, g.LatencyMS)
 	f.AnswerLatencyMS = cmp.Or(f.AnswerLatencyMS, g.AnswerLatencyMS)
 	f.Hang = f.Hang || g.Hang

@@ -83,6 +83,20 @@ func (s *Server) accountOf(r *http.Request) string {
 
 func (f Fault) strikes() bool { return f.Endpoint != "" }
 
+// released waits until the fault lets the request go, and says false when the client
+// went away.
+func (f Fault) released(r *http.Request) bool {
+	if f.Until == nil {
+		return true
+	}
+	select {
+	case <-f.Until:
+		return true
+	case <-r.Context().Done():
+		return false
+	}
+}
+
 // delay is how long to wait before the work.
 func (f Fault) delay() time.Duration {
 	if f.Hang {
@@ -97,7 +111,7 @@ func milliseconds(n int) time.Duration { return time.Duration(n) * time.Millisec
 func (f Fault) answers() bool { return f.Status != 0 || f.Location != "" || f.Body != "" }
 
 func (s *Server) play(w http.ResponseWriter, r *http.Request, f Fault, name Endpoint, fail failWriter, next http.HandlerFunc) {
-	if !s.wait(r, f.delay()) {
+	if !f.released(r) || !s.wait(r, f.delay()) {
 		abort(w)
 		return
 	}

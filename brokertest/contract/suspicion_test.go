@@ -307,7 +307,10 @@ func TestR2_ResetsAndFetchesShareOneRefresh(t *testing.T) {
 		id := consent(t, h, h.User, createID(t, h, nil), "ada")
 		old := accessToken(t, h, h.User, id)
 		change(t, h, tokensAreDue)
-		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, LatencyMS: 2000})
+		// The refresh is answered when each reset has read the token that it is to replace:
+		// one that began later would rightly replace the next token too.
+		begun := make(chan struct{})
+		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, Until: begun})
 		var wg sync.WaitGroup
 		for i := range 24 {
 			house := []*brokertest.House{h, other}[i%2]
@@ -318,6 +321,15 @@ func TestR2_ResetsAndFetchesShareOneRefresh(t *testing.T) {
 				}
 			})
 		}
+		db := database(t, h)
+		brokertest.Eventually(t, "all resets have begun", func() bool {
+			var n int
+			if err := db.QueryRow(`SELECT count(*) FROM audit_events WHERE action = 'token.reset_asked'`).Scan(&n); err != nil {
+				t.Error(err)
+			}
+			return n == 16
+		})
+		close(begun)
 		wg.Wait()
 		if s := h.IdP.Stats(); s.Calls[testidp.Refresh] != 1 || s.RefreshReused != 0 {
 			t.Errorf("%d refreshes, %d refresh tokens spent twice; want 1 and 0", s.Calls[testidp.Refresh], s.RefreshReused)
