@@ -129,7 +129,7 @@ PROVIDER=%s
 	t.curl("$API/providers/callback/", "YOU", `{"providerId":"'$PROVIDER'","state":"…","code":"…"}`)
 	t.say("3. Fetch a token with the id of the authorizedProvider that came back, as often as you like:")
 	t.curl("$API/authorizedProviders/…/token/", "YOU", "", "-X", "POST")
-	t.say("\nOr connect in a browser, signed in with $YOU:\n     " + in.url + "/external-auth/" + provider + "/callback")
+	t.say("\nOr connect in a browser, and see your connections, signed in with $YOU:\n     " + in.url + "/")
 	t.say("\nAs $ADMIN you may delete the provider and follow its job. Ctrl-C ends all of it.")
 	return nil
 }
