@@ -215,16 +215,19 @@ func (s *Service) refreshFailed(ctx context.Context, l store.Linked, attempt str
 }
 
 // judged is what a failed attempt is remembered as, and the provider where the answer
-// shows that something is wrong with it as a whole. The provider is held, so that
-// answers are judged one after the other.
+// shows that something is wrong with it as a whole. For an answer that may show that, the
+// provider is held, so that such answers are judged one after the other.
 func (s *Service) judged(ctx context.Context, tx *store.Store, l store.Linked, attempt string, said answer, replay, timedOut bool, up *providers.Error) (store.Failed, models.Provider, error) {
-	p, err := tx.HoldProvider(ctx, l.Provider.ID)
-	if err != nil && !store.IsNotFound(err) {
-		return store.Failed{}, p, err
-	}
+	p, counts := l.Provider, said == saysEnded && !replay || said == saysClient || said == saysRefused || said == saysNothing
 	now, err := tx.Now(ctx)
+	if err == nil && (counts || said == saysEnded) {
+		p, err = tx.HoldProvider(ctx, l.Provider.ID)
+		if store.IsNotFound(err) {
+			counts, err = false, nil
+		}
+	}
 	if err != nil {
-		return store.Failed{}, p, err
+		return store.Failed{}, models.Provider{}, err
 	}
 	c := circumstances{
 		up: up, inPlace: !l.Credential.HasRefreshToken, replay: replay, lostBefore: l.Credential.LostAnswers, timedOut: timedOut, now: now,
@@ -235,7 +238,6 @@ func (s *Service) judged(ctx context.Context, tx *store.Store, l store.Linked, a
 		c.askedOnce = l.Credential.VerdictReason
 	}
 	var begun models.Provider
-	counts := !(replay && said == saysEnded) && p.ID != ""
 	if counts && !c.trouble {
 		of := store.Answered{At: now, AuthorizationID: l.Authorization.ID, UserID: l.Authorization.UserID, Action: store.ActionRefreshFailed, Code: codeOf(said, up)}
 		if begun, err = s.troubleWith(ctx, tx, p, of); err != nil {
@@ -243,7 +245,7 @@ func (s *Service) judged(ctx context.Context, tx *store.Store, l store.Linked, a
 		}
 		c.trouble = begun.Trouble != ""
 	}
-	if !c.trouble && c.refused.Times >= sameRefusals {
+	if counts && !c.trouble && c.refused.Times >= sameRefusals {
 		if c.witness, err = tx.AcceptedSince(ctx, l, c.refused.Since); err != nil {
 			return store.Failed{}, begun, err
 		}
@@ -251,7 +253,7 @@ func (s *Service) judged(ctx context.Context, tx *store.Store, l store.Linked, a
 	t := c.judge(said, s.timing)
 	f := store.Failed{Attempt: attempt, Error: codeOf(said, up), RetryIn: t.wait, ForSecret: t.forSecret, Ambiguous: t.ambiguous, Lost: t.lost,
 		LeaseFor: t.leaseFor, Dead: t.dead, Reason: t.reason, SecretVersion: l.Provider.SecretVersion}
-	if !counts {
+	if replay && said == saysEnded { // it says nothing of the grant, and counts for no row
 		f.Error = lostResponse
 	}
 	if t.reason != "" {
