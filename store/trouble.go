@@ -96,8 +96,9 @@ func (s *Store) TakeProbe(ctx context.Context, provider, authorization string, d
 }
 
 // EndTrouble notes that the upstream accepts the provider's client again, and has the
-// verdicts and waits that were reached meanwhile count for nothing: each authorization is
-// asked once more, one after the other, every so often. It reports whether there was any.
+// verdicts and waits that were reached meanwhile count for nothing. Who only waited may ask
+// at once; who had a verdict is asked once more, one after the other, every so often. It
+// reports whether there was any trouble.
 func (s *Store) EndTrouble(ctx context.Context, provider string, every time.Duration) (bool, error) {
 	var ended bool
 	err := s.Tx(ctx, func(tx *Store) error {
@@ -113,13 +114,17 @@ func (s *Store) EndTrouble(ctx context.Context, provider string, every time.Dura
 		if err != nil {
 			return err
 		}
+		const forget = `gate_version = 0, refusal = '', refusals = 0, refusal_since = NULL, refused_since = NULL
+			WHERE has_refresh_token AND attempt_id IS NULL AND saved_at <= ?`
+		if err := tx.db.Exec(`UPDATE credentials SET next_attempt_at = NULL, `+forget+` AND verdict IS NULL AND authorization_id IN ?`,
+			p.TroubleSince, ids).Error; err != nil {
+			return err
+		}
 		next := time.Duration(0)
 		for _, id := range ids {
-			void, err := changed(tx.db.Exec(`UPDATE credentials SET verdict = NULL, verdict_reason = '', next_attempt_at = ?, gate_version = 0,
-				refusal = '', refusals = 0, refusal_since = NULL, refused_since = NULL
-				WHERE authorization_id = ? AND has_refresh_token AND attempt_id IS NULL
-				AND verdict_reason <> 'lost_response' AND NOT (verdict IS NOT NULL AND verdict_secret_version = 0) AND saved_at <= ?`,
-				tx.in(next), id, p.TroubleSince))
+			void, err := changed(tx.db.Exec(`UPDATE credentials SET verdict = NULL, verdict_reason = '', next_attempt_at = ?, `+forget+`
+				AND verdict IS NOT NULL AND verdict_secret_version <> 0 AND verdict_reason <> 'lost_response' AND authorization_id = ?`,
+				tx.in(next), p.TroubleSince, id))
 			if err != nil {
 				return err
 			}
