@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/grantd/grantd/models"
@@ -208,7 +207,7 @@ func (s *Service) readyItem(ctx context.Context, l store.Linked, lease string) (
 func (s *Service) fetchProof(ctx context.Context, l store.Linked, lease string) (store.Linked, *ruling) {
 	database := &ruling{reason: "database", after: s.timing.Backoff}
 	if gated(l) {
-		if strings.HasPrefix(l.Credential.LastError, string(saysClient)+":") {
+		if clientNotAccepted(l) {
 			return l, &ruling{reason: "client_refused", after: untilAsked(l), attempt: true, refused: true, clientRefused: true}
 		}
 		return l, &ruling{reason: "no_proof_yet", after: untilAsked(l)}

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/grantd/grantd/models"
@@ -122,7 +121,7 @@ func dead(l store.Linked) error {
 		return inTrouble(l.Provider, l.Now)
 	}
 	wait := max(time.Second, untilAsked(l))
-	if strings.HasPrefix(l.Credential.LastError, string(saysClient)+":") {
+	if clientNotAccepted(l) {
 		e := clientRefusedHere(nil)
 		e.RetryAfter = wait
 		return e

@@ -67,7 +67,7 @@ func findTrouble(ctx context.Context, tx *store.Store, p models.Provider, row []
 		case string(saysNothing):
 			unread = append(unread, a)
 		}
-		if status, _, _ := strings.Cut(rest, ":"); kind == string(saysRefused) && a.AuthorizationID != "" && !slices.Contains(passingStatusTexts, status) {
+		if status, _, _ := strings.Cut(rest, ":"); kind == string(saysRefused) && a.AuthorizationID != "" && !mayPass(status) {
 			alike[code] = append(alike[code], a)
 		}
 	}
@@ -90,8 +90,6 @@ func findTrouble(ctx context.Context, tx *store.Store, p models.Provider, row []
 	}
 	return "", nil, nil
 }
-
-var passingStatusTexts = []string{"401", "408", "409", "423", "425", "429"}
 
 func byUser(a store.Answered) string          { return a.UserID }
 func byAuthorization(a store.Answered) string { return a.AuthorizationID }

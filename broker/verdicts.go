@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/grantd/grantd/models"
@@ -281,14 +283,22 @@ func codeOf(said answer, up *providers.Error) string {
 	return string(up.Kind)
 }
 
-// passingStatuses are those of refusals that may be over at the next try, and so never
-// count as the same.
-var passingStatuses = []int{401, 408, 409, 423, 425, 429}
+// mayPass reports whether a refusal with this status may be over at the next try, so that
+// it never counts as the same.
+func mayPass(status string) bool {
+	return slices.Contains([]string{"401", "408", "409", "423", "425", "429"}, status)
+}
+
+// clientNotAccepted reports whether the last attempt ended because the upstream did not
+// accept the client for this token.
+func clientNotAccepted(l store.Linked) bool {
+	return strings.HasPrefix(l.Credential.LastError, string(saysClient)+":")
+}
 
 // refusalsWith counts one more refusal.
 func refusalsWith(c models.Credential, up *providers.Error, now time.Time) store.Refused {
 	what := fmt.Sprintf("%d:%s", up.Status, up.Code)
-	if slices.Contains(passingStatuses, up.Status) {
+	if mayPass(strconv.Itoa(up.Status)) {
 		what = ""
 	}
 	r := store.Refused{What: what, Times: 1, Since: now, First: now}
