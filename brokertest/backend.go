@@ -119,6 +119,28 @@ func SQL(t testing.TB, url string) *sql.DB {
 	return db
 }
 
+// Column returns the values of a query's only column.
+func Column[T any](t testing.TB, db *sql.DB, query string) []T {
+	t.Helper()
+	rows, err := db.Query(query)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	defer rows.Close()
+	var all []T
+	for rows.Next() {
+		var v T
+		if err := rows.Scan(&v); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, v)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
 // Clock is the real time plus what a test has advanced it by. Its zero value is
 // ready to use, and so is a nil one.
 type Clock struct {

@@ -42,7 +42,7 @@ func (o *options) flags(f *flag.FlagSet) {
 	f.StringVar(&o.profile, "profile", "", "also write profiles of the token fetch into this `folder`; they are made in any case when its target is missed")
 	f.StringVar(&o.only, "only", "", "measure only these, with commas between them: "+strings.Join(partNames(), ", ")+", nothing")
 
-	f.DurationVar(&o.settle, "settle", 10*time.Second, "memory, idle: how long a process is left alone first")
+	f.DurationVar(&o.settle, "settle", 10*time.Second, "memory, idle: how long a process idles before it is measured")
 	f.DurationVar(&o.idling, "idling", time.Minute, "idle: how long nobody asks for anything")
 	f.IntVar(&o.grown, "grown", 100_000, "growth: how many authorizations are deleted")
 

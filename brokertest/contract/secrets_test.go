@@ -420,21 +420,5 @@ func dump(t testing.TB, h *brokertest.House) string {
 
 func column(t testing.TB, h *brokertest.House, query string) []string {
 	t.Helper()
-	rows, err := database(t, h).Query(query)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
-	var all []string
-	for rows.Next() {
-		var v string
-		if err := rows.Scan(&v); err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, v)
-	}
-	if err := rows.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return all
+	return brokertest.Column[string](t, database(t, h), query)
 }

@@ -69,7 +69,7 @@ func upgrade(t *testing.T, b brokertest.Backend) {
 	o := brokertest.Options{DatabaseURL: url, RedisURL: redis, Keys: keys, IdP: idp, IdPURL: idpURL, WithoutWorker: true,
 		Timing: broker.Timing{Backoff: 20 * time.Millisecond, Resweep: 50 * time.Millisecond}}
 	h := brokertest.New(t, &o)
-	linked := column[string](t, db, `SELECT a.id FROM authorizations a JOIN providers p ON p.id = a.provider_id
+	linked := brokertest.Column[string](t, db, `SELECT a.id FROM authorizations a JOIN providers p ON p.id = a.provider_id
 		WHERE a.unlinked_at IS NULL AND a.outcome IS NULL AND p.status = 'active' ORDER BY a.id`)
 	if len(linked) != 15 {
 		t.Fatalf("%d authorizations are linked", len(linked))
@@ -87,24 +87,24 @@ func upgrade(t *testing.T, b brokertest.Backend) {
 	none(t, db, "flow with tokens", `SELECT count(*) FROM flows WHERE status = 'exchanged'`)
 	none(t, db, "tombstone", `SELECT count(*) FROM authorizations WHERE unlinked_at IS NOT NULL AND outcome IS NULL`)
 	none(t, db, "running job", `SELECT count(*) FROM jobs WHERE status IN ('PENDING', 'RUNNING')`)
-	if ended := column[int](t, db, `SELECT revoked FROM jobs WHERE status = 'COMPLETED' AND type = 'DELETE_PROVIDER'`); !slices.Equal(ended, []int{3}) {
+	if ended := brokertest.Column[int](t, db, `SELECT revoked FROM jobs WHERE status = 'COMPLETED' AND type = 'DELETE_PROVIDER'`); !slices.Equal(ended, []int{3}) {
 		t.Errorf("the deletion that ran revoked %v", ended)
 	}
-	if failed := column[string](t, db, `SELECT outcome FROM authorizations WHERE outcome IN ('failed', 'abandoned')`); len(failed) > 0 {
+	if failed := brokertest.Column[string](t, db, `SELECT outcome FROM authorizations WHERE outcome IN ('failed', 'abandoned')`); len(failed) > 0 {
 		t.Errorf("not settled well: %v", failed)
 	}
 
 	// A day later nothing of the release before runs: secrets are bound anew.
 	change(t, db, `UPDATE upgrades SET began_at = '2001-01-01 00:00:00.000'`)
 	none(t, db, "secret that is bound to origins alone", `SELECT count(*) FROM secure_configs WHERE binding <> 2`)
-	linked = column[string](t, db, `SELECT a.id FROM authorizations a JOIN providers p ON p.id = a.provider_id
+	linked = brokertest.Column[string](t, db, `SELECT a.id FROM authorizations a JOIN providers p ON p.id = a.provider_id
 		WHERE a.unlinked_at IS NULL AND a.outcome IS NULL AND p.status = 'active' ORDER BY a.id`)
 	idp.ExpireAccessTokens()
 	change(t, db, `UPDATE credentials SET expires_at = '2001-01-01 00:00:00.000', refresh_after = '2001-01-01 00:00:00.000' WHERE expires_at < '2099-01-01 00:00:00.000'`)
 	served(t, h, linked)
 
-	for _, p := range column[string](t, db, `SELECT id FROM providers WHERE status = 'active'`) {
-		typ := column[string](t, db, `SELECT type FROM providers WHERE id = '`+p+`'`)[0]
+	for _, p := range brokertest.Column[string](t, db, `SELECT id FROM providers WHERE status = 'active'`) {
+		typ := brokertest.Column[string](t, db, `SELECT type FROM providers WHERE id = '`+p+`'`)[0]
 		played := slices.Contains([]string{"test", "github", "oauth2"}, typ)
 		j := must(h.Service.DeleteProvider(ctx, h.Admin.Caller, p, !played))(t)
 		brokertest.Eventually(t, "the deletion of "+typ+" ends", func() bool {
@@ -146,7 +146,7 @@ func served(t *testing.T, h *brokertest.House, ids []string) {
 func sibling(t *testing.T, h *brokertest.House, db *sql.DB) {
 	t.Helper()
 	of := func(user string) string {
-		return column[string](t, db, `SELECT a.id FROM authorizations a JOIN providers p ON p.id = a.provider_id
+		return brokertest.Column[string](t, db, `SELECT a.id FROM authorizations a JOIN providers p ON p.id = a.provider_id
 			WHERE p.type = 'github' AND a.user_id = '`+user+`' AND a.login = 'ada'`)[0]
 	}
 	mine, theirs := of("ada"), of("grace")
@@ -257,24 +257,6 @@ func known(t *testing.T, db *sql.DB, keys *secrets.Keyring, idp *testidp.Server)
 	}
 }
 
-func column[T any](t *testing.T, db *sql.DB, query string) []T {
-	t.Helper()
-	rows := must(db.Query(query))(t)
-	defer rows.Close()
-	var all []T
-	for rows.Next() {
-		var v T
-		if err := rows.Scan(&v); err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, v)
-	}
-	if err := rows.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
-
 func change(t *testing.T, db *sql.DB, query string) {
 	t.Helper()
 	if _, err := db.Exec(query); err != nil {
@@ -285,5 +267,5 @@ func change(t *testing.T, db *sql.DB, query string) {
 // none waits until a query counts nothing.
 func none(t *testing.T, db *sql.DB, what, query string) {
 	t.Helper()
-	brokertest.Eventually(t, "there is no "+what, func() bool { return column[int](t, db, query)[0] == 0 })
+	brokertest.Eventually(t, "there is no "+what, func() bool { return brokertest.Column[int](t, db, query)[0] == 0 })
 }
