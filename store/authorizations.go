@@ -151,7 +151,7 @@ func statusOf(authorization string) string {
 		WHEN p.status <> 'active' OR p.fingerprint <> ` + authorization + `.fingerprint
 			AND (p.fingerprint_v2 = '' OR p.fingerprint_v2 <> ` + authorization + `.fingerprint_v2) THEN 'invalidProviderState'
 		WHEN ` + verdictHolds + ` THEN c.verdict
-		WHEN p.trouble = 'client' AND p.trouble_version = p.secret_version AND c.has_refresh_token THEN 'invalidOAuthClient'
+		WHEN p.trouble = 'client' AND ` + inTrouble + ` AND c.has_refresh_token THEN 'invalidOAuthClient'
 		WHEN NOT c.has_refresh_token AND (c.expires_at <= ? OR c.suspected = c.generation) THEN 'expired'
 		ELSE 'active' END`
 }

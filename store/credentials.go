@@ -109,7 +109,7 @@ const refreshable = ` AND c.has_refresh_token AND NOT ` + verdictHolds + ` AND a
 	AND NOT EXISTS (SELECT 1 FROM pauses w WHERE w.provider_id = p.id AND w.class = 'token_pace' AND w.until > ?)`
 
 // untroubled leaves out the providers that are in trouble: of those, Probes chooses who asks.
-const untroubled = ` AND (p.trouble = '' OR p.trouble_version <> p.secret_version)`
+const untroubled = ` AND NOT ` + inTrouble
 
 // LatelyUsedAndDue claims authorizations whose tokens were fetched in the last while
 // and are due for a refresh. It starts from the fetches: of a million authorizations few

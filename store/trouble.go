@@ -76,11 +76,15 @@ func (s *Store) AnyLivingBeside(ctx context.Context, provider string, users []st
 		provider, users).Row().Scan(&any)
 }
 
+// inTrouble says in SQL that a provider is in trouble, as models.Provider.InTrouble does.
+// Of the tables that are joined here, only providers have these columns.
+const inTrouble = `(trouble <> '' AND trouble_version = secret_version)`
+
 // BeginTrouble notes what is wrong with a provider, unless something is already. It
 // reports whether it did.
 func (s *Store) BeginTrouble(ctx context.Context, p models.Provider, probeIn time.Duration) (bool, error) {
 	return changed(s.db.WithContext(ctx).Model(&models.Provider{}).
-		Where("id = ? AND secret_version = ? AND (trouble = '' OR trouble_version <> secret_version)", p.ID, p.TroubleVersion).
+		Where("id = ? AND secret_version = ? AND NOT "+inTrouble, p.ID, p.TroubleVersion).
 		UpdateColumns(map[string]any{"trouble": p.Trouble, "trouble_code": p.TroubleCode, "trouble_version": p.TroubleVersion,
 			"trouble_since": p.TroubleSince, "probe_at": s.in(probeIn), "probed_by": p.ProbedBy}))
 }
@@ -90,7 +94,7 @@ func (s *Store) BeginTrouble(ctx context.Context, p models.Provider, probeIn tim
 // exchange of a code has no authorization yet, and asks as "".
 func (s *Store) TakeProbe(ctx context.Context, provider, authorization string, d time.Duration) (bool, error) {
 	return changed(s.db.WithContext(ctx).Exec(`UPDATE providers SET probe_at = ?, probed_by = ?
-		WHERE id = ? AND trouble <> '' AND trouble_version = secret_version AND probe_at <= ?
+		WHERE id = ? AND `+inTrouble+` AND probe_at <= ?
 		AND (probed_by <> ? OR NOT EXISTS (SELECT 1 FROM `+living+` AND a.provider_id = ? AND a.id <> ? AND c.refresh_after <= ?))`,
 		s.in(d), authorization, provider, s.now(), authorization, provider, authorization, s.now()))
 }
@@ -143,7 +147,7 @@ func (s *Store) EndTrouble(ctx context.Context, provider string, every time.Dura
 func (s *Store) Probes(ctx context.Context, next time.Duration, limit int) ([]string, error) {
 	var troubled []models.Provider
 	err := s.db.WithContext(ctx).Order("probe_at").Limit(limit).
-		Find(&troubled, "trouble <> '' AND trouble_version = secret_version AND status = 'active' AND probe_at <= ?", s.now()).Error
+		Find(&troubled, inTrouble+" AND status = 'active' AND probe_at <= ?", s.now()).Error
 	var all []string
 	for _, p := range troubled {
 		ids, claimErr := s.claimRefreshes(ctx, "refresh_after", next, 1, `c.refresh_after <= ? AND a.provider_id = ? AND a.id <> ?`+refreshable,
