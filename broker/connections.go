@@ -41,6 +41,9 @@ func (s *Service) connection(p models.Provider, l store.Linked) Connection {
 	}
 	link := externalLink(l)
 	c.Granted, c.Problem = l.Authorization.Scopes, link.Problem
-	c.Account = cmp.Or(l.Authorization.Login, l.Authorization.Email, l.Authorization.Sub)
+	c.Account = accountName(l.Authorization)
 	return c
 }
+
+// accountName is what a person knows an account by, as far as the upstream told.
+func accountName(a models.Authorization) string { return cmp.Or(a.Login, a.Email, a.Sub) }

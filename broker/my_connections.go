@@ -78,7 +78,7 @@ func (s *Service) MyConnection(ctx context.Context, v Visitor, id string) (MyCon
 var errNoConnection = models.Errorf(models.CodeNotFound, "You have no such connection. Perhaps it is disconnected already.")
 
 func myConnection(a models.Authorization) MyConnection {
-	m := MyConnection{Authorization: a, Name: cmp.Or(a.Login, a.Email, a.Sub), Problem: cmp.Or(a.ReasonMessage, problems[a.Status])}
+	m := MyConnection{Authorization: a, Name: accountName(a), Problem: cmp.Or(a.ReasonMessage, problems[a.Status])}
 	if a.Email != m.Name {
 		m.Detail = a.Email
 	}

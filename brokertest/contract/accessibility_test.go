@@ -2,8 +2,6 @@ package contract_test
 
 import (
 	"context"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -82,12 +80,8 @@ func TestThePagesAreAccessible(t *testing.T) {
 	b.isAccessible(t, script, "nothing connected")
 	at("not connected", "/external-auth/"+p+"/connected")
 
-	foreign := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html")
-		w.Write([]byte(`<!doctype html><title>Elsewhere</title><link rel="icon" href="data:,"><a id="lure" href="` + h.URL + connectAt(p) + `">Look</a>`))
-	}))
-	t.Cleanup(foreign.Close)
-	b.do(t, chromedp.Navigate(strings.Replace(foreign.URL, "127.0.0.1", "localhost", 1)), chromedp.Click(css("#lure")), chromedp.WaitVisible(css("#start")))
+	elsewhere := anotherSite(t, h.URL+connectAt(p))
+	b.do(t, chromedp.Navigate(elsewhere), chromedp.Click(css("#lure")), chromedp.WaitVisible(css("#start")))
 	b.isAccessible(t, script, "asked by another site")
 	b.do(t, chromedp.Click(css("#start")))
 	consent("ada", "deny", "#again")

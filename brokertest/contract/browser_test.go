@@ -237,3 +237,14 @@ func TestTheDocsRenderOffline(t *testing.T) {
 	}
 	b.wantQuiet(t, host(t, h.URL))
 }
+
+// anotherSite is the address of a page of another site that links to the given one.
+func anotherSite(t testing.TB, to string) string {
+	t.Helper()
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		w.Write([]byte(`<!doctype html><title>Elsewhere</title><link rel="icon" href="data:,"><a id="lure" href="` + to + `">Look</a>`))
+	}))
+	t.Cleanup(site.Close)
+	return strings.Replace(site.URL, "127.0.0.1", "localhost", 1)
+}

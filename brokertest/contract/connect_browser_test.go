@@ -1,8 +1,6 @@
 package contract_test
 
 import (
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -48,12 +46,7 @@ func TestAPersonConnectsInABrowser(t *testing.T) {
 	}
 
 	// From a page of another site, with the session that is there.
-	foreign := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html")
-		w.Write([]byte(`<!doctype html><title>Elsewhere</title><link rel="icon" href="data:,"><a id="lure" href="` + h.URL + connectAt(p) + `">Look</a>`))
-	}))
-	t.Cleanup(foreign.Close)
-	elsewhere := strings.Replace(foreign.URL, "127.0.0.1", "localhost", 1)
+	elsewhere := anotherSite(t, h.URL+connectAt(p))
 	b.do(t, chromedp.Navigate(elsewhere), chromedp.Click(css("#lure")), chromedp.WaitVisible(css("#start")), chromedp.Click(css("#start")),
 		chromedp.WaitVisible(css("button[value=allow]")))
 	allow("grace")

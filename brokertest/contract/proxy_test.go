@@ -15,7 +15,6 @@ import (
 	"math/big"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -263,12 +262,7 @@ func TestThePagesWorkBelowAPath(t *testing.T) {
 	}
 
 	// From another site, with another account, which is asked about; and once more, denied.
-	foreign := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html")
-		w.Write([]byte(`<!doctype html><title>Elsewhere</title><link rel="icon" href="data:,"><a id="lure" href="` + public + connectAt(p) + `?redirect=%2Fgrantd%2Fdocs">Look</a>`))
-	}))
-	t.Cleanup(foreign.Close)
-	elsewhere := strings.Replace(foreign.URL, "127.0.0.1", "localhost", 1)
+	elsewhere := anotherSite(t, public+connectAt(p)+"?redirect=%2Fgrantd%2Fdocs")
 	begin := func() {
 		t.Helper()
 		b.do(t, chromedp.Navigate(elsewhere), chromedp.Click(css("#lure")), chromedp.WaitVisible(css("#start")), chromedp.Click(css("#start")))
