@@ -22,9 +22,10 @@ type batch struct {
 	// consent uses (D1).
 	held    map[string]bool
 	live    store.LiveGrants
-	sizes   map[string]int // items by provider
-	granted bool           // its calls were granted when it was claimed (S3)
-	urgent  bool           // somebody waits: its calls are not held up, but count
+	sizes   map[string]int  // items by provider
+	users   map[string]bool // whose the items are
+	granted bool            // its calls were granted when it was claimed (S3)
+	urgent  bool            // somebody waits: its calls are not held up, but count
 
 	mu       sync.Mutex
 	clients  map[string]providers.Client // opened for this batch, and not kept beyond it (H1)
@@ -40,7 +41,7 @@ type batch struct {
 // credentials, except those a refresh is using (R9), and their grants, except
 // those somebody else decides about (D1).
 func (s *Service) openBatch(ctx context.Context, lease string, job *models.Job) (*batch, error) {
-	b := &batch{s: s, lease: lease, job: job, clients: map[string]providers.Client{}, gates: map[string]*store.Gate{}, shares: map[string]*allowance{}, sizes: map[string]int{}}
+	b := &batch{s: s, lease: lease, job: job, clients: map[string]providers.Client{}, gates: map[string]*store.Gate{}, shares: map[string]*allowance{}, sizes: map[string]int{}, users: map[string]bool{}}
 	var err error
 	if err = s.upgradeItems(ctx, lease); err != nil {
 		return b, err
@@ -60,6 +61,7 @@ func (s *Service) openBatch(ctx context.Context, lease string, job *models.Job) 
 	b.items, err = s.store.ItemsUnder(ctx, lease)
 	for _, l := range b.items {
 		b.sizes[l.Provider.ID]++
+		b.users[l.Authorization.UserID] = true
 	}
 	if err != nil {
 		return b, err

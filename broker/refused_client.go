@@ -34,15 +34,7 @@ func (b *batch) manyRefused() bool {
 	for _, l := range b.refused {
 		users[l.Authorization.UserID] = true
 	}
-	if len(users) >= manyRefused {
-		return true
-	}
-	for _, l := range b.items {
-		if !users[l.Authorization.UserID] {
-			return false
-		}
-	}
-	return len(b.refused) >= manyRefused
+	return len(users) >= manyRefused || len(users) == len(b.users) && len(b.refused) >= manyRefused
 }
 
 // clientIsRefused reports whether the deletion must stop. What the batch met is counted
