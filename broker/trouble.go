@@ -41,11 +41,7 @@ func (s *Service) troubleWith(ctx context.Context, tx *store.Store, p models.Pro
 	if trouble == models.TroubleClient && len(people(of, byAuthorization)) == 1 {
 		probeIn = 0 // one alone showed it: another one may ask at once
 	}
-	return s.beginTrouble(ctx, tx, p, trouble, last, of[len(of)-1].At, probeIn)
-}
-
-func (s *Service) beginTrouble(ctx context.Context, tx *store.Store, p models.Provider, trouble models.Trouble, last store.Answered, since time.Time, probeIn time.Duration) (models.Provider, error) {
-	p.Trouble, p.TroubleCode, p.TroubleVersion, p.TroubleSince, p.ProbedBy = trouble, last.Code, p.SecretVersion, &since, last.AuthorizationID
+	p.Trouble, p.TroubleCode, p.TroubleVersion, p.TroubleSince, p.ProbedBy = trouble, last.Code, p.SecretVersion, &of[len(of)-1].At, last.AuthorizationID
 	begun, err := tx.BeginTrouble(ctx, p, probeIn)
 	if err != nil || !begun {
 		return models.Provider{}, err
@@ -121,14 +117,17 @@ func arePeople(ctx context.Context, tx *store.Store, p models.Provider, row []st
 }
 
 // fewRefused returns the refusals of the client that are enough where there are fewer
-// people than manyRefused: the same one three times, of all the authorizations there are.
-// Of one or two they must come within a quarter of an hour.
+// people than manyRefused: the same one three times within a quarter of an hour, of all the
+// authorizations there are.
 func fewRefused(ctx context.Context, tx *store.Store, p models.Provider, refused []store.Answered) ([]store.Answered, error) {
 	newest := refused[0]
-	var same []store.Answered
 	code := strings.TrimPrefix(newest.Code, exchangePrefix)
+	if !strings.HasPrefix(code, string(saysClient)+":") {
+		return nil, nil
+	}
+	var same []store.Answered
 	for _, a := range refused {
-		if strings.HasPrefix(code, string(saysClient)+":") && strings.TrimPrefix(a.Code, exchangePrefix) == code && newest.At.Sub(a.At) <= fewWithin {
+		if strings.TrimPrefix(a.Code, exchangePrefix) == code && newest.At.Sub(a.At) <= fewWithin {
 			same = append(same, a)
 		}
 	}
