@@ -2,6 +2,7 @@ package contract_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -95,13 +96,19 @@ func (b *browser) do(t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// shows returns the text of an element.
+// shows returns the text of an element, as soon as there is one. It is found and read in
+// one step: a page that replaces its elements meanwhile may have taken away what was found.
 func (b *browser) shows(t *testing.T, element chromedp.CSS) string {
 	t.Helper()
-	text, err := chromedp.Run(b, chromedp.Text(element))
-	if err != nil {
-		t.Fatal(err)
-	}
+	var text string
+	brokertest.Eventually(t, string(element)+" has a text", func() bool {
+		var err error
+		text, err = chromedp.Run(b, chromedp.Evaluate[string](fmt.Sprintf("document.querySelector(%q)?.innerText ?? null", element)))
+		if b.Err() != nil {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
 	return text
 }
 
