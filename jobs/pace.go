@@ -74,13 +74,35 @@ func (p *Pace) Count(ctx context.Context, key string, perHour, n int) {
 	if p.shared != nil {
 		ctx, cancel := context.WithTimeout(ctx, ringTimeout)
 		defer cancel()
-		limit.Burst = math.MaxInt32 // never refused: the bucket may be overdrawn
-		if _, err := p.shared.AllowN(ctx, key, limit, n); err == nil {
+		if p.count(ctx, key, limit, n) == nil {
 			return
 		}
 	}
 	p.alone.count(key, limitOf(perHour/quarter), n)
 }
+
+func (p *Pace) count(ctx context.Context, key string, limit redis_rate.Limit, n int) error {
+	if n < 0 {
+		return giveBack.Run(ctx, p.redis, []string{redisRatePrefix + key}, (time.Duration(-n) * interval(limit)).Seconds()).Err()
+	}
+	limit.Burst = math.MaxInt32 // never refused: the bucket may be overdrawn
+	_, err := p.shared.AllowN(ctx, key, limit, n)
+	return err
+}
+
+// redisRatePrefix is what redis_rate puts before the names of its keys.
+const redisRatePrefix = "rate:"
+
+// giveBack moves the time at which a bucket will be full again, in seconds, to so much
+// earlier. The library's AllowN with a negative n leaves that time as it is where the
+// bucket would be full now: all that had been granted would stay taken.
+var giveBack = redis.NewScript(`
+local full = redis.call("GET", KEYS[1])
+if full then
+  redis.call("SET", KEYS[1], string.format("%.17g", tonumber(full) - tonumber(ARGV[1])), "KEEPTTL")
+end
+return 0
+`)
 
 // Evenly returns how perHour calls are spread: so many at once, and from then on
 // one whenever the time has passed. Within any hour the two make perHour.

@@ -91,6 +91,26 @@ func TestS3_CallsThatDoNotAskCount(t *testing.T) {
 	})
 }
 
+func TestS3_WhatIsGivenBackIsGrantedAgain(t *testing.T) {
+	t.Parallel()
+	onEachRedis(t, func(t *testing.T, r *Redis) {
+		p := newPace(t, r)
+		for back := 1; back <= atOnce; back++ {
+			if got, _ := drain(t, p, "host", hourly, atOnce); got < back-1 {
+				t.Fatalf("%d of the %d given back were granted again", got, back-1)
+			}
+			p.Count(t.Context(), "host", hourly, -back)
+		}
+		if got, _ := drain(t, p, "host", hourly, atOnce); got != atOnce {
+			t.Errorf("a bucket whose calls were all given back grants %d, want %d", got, atOnce)
+		}
+		p.Count(t.Context(), "another", hourly, -5)
+		if got, _ := drain(t, p, "another", hourly, 2*atOnce); got != atOnce {
+			t.Errorf("a bucket that was full grants %d after 5 were given back, want %d", got, atOnce)
+		}
+	})
+}
+
 func TestS3_WithoutRedisAQuarter(t *testing.T) {
 	t.Parallel()
 	for name, dial := range away {
