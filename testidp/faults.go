@@ -66,6 +66,7 @@ type Fault struct {
 	Status      int               `json:"status,omitempty"`
 	Headers     map[string]string `json:"headers,omitempty"`
 	RetryAfter  string            `json:"retry_after,omitempty"` // verbatim: seconds or an HTTP date
+	RetryIn     int               `json:"retry_in,omitempty"`    // seconds from the answer, sent as the HTTP date of Retry-After
 	Location    string            `json:"location,omitempty"`    // with status 302 unless Status says otherwise
 	Body        string            `json:"body,omitempty"`
 	ContentType string            `json:"content_type,omitempty"`
@@ -103,7 +104,7 @@ func (f Fault) validate() error {
 	switch {
 	case !slices.Contains(faultable, f.Endpoint):
 		return fmt.Errorf("fault: no endpoint %q", f.Endpoint)
-	case f.Skip < 0 || f.Times < 0 || f.LatencyMS < 0 || f.AnswerLatencyMS < 0 || f.HugeBody < 0:
+	case f.Skip < 0 || f.Times < 0 || f.LatencyMS < 0 || f.AnswerLatencyMS < 0 || f.HugeBody < 0 || f.RetryIn < 0:
 		return fmt.Errorf("fault at %s: a number is negative", f.Endpoint)
 	case f.Status != 0 && (f.Status < 200 || f.Status > 599):
 		return fmt.Errorf("fault at %s: no status %d", f.Endpoint, f.Status)
@@ -155,6 +156,7 @@ func (f Fault) and(g Fault) Fault {
 	f.Status = cmp.Or(f.Status, g.Status)
 	f.Headers = union(f.Headers, g.Headers)
 	f.RetryAfter = cmp.Or(f.RetryAfter, g.RetryAfter)
+	f.RetryIn = cmp.Or(f.RetryIn, g.RetryIn)
 	f.Location = cmp.Or(f.Location, g.Location)
 	f.Body = cmp.Or(f.Body, g.Body)
 	f.ContentType = cmp.Or(f.ContentType, g.ContentType)

@@ -32,6 +32,11 @@ func TestFaultsAnswerInTheEndpointsPlace(t *testing.T) {
 	if limited.status != 429 || limited.header.Get("Retry-After") != "Wed, 21 Oct 2037 07:28:00 GMT" {
 		t.Errorf("%d, Retry-After %q", limited.status, limited.header.Get("Retry-After"))
 	}
+	begin := time.Now().Truncate(time.Second)
+	dated := strike(testidp.Fault{Status: 429, RetryIn: 3600})
+	if at, err := http.ParseTime(dated.header.Get("Retry-After")); err != nil || at.Sub(begin) < time.Hour || at.Sub(time.Now()) > time.Hour {
+		t.Errorf("an hour from now is Retry-After %q", dated.header.Get("Retry-After"))
+	}
 	gateway := strike(testidp.Fault{Status: 502, Body: "<h1>Bad gateway</h1>"})
 	if gateway.status != 502 || !strings.HasPrefix(gateway.header.Get("Content-Type"), "text/html") {
 		t.Errorf("%d %q", gateway.status, gateway.header.Get("Content-Type"))

@@ -168,6 +168,9 @@ func (f Fault) decorate(a *reply) {
 	for name, value := range f.Headers {
 		a.header.Set(name, value)
 	}
+	if f.RetryIn > 0 {
+		a.header.Set("Retry-After", time.Now().Add(time.Duration(f.RetryIn)*time.Second).UTC().Format(http.TimeFormat))
+	}
 	if f.RetryAfter != "" {
 		a.header.Set("Retry-After", f.RetryAfter)
 	}

@@ -95,28 +95,33 @@ func upstreamRevokesSlowly(s *scene) result {
 	return r
 }
 
-func upstreamAsksForSeconds(s *scene) result { return throttled(s, func() string { return "3" }) }
+func upstreamAsksForSeconds(s *scene) result {
+	return throttled(s, testidp.Fault{Status: 429, RetryAfter: "3"})
+}
 
 func upstreamAsksForADate(s *scene) result {
-	return throttled(s, func() string { return time.Now().Add(4 * time.Second).UTC().Format(http.TimeFormat) })
+	return throttled(s, testidp.Fault{Status: 429, RetryIn: 4})
 }
 
 // throttled holds that a pause is heeded by all, shown by the job, and counts as
 // no attempt (D4, S3).
-func throttled(s *scene, retryAfter func() string) result {
+func throttled(s *scene, limited testidp.Fault) result {
 	t := newTrouble(s, s.size(2000, 300))
 	t.slowRevocations(20)
-	t.Upstream.Inject(testidp.Fault{Endpoint: testidp.Revoke, Status: 429, RetryAfter: retryAfter(), Skip: 50, Times: 20},
-		testidp.Fault{Endpoint: testidp.Refresh, Status: 429, RetryAfter: retryAfter(), Times: 1})
+	onRevoke, onRefresh := limited, limited
+	onRevoke.Endpoint, onRevoke.Skip, onRevoke.Times = testidp.Revoke, 50, 20
+	onRefresh.Endpoint, onRefresh.Times = testidp.Refresh, 1
+	t.Upstream.Inject(onRevoke, onRefresh)
 	t.ask()
+	shown := make(chan bool, 1)
+	go func() { shown <- t.showsPause() }()
 	refused := t.refused()
 	if refused == 0 {
 		s.Error("no caller met the pause")
 	}
-	t.until("the job shows the pause", func() bool {
-		j, ok := t.job()
-		return ok && shows(j, "paused_until")
-	})
+	if !<-shown {
+		s.Error("the job never showed the pause")
+	}
 	t.Upstream.ClearFaults()
 	r := t.over()
 	if n := t.count("SELECT count(*) FROM authorizations WHERE provider_id = $1 AND item_attempts > 0", t.provider.ID); n > 0 {
@@ -124,6 +129,27 @@ func throttled(s *scene, retryAfter func() string) result {
 	}
 	r.note = fmt.Sprintf("the job showed paused_until; %d callers were told when to come back", refused)
 	return r
+}
+
+// showsPause watches the job until it shows a pause, and returns false when it ended
+// without.
+func (t *trouble) showsPause() bool {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		j, ok := t.job()
+		switch {
+		case ok && shows(j, "paused_until"):
+			return true
+		case ok && j.Status.Final():
+			return false
+		}
+		select {
+		case <-t.ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
 }
 
 func shows(j models.Job, name string) bool {
