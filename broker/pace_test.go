@@ -331,7 +331,7 @@ func TestS3_OneTenantsTroubleDoesNotStopTheOthers(t *testing.T) {
 // S3: a worker that cannot ask Redis how much others take keeps to a quarter.
 func TestS3_WithoutRedisADeletionKeepsToAQuarter(t *testing.T) {
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
-		database, _ := b.URLs(t)
+		database, _ := b.Migrated(t)
 		h := brokertest.New(t, &brokertest.Options{DatabaseURL: database, RedisURL: "redis://127.0.0.1:1"})
 		p := budgeted(t, h) // 20 an hour; a quarter gives one at once
 		consents(t, h, p, 3)

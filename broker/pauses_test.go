@@ -73,7 +73,7 @@ func TestS3_ThreeOrganisationsPauseTheOrigin(t *testing.T) {
 // elsewhere does not, and nobody's answer ends what another provider met.
 func TestS3_AnOriginsPauseEndsWithItsAnswer(t *testing.T) {
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
-		database, _ := b.URLs(t)
+		database, _ := b.Migrated(t)
 		s := brokertest.OpenStore(t, database, nil)
 		const class = store.ClassToken
 		pass := func(org string) store.Gate {

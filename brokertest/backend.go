@@ -47,21 +47,41 @@ func (b Backend) URLs(t testing.TB) (database, redis string) {
 	return "sqlite:" + filepath.Join(t.TempDir(), "grantd.db"), "memory:"
 }
 
-// migrated is the file of a migrated SQLite database: migrating takes a hundred times
-// as long as a copy, and more under the race detector.
-var migrated = sync.OnceValues(func() ([]byte, error) {
+// Migrated returns a database with the present schema and an empty Redis that end with
+// the test.
+func (b Backend) Migrated(t testing.TB) (database, redis string) {
+	t.Helper()
+	if b == Servers {
+		return migratedPostgres.Database(t), services.RedisDatabase(t)
+	}
+	database, redis = b.URLs(t)
+	if err := os.WriteFile(strings.TrimPrefix(database, "sqlite:"), must(migratedSQLite())(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return database, redis
+}
+
+var migratedPostgres = services.NewTemplate(migrate)
+
+func migrate(ctx context.Context, url string) error {
+	s, err := store.Open(ctx, store.Options{URL: url})
+	if err != nil {
+		return err
+	}
+	_, err = s.Migrate(ctx)
+	return errors.Join(err, s.Close()) // closing brings the log of SQLite into the file
+}
+
+// migratedSQLite is the file of a migrated SQLite database: migrating takes a hundred
+// times as long as a copy, and more under the race detector.
+var migratedSQLite = sync.OnceValues(func() ([]byte, error) {
 	folder, err := os.MkdirTemp("", "grantd-test-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(folder)
 	path := filepath.Join(folder, "grantd.db")
-	s, err := store.Open(context.Background(), store.Options{URL: "sqlite:" + path})
-	if err != nil {
-		return nil, err
-	}
-	_, err = s.Migrate(context.Background())
-	if err := errors.Join(err, s.Close()); err != nil { // closing brings the log into the file
+	if err := migrate(context.Background(), "sqlite:"+path); err != nil {
 		return nil, err
 	}
 	return os.ReadFile(path)
@@ -71,16 +91,13 @@ var migrated = sync.OnceValues(func() ([]byte, error) {
 // SQLite only: PostgreSQL has its own.
 func (b Backend) Store(t testing.TB, clock *Clock) *store.Store {
 	t.Helper()
-	url, _ := b.URLs(t)
+	url, _ := b.Migrated(t)
 	return OpenStore(t, url, clock)
 }
 
 // OpenStore opens and migrates the database at url, and closes it with the test.
 func OpenStore(t testing.TB, url string, clock *Clock) *store.Store {
 	t.Helper()
-	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
-		copyMigrated(t, path)
-	}
 	s, err := store.Open(context.Background(), store.Options{URL: url, Clock: clock.Now})
 	if err != nil {
 		t.Fatalf("opening the store: %v", err)
@@ -90,17 +107,6 @@ func OpenStore(t testing.TB, url string, clock *Clock) *store.Store {
 		t.Fatalf("migrating the store: %v", err)
 	}
 	return s
-}
-
-// copyMigrated makes the file of a migrated database, where there is no file yet.
-func copyMigrated(t testing.TB, path string) {
-	t.Helper()
-	if _, err := os.Stat(path); err == nil {
-		return
-	}
-	if err := os.WriteFile(path, must(migrated())(t), 0o600); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // SQL opens the database at url beside the store that uses it, for looking at rows

@@ -104,7 +104,7 @@ func New(t testing.TB, o *Options) *House {
 		if backend == "" {
 			backend = Embedded
 		}
-		h.DatabaseURL, h.RedisURL = backend.URLs(t)
+		h.DatabaseURL, h.RedisURL = backend.Migrated(t)
 	}
 	if h.IdP == nil {
 		h.startIdP(t)

@@ -39,7 +39,7 @@ func each(t *testing.T, f func(*testing.T, fixture)) {
 
 func newFixture(t *testing.T, b brokertest.Backend) fixture {
 	t.Helper()
-	url, _ := b.URLs(t)
+	url, _ := b.Migrated(t)
 	f := fixture{Store: brokertest.OpenStore(t, url, nil), backend: b, url: url}
 	f.insertProvider(t)
 	return f
@@ -465,7 +465,7 @@ func TestD5_ADeletedProviderOccupiesNoSlug(t *testing.T) {
 // H2: counts of the same minute add up.
 func TestH2_FetchesAddUp(t *testing.T) {
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
-		url, _ := b.URLs(t)
+		url, _ := b.Migrated(t)
 		s := brokertest.OpenStore(t, url, nil)
 		minute := time.Now().UTC().Truncate(time.Minute)
 		rows := []store.Fetches{

@@ -26,11 +26,14 @@ func axe(t *testing.T) string {
 }
 
 // violations is an expression for what is wrong on the page, as text.
-const violations = `axe.run().then(r => r.violations.map(v => v.id + ": " + v.nodes.map(n => n.html + " " + n.failureSummary).join("; ")).join("\n"))`
+const violations = `axe.run({resultTypes: ["violations"]}).then(r => r.violations.map(v => v.id + ": " + v.nodes.map(n => n.html + " " + n.failureSummary).join("; ")).join("\n"))`
 
 // isAccessible fails where axe-core finds a violation on the page that is shown: in light and in dark, narrow and wide.
 func (b *browser) isAccessible(t *testing.T, script, page string) {
 	t.Helper()
+	if _, err := chromedp.Run(b, chromedp.Evaluate[bool](script+"\n;true")); err != nil {
+		t.Fatal(err)
+	}
 	for _, scheme := range []string{"light", "dark"} {
 		for _, width := range []int64{360, 1280} {
 			b.do(t, chromedp.EmulateViewport(width, 900), chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
@@ -38,9 +41,6 @@ func (b *browser) isAccessible(t *testing.T, script, page string) {
 					Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
 				return err
 			}))
-			if _, err := chromedp.Run(b, chromedp.Evaluate[bool](script+"\n;true")); err != nil {
-				t.Fatal(err)
-			}
 			found, err := chromedp.Run(b, chromedp.Evaluate[string](violations, chromedp.EvalAwaitPromise))
 			if err != nil || found != "" {
 				t.Errorf("%s, %s, %d px: %s %v", page, scheme, width, found, err)

@@ -51,7 +51,7 @@ func inMemory() []string {
 // both have, and so what one organisation could occupy for another.
 func uniqueKeys(t *testing.T, b brokertest.Backend) []string {
 	t.Helper()
-	database, _ := b.URLs(t)
+	database, _ := b.Migrated(t)
 	brokertest.OpenStore(t, database, nil)
 	db := brokertest.SQL(t, database)
 	query := `SELECT m.name, (SELECT group_concat(name, ', ') FROM (SELECT name FROM pragma_index_info(i.name) ORDER BY seqno))
