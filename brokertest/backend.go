@@ -24,8 +24,9 @@ const (
 	Servers  Backend = "servers"  // PostgreSQL and Redis
 )
 
-// Main runs the tests of a package and stops what they started.
-func Main(m *testing.M) { services.Main(m) }
+// Main runs the tests of a package, stops the services that they started, and calls what
+// else is to be ended.
+func Main(m *testing.M, end ...func()) { services.Main(m, end...) }
 
 // Each runs a test on both backends. Without PostgreSQL or Redis the second is
 // skipped and says so, or fails where they are required.

@@ -1,12 +1,10 @@
 package contract_test
 
 import (
-	"context"
 	"os"
 	"strings"
 	"testing"
 
-	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 )
@@ -36,11 +34,8 @@ func (b *browser) isAccessible(t *testing.T, script, page string) {
 	}
 	for _, scheme := range []string{"light", "dark"} {
 		for _, width := range []int64{360, 1280} {
-			b.do(t, chromedp.EmulateViewport(width, 900), chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
-				_, err := cdp.Call(ctx, tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-					Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
-				return err
-			}))
+			b.do(t, chromedp.EmulateViewport(width, 900), told(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}))
 			found, err := chromedp.Run(b, chromedp.Evaluate[string](violations, chromedp.EvalAwaitPromise))
 			if err != nil || found != "" {
 				t.Errorf("%s, %s, %d px: %s %v", page, scheme, width, found, err)

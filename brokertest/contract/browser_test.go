@@ -21,11 +21,12 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/grantd/grantd/brokertest"
+	"github.com/grantd/grantd/brokertest/services"
 	"github.com/grantd/grantd/testidp"
 )
 
-// browser is a person's: Chromium with an empty profile, and a note of what it
-// asked for and complained about.
+// browser is a person's: a window of Chromium with cookies of its own, and a note of
+// what it asked for and complained about.
 type browser struct {
 	context.Context
 
@@ -34,36 +35,70 @@ type browser struct {
 	complaints []string
 }
 
-func openBrowser(t *testing.T, further ...chromedp.ExecAllocatorOption) *browser {
+// openBrowser opens the browser of one more person, whose cookies nobody else has, and
+// prepares it.
+func openBrowser(t *testing.T, prepare ...chromedp.Action[chromedp.Void]) *browser {
 	t.Helper()
-	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
-		if found, err := exec.LookPath(name); err == nil {
-			path = found
-			break
-		}
-	}
-	if path == "" {
-		if os.Getenv("GRANTD_TEST_REQUIRE_SERVICES") == "1" {
+	if chromium() == "" {
+		if services.Required() {
 			t.Fatal("no Chromium is installed")
 		}
 		t.Skip("left out: tests with a browser, because no Chromium is installed")
 	}
-	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
-		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WSURLReadTimeout(time.Minute),
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
-	options = append(options, further...)
-	allocated, free := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(free)
-	limited, cancel := context.WithTimeout(allocated, 2*time.Minute)
+	process, err := started()
+	if err != nil {
+		t.Fatalf("starting %s: %v", chromium(), err)
+	}
+	limited, cancel := context.WithTimeout(process, 2*time.Minute)
 	t.Cleanup(cancel)
-	tab, closeTab := chromedp.NewContext(limited)
+	tab, closeTab := chromedp.NewContext(limited, chromedp.WithNewBrowserContext())
 	t.Cleanup(closeTab)
 	b := &browser{Context: tab}
 	if err := chromedp.Listen(tab, b.note); err != nil {
-		t.Fatalf("starting %s: %v", path, err)
+		t.Fatalf("opening a window: %v", err)
 	}
+	b.do(t, prepare...)
 	return b
+}
+
+// chromium returns the path of the program, "" where none is installed.
+var chromium = sync.OnceValue(func() string {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	return ""
+})
+
+// started is the process whose windows all tests open: to start it costs more than most
+// of them do. quit ends it.
+var started = sync.OnceValues(func() (context.Context, error) {
+	profile, err := os.MkdirTemp("", "grantd-browser-")
+	if err != nil {
+		return nil, err
+	}
+	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(chromium()), chromedp.UserDataDir(profile),
+		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WSURLReadTimeout(time.Minute),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
+	allocated, free := chromedp.NewExecAllocator(context.Background(), options...)
+	process, end := chromedp.NewContext(allocated)
+	quit = func() {
+		end()
+		free()
+		os.RemoveAll(profile)
+	}
+	return process, chromedp.Do(process)
+})
+
+var quit = func() {}
+
+// told sends a command to the browser's window.
+func told[P any](command cdp.Command[P, cdp.Empty], params P) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, window *chromedp.Target) error {
+		_, err := cdp.Call(ctx, window, command, params)
+		return err
+	})
 }
 
 func (b *browser) note(event any) {

@@ -20,7 +20,7 @@ import (
 	"github.com/grantd/grantd/models"
 )
 
-func TestMain(m *testing.M) { brokertest.Main(m) }
+func TestMain(m *testing.M) { brokertest.Main(m, func() { quit() }) }
 
 var ctx = context.Background()
 

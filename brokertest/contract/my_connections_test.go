@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
 	"github.com/grantd/grantd/brokertest"
@@ -118,7 +119,7 @@ func TestTheRootPointsProgramsToTheAPI(t *testing.T) {
 // an admin and the upstream chose are markup, and none of it becomes part of the page.
 func TestAPersonKeepsTheirConnectionsInABrowser(t *testing.T) {
 	t.Parallel()
-	b := openBrowser(t, chromedp.Flag("blink-settings", "scriptEnabled=false"))
+	b := openBrowser(t, told(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}))
 	h := asking(t)
 	const markup = `<img id="xss" src=x onerror=alert(1)>"'`
 	p := createID(t, h, object{"name": markup, "type": "github", "metadata": object{"host": h.IdPURL}})

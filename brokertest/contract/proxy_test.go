@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/security"
 	"github.com/chromedp/chromedp"
 
 	"github.com/grantd/grantd/brokertest"
@@ -228,7 +229,7 @@ func TestTheAPIWorksBelowAPath(t *testing.T) {
 func TestThePagesWorkBelowAPath(t *testing.T) {
 	t.Parallel()
 	n := reserveNginx(t)
-	b := openBrowser(t, chromedp.Flag("ignore-certificate-errors", true))
+	b := openBrowser(t, told(security.SetIgnoreCertificateErrors, security.SetIgnoreCertificateErrorsParams{Ignore: true}))
 	idp, idpURL := testidp.Start(t, testidp.Options{Clients: []testidp.Client{{ID: brokertest.ClientID, Secret: brokertest.ClientSecret}}})
 	public := n.origin + "/grantd"
 	h := brokertest.New(t, &brokertest.Options{IdP: idp, IdPURL: idpURL, PublicURL: public})

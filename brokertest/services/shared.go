@@ -24,10 +24,15 @@ var shared struct {
 //
 //	func TestMain(m *testing.M) { services.Main(m) }
 //
+// It calls what else is to be ended.
+//
 // A package without it leaves that to the kernel, and the servers' folder to the
 // next run.
-func Main(m *testing.M) {
+func Main(m *testing.M, end ...func()) {
 	code := m.Run()
+	for _, f := range end {
+		f()
+	}
 	shared.once.Do(func() {}) // from now on nothing starts
 	if shared.set != nil {
 		if err := shared.set.Close(); err != nil {
