@@ -40,6 +40,7 @@ type example struct{ name, title, body string }
 // the structs that the handlers answer with.
 func (s *Server) addExamples() {
 	answers := s.answerExamples()
+	s.addErrorExamples()
 	for _, path := range s.huma.OpenAPI().Paths {
 		for _, op := range []*huma.Operation{path.Get, path.Post, path.Patch, path.Delete} {
 			if op == nil {

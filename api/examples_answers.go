@@ -14,6 +14,7 @@ const (
 	exampleJobID           = "01936f40-91d3-7b08-a5e6-3c1f4d8b9a22"
 	exampleState           = "YWRhLWFuZC1oZXItc2Vzc2lvbg"
 	exampleDeviceCode      = "3q2-7wEjRWeJq83vASNFZ4mrze8"
+	exampleRequestID       = "9609f2a80d5b4c6e1f3a7d28"
 )
 
 var (

@@ -121,6 +121,7 @@ func (s *Server) completeErrors(op *huma.Operation, metadata map[string]any) {
 		}
 		r := op.Responses[code]
 		r.Description = meanings[status]
+		r.Content = withErrorExample(r.Content, status)
 		r.Headers = errorHeaders[status]
 	}
 }

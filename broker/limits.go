@@ -51,8 +51,13 @@ func (l Limit) or(d Limit) Limit { return Limit{cmp.Or(l.Caller, d.Caller), cmp.
 // tooMany is the answer to what a limit refuses.
 func tooMany(what, whose string, q models.Quota, after time.Duration) error {
 	q.Policy += "-" + whose
-	return &models.Error{Code: models.CodeRateLimited, Detail: q.Policy, Quota: &q, RetryAfter: max(after, time.Second),
-		Message: fmt.Sprintf("There are too many %s: at most %d for each %s. Try again in %.0f seconds.", what, q.Limit, whose, math.Ceil(max(after, time.Second).Seconds()))}
+	after = max(after, time.Second)
+	wait := "a second"
+	if after > time.Second {
+		wait = fmt.Sprintf("%.0f seconds", math.Ceil(after.Seconds()))
+	}
+	return &models.Error{Code: models.CodeRateLimited, Detail: q.Policy, Quota: &q, RetryAfter: after,
+		Message: fmt.Sprintf("There are too many %s: at most %d for each %s. Try again in %s.", what, q.Limit, whose, wait)}
 }
 
 // beginConsent keeps a new flow, if its owner may have one more open. Processes that

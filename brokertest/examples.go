@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -17,8 +18,8 @@ type Example struct {
 	Wrong error
 }
 
-// Examples reads the examples of the bodies of requests and of success. A body without
-// one is an Example without Body.
+// Examples reads the examples of the bodies of requests, of success and of errors. A body
+// without one is an Example without Body.
 func (h *House) Examples(t testing.TB) []Example {
 	t.Helper()
 	d := h.documented(t)
@@ -35,7 +36,7 @@ func (h *House) Examples(t testing.TB) []Example {
 			}
 			responses, _ := dig(op, "responses")
 			for status := range responses {
-				if content, ok := dig(responses, status, "content"); ok && status[0] == '2' {
+				if content, ok := dig(responses, status, "content"); ok && status != "default" {
 					all = append(all, d.examplesOf(t, id, status, content, append(slices.Clone(place), "responses", status, "content"))...)
 				}
 			}
@@ -54,7 +55,7 @@ func (d *document) examplesOf(t testing.TB, id, where string, content map[string
 		}
 		named, _ := dig(content, media, "examples")
 		for name := range named {
-			values[name] = named[name].(map[string]any)["value"]
+			values[name] = d.referred(named[name].(map[string]any))["value"]
 		}
 		if len(values) == 0 {
 			all = append(all, Example{Operation: id, Where: where})
@@ -71,4 +72,14 @@ func (d *document) examplesOf(t testing.TB, id, where string, content map[string
 		}
 	}
 	return all
+}
+
+// referred returns what an example refers to, or itself.
+func (d *document) referred(example map[string]any) map[string]any {
+	ref, ok := example["$ref"].(string)
+	if !ok {
+		return example
+	}
+	meant, _ := dig(d.raw, strings.Split(strings.TrimPrefix(ref, "#/"), "/")...)
+	return meant
 }

@@ -19,7 +19,7 @@ func TestEveryBodyHasAnExampleThatFitsItsSchema(t *testing.T) {
 		} else if e.Wrong != nil {
 			t.Errorf("%s, %s %s: %v\n%s", e.Operation, e.Where, e.Name, e.Wrong, e.Body)
 		}
-		if e.Where != "request" {
+		if e.Where[0] == '2' {
 			answered[e.Operation] = true
 		}
 	}
