@@ -30,7 +30,7 @@ func (s *Service) visibleProvider(ctx context.Context, c models.Caller, id strin
 
 // visibleAuthorization returns a linked authorization that the caller may see, as
 // much of it as handing out a token takes.
-func (s *Service) visibleAuthorization(ctx context.Context, c models.Caller, id string) (store.Linked, error) {
+func (s *Service) visibleAuthorization(ctx context.Context, c models.Caller, id string) (models.Linked, error) {
 	l, err := s.store.Fetchable(ctx, id)
 	if err == nil && !maySee(c, l.Authorization) {
 		err = store.ErrNotFound

@@ -108,7 +108,7 @@ func (s *Service) linkWorks(c models.Caller, provider string) func(context.Conte
 		if store.IsNotFound(err) {
 			return false, nil
 		}
-		return err == nil && authenticated(l), err
+		return err == nil && l.Authenticated(), err
 	}
 }
 

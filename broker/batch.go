@@ -17,7 +17,7 @@ type batch struct {
 	s     *Service
 	lease string
 	job   *models.Job // nil for a single disconnect
-	items []store.Linked
+	items []models.Linked
 	// held are the grants this lease decides about, live those that a newer
 	// consent uses (D1).
 	held    map[string]bool
@@ -31,7 +31,7 @@ type batch struct {
 	clients  map[string]providers.Client // opened for this batch, and not kept beyond it (H1)
 	gates    map[string]*store.Gate      // by provider: whether it may be asked (S3)
 	shares   map[string]*allowance       // by provider: how many calls are left to the batch
-	refused  []store.Linked              // those whose revocation was refused to the client
+	refused  []models.Linked             // those whose revocation was refused to the client
 	accepted bool                        // another one was accepted
 	stopped  bool                        // the client is refused, so that the rest is not tried (D4)
 	revoked  []string                    // grants of which a whole revocation was sent
@@ -103,7 +103,7 @@ func (b *batch) release(ctx context.Context) {
 }
 
 // attempt revokes one item, if its client and its upstream are willing.
-func (b *batch) attempt(ctx context.Context, l *store.Linked) ruling {
+func (b *batch) attempt(ctx context.Context, l *models.Linked) ruling {
 	ctx = providers.WithAnswers(ctx)
 	if l.Credential.ID == "" {
 		return settled(models.OutcomeFailed, "no_credential")
@@ -166,7 +166,7 @@ func (b *batch) admit(ctx context.Context, p models.Provider) *ruling {
 }
 
 // learn remembers what an answer says about the upstream as a whole.
-func (b *batch) learn(ctx context.Context, l store.Linked, r ruling) {
+func (b *batch) learn(ctx context.Context, l models.Linked, r ruling) {
 	p := l.Provider
 	b.mu.Lock()
 	g := b.gates[p.ID]
@@ -229,7 +229,7 @@ func (b *batch) write(ctx context.Context, rulings []ruling) (int, error) {
 // giveBack lets an item be claimed again. That of a single disconnect may wait for
 // long, but not while a deletion waits for it: the provider is held, so that a
 // deletion either finds the item waiting and makes it due, or is seen here.
-func (b *batch) giveBack(ctx context.Context, l store.Linked, r ruling) error {
+func (b *batch) giveBack(ctx context.Context, l models.Linked, r ruling) error {
 	return b.s.store.Tx(ctx, func(tx *store.Store) error {
 		if b.job == nil && r.after > b.s.timing.Backoff {
 			p, err := tx.HoldProvider(ctx, l.Provider.ID)

@@ -35,13 +35,13 @@ const (
 // an upstream that is down says nothing about the token, and is an error.
 func (s *Service) Check(ctx context.Context, c models.Caller, id string) (Checked, error) {
 	l, err := s.manageable(ctx, c, id)
-	if err == nil && mayAskAgain(l) && !gated(l) {
+	if err == nil && l.MayAskAgain() && !l.BackingOff() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, s.timing.CallerWait)
 		defer cancel()
 		l, err = s.askOnceMore(ctx, c, id)
 	}
-	if err != nil || remembered(l) || mismatched(l) {
+	if err != nil || l.CheckedWithin(checkLife) || l.Mismatched() {
 		return checkedAs(l), err
 	}
 	if err := s.countCheck(c); err != nil {
@@ -60,10 +60,10 @@ func (s *Service) Check(ctx context.Context, c models.Caller, id string) (Checke
 
 // askOnceMore tries the refresh of an authorization that has expired by refusals which
 // said nothing of its grant (R15). Refused again, it stays as it is.
-func (s *Service) askOnceMore(ctx context.Context, c models.Caller, id string) (store.Linked, error) {
-	_, refreshErr := s.refresh(ctx, id, func(l store.Linked) bool { return mayAskAgain(l) && !gated(l) })
+func (s *Service) askOnceMore(ctx context.Context, c models.Caller, id string) (models.Linked, error) {
+	_, refreshErr := s.refresh(ctx, id, func(l models.Linked) bool { return l.MayAskAgain() && !l.BackingOff() })
 	if errors.Is(refreshErr, late) {
-		return store.Linked{}, refreshErr
+		return models.Linked{}, refreshErr
 	}
 	return s.manageable(ctx, c, id)
 }
@@ -71,7 +71,7 @@ func (s *Service) askOnceMore(ctx context.Context, c models.Caller, id string) (
 // manageable returns an authorization of a working provider that the caller may see,
 // with all of its credential. What is done to it concerns the caller; its tokens may
 // not (A6).
-func (s *Service) manageable(ctx context.Context, c models.Caller, id string) (store.Linked, error) {
+func (s *Service) manageable(ctx context.Context, c models.Caller, id string) (models.Linked, error) {
 	l, err := s.store.Linked(ctx, id)
 	if err == nil && !maySee(c, l.Authorization) {
 		err = store.ErrNotFound
@@ -82,27 +82,20 @@ func (s *Service) manageable(ctx context.Context, c models.Caller, id string) (s
 	return l, inForce(l)
 }
 
-func checkedAs(l store.Linked) Checked {
-	k := Checked{Valid: l.Credential.CheckValid, ExpiresAt: l.Credential.ExpiresAt, Authorization: show(l)}
+func checkedAs(l models.Linked) Checked {
+	k := Checked{Valid: l.Credential.CheckValid, ExpiresAt: l.Credential.ExpiresAt, Authorization: l.Shown()}
 	if at := l.Credential.CheckedAt; at != nil {
 		k.CheckedAt = *at
 	}
 	return k
 }
 
-// remembered reports whether the upstream said a moment ago what it thinks of this
-// very token, and nothing has happened to it since.
-func remembered(l store.Linked) bool {
-	c := l.Credential
-	return c.AttemptID == nil && c.CheckedAt != nil && c.CheckGeneration == c.Generation && l.Now.Sub(*c.CheckedAt) < checkLife
-}
-
 // checkNewest asks about the newest token: one that was replaced while the upstream
 // was asked says nothing about its successor.
-func (s *Service) checkNewest(ctx context.Context, id string) (store.Linked, error) {
+func (s *Service) checkNewest(ctx context.Context, id string) (models.Linked, error) {
 	for range 3 {
 		l, err := s.store.Linked(ctx, id)
-		if err != nil || remembered(l) || mismatched(l) {
+		if err != nil || l.CheckedWithin(checkLife) || l.Mismatched() {
 			return l, found(err, "OAuth provider authorization")
 		}
 		said, err := s.askCheck(ctx, l)
@@ -118,11 +111,11 @@ func (s *Service) checkNewest(ctx context.Context, id string) (store.Linked, err
 			return l, found(err, "OAuth provider authorization")
 		}
 	}
-	return store.Linked{}, late
+	return models.Linked{}, late
 }
 
 // askCheck asks the upstream, unless it asked to be left alone (S3).
-func (s *Service) askCheck(ctx context.Context, l store.Linked) (providers.Check, error) {
+func (s *Service) askCheck(ctx context.Context, l models.Linked) (providers.Check, error) {
 	ctx = providers.WithAnswers(ctx)
 	gate, err := s.admitAPI(ctx, l.Provider)
 	if err != nil {
@@ -142,10 +135,10 @@ func (s *Service) askCheck(ctx context.Context, l store.Linked) (providers.Check
 
 // noteCheck writes down what the upstream said of l's generation, and reports
 // whether that is the newest still.
-func (s *Service) noteCheck(ctx context.Context, l store.Linked, said providers.Check) (bool, error) {
+func (s *Service) noteCheck(ctx context.Context, l models.Linked, said providers.Check) (bool, error) {
 	ctx = context.WithoutCancel(ctx)
 	switch {
-	case !said.Valid && resetLost(l):
+	case !said.Valid && l.ResetLost():
 		return s.noteDead(ctx, l, lostResponse)
 	case !said.Valid:
 		return s.noteDead(ctx, l, revokedUpstream)
@@ -166,7 +159,7 @@ func (s *Service) noteCheck(ctx context.Context, l store.Linked, said providers.
 	if err != nil || !newest {
 		return newest, err
 	}
-	if hasVerdict(l, models.VerdictExpired) && l.Credential.VerdictReason == revokedUpstream {
+	if l.HasVerdict(models.VerdictExpired) && l.Credential.VerdictReason == revokedUpstream {
 		if err := s.store.Acquit(ctx, l, revokedUpstream, left); err != nil {
 			return true, err
 		}
@@ -177,8 +170,8 @@ func (s *Service) noteCheck(ctx context.Context, l store.Linked, said providers.
 
 // noteDead writes down that the access token is dead. Where nothing can replace it,
 // the person must authorize again (R5).
-func (s *Service) noteDead(ctx context.Context, l store.Linked, reason string) (bool, error) {
-	if l.Credential.HasRefreshToken || hasVerdict(l, models.VerdictExpired) {
+func (s *Service) noteDead(ctx context.Context, l models.Linked, reason string) (bool, error) {
+	if l.Credential.HasRefreshToken || l.HasVerdict(models.VerdictExpired) {
 		reason = ""
 	}
 	var newest bool
@@ -198,15 +191,9 @@ func (s *Service) noteDead(ctx context.Context, l store.Linked, reason string) (
 
 // endReset ends a reset whose answer was lost, once the upstream has said whether the
 // token that it was to replace is still good.
-func (s *Service) endReset(ctx context.Context, l store.Linked) error {
-	if !resetLost(l) {
+func (s *Service) endReset(ctx context.Context, l models.Linked) error {
+	if !l.ResetLost() {
 		return nil
 	}
 	return s.store.EndAttempt(ctx, l)
-}
-
-// resetLost reports whether nobody knows how the last reset in place ended. A token
-// without a refresh token has no other attempts.
-func resetLost(l store.Linked) bool {
-	return l.Credential.AttemptID != nil && !l.Credential.HasRefreshToken
 }

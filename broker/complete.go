@@ -367,5 +367,5 @@ func (s *Service) finished(ctx context.Context, c models.Caller, f models.Flow) 
 		return Completed{}, found(err, "OAuth provider authorization")
 	}
 	a := l.Authorization
-	return Completed{Authorization: show(l), User: models.User{Sub: a.Sub, NickName: a.Login, Email: a.Email, Picture: a.Picture}}, nil
+	return Completed{Authorization: l.Shown(), User: models.User{Sub: a.Sub, NickName: a.Login, Email: a.Email, Picture: a.Picture}}, nil
 }

@@ -34,7 +34,7 @@ func (s *Service) ConnectionAt(ctx context.Context, v Visitor, name string) (Con
 }
 
 // connection describes a provider and its link, which is empty for none.
-func (s *Service) connection(p models.Provider, l store.Linked) Connection {
+func (s *Service) connection(p models.Provider, l models.Linked) Connection {
 	c := Connection{Provider: p, Scopes: s.askedScopes(p, p.Scopes)}
 	if l.Authorization.ID == "" {
 		return c

@@ -72,22 +72,15 @@ func (s *Service) external(p models.Provider) ExternalProvider {
 	return ExternalProvider{Provider: p, Abilities: s.upstream.Abilities(unsealedClient(p)), Device: s.allowsDevice(p) == nil, Icon: icon}
 }
 
-func externalLink(l store.Linked) ExternalLink {
+func externalLink(l models.Linked) ExternalLink {
 	link := ExternalLink{
 		ProviderID: l.Provider.ID, CreatedAt: l.Authorization.CreatedAt, UpdatedAt: l.Credential.SavedAt,
-		HasRefreshToken: l.Credential.HasRefreshToken, Expires: l.Credential.ExpiresAt, Authenticated: authenticated(l),
+		HasRefreshToken: l.Credential.HasRefreshToken, Expires: l.Credential.ExpiresAt, Authenticated: l.Authenticated(),
 	}
 	if !link.Authenticated {
-		link.Problem = problems[statusOf(l)]
+		link.Problem = problems[l.Status()]
 	}
 	return link
-}
-
-// authenticated reports whether a link works as far as is known: a token that
-// still lives is served whatever the last refresh said.
-func authenticated(l store.Linked) bool {
-	status := statusOf(l)
-	return status == models.AuthorizationActive || status != models.AuthorizationInvalidProviderState && served(l)
 }
 
 var problems = map[models.AuthorizationStatus]string{
@@ -126,13 +119,13 @@ func (s *Service) activeProvider(ctx context.Context, c models.Caller, name stri
 
 // latestLink returns what the caller's link at a provider is, ErrNotFound when it
 // has none.
-func (s *Service) latestLink(ctx context.Context, c models.Caller, provider string) (store.Linked, error) {
+func (s *Service) latestLink(ctx context.Context, c models.Caller, provider string) (models.Linked, error) {
 	rows, err := s.store.LatestLinks(ctx, c, provider)
 	if err != nil {
-		return store.Linked{}, unavailable(err)
+		return models.Linked{}, unavailable(err)
 	}
 	if len(rows) == 0 {
-		return store.Linked{}, store.ErrNotFound
+		return models.Linked{}, store.ErrNotFound
 	}
 	return rows[0], nil
 }
@@ -161,7 +154,7 @@ func (s *Service) ExternalAuth(ctx context.Context, c models.Caller, name string
 			a.Installations, a.Installable = s.installations(ctx, c, l.Authorization.ID)
 		}
 	case models.CodeUpstream:
-		if l, err = s.latestLink(ctx, c, p.ID); err == nil && authenticated(l) {
+		if l, err = s.latestLink(ctx, c, p.ID); err == nil && l.Authenticated() {
 			a.Authenticated, a.User = true, keptAccount(l.Authorization)
 		}
 	case models.CodeGone, models.CodeForbidden, models.CodeNotFound:

@@ -250,9 +250,9 @@ func (s *Service) replacePair(ctx context.Context, tx *store.Store, a models.Aut
 // lastingRefresh is the refresh token that a consent without one leaves in use: where
 // refresh tokens are not replaced, as at Google, only a person's first consent brings
 // one, and it goes with every access token since.
-func (s *Service) lastingRefresh(l store.Linked) string {
+func (s *Service) lastingRefresh(l models.Linked) string {
 	t, ok := s.traits(l.Provider)
-	if !ok || t.Rotates || hasVerdict(l, models.VerdictExpired) {
+	if !ok || t.Rotates || l.HasVerdict(models.VerdictExpired) {
 		return ""
 	}
 	old, err := s.openPair(l)
@@ -264,7 +264,7 @@ func (s *Service) lastingRefresh(l store.Linked) string {
 
 // retire keeps a pair of tokens that was replaced, so that it is revoked: alone
 // where the type can, else when no newer consent would go along with it.
-func (s *Service) retire(ctx context.Context, tx *store.Store, l store.Linked, successor pair) error {
+func (s *Service) retire(ctx context.Context, tx *store.Store, l models.Linked, successor pair) error {
 	old, err := s.openPair(l)
 	if err != nil {
 		s.log.Error("a replaced pair of tokens cannot be opened, and is not revoked", "authorization", l.Authorization.ID, "error", err)
@@ -274,7 +274,7 @@ func (s *Service) retire(ctx context.Context, tx *store.Store, l store.Linked, s
 		return nil // revoking the old pair would take the new one along
 	}
 	of := l.Authorization
-	if mismatched(l) { // it may be another account's
+	if l.Mismatched() { // it may be another account's
 		of.GrantKey, of.GrantKeyV1 = "", ""
 	}
 	return s.entomb(ctx, tx, of, exchanged{pair: old}, l.Credential)
@@ -374,7 +374,7 @@ const assumedLifetime = time.Hour
 // lastLifetime is how long tokens of an authorization live where an answer does not say:
 // as long as the last one that the upstream told, else as config says, 0 where neither is
 // known (R14). The end of a token that was found to be revoked tells no lifetime.
-func (s *Service) lastLifetime(l store.Linked) time.Duration {
+func (s *Service) lastLifetime(l models.Linked) time.Duration {
 	c := l.Credential
 	foundDead := c.CheckGeneration == c.Generation && !c.CheckValid
 	if c.ExpiresAt != nil && !foundDead && c.ExpiresAt.After(c.SavedAt) {

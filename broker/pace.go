@@ -78,7 +78,7 @@ func (s *Service) aheadWait(ctx context.Context, p models.Provider) time.Duratio
 // heldUp reports whether a refresh that is due must not be begun ahead of its
 // callers, since they need what is left of the token endpoint's budget. The replay
 // of an attempt that ended in the dark is no such luxury (R3).
-func (s *Service) heldUp(ctx context.Context, id string, due func(store.Linked) bool) bool {
+func (s *Service) heldUp(ctx context.Context, id string, due func(models.Linked) bool) bool {
 	l, err := s.store.Linked(ctx, id)
 	if err != nil || !due(l) || l.Credential.AttemptID != nil {
 		return false
@@ -131,7 +131,7 @@ type allowance struct {
 // afford takes one call out of what the upstream's budget grants to the batch. A
 // deletion's items were granted when they were claimed; other batches ask once for
 // each provider. What somebody waits for is not held up.
-func (b *batch) afford(ctx context.Context, l store.Linked) *ruling {
+func (b *batch) afford(ctx context.Context, l models.Linked) *ruling {
 	if b.urgent {
 		return nil
 	}

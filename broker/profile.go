@@ -31,7 +31,7 @@ func (s *Service) UserInfo(ctx context.Context, c models.Caller, id string) (mod
 	return user, nil
 }
 
-func (s *Service) askProfile(ctx context.Context, l store.Linked, gate store.Gate) (models.User, error) {
+func (s *Service) askProfile(ctx context.Context, l models.Linked, gate store.Gate) (models.User, error) {
 	ctx = providers.WithAnswers(ctx)
 	client, p, err := s.opened(ctx, l)
 	if err != nil {

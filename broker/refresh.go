@@ -22,26 +22,26 @@ import (
 
 // refresh brings an authorization's tokens up to date, and waits for that no
 // longer than callers do. due says whether a row that was just read still needs it.
-func (s *Service) refresh(ctx context.Context, id string, due func(store.Linked) bool) (store.Linked, error) {
+func (s *Service) refresh(ctx context.Context, id string, due func(models.Linked) bool) (models.Linked, error) {
 	return s.await(ctx, s.beginRefresh(ctx, id, due))
 }
 
 // await waits for a flight, no longer than callers do (R2).
-func (s *Service) await(ctx context.Context, flight <-chan singleflight.Result) (store.Linked, error) {
+func (s *Service) await(ctx context.Context, flight <-chan singleflight.Result) (models.Linked, error) {
 	timer := time.NewTimer(s.timing.CallerWait)
 	defer timer.Stop()
 	select {
 	case r := <-flight:
-		l, _ := r.Val.(store.Linked)
+		l, _ := r.Val.(models.Linked)
 		return l, r.Err
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	return store.Linked{}, late
+	return models.Linked{}, late
 }
 
 // beginRefresh starts a refresh, or joins the one under way in this process.
-func (s *Service) beginRefresh(ctx context.Context, id string, due func(store.Linked) bool) <-chan singleflight.Result {
+func (s *Service) beginRefresh(ctx context.Context, id string, due func(models.Linked) bool) <-chan singleflight.Result {
 	return s.flights.DoChan(id, func() (any, error) {
 		s.inflight.begin()
 		defer s.inflight.end()
@@ -52,7 +52,7 @@ func (s *Service) beginRefresh(ctx context.Context, id string, due func(store.Li
 }
 
 // refreshOnce calls the upstream, or adopts what another process's call brings.
-func (s *Service) refreshOnce(ctx context.Context, id string, due func(store.Linked) bool) (store.Linked, error) {
+func (s *Service) refreshOnce(ctx context.Context, id string, due func(models.Linked) bool) (models.Linked, error) {
 	for {
 		l, err := s.store.Linked(ctx, id)
 		if err != nil {
@@ -88,7 +88,7 @@ func (s *Service) refreshOnce(ctx context.Context, id string, due func(store.Lin
 
 // awaitOther waits until whoever holds the lease has come to an end, failures
 // included (R8). It returns false when nobody seems to be at it any more.
-func (s *Service) awaitOther(ctx context.Context, before store.Linked) (bool, error) {
+func (s *Service) awaitOther(ctx context.Context, before models.Linked) (bool, error) {
 	for pause := 10 * time.Millisecond; ; pause = min(pause+pause/16, 100*time.Millisecond) { // late by a sixteenth of the wait
 		now, err := s.store.Linked(ctx, before.Authorization.ID)
 		if err != nil {
@@ -98,7 +98,7 @@ func (s *Service) awaitOther(ctx context.Context, before store.Linked) (bool, er
 		switch {
 		case c.Generation != before.Credential.Generation, c.LastAttempt != before.Credential.LastAttempt:
 			return true, nil
-		case gated(now):
+		case now.BackingOff():
 			return true, nil
 		case c.LeaseUntil == nil || !now.Now.Before(*c.LeaseUntil):
 			return false, nil
@@ -112,9 +112,9 @@ func (s *Service) awaitOther(ctx context.Context, before store.Linked) (bool, er
 }
 
 // adopt takes another attempt's outcome for ours.
-func (s *Service) adopt(ctx context.Context, id string, err error) (store.Linked, error) {
+func (s *Service) adopt(ctx context.Context, id string, err error) (models.Linked, error) {
 	if err != nil {
-		return store.Linked{}, err
+		return models.Linked{}, err
 	}
 	l, err := s.store.Linked(ctx, id)
 	if err != nil {
@@ -125,7 +125,7 @@ func (s *Service) adopt(ctx context.Context, id string, err error) (store.Linked
 
 // callRefresh is the holder of the lease at work. before is an attempt whose
 // outcome nobody knows, and which this one replays (R3).
-func (s *Service) callRefresh(ctx context.Context, id, attempt string, before *string, gate store.Gate, due func(store.Linked) bool) (store.Linked, error) {
+func (s *Service) callRefresh(ctx context.Context, id, attempt string, before *string, gate store.Gate, due func(models.Linked) bool) (models.Linked, error) {
 	ctx = providers.WithAnswers(ctx)
 	l, err := s.store.Linked(ctx, id) // again: the row may have changed before the lease was ours
 	if err != nil || !due(l) {
@@ -155,7 +155,7 @@ func (s *Service) callRefresh(ctx context.Context, id, attempt string, before *s
 	return s.saveRefreshed(ctx, l, attempt, old, newExchanged(t, sent))
 }
 
-func (s *Service) giveUpLease(ctx context.Context, l store.Linked, attempt string, before *string) error {
+func (s *Service) giveUpLease(ctx context.Context, l models.Linked, attempt string, before *string) error {
 	if err := s.store.AbandonAttempt(ctx, l.Authorization.CredentialID, attempt, before); err != nil {
 		s.log.Error("giving a refresh lease back failed", "authorization", l.Authorization.ID, "error", err)
 	}
@@ -166,7 +166,7 @@ func (s *Service) giveUpLease(ctx context.Context, l store.Linked, attempt strin
 // is no longer the newest, either an earlier try of this save went through and
 // only its acknowledgement was lost, or somebody else's tokens won: then ours are
 // revoked alone (R1, R9).
-func (s *Service) saveRefreshed(ctx context.Context, l store.Linked, attempt string, old pair, e exchanged) (store.Linked, error) {
+func (s *Service) saveRefreshed(ctx context.Context, l models.Linked, attempt string, old pair, e exchanged) (models.Linked, error) {
 	if e.Refresh == "" {
 		e.Refresh = old.Refresh // RFC 6749 section 6: none given means the old one stays
 	}
@@ -221,7 +221,7 @@ func (s *Service) noteScopes(ctx context.Context, a models.Authorization, scopes
 	}
 }
 
-func (s *Service) lostRace(ctx context.Context, tx *store.Store, l store.Linked, attempt string, e exchanged) error {
+func (s *Service) lostRace(ctx context.Context, tx *store.Store, l models.Linked, attempt string, e exchanged) error {
 	now, err := tx.Credential(ctx, l.Authorization.CredentialID)
 	if err == nil && now.SavedBy == attempt {
 		return nil
@@ -252,9 +252,9 @@ func (s *Service) RefreshDue(ctx context.Context, id string) error {
 	if lost, err := s.settleReset(ctx, id); lost || err != nil {
 		return err
 	}
-	due := func(l store.Linked) bool {
+	due := func(l models.Linked) bool {
 		idle := l.Credential.KeepAliveAt != nil && !l.Now.Before(*l.Credential.KeepAliveAt)
-		return refreshDue(l) || mayRefresh(l) && (idle || l.Credential.AttemptID != nil)
+		return l.RefreshDue() || l.MayRefresh() && (idle || l.Credential.AttemptID != nil)
 	}
 	if s.heldUp(ctx, id, due) {
 		return nil

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/grantd/grantd/models"
-	"github.com/grantd/grantd/store"
 )
 
 // What one refused item of a deletion says about the others (D4): nothing, until five
@@ -13,7 +12,7 @@ import (
 
 // noteAnswer remembers what an item's answer says about the client. It is called with
 // the batch locked.
-func (b *batch) noteAnswer(l store.Linked, r ruling) {
+func (b *batch) noteAnswer(l models.Linked, r ruling) {
 	switch {
 	case r.suspected:
 		b.stopped = true

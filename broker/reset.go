@@ -49,24 +49,24 @@ func (s *Service) newToken(ctx context.Context, c models.Caller, id string) (Tok
 		return Token{}, err
 	}
 	if l.Authorization.UserID != c.UserID {
-		return Token{ExpiresAt: l.Credential.ExpiresAt, Authorization: show(l)}, nil
+		return Token{ExpiresAt: l.Credential.ExpiresAt, Authorization: l.Shown()}, nil
 	}
 	return s.handOut(c, l)
 }
 
 // resettable says why a token cannot be reset, nil when it can.
-func (s *Service) resettable(l store.Linked) error {
+func (s *Service) resettable(l models.Linked) error {
 	t, ok := s.traits(l.Provider)
 	switch {
-	case mismatched(l):
+	case l.Mismatched():
 		return strangers()
-	case hasVerdict(l, models.VerdictExpired):
+	case l.HasVerdict(models.VerdictExpired):
 		return expired(nil)
 	case l.Credential.HasRefreshToken:
 		return nil
 	case !ok || !t.ResetsInPlace:
 		return models.Errorf(models.CodeInvalid, "The provider granted no refresh token and cannot reset an access token. Revoke the token, or disconnect; the user then authorizes again.%s", settingsHint(l.Provider))
-	case !alive(l):
+	case !l.Alive():
 		return dead(l)
 	}
 	return nil
@@ -82,7 +82,7 @@ func settingsHint(p models.Provider) string {
 
 // replaceToken replaces the token of l's generation, and reports whether that one is
 // dead now.
-func (s *Service) replaceToken(ctx context.Context, l store.Linked) (bool, error) {
+func (s *Service) replaceToken(ctx context.Context, l models.Linked) (bool, error) {
 	if _, err := s.newer(ctx, l); err != nil {
 		return false, s.notReset(l, err)
 	}
@@ -91,37 +91,34 @@ func (s *Service) replaceToken(ctx context.Context, l store.Linked) (bool, error
 
 // newer has the token of l's generation replaced, by whoever gets to it, and returns
 // what there is then. It fails where a verdict or a back-off is in the way.
-func (s *Service) newer(ctx context.Context, l store.Linked) (store.Linked, error) {
+func (s *Service) newer(ctx context.Context, l models.Linked) (models.Linked, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timing.CallerWait)
 	defer cancel()
-	old := func(now store.Linked) bool { return now.Credential.Generation == l.Credential.Generation }
+	old := func(now models.Linked) bool { return now.Credential.Generation == l.Credential.Generation }
 	for {
-		now, err := s.refresh(ctx, l.Authorization.ID, func(now store.Linked) bool { return old(now) && replaceable(now) })
+		now, err := s.refresh(ctx, l.Authorization.ID, func(now models.Linked) bool { return old(now) && now.MayAsk() })
 		switch {
 		case err != nil || !old(now):
 			return now, err
-		case !replaceable(now):
+		case !now.MayAsk():
 			return now, notNow(now)
 		}
 		// The flight was somebody's who found nothing due. Ours is next.
 	}
 }
 
-// replaceable reports whether neither a verdict nor a back-off is in the way.
-func replaceable(l store.Linked) bool { return !gated(l) && !hasVerdict(l, models.VerdictExpired) }
-
 // notNow says why a token is not replaceable.
-func notNow(l store.Linked) error {
-	if hasVerdict(l, models.VerdictExpired) {
+func notNow(l models.Linked) error {
+	if l.HasVerdict(models.VerdictExpired) {
 		return expired(nil)
 	}
-	return &models.Error{Code: models.CodeUpstream, RetryAfter: untilAsked(l),
+	return &models.Error{Code: models.CodeUpstream, RetryAfter: l.BackOff(),
 		Message: "The provider did not replace the token when it was asked last. Try again later."}
 }
 
 // notReset says the truth about a reset in place whose answer was lost: it was the
 // only copy of the new token.
-func (s *Service) notReset(l store.Linked, err error) error {
+func (s *Service) notReset(l models.Linked, err error) error {
 	known, ok := errors.AsType[*models.Error](err)
 	if !ok || !failure(err).Ambiguous || l.Credential.HasRefreshToken {
 		return err
@@ -135,7 +132,7 @@ func (s *Service) notReset(l store.Linked, err error) error {
 // endReplaced sees to the access token that was replaced, and reports whether it was
 // found dead. What its type is known to do is no proof: where that token can be revoked
 // alone it is, else the upstream is asked about it. False is also that nobody knows.
-func (s *Service) endReplaced(ctx context.Context, l store.Linked) bool {
+func (s *Service) endReplaced(ctx context.Context, l models.Linked) bool {
 	t, ok := s.traits(l.Provider)
 	client, old, err := s.opened(ctx, l)
 	if !ok || err != nil {
@@ -155,7 +152,7 @@ func (s *Service) endReplaced(ctx context.Context, l store.Linked) bool {
 	return ended && err == nil
 }
 
-func (s *Service) revokeReplaced(ctx context.Context, l store.Linked, client providers.Client, old models.Secret) (bool, error) {
+func (s *Service) revokeReplaced(ctx context.Context, l models.Linked, client providers.Client, old models.Secret) (bool, error) {
 	gate, err := s.admit(ctx, l.Provider, callProbe, store.ClassRevoke)
 	if err != nil {
 		return false, err
@@ -166,7 +163,7 @@ func (s *Service) revokeReplaced(ctx context.Context, l store.Linked, client pro
 }
 
 // foundDead asks about the access token alone.
-func (s *Service) foundDead(ctx context.Context, l store.Linked, client providers.Client, old models.Secret) (bool, error) {
+func (s *Service) foundDead(ctx context.Context, l models.Linked, client providers.Client, old models.Secret) (bool, error) {
 	gate, err := s.admitAPI(ctx, l.Provider)
 	if err != nil {
 		return false, err
@@ -181,7 +178,7 @@ func (s *Service) foundDead(ctx context.Context, l store.Linked, client provider
 // is no such reset.
 func (s *Service) settleReset(ctx context.Context, id string) (bool, error) {
 	l, err := s.store.Linked(ctx, id)
-	if err != nil || !resetLost(l) {
+	if err != nil || !l.ResetLost() {
 		return false, nil
 	}
 	if inForce(l) == nil {

@@ -131,7 +131,7 @@ func (s *Service) resetItem(ctx context.Context, item store.ResetItem) ruling {
 }
 
 // itemAsItIs reads the item's row, and rules on it if there is nothing left to do.
-func (s *Service) itemAsItIs(ctx context.Context, item store.ResetItem) (store.Linked, *ruling) {
+func (s *Service) itemAsItIs(ctx context.Context, item store.ResetItem) (models.Linked, *ruling) {
 	over := func(o models.Outcome, reason string) *ruling { r := settled(o, reason); return &r }
 	l, err := s.store.Linked(ctx, item.AuthorizationID)
 	switch {
@@ -159,7 +159,7 @@ func (s *Service) itemAsItIs(ctx context.Context, item store.ResetItem) (store.L
 
 // notResetYet judges a failure. What the upstream asked to wait for, and a call that
 // goes on, are no attempts (D4).
-func (s *Service) notResetYet(l store.Linked, item store.ResetItem, err error) ruling {
+func (s *Service) notResetYet(l models.Linked, item store.ResetItem, err error) ruling {
 	r := ruling{after: s.timing.Backoff}
 	if known, ok := errors.AsType[*models.Error](err); ok {
 		r.clientRefused = known.Detail == string(models.AuthorizationInvalidOAuthClient)

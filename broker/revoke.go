@@ -7,7 +7,6 @@ import (
 
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/providers"
-	"github.com/grantd/grantd/store"
 )
 
 // ruling is what became of one attempt to revoke one item.
@@ -42,7 +41,7 @@ const (
 // revoke takes one item back upstream. The lease of the item, of its credential
 // and of its grant are the batch's, so that no refresh runs meanwhile (R9) and no
 // newer consent becomes live (D1).
-func (b *batch) revoke(ctx context.Context, l store.Linked, client providers.Client) ruling {
+func (b *batch) revoke(ctx context.Context, l models.Linked, client providers.Client) ruling {
 	p, err := b.s.openPair(l)
 	if err != nil {
 		return settled(models.OutcomeFailed, "undecryptable")
@@ -75,11 +74,11 @@ func (b *batch) revoke(ctx context.Context, l store.Linked, client providers.Cli
 }
 
 // judge rules on what the upstream said.
-func (b *batch) judge(ctx context.Context, l store.Linked, outcome models.Outcome, err error) ruling {
+func (b *batch) judge(ctx context.Context, l models.Linked, outcome models.Outcome, err error) ruling {
 	if err != nil {
 		return b.notRevoked(ctx, l, err)
 	}
-	if outcome == models.OutcomeAlreadyRevoked && (!alive(l) || hasVerdict(l, models.VerdictExpired) || l.Credential.AttemptID != nil) {
+	if outcome == models.OutcomeAlreadyRevoked && (!l.Alive() || l.HasVerdict(models.VerdictExpired) || l.Credential.AttemptID != nil) {
 		// By our own record the token was dead: its rejection proves nothing.
 		return settled(models.OutcomeNoLiveToken, "")
 	}
@@ -90,7 +89,7 @@ func (b *batch) judge(ctx context.Context, l store.Linked, outcome models.Outcom
 // while a newer consent of the same grant lives, or may live because nobody knows
 // whose token it is (D1). It reports whether only another organisation's authorization
 // lives on the grant.
-func (b *batch) scopeOf(l store.Linked) (models.RevokeScope, bool, *ruling) {
+func (b *batch) scopeOf(l models.Linked) (models.RevokeScope, bool, *ruling) {
 	scope, keys := l.Authorization.Revoke, b.s.grantKeys(l.Authorization)
 	known := l.Authorization.GrantKey != "" || l.Authorization.GrantKeyV1 != ""
 	if known && (l.Provider.DeletionAsked() || !b.s.singly(l)) {
@@ -116,19 +115,19 @@ func (b *batch) scopeOf(l store.Linked) (models.RevokeScope, bool, *ruling) {
 
 // singly reports whether an item's pair can be revoked without taking the others of
 // its grant along.
-func (s *Service) singly(l store.Linked) bool {
+func (s *Service) singly(l models.Linked) bool {
 	t, ok := s.traits(l.Provider)
 	return !ok || t.RevokesSingly
 }
 
 // noProof reports that nothing is left which the upstream would accept.
-func (s *Service) noProof(l store.Linked) *ruling {
+func (s *Service) noProof(l models.Linked) *ruling {
 	t, ok := s.traits(l.Provider)
 	if !ok {
 		r := settled(models.OutcomeFailed, "unknown_type")
 		return &r
 	}
-	if t.RevokeNeedsAccess && !alive(l) {
+	if t.RevokeNeedsAccess && !l.Alive() {
 		r := settled(models.OutcomeNoLiveToken, "expired")
 		return &r
 	}
@@ -136,7 +135,7 @@ func (s *Service) noProof(l store.Linked) *ruling {
 }
 
 // notRevoked judges a refusal. A pause the upstream asked for is no attempt.
-func (b *batch) notRevoked(ctx context.Context, l store.Linked, err error) ruling {
+func (b *batch) notRevoked(ctx context.Context, l models.Linked, err error) ruling {
 	up := failure(err)
 	switch {
 	case ctx.Err() != nil:
@@ -153,7 +152,7 @@ func (b *batch) notRevoked(ctx context.Context, l store.Linked, err error) rulin
 
 // clientRefused rules on an item whose revocation was refused to the client: it is tried
 // again, like after any refusal. A single disconnect waits until the secret is right.
-func (b *batch) clientRefused(l store.Linked, reason string) ruling {
+func (b *batch) clientRefused(l models.Linked, reason string) ruling {
 	if b.job == nil {
 		return ruling{reason: "client_refused", after: b.s.timing.ClientProbe, clientRefused: true}
 	}
@@ -164,7 +163,7 @@ func (b *batch) clientRefused(l store.Linked, reason string) ruling {
 
 // limited ends an item of a job that was tried often enough; one that stands alone is
 // tried ever more rarely.
-func (b *batch) limited(l store.Linked, again ruling) ruling {
+func (b *batch) limited(l models.Linked, again ruling) ruling {
 	tried := l.Authorization.ItemAttempts + 1
 	switch {
 	case !again.attempt:
@@ -192,7 +191,7 @@ func reasonOf(up *providers.Error) string {
 // readyItem prepares an item whose lease is held: where only a living access
 // token proves anything, a refresh comes first. It returns a ruling, and when to
 // try again, when the credential is in somebody else's hands.
-func (s *Service) readyItem(ctx context.Context, l store.Linked, lease string) (store.Linked, *ruling) {
+func (s *Service) readyItem(ctx context.Context, l models.Linked, lease string) (models.Linked, *ruling) {
 	if s.needsProof(l) {
 		return s.fetchProof(ctx, l, lease)
 	}
@@ -204,13 +203,13 @@ func (s *Service) readyItem(ctx context.Context, l store.Linked, lease string) (
 
 // fetchProof refreshes a dead access token so that its grant can be revoked. The
 // refresh takes the credential's lease itself, like any other.
-func (s *Service) fetchProof(ctx context.Context, l store.Linked, lease string) (store.Linked, *ruling) {
+func (s *Service) fetchProof(ctx context.Context, l models.Linked, lease string) (models.Linked, *ruling) {
 	database := &ruling{reason: "database", after: s.timing.Backoff}
-	if gated(l) {
+	if l.BackingOff() {
 		if clientNotAccepted(l) {
-			return l, &ruling{reason: "client_refused", after: untilAsked(l), attempt: true, refused: true, clientRefused: true}
+			return l, &ruling{reason: "client_refused", after: l.BackOff(), attempt: true, refused: true, clientRefused: true}
 		}
-		return l, &ruling{reason: "no_proof_yet", after: untilAsked(l)}
+		return l, &ruling{reason: "no_proof_yet", after: l.BackOff()}
 	}
 	if err := s.store.ReleaseLease(ctx, l.Credential.ID, lease); err != nil {
 		return l, database
@@ -232,7 +231,7 @@ func (s *Service) fetchProof(ctx context.Context, l store.Linked, lease string) 
 	}
 	// Linked leaves the attempts out, and without them an item never fails.
 	now.Authorization.ItemAttempts = l.Authorization.ItemAttempts
-	if wantsProof(now) || gated(now) && !alive(now) && now.Credential.HasRefreshToken { // the refresh failed, but not for good
+	if wantsProof(now) || now.BackingOff() && !now.Alive() && now.Credential.HasRefreshToken { // the refresh failed, but not for good
 		return now, s.noProofYet(now, refreshErr)
 	}
 	return now, nil
@@ -240,7 +239,7 @@ func (s *Service) fetchProof(ctx context.Context, l store.Linked, lease string) 
 
 // noProofYet rules on an item whose access token could not be refreshed this time.
 // What the upstream asked to wait for is no attempt (D4).
-func (s *Service) noProofYet(l store.Linked, err error) *ruling {
+func (s *Service) noProofYet(l models.Linked, err error) *ruling {
 	r := &ruling{reason: "no_proof_yet", after: s.backoff(l.Authorization.ItemAttempts), attempt: true}
 	wait := time.Duration(0)
 	if up, asked := errors.AsType[*providers.Error](err); asked {
@@ -255,14 +254,14 @@ func (s *Service) noProofYet(l store.Linked, err error) *ruling {
 }
 
 // wantsProof reports that the access token is dead and a refresh may bring one.
-func wantsProof(l store.Linked) bool {
-	return !alive(l) && mayRefresh(l)
+func wantsProof(l models.Linked) bool {
+	return !l.Alive() && l.MayRefresh()
 }
 
 // needsProof reports that a refresh comes before the revocation.
-func (s *Service) needsProof(l store.Linked) bool {
+func (s *Service) needsProof(l models.Linked) bool {
 	t, ok := s.traits(l.Provider)
-	return ok && t.RevokeNeedsAccess && !alive(l) && l.Credential.HasRefreshToken && !hasVerdict(l, models.VerdictExpired)
+	return ok && t.RevokeNeedsAccess && !l.Alive() && l.Credential.HasRefreshToken && !l.HasVerdict(models.VerdictExpired)
 }
 
 // RevokeOne takes one unlinked authorization back upstream, unless somebody is at
@@ -299,7 +298,7 @@ func (s *Service) revokeOne(ctx context.Context, id string, urgent bool) error {
 
 // awaitCredential waits a short while for a running refresh to end (R9), and reports
 // whether the credential is the lease's then.
-func (s *Service) awaitCredential(ctx context.Context, l store.Linked, lease string) (bool, error) {
+func (s *Service) awaitCredential(ctx context.Context, l models.Linked, lease string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timing.RefreshWait)
 	defer cancel()
 	for {

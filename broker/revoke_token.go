@@ -43,7 +43,7 @@ func (s *Service) RevokeToken(ctx context.Context, c models.Caller, id string) (
 	})
 }
 
-func irrevocable(l store.Linked) error {
+func irrevocable(l models.Linked) error {
 	return models.Errorf(models.CodeInvalid, "The provider has no way to revoke a token; it lives until it expires.%s", settingsHint(l.Provider))
 }
 
@@ -56,7 +56,7 @@ type tokenRevocation struct {
 }
 
 // run takes the leases, the token out of service, and then back upstream.
-func (r *tokenRevocation) run(ctx context.Context, l store.Linked) (RevokedToken, error) {
+func (r *tokenRevocation) run(ctx context.Context, l models.Linked) (RevokedToken, error) {
 	if r.takesGrant(l) {
 		return r.runOnGrant(ctx, l)
 	}
@@ -65,14 +65,14 @@ func (r *tokenRevocation) run(ctx context.Context, l store.Linked) (RevokedToken
 
 // takesGrant reports whether the upstream can only revoke all that the person
 // granted to the client.
-func (r *tokenRevocation) takesGrant(l store.Linked) bool {
+func (r *tokenRevocation) takesGrant(l models.Linked) bool {
 	t, ok := r.s.traits(l.Provider)
 	return ok && !t.RevokesAccessAlone && !t.RevokesSingly && len(r.s.grantKeys(l.Authorization)) > 0
 }
 
 // runOnGrant has the say over the grant, and refuses to end it while another
 // authorization lives on it (D1).
-func (r *tokenRevocation) runOnGrant(ctx context.Context, l store.Linked) (RevokedToken, error) {
+func (r *tokenRevocation) runOnGrant(ctx context.Context, l models.Linked) (RevokedToken, error) {
 	var revoked []string
 	defer func() {
 		if err := r.s.store.ReleaseGrants(context.WithoutCancel(ctx), r.lease, revoked); err != nil {
@@ -102,7 +102,7 @@ func (r *tokenRevocation) runOnGrant(ctx context.Context, l store.Linked) (Revok
 }
 
 // runLeased waits for a running refresh, since its answer is the token to revoke (R9).
-func (r *tokenRevocation) runLeased(ctx context.Context, l store.Linked) (RevokedToken, error) {
+func (r *tokenRevocation) runLeased(ctx context.Context, l models.Linked) (RevokedToken, error) {
 	held, err := r.s.awaitCredential(ctx, l, r.lease)
 	if err != nil {
 		return RevokedToken{}, err
@@ -138,10 +138,10 @@ func (r *tokenRevocation) send(ctx context.Context, id string) (RevokedToken, er
 		return RevokedToken{}, unavailable(err)
 	}
 	l, err = r.s.store.Linked(ctx, id)
-	return RevokedToken{outcome, show(l)}, found(err, "OAuth provider authorization")
+	return RevokedToken{outcome, l.Shown()}, found(err, "OAuth provider authorization")
 }
 
-func (r *tokenRevocation) suspect(ctx context.Context, id string) (store.Linked, error) {
+func (r *tokenRevocation) suspect(ctx context.Context, id string) (models.Linked, error) {
 	l, err := r.s.manageable(ctx, r.caller, id)
 	if err != nil {
 		return l, err
@@ -162,7 +162,7 @@ func (r *tokenRevocation) suspect(ctx context.Context, id string) (store.Linked,
 	return l, nil
 }
 
-func (r *tokenRevocation) ask(ctx context.Context, l store.Linked) (models.Outcome, error) {
+func (r *tokenRevocation) ask(ctx context.Context, l models.Linked) (models.Outcome, error) {
 	ctx = providers.WithAnswers(ctx)
 	held, err := r.s.openPair(l)
 	if err != nil {
@@ -180,7 +180,7 @@ func (r *tokenRevocation) ask(ctx context.Context, l store.Linked) (models.Outco
 }
 
 // revoke sends as little as the upstream can tell apart.
-func (r *tokenRevocation) revoke(ctx context.Context, l store.Linked, held pair) (models.Outcome, error) {
+func (r *tokenRevocation) revoke(ctx context.Context, l models.Linked, held pair) (models.Outcome, error) {
 	switch {
 	case r.keepsGrant(l):
 		return r.s.upstream.RevokeAccess(ctx, r.client, models.Secret(held.Access))
@@ -191,14 +191,14 @@ func (r *tokenRevocation) revoke(ctx context.Context, l store.Linked, held pair)
 }
 
 // keepsGrant reports whether the refresh token outlives its access token.
-func (r *tokenRevocation) keepsGrant(l store.Linked) bool {
+func (r *tokenRevocation) keepsGrant(l models.Linked) bool {
 	t, ok := r.s.traits(l.Provider)
 	return ok && t.RevokesAccessAlone
 }
 
 // note writes down that the token is dead, and the authorization with it where
 // nothing is left to refresh with.
-func (r *tokenRevocation) note(ctx context.Context, l store.Linked, outcome models.Outcome) error {
+func (r *tokenRevocation) note(ctx context.Context, l models.Linked, outcome models.Outcome) error {
 	reason := tokenRevoked
 	if r.keepsGrant(l) && l.Credential.HasRefreshToken {
 		reason = ""

@@ -30,7 +30,7 @@ func (p pair) tokens() providers.Tokens {
 
 // held is an authorization's pair with what was granted for it, beyond which no
 // refresh may ask (RFC 6749 section 6).
-func held(l store.Linked, p pair) providers.Tokens {
+func held(l models.Linked, p pair) providers.Tokens {
 	t := p.tokens()
 	t.Scopes = l.Authorization.Scopes
 	return t
@@ -44,7 +44,7 @@ func (s *Service) sealPair(a models.Authorization, p pair) ([]byte, error) {
 	return s.sealJSON(credentialOwner(a), p)
 }
 
-func (s *Service) openPair(l store.Linked) (pair, error) {
+func (s *Service) openPair(l models.Linked) (pair, error) {
 	plain, err := s.keys.Open(credentialOwner(l.Authorization), l.Credential.Sealed)
 	if err != nil {
 		return pair{}, unopened(err)
@@ -193,7 +193,7 @@ func (s *Service) clientSecret(ctx context.Context, in *store.Store, p models.Pr
 
 // opened is what a call upstream about an authorization takes: its provider's client,
 // and its tokens.
-func (s *Service) opened(ctx context.Context, l store.Linked) (providers.Client, pair, error) {
+func (s *Service) opened(ctx context.Context, l models.Linked) (providers.Client, pair, error) {
 	client, err := s.client(ctx, l.Provider)
 	if err != nil {
 		return client, pair{}, err

@@ -19,7 +19,7 @@ import (
 // superseded rules on such a pair. Behind another organisation's authorization nothing
 // is kept, since there is no knowing when that one ends; nor for a job that revokes a
 // user, of whom nothing is to stay.
-func (b *batch) superseded(ctx context.Context, l store.Linked, client providers.Client, p pair) (*ruling, error) {
+func (b *batch) superseded(ctx context.Context, l models.Linked, client providers.Client, p pair) (*ruling, error) {
 	a := l.Authorization
 	own, other := b.live.Of(a.GrantKey, a.OrgID)
 	t, _ := b.s.traits(l.Provider)
@@ -33,7 +33,7 @@ func (b *batch) superseded(ctx context.Context, l store.Linked, client providers
 	case other && !own:
 		r.reason = "other_organisation"
 	case !own || t.RevokesAll || b.job != nil && b.job.Type == models.JobRevokeUser:
-	case hasVerdict(l, models.VerdictExpired) || !l.Credential.HasRefreshToken && !alive(l): // nothing lives on
+	case l.HasVerdict(models.VerdictExpired) || !l.Credential.HasRefreshToken && !l.Alive(): // nothing lives on
 	default:
 		if can, err := b.s.upstream.CanRevoke(ctx, client); err == nil && !can {
 			return &r, nil
@@ -50,7 +50,7 @@ func (b *batch) superseded(ctx context.Context, l store.Linked, client providers
 	return &r, nil
 }
 
-func (s *Service) supersededPair(l store.Linked, p pair) (models.SupersededPair, error) {
+func (s *Service) supersededPair(l models.Linked, p pair) (models.SupersededPair, error) {
 	a := l.Authorization
 	kept := models.SupersededPair{ID: a.ID, OrgID: a.OrgID, UserID: a.UserID, GrantKey: a.GrantKey,
 		HasRefreshToken: l.Credential.HasRefreshToken, ExpiresAt: l.Credential.ExpiresAt, KeptAt: l.Now}
@@ -66,7 +66,7 @@ func supersededOwner(k models.SupersededPair) secrets.Owner {
 // takeUp makes items of the pairs that were kept for the grants of this batch: those
 // of which no authorization of the organisation is left. The leases on the grants are
 // the batch's, so that no other provider takes them up, and none becomes live.
-func (b *batch) takeUp(ctx context.Context, items []store.Linked) error {
+func (b *batch) takeUp(ctx context.Context, items []models.Linked) error {
 	done := map[string]bool{}
 	for _, l := range items {
 		a := l.Authorization
@@ -89,7 +89,7 @@ func (b *batch) takeUp(ctx context.Context, items []store.Linked) error {
 }
 
 // takeUpPair turns a kept pair into an item of the provider of l, and of the job.
-func (s *Service) takeUpPair(ctx context.Context, l store.Linked, k models.SupersededPair, j *models.Job) error {
+func (s *Service) takeUpPair(ctx context.Context, l models.Linked, k models.SupersededPair, j *models.Job) error {
 	var p pair
 	if err := s.openJSON(supersededOwner(k), k.Sealed, &p); err != nil {
 		s.log.Error("a superseded pair of tokens cannot be opened, and is not revoked", "authorization", k.ID, "error", err)

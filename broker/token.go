@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/grantd/grantd/models"
-	"github.com/grantd/grantd/store"
 )
 
 // Token is an access token on its way to its owner.
@@ -29,27 +28,27 @@ func (s *Service) Token(ctx context.Context, c models.Caller, id string, minTTL 
 }
 
 // handOut gives a token to its owner, and counts that.
-func (s *Service) handOut(c models.Caller, l store.Linked) (Token, error) {
+func (s *Service) handOut(c models.Caller, l models.Linked) (Token, error) {
 	p, err := s.openPair(l)
 	if err != nil {
 		return Token{}, err
 	}
 	s.fetches.add(l.Authorization.ID, c, l.Now)
-	return Token{Access: models.Secret(p.Access), ExpiresAt: l.Credential.ExpiresAt, Authorization: show(l)}, nil
+	return Token{Access: models.Secret(p.Access), ExpiresAt: l.Credential.ExpiresAt, Authorization: l.Shown()}, nil
 }
 
 // freshest returns an authorization whose access token lives, refreshed if that
 // was due.
-func (s *Service) freshest(ctx context.Context, c models.Caller, id string, minTTL time.Duration) (store.Linked, error) {
+func (s *Service) freshest(ctx context.Context, c models.Caller, id string, minTTL time.Duration) (models.Linked, error) {
 	l, err := s.usable(ctx, c, id)
 	if err != nil {
 		return l, err
 	}
-	due := func(l store.Linked) bool { return refreshDue(l) || tooShort(l, minTTL) }
+	due := func(l models.Linked) bool { return l.RefreshDue() || l.EndsWithin(minTTL) }
 	if !due(l) {
 		return l, dead(l)
 	}
-	if served(l) && !tooShort(l, minTTL) && !s.refreshKillsAccess(l) {
+	if l.Served() && !l.EndsWithin(minTTL) && !s.refreshKillsAccess(l) {
 		s.beginRefresh(ctx, id, due)
 		return l, nil
 	}
@@ -64,7 +63,7 @@ func (s *Service) freshest(ctx context.Context, c models.Caller, id string, minT
 	if err != nil {
 		return l, err
 	}
-	if served(l) {
+	if l.Served() {
 		return l, nil
 	}
 	if refreshErr != nil {
@@ -74,7 +73,7 @@ func (s *Service) freshest(ctx context.Context, c models.Caller, id string, minT
 }
 
 // usable returns an authorization whose tokens the caller may have now.
-func (s *Service) usable(ctx context.Context, c models.Caller, id string) (store.Linked, error) {
+func (s *Service) usable(ctx context.Context, c models.Caller, id string) (models.Linked, error) {
 	l, err := s.store.Fetchable(ctx, id)
 	if err == nil {
 		err = usable(c, l)
@@ -83,7 +82,7 @@ func (s *Service) usable(ctx context.Context, c models.Caller, id string) (store
 }
 
 // usable is nil when the caller may have the authorization's tokens now.
-func usable(c models.Caller, l store.Linked) error {
+func usable(c models.Caller, l models.Linked) error {
 	err := mayHave(c, l.Authorization)
 	if err == nil {
 		err = inForce(l)
@@ -93,9 +92,9 @@ func usable(c models.Caller, l store.Linked) error {
 
 // inForce refuses an authorization of a provider that is off, or that is no longer
 // the client which the tokens were minted for: they are sent nowhere (A4).
-func inForce(l store.Linked) error {
+func inForce(l models.Linked) error {
 	switch {
-	case statusOf(l) != models.AuthorizationInvalidProviderState:
+	case l.Status() != models.AuthorizationInvalidProviderState:
 		return nil
 	case l.Provider.Usable():
 		return models.Errorf(models.CodeForbidden, "The OAuth provider is no longer the client this authorization was given to. The user must authorize again.")
@@ -104,15 +103,15 @@ func inForce(l store.Linked) error {
 }
 
 // dead says why the access token cannot be had, nil while it lives.
-func dead(l store.Linked) error {
+func dead(l models.Linked) error {
 	switch {
-	case served(l):
+	case l.Served():
 		return nil
-	case mismatched(l):
+	case l.Mismatched():
 		return strangers()
-	case hasVerdict(l, models.VerdictExpired):
+	case l.HasVerdict(models.VerdictExpired):
 		return expired(nil)
-	case !l.Credential.HasRefreshToken && suspected(l):
+	case !l.Credential.HasRefreshToken && l.Suspected():
 		return models.Errorf(models.CodeGone, "The access token is not handed out any more, since it was to be revoked. The user must authorize again.")
 	case !l.Credential.HasRefreshToken:
 		return models.Errorf(models.CodeGone, "The access token has expired and the provider granted no refresh token. The user must authorize again.")
@@ -120,7 +119,7 @@ func dead(l store.Linked) error {
 	if l.Provider.InTrouble() != "" {
 		return inTrouble(l.Provider, l.Now)
 	}
-	wait := max(time.Second, untilAsked(l))
+	wait := max(time.Second, l.BackOff())
 	if clientNotAccepted(l) {
 		e := clientRefusedHere(nil)
 		e.RetryAfter = wait
@@ -130,38 +129,7 @@ func dead(l store.Linked) error {
 		Message: "The access token has expired and the provider could not be asked for a new one. Try again shortly."}
 }
 
-// refreshDue reports whether a read should refresh: the time has come, there is
-// something to refresh with, and the upstream has not ruled it out.
-func refreshDue(l store.Linked) bool {
-	c := l.Credential
-	due := c.RefreshAfter != nil && !l.Now.Before(*c.RefreshAfter)
-	return due && mayRefresh(l)
-}
-
-// mayRefresh reports whether there is something to refresh with, and neither a
-// verdict nor a back-off in the way.
-func mayRefresh(l store.Linked) bool {
-	return l.Credential.HasRefreshToken && !gated(l) && !hasVerdict(l, models.VerdictExpired)
-}
-
-// gated reports whether a back-off is running, or a wait for a new client secret.
-func gated(l store.Linked) bool {
-	next, of := l.Credential.NextAttemptAt, l.Credential.GateVersion
-	return next != nil && l.Now.Before(*next) && (of == 0 || of == l.Provider.SecretVersion)
-}
-
-// tooShort reports whether a token that lives should be replaced because its
-// caller wants one that lives longer (R7). What can be had is bounded: a quarter
-// of an hour, half a life, and no token younger than a minute is replaced.
-func tooShort(l store.Linked, minTTL time.Duration) bool {
-	end := l.Credential.ExpiresAt
-	if end == nil || minTTL <= 0 || l.Now.Sub(l.Credential.SavedAt) < time.Minute || !mayRefresh(l) {
-		return false
-	}
-	return end.Sub(l.Now) < min(minTTL, 15*time.Minute, end.Sub(l.Credential.SavedAt)/2)
-}
-
-func (s *Service) refreshKillsAccess(l store.Linked) bool {
+func (s *Service) refreshKillsAccess(l models.Linked) bool {
 	t, ok := s.traits(l.Provider)
 	return !ok || t.RefreshKillsAccess
 }

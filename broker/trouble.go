@@ -156,7 +156,7 @@ func (s *Service) tellTrouble(p models.Provider) {
 
 // admitProbe lets an authorization ask while its provider is in trouble, one every so
 // often. What it costs those who are refused is the read that brought them here.
-func (s *Service) admitProbe(ctx context.Context, l store.Linked) error {
+func (s *Service) admitProbe(ctx context.Context, l models.Linked) error {
 	p := l.Provider
 	if p.InTrouble() == "" {
 		return nil
@@ -178,7 +178,7 @@ func (s *Service) takeProbe(ctx context.Context, p models.Provider, authorizatio
 }
 
 // waitsForProbe is the answer while it is not time for another authorization to ask.
-func waitsForProbe(l store.Linked) error {
+func waitsForProbe(l models.Linked) error {
 	p := l.Provider
 	if p.InTrouble() == "" || p.ProbeAt == nil || !l.Now.Before(*p.ProbeAt) {
 		return nil

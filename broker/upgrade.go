@@ -121,7 +121,7 @@ func (s *Service) upgradeItems(ctx context.Context, lease string) error {
 
 // upgradeGrant does the same for one grant, and returns the authorization as it is
 // then.
-func (s *Service) upgradeGrant(ctx context.Context, l store.Linked) (store.Linked, error) {
+func (s *Service) upgradeGrant(ctx context.Context, l models.Linked) (models.Linked, error) {
 	if !s.former.Load() || l.Authorization.GrantKeyV1 == "" {
 		return l, nil
 	}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/providers"
-	"github.com/grantd/grantd/store"
 )
 
 // upstreamFailed turns a failure of a provider into a sentence for the caller.
@@ -37,9 +36,9 @@ func (s *Service) upstreamFailed(p models.Provider, err error) error {
 }
 
 // answerTo is the answer to who asked for a refresh that failed, as l tells it now.
-func (s *Service) answerTo(l store.Linked, err error) error {
+func (s *Service) answerTo(l models.Linked, err error) error {
 	switch {
-	case hasVerdict(l, models.VerdictExpired):
+	case l.HasVerdict(models.VerdictExpired):
 		return expired(err)
 	case l.Provider.InTrouble() != "":
 		return inTrouble(l.Provider, l.Now)
@@ -48,18 +47,10 @@ func (s *Service) answerTo(l store.Linked, err error) error {
 	if !ok {
 		return err
 	}
-	if wait := untilAsked(l); wait > known.RetryAfter {
+	if wait := l.BackOff(); wait > known.RetryAfter {
 		known.RetryAfter = wait
 	}
 	return known
-}
-
-// untilAsked is how long the upstream is not asked about this authorization.
-func untilAsked(l store.Linked) time.Duration {
-	if !gated(l) {
-		return 0
-	}
-	return l.Credential.NextAttemptAt.Sub(l.Now)
 }
 
 // clientRefusedHere is the answer where the client was refused for one token or code:

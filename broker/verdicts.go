@@ -186,7 +186,7 @@ func (c circumstances) judge(said answer, t Timing) transition {
 }
 
 // refreshFailed writes down how an attempt ended, and answers with it.
-func (s *Service) refreshFailed(ctx context.Context, l store.Linked, attempt string, replay bool, err error) error {
+func (s *Service) refreshFailed(ctx context.Context, l models.Linked, attempt string, replay bool, err error) error {
 	up := failure(err)
 	said := classify(up, !l.Credential.HasRefreshToken)
 	ctx = context.WithoutCancel(ctx)
@@ -219,7 +219,7 @@ func (s *Service) refreshFailed(ctx context.Context, l store.Linked, attempt str
 // judged is what a failed attempt is remembered as, and the provider where the answer
 // shows that something is wrong with it as a whole. For an answer that may show that, the
 // provider is held, so that such answers are judged one after the other.
-func (s *Service) judged(ctx context.Context, tx *store.Store, l store.Linked, attempt string, said answer, replay, timedOut bool, up *providers.Error) (store.Failed, models.Provider, error) {
+func (s *Service) judged(ctx context.Context, tx *store.Store, l models.Linked, attempt string, said answer, replay, timedOut bool, up *providers.Error) (store.Failed, models.Provider, error) {
 	p, counts := l.Provider, said == saysEnded && !replay || said == saysClient || said == saysRefused || said == saysNothing
 	now, err := tx.Now(ctx)
 	if err == nil && (counts || said == saysEnded) {
@@ -236,7 +236,7 @@ func (s *Service) judged(ctx context.Context, tx *store.Store, l store.Linked, a
 		refused: refusalsWith(l.Credential, up, now), assumedLife: l.Credential.ExpiresAt == nil && l.Credential.HasRefreshToken,
 		backoff: s.backoff(l.Credential.Failures), longBackoff: s.longBackoff(l.Credential.Failures), trouble: p.InTrouble() != "",
 	}
-	if mayAskAgain(l) {
+	if l.MayAskAgain() {
 		c.askedOnce = l.Credential.VerdictReason
 	}
 	var begun models.Provider
@@ -291,7 +291,7 @@ func mayPass(status string) bool {
 
 // clientNotAccepted reports whether the last attempt ended because the upstream did not
 // accept the client for this token.
-func clientNotAccepted(l store.Linked) bool {
+func clientNotAccepted(l models.Linked) bool {
 	return strings.HasPrefix(l.Credential.LastError, string(saysClient)+":")
 }
 
@@ -309,11 +309,4 @@ func refusalsWith(c models.Credential, up *providers.Error, now time.Time) store
 		r.Times, r.Since = c.Refusals+1, *c.RefusalSince
 	}
 	return r
-}
-
-// mayAskAgain reports whether an authorization has expired by refusals that said nothing
-// of its grant, so that it may be asked once more.
-func mayAskAgain(l store.Linked) bool {
-	reason := l.Credential.VerdictReason
-	return hasVerdict(l, models.VerdictExpired) && (reason == refusedRepeatedly || reason == refusedForDays)
 }

@@ -29,7 +29,7 @@ var accountColumns = map[providers.Source]store.AccountColumn{
 
 // isAnother reports whether an answer names another account than the authorization's.
 // What a source says for the first time is kept, and not compared.
-func (s *Service) isAnother(ctx context.Context, l store.Linked, said providers.Account) bool {
+func (s *Service) isAnother(ctx context.Context, l models.Linked, said providers.Account) bool {
 	a := l.Authorization
 	switch {
 	case said.ID == "" || a.Sub == "":
@@ -68,7 +68,7 @@ func (s *Service) consentAccount(ctx context.Context, p models.Provider, client 
 // strangersTokens ends an authorization whose refresh or reset brought another
 // account's tokens. They are kept to be revoked alone, or not at all; the old pair
 // stays, since it was the account's own.
-func (s *Service) strangersTokens(ctx context.Context, l store.Linked, attempt string, old pair, e exchanged) error {
+func (s *Service) strangersTokens(ctx context.Context, l models.Linked, attempt string, old pair, e exchanged) error {
 	if e.Refresh == old.Refresh {
 		e.Refresh = "" // revoking it would end what the account granted
 	}
@@ -104,7 +104,7 @@ func (s *Service) strangersTokens(ctx context.Context, l store.Linked, attempt s
 
 // strangersPair ends an authorization whose own tokens are another account's, as a
 // check or the user info of them says.
-func (s *Service) strangersPair(ctx context.Context, l store.Linked) error {
+func (s *Service) strangersPair(ctx context.Context, l models.Linked) error {
 	ctx = context.WithoutCancel(ctx)
 	var ended bool
 	err := s.store.Tx(ctx, func(tx *store.Store) error {
@@ -126,19 +126,13 @@ func (s *Service) strangersPair(ctx context.Context, l store.Linked) error {
 	return strangers()
 }
 
-func (s *Service) auditMismatch(ctx context.Context, tx *store.Store, l store.Linked) error {
+func (s *Service) auditMismatch(ctx context.Context, tx *store.Store, l models.Linked) error {
 	return tx.Audit(ctx, ownEvent(l.Authorization.OrgID, store.ActionIdentityMismatch).
 		provider(l.Provider.ID).authorization(l.Authorization.ID).code(identityMismatch).done())
 }
 
 // alarm tells the admin.
-func (s *Service) alarm(l store.Linked) {
+func (s *Service) alarm(l models.Linked) {
 	s.log.Error("the provider answered with another account's tokens; the authorization was ended and must be consented to again",
 		"provider", l.Provider.ID, "authorization", l.Authorization.ID)
-}
-
-// mismatched reports whether an authorization has ended since its upstream answered
-// with another account's tokens. That ends only with a new consent.
-func mismatched(l store.Linked) bool {
-	return hasVerdict(l, models.VerdictExpired) && l.Credential.VerdictSecretVersion == 0
 }

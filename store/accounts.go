@@ -25,7 +25,7 @@ func (s *Store) FirstAccount(ctx context.Context, authorization string, column A
 // that a refresh brought, are another account's (R12). attempt is the refresh that
 // found out, "" for a check. It reports whether l's generation was the newest still.
 // The verdict does not depend on the client secret, which secret version 0 says.
-func (s *Store) Mismatch(ctx context.Context, l Linked, attempt, reason string) (bool, error) {
+func (s *Store) Mismatch(ctx context.Context, l models.Linked, attempt, reason string) (bool, error) {
 	row := s.checked(l, false)
 	judge(row, models.VerdictExpired, reason, l.Credential.Generation, 0)
 	q := s.generation(ctx, l)

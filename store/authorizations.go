@@ -2,18 +2,9 @@ package store
 
 import (
 	"context"
-	"time"
 
 	"github.com/grantd/grantd/models"
 )
-
-// Linked is an authorization together with what decides about its use.
-type Linked struct {
-	Authorization models.Authorization
-	Provider      models.Provider
-	Credential    models.Credential
-	Now           time.Time // the database's, when it was read
-}
 
 // AuthorizationFilter says which authorizations of an organisation are asked
 // for. Empty fields do not filter.
@@ -26,7 +17,7 @@ type AuthorizationFilter struct {
 }
 
 // Authorizations returns a page of an organisation's linked authorizations.
-func (s *Store) Authorizations(ctx context.Context, org string, f AuthorizationFilter) ([]Linked, error) {
+func (s *Store) Authorizations(ctx context.Context, org string, f AuthorizationFilter) ([]models.Linked, error) {
 	q := s.db.WithContext(ctx).Where("org_id = ? AND unlinked_at IS NULL", org)
 	if f.UserID != "" {
 		q = q.Where("user_id = ?", f.UserID)
@@ -47,7 +38,7 @@ func (s *Store) Authorizations(ctx context.Context, org string, f AuthorizationF
 
 // link adds to each authorization its provider and credential, with one query
 // for all of them each.
-func (s *Store) link(ctx context.Context, rows []models.Authorization) ([]Linked, error) {
+func (s *Store) link(ctx context.Context, rows []models.Authorization) ([]models.Linked, error) {
 	now, err := s.Now(ctx)
 	if err != nil || len(rows) == 0 {
 		return nil, err
@@ -73,9 +64,9 @@ func (s *Store) link(ctx context.Context, rows []models.Authorization) ([]Linked
 	for _, c := range cs {
 		credentials[c.ID] = c
 	}
-	linked := make([]Linked, len(rows))
+	linked := make([]models.Linked, len(rows))
 	for i, a := range rows {
-		linked[i] = Linked{Authorization: a, Provider: providers[a.ProviderID], Credential: credentials[a.CredentialID], Now: now}
+		linked[i] = models.Linked{Authorization: a, Provider: providers[a.ProviderID], Credential: credentials[a.CredentialID], Now: now}
 	}
 	return linked, nil
 }
@@ -144,7 +135,7 @@ func (s *Store) CountAuthorizations(ctx context.Context, org string) ([]Count, e
 	return counts, err
 }
 
-// statusOf derives an authorization's status in SQL, as the broker does for one
+// statusOf derives an authorization's status in SQL, as models.Linked.Status does for one
 // that was read; it takes the time.
 func statusOf(authorization string) string {
 	return `CASE

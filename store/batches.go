@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/grantd/grantd/models"
 )
 
 // batches is natural batching. A query starts as soon as one may; whoever asks while
@@ -13,7 +15,7 @@ import (
 // each is answered by a query that was sent after it had asked, so that it sees what was
 // committed before (H1).
 type batches struct {
-	load func(context.Context, []string) (map[string]*Linked, error)
+	load func(context.Context, []string) (map[string]*models.Linked, error)
 	most int // queries under way at once
 
 	mu       sync.Mutex
@@ -38,14 +40,14 @@ type fetch struct {
 }
 
 type fetched struct {
-	row *Linked
+	row *models.Linked
 	err error
 }
 
 // get returns the authorization with this id. A caller whose context ends leaves; the
 // query goes on for the others. The query of a caller who met none under way runs in the
 // caller's goroutine where it has no deadline to keep, and is not cancelled with it either.
-func (b *batches) get(ctx context.Context, id string) (Linked, error) {
+func (b *batches) get(ctx context.Context, id string) (models.Linked, error) {
 	f := &fetch{ctx, id, make(chan fetched, 1)}
 	b.mu.Lock()
 	b.waiting = append(b.waiting, f)
@@ -69,9 +71,9 @@ func (b *batches) get(ctx context.Context, id string) (Linked, error) {
 	}
 	switch {
 	case a.err != nil:
-		return Linked{}, fmt.Errorf("loading authorization %s: %w", id, a.err)
+		return models.Linked{}, fmt.Errorf("loading authorization %s: %w", id, a.err)
 	case a.row == nil:
-		return Linked{}, ErrNotFound
+		return models.Linked{}, ErrNotFound
 	}
 	return *a.row, nil
 }
@@ -141,7 +143,7 @@ func (b *batches) ask(ids []string) map[string]fetched {
 }
 
 // run is load, in which a panic is an error: it is no caller's goroutine that it runs in.
-func (b *batches) run(ctx context.Context, ids []string) (rows map[string]*Linked, err error) {
+func (b *batches) run(ctx context.Context, ids []string) (rows map[string]*models.Linked, err error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}

@@ -224,7 +224,7 @@ func TestH1_AFetchSeesWhatWasCommittedBefore(t *testing.T) {
 				})
 			}
 			all.Go(func() {
-				see := func(what string, as func(store.Linked) bool) {
+				see := func(what string, as func(models.Linked) bool) {
 					if l, err := f.Fetchable(ctx, a.ID); err != nil || !as(l) {
 						t.Errorf("%s, and then read: unlinked %v, provider %s, %v", what, l.Authorization.UnlinkedAt, l.Provider.Status, err)
 					}
@@ -234,17 +234,17 @@ func TestH1_AFetchSeesWhatWasCommittedBefore(t *testing.T) {
 						t.Error(err)
 					}
 				}
-				linked := func(l store.Linked) bool { return l.Authorization.UnlinkedAt == nil }
+				linked := func(l models.Linked) bool { return l.Authorization.UnlinkedAt == nil }
 				for range rounds {
 					if _, err := f.Unlink(ctx, a.ID); err != nil {
 						t.Error(err)
 					}
-					see("unlinked", func(l store.Linked) bool { return !linked(l) })
+					see("unlinked", func(l models.Linked) bool { return !linked(l) })
 					set("UPDATE authorizations SET unlinked_at = NULL, item_due_at = created_at WHERE id = $1", a.ID)
 					see("linked", linked)
 					for _, status := range []models.ProviderStatus{models.ProviderDisabled, models.ProviderActive, models.ProviderDeleted, models.ProviderActive} {
 						set("UPDATE providers SET status = $1 WHERE id = $2", status, p.ID)
-						see("turned "+string(status), func(l store.Linked) bool { return l.Provider.Status == status })
+						see("turned "+string(status), func(l models.Linked) bool { return l.Provider.Status == status })
 					}
 				}
 			})

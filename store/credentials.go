@@ -68,7 +68,7 @@ func (s *Store) Credential(ctx context.Context, id string) (models.Credential, e
 // LeaseForRefresh gives the attempt the right to call the upstream with
 // generation g for the given time, unless somebody else has it or a back-off is
 // running. The attempt whose outcome l shows as unknown, if any, must still be so (R3).
-func (s *Store) LeaseForRefresh(ctx context.Context, l Linked, attempt string, lease time.Duration) (bool, error) {
+func (s *Store) LeaseForRefresh(ctx context.Context, l models.Linked, attempt string, lease time.Duration) (bool, error) {
 	c := l.Credential
 	q := s.credential(ctx, c.ID).
 		Where("generation = ? AND (lease_until IS NULL OR lease_until <= ?)", c.Generation, s.now()).

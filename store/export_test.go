@@ -3,12 +3,14 @@ package store
 import (
 	"context"
 	"reflect"
+
+	"github.com/grantd/grantd/models"
 )
 
 // FetchValues are what a fetch read, by column.
-func FetchValues(l *Linked) map[string]any {
+func FetchValues(l *models.Linked) map[string]any {
 	values := map[string]any{}
-	for _, c := range l.fetchColumns() {
+	for _, c := range fetchColumns(l) {
 		values[c.name] = reflect.ValueOf(c.to).Elem().Interface()
 	}
 	return values
@@ -17,7 +19,7 @@ func FetchValues(l *Linked) map[string]any {
 // OnFetch calls f before each of the store's hot queries, with its ids.
 func OnFetch(s *Store, f func(ids []string)) {
 	load := s.fetches.load
-	s.fetches.load = func(ctx context.Context, ids []string) (map[string]*Linked, error) {
+	s.fetches.load = func(ctx context.Context, ids []string) (map[string]*models.Linked, error) {
 		f(ids)
 		return load(ctx, ids)
 	}

@@ -19,7 +19,7 @@ import (
 // handing out a token takes, as it was committed when Fetchable was called or later.
 // Refresh and revocation need the rest: see Linked. What is returned is shared with
 // other callers, so nobody may change its lists and maps.
-func (s *Store) Fetchable(ctx context.Context, authorization string) (Linked, error) {
+func (s *Store) Fetchable(ctx context.Context, authorization string) (models.Linked, error) {
 	if s.inTx {
 		return s.Linked(ctx, authorization)
 	}
@@ -33,7 +33,7 @@ type fetchColumn struct {
 }
 
 // fetchColumns are all of them: a column that is added here is read on both databases.
-func (l *Linked) fetchColumns() []fetchColumn {
+func fetchColumns(l *models.Linked) []fetchColumn {
 	a, p, c := &l.Authorization, &l.Provider, &l.Credential
 	return []fetchColumn{
 		{"a.id", &a.ID},
@@ -95,7 +95,7 @@ func (l *Linked) fetchColumns() []fetchColumn {
 
 // FetchColumns names the columns, for what is compared with the hot query.
 func FetchColumns() (names []string) {
-	for _, c := range new(Linked).fetchColumns() {
+	for _, c := range fetchColumns(new(models.Linked)) {
 		names = append(names, c.name)
 	}
 	return names
@@ -115,19 +115,19 @@ func fetchQuery(columns []fetchColumn, condition string) string {
 // fetchReader reads one row after the other into the same Linked, so that where the
 // columns go is looked up once and not for each row.
 type fetchReader struct {
-	row     Linked
+	row     models.Linked
 	columns []fetchColumn
 }
 
 func newFetchReader() *fetchReader {
 	r := &fetchReader{}
-	r.columns = r.row.fetchColumns()
+	r.columns = fetchColumns(&r.row)
 	return r
 }
 
 // read returns the row as a Linked of its own.
-func (r *fetchReader) read(from values) (*Linked, error) {
-	r.row = Linked{}
+func (r *fetchReader) read(from values) (*models.Linked, error) {
+	r.row = models.Linked{}
 	for i, c := range r.columns {
 		if err := scan(c.to, from, i); err != nil {
 			return nil, fmt.Errorf("reading %s: %w", c.name, err)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/grantd/grantd/models"
 )
 
 // postgresFetches runs the hot query on pgx itself, on connections that nothing else
@@ -38,7 +40,7 @@ func openPostgresFetches(ctx context.Context, c *pgxpool.Config, conns int) (*po
 	if err != nil {
 		return nil, errors.New("the postgres:// URL cannot be used")
 	}
-	columns := append(new(Linked).fetchColumns(), fetchColumn{name: "statement_timestamp()"})
+	columns := append(fetchColumns(new(models.Linked)), fetchColumn{name: "statement_timestamp()"})
 	return &postgresFetches{
 		pool:    pool,
 		one:     fetchQuery(columns, "a.id = $1"),
@@ -64,7 +66,7 @@ func newPostgresReader() *fetchReader {
 
 // load ends at ctx's deadline by a deadline of the connection: for a context that may be
 // cancelled pgx starts a goroutine with each query, which costs more than decoding a row.
-func (f *postgresFetches) load(ctx context.Context, ids []string) (map[string]*Linked, error) {
+func (f *postgresFetches) load(ctx context.Context, ids []string) (map[string]*models.Linked, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -91,7 +93,7 @@ func (f *postgresFetches) load(ctx context.Context, ids []string) (map[string]*L
 	defer rows.Close()
 	reader := f.readers.Get().(*fetchReader)
 	defer f.readers.Put(reader)
-	found := make(map[string]*Linked, len(ids))
+	found := make(map[string]*models.Linked, len(ids))
 	for rows.Next() {
 		l, err := reader.read(postgresValues(rows.RawValues()))
 		if err != nil {

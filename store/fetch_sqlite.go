@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"github.com/grantd/grantd/models"
 )
 
 // sqliteFetches runs the hot query on a connection of its own that can only read: it does
@@ -28,7 +30,7 @@ type sqliteFetches struct {
 
 // load reads all ids in one transaction, which is short: the log of a database whose
 // readers never pause could not be written back, and would grow.
-func (f *sqliteFetches) load(ctx context.Context, ids []string) (found map[string]*Linked, err error) {
+func (f *sqliteFetches) load(ctx context.Context, ids []string) (found map[string]*models.Linked, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
@@ -53,7 +55,7 @@ func (f *sqliteFetches) load(ctx context.Context, ids []string) (found map[strin
 		}
 		defer func() { err = errors.Join(err, f.end.Exec()) }()
 	}
-	found = make(map[string]*Linked, len(ids))
+	found = make(map[string]*models.Linked, len(ids))
 	for _, id := range ids {
 		l, err := f.one(id)
 		if err != nil {
@@ -68,7 +70,7 @@ func (f *sqliteFetches) load(ctx context.Context, ids []string) (found map[strin
 }
 
 // one reads one authorization, nil where there is none.
-func (f *sqliteFetches) one(id string) (l *Linked, err error) {
+func (f *sqliteFetches) one(id string) (l *models.Linked, err error) {
 	if err := f.query.BindText(1, id); err != nil {
 		return nil, err
 	}

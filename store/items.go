@@ -59,7 +59,7 @@ func (s *Store) LeaseItemCredentials(ctx context.Context, lease string, leaseFor
 }
 
 // ItemsUnder returns what a lease holds, with providers and credentials.
-func (s *Store) ItemsUnder(ctx context.Context, lease string) ([]Linked, error) {
+func (s *Store) ItemsUnder(ctx context.Context, lease string) ([]models.Linked, error) {
 	var rows []models.Authorization
 	if err := s.db.WithContext(ctx).Where("item_lease = ? AND outcome IS NULL", lease).Find(&rows).Error; err != nil {
 		return nil, err

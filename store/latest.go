@@ -8,7 +8,7 @@ import (
 
 // LatestLinks returns, of each provider that a user has linked authorizations at,
 // the one that was consented to last; of one provider only, if it is given.
-func (s *Store) LatestLinks(ctx context.Context, c models.Caller, provider string) ([]Linked, error) {
+func (s *Store) LatestLinks(ctx context.Context, c models.Caller, provider string) ([]models.Linked, error) {
 	query, args := `SELECT id, row_number() OVER (PARTITION BY provider_id ORDER BY updated_at DESC, id DESC) AS age
 		FROM authorizations WHERE org_id = ? AND user_id = ? AND unlinked_at IS NULL`, []any{c.OrgID, c.UserID}
 	if provider != "" {

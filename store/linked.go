@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/grantd/grantd/migrations"
+	"github.com/grantd/grantd/models"
 )
 
 var authorizationColumns = []string{"id", "org_id", "user_id", "provider_id", "credential_id", "oauth_client_id",
@@ -34,7 +35,7 @@ func linkedQuery(d dialect) string {
 }
 
 // targets returns where linkedQuery's columns go, in their order.
-func (l *Linked) targets() []any {
+func linkedTargets(l *models.Linked) []any {
 	a, p, c := &l.Authorization, &l.Provider, &l.Credential
 	return []any{
 		&a.ID, &a.OrgID, &a.UserID, &a.ProviderID, &a.CredentialID, &a.OAuthClientID,
@@ -53,9 +54,9 @@ func (l *Linked) targets() []any {
 
 // Linked returns an authorization with its provider and credential, linked or
 // not, and the database's time. ErrNotFound where any of the three is gone.
-func (s *Store) Linked(ctx context.Context, authorization string) (Linked, error) {
-	var l Linked
-	targets := l.targets()
+func (s *Store) Linked(ctx context.Context, authorization string) (models.Linked, error) {
+	var l models.Linked
+	targets := linkedTargets(&l)
 	if s.dialect.name == migrations.Postgres {
 		targets = append(targets, &l.Now)
 	} else {
@@ -64,9 +65,9 @@ func (s *Store) Linked(ctx context.Context, authorization string) (Linked, error
 	err := s.db.WithContext(ctx).Raw(linkedQuery(s.dialect), authorization).Row().Scan(targets...)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return Linked{}, ErrNotFound
+		return models.Linked{}, ErrNotFound
 	case err != nil:
-		return Linked{}, fmt.Errorf("loading authorization %s: %w", authorization, err)
+		return models.Linked{}, fmt.Errorf("loading authorization %s: %w", authorization, err)
 	}
 	return l, nil
 }

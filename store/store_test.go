@@ -69,7 +69,7 @@ func (f fixture) authorization(t *testing.T, sub string, life time.Duration) mod
 	return a
 }
 
-func (f fixture) linked(t *testing.T, id string) store.Linked {
+func (f fixture) linked(t *testing.T, id string) models.Linked {
 	t.Helper()
 	l, err := f.Linked(ctx, id)
 	if err != nil {

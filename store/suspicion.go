@@ -16,7 +16,7 @@ import (
 // NoteValid remembers that the upstream takes the access token of l's generation,
 // and how long yet, where that was unknown. It reports whether that is still the
 // newest.
-func (s *Store) NoteValid(ctx context.Context, l Linked, left *time.Duration) (bool, error) {
+func (s *Store) NoteValid(ctx context.Context, l models.Linked, left *time.Duration) (bool, error) {
 	row := s.checked(l, true)
 	if left != nil && l.Credential.ExpiresAt == nil {
 		row["expires_at"] = s.in(*left)
@@ -30,7 +30,7 @@ func (s *Store) NoteValid(ctx context.Context, l Linked, left *time.Duration) (b
 // NoteDead remembers that the upstream does not take the access token of l's
 // generation. It is not served any more, and the next read refreshes it. Where
 // nothing can, reason is why the person must authorize again; "" for no verdict.
-func (s *Store) NoteDead(ctx context.Context, l Linked, reason string) (bool, error) {
+func (s *Store) NoteDead(ctx context.Context, l models.Linked, reason string) (bool, error) {
 	row := s.checked(l, false)
 	row["expires_at"] = s.now()
 	if l.Credential.HasRefreshToken {
@@ -44,7 +44,7 @@ func (s *Store) NoteDead(ctx context.Context, l Linked, reason string) (bool, er
 
 // Acquit ends the verdict that an earlier check of l's generation was the reason of:
 // the upstream has changed its mind. left is nil when unknown.
-func (s *Store) Acquit(ctx context.Context, l Linked, reason string, left *time.Duration) error {
+func (s *Store) Acquit(ctx context.Context, l models.Linked, reason string, left *time.Duration) error {
 	row := map[string]any{"verdict": nil, "verdict_reason": "", "expires_at": nil}
 	if left != nil {
 		row["expires_at"] = s.in(*left)
@@ -54,14 +54,14 @@ func (s *Store) Acquit(ctx context.Context, l Linked, reason string, left *time.
 
 // EndAttempt forgets an attempt of l's generation whose outcome was unknown and is
 // known now, if it cannot be running any more.
-func (s *Store) EndAttempt(ctx context.Context, l Linked) error {
+func (s *Store) EndAttempt(ctx context.Context, l models.Linked) error {
 	return s.generation(ctx, l).Where("attempt_id = ? AND lease_until <= ?", l.Credential.AttemptID, s.now()).
 		Updates(map[string]any{"attempt_id": nil, "lease_owner": nil, "lease_until": nil}).Error
 }
 
 // Suspect keeps the access token of l's generation from being handed out. It may
 // live on upstream until it is revoked there. The next read refreshes it.
-func (s *Store) Suspect(ctx context.Context, l Linked) (bool, error) {
+func (s *Store) Suspect(ctx context.Context, l models.Linked) (bool, error) {
 	row := map[string]any{"suspected": l.Credential.Generation, "check_generation": 0}
 	if l.Credential.HasRefreshToken {
 		row["refresh_after"] = s.now()
@@ -72,7 +72,7 @@ func (s *Store) Suspect(ctx context.Context, l Linked) (bool, error) {
 // NoteRevoked ends the access token of l's generation, and with a reason the whole
 // authorization, because it was revoked upstream under the owner's lease, which ends
 // too.
-func (s *Store) NoteRevoked(ctx context.Context, l Linked, owner, reason string) (bool, error) {
+func (s *Store) NoteRevoked(ctx context.Context, l models.Linked, owner, reason string) (bool, error) {
 	row := s.checked(l, false)
 	row["expires_at"], row["lease_owner"], row["lease_until"] = s.now(), nil, nil
 	if reason != "" {
@@ -82,15 +82,15 @@ func (s *Store) NoteRevoked(ctx context.Context, l Linked, owner, reason string)
 }
 
 // generation is l's credential as long as nothing newer was saved.
-func (s *Store) generation(ctx context.Context, l Linked) *gorm.DB {
+func (s *Store) generation(ctx context.Context, l models.Linked) *gorm.DB {
 	return s.credential(ctx, l.Credential.ID).Where("generation = ?", l.Credential.Generation)
 }
 
-func (s *Store) checked(l Linked, valid bool) map[string]any {
+func (s *Store) checked(l models.Linked, valid bool) map[string]any {
 	return map[string]any{"checked_at": s.now(), "check_generation": l.Credential.Generation, "check_valid": valid}
 }
 
 // expire ends an authorization, as of l.
-func expire(row map[string]any, l Linked, reason string) {
+func expire(row map[string]any, l models.Linked, reason string) {
 	judge(row, models.VerdictExpired, reason, l.Credential.Generation, l.Provider.SecretVersion)
 }

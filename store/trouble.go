@@ -51,7 +51,7 @@ func (s *Store) LastAnswers(ctx context.Context, provider string, last time.Dura
 }
 
 // AcceptedSince reports whether the upstream accepted another grant of the provider's.
-func (s *Store) AcceptedSince(ctx context.Context, l Linked, since time.Time) (bool, error) {
+func (s *Store) AcceptedSince(ctx context.Context, l models.Linked, since time.Time) (bool, error) {
 	var accepted bool
 	return accepted, s.db.WithContext(ctx).Raw(`SELECT EXISTS (SELECT 1 FROM audit_events WHERE provider_id = ? AND at > ?
 		AND authorization_id <> ? AND (action = ? OR action IN ? AND code = ''))`, l.Provider.ID, since, l.Authorization.ID,
