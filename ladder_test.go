@@ -84,7 +84,6 @@ var forTests = []string{kit, "testidp", "client"}
 var homes = map[string][]string{
 	"github.com/labstack/echo":            {"api"},
 	"github.com/danielgtaylor/huma":       {"api"},
-	"github.com/alexedwards/scs":          {"api"},
 	"github.com/hibiken/asynq":            {"jobs", "worker"},
 	"github.com/redis/go-redis":           {"jobs"},
 	"github.com/go-redis/redis_rate":      {"jobs"},

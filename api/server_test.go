@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/models"
 )
 
@@ -29,6 +30,7 @@ func newTestServer(t testing.TB) *testServer {
 	t.Helper()
 	logged := &bytes.Buffer{}
 	s := New(Options{
+		Service:   &broker.Service{},
 		PublicURL: "https://grantd.example.com",
 		Version:   "test",
 		Log:       slog.New(slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug})),

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/providers"
@@ -19,9 +20,11 @@ import (
 // Visitor is somebody in a browser.
 type Visitor struct {
 	Caller models.Caller
-	// Session is the session's secret, made when the person signed in; consents are
-	// bound to it.
+	// Session is made when the person signs in; consents are bound to it.
 	Session models.Secret
+	Name    string // what the sign-in issuer calls the person, "" where it does not say
+	// SignedInAt is when the person proved who they are.
+	SignedInAt time.Time
 }
 
 // Returned is a consent that a person came back from.

@@ -14,7 +14,7 @@ func (s *Service) RevokeUser(ctx context.Context, c models.Caller, user string) 
 	if err := onlyAdmins(c); err != nil {
 		return models.Job{}, err
 	}
-	if !models.ValidIdentity(user) {
+	if !models.ValidUser(user) {
 		return models.Job{}, models.Invalid(models.FieldError{Name: "userId", Message: "must name the user whose authorizations are to be revoked"})
 	}
 	j := models.Job{ID: newID(), OrgID: c.OrgID, Type: models.JobRevokeUser, Name: "Revoke the authorizations of " + user,

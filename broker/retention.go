@@ -72,6 +72,7 @@ func (s *Service) forget(ctx context.Context) error {
 		{s.keep.Audit, s.store.ForgetFetches},
 		{s.keep.Minutes, s.store.AddUpFetches},
 		{0, s.store.ForgetSessions},
+		{0, s.store.ForgetFormerSessions},
 		{2 * max(s.timing.FlowLife, maxDeviceLife), s.store.ForgetGrants},
 	} {
 		errs = append(errs, whileFull(func() (int64, error) { return kind.forget(ctx, kind.keep, forgetBatch) }))

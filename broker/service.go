@@ -48,6 +48,10 @@ type Options struct {
 	Retention Retention
 	// Limits overrides single fields of DefaultLimits.
 	Limits Limits
+	// SignIn is how people sign in to the pages beside API tokens.
+	SignIn SignIn
+	// Sessions overrides single fields of DefaultSessionLife.
+	Sessions SessionLife
 	// Concurrency is how many revocations of one organisation the process has in flight;
 	// 0 means 32.
 	Concurrency int
@@ -118,6 +122,8 @@ type Service struct {
 	redirects redirectPolicy
 	timing    Timing
 	keep      Retention
+	signIn    SignIn
+	sessions  SessionLife
 
 	callers  callerCache
 	fetches  fetchCounter
@@ -143,7 +149,8 @@ type Service struct {
 func New(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{
 		store: o.Store, upstream: o.Upstream, keys: o.Keys, bell: o.Bell, pace: o.Pace, log: o.Log,
-		publicURL: strings.TrimRight(o.PublicURL, "/"), timing: o.Timing.withDefaults(), keep: o.Retention.withDefaults(), limits: o.Limits.withDefaults(), slots: newConcurrency(cmp.Or(o.Concurrency, 32)), batches: newConcurrency(maxBatches),
+		publicURL: strings.TrimRight(o.PublicURL, "/"), timing: o.Timing.withDefaults(), keep: o.Retention.withDefaults(), limits: o.Limits.withDefaults(),
+		signIn: o.SignIn, sessions: o.Sessions.withDefaults(), slots: newConcurrency(cmp.Or(o.Concurrency, 32)), batches: newConcurrency(maxBatches),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -156,7 +163,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 		return nil, fmt.Errorf("the public URL %q is not absolute", o.PublicURL)
 	}
 	s.redirects = redirectPolicy{public: origin(public), allow: o.RedirectAllow, any: o.AnyRedirect}
-	return s, errors.Join(s.checkKeyset(ctx), s.checkUpgrade(ctx))
+	return s, errors.Join(s.checkKeyset(ctx), s.checkUpgrade(ctx), s.bindSignInName(ctx))
 }
 
 // canary is the name of the fact that ties a database to its keyset.

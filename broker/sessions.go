@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -8,43 +9,100 @@ import (
 	"github.com/grantd/grantd/store"
 )
 
-// Sessions of the pages live in SQL, like everything else that must outlive a
-// process and be seen by all of them. Of the token in the cookie only the SHA-256
-// is kept, and nothing that a session keeps is a secret.
+// Sessions of the pages live in SQL, like everything else that must outlive a process and be seen by all of them. Of the
+// token in the cookie only the SHA-256 is kept, and nothing that a session keeps is a secret.
 
-// Session returns what a session keeps, and false when there is no such session
-// any more.
-func (s *Service) Session(ctx context.Context, token string) ([]byte, bool, error) {
-	data, err := s.store.Session(ctx, hashOf(token))
+// SessionLife is how long sessions of the pages last: without use, and in all.
+type SessionLife struct{ Idle, Whole, AdminIdle, AdminWhole time.Duration }
+
+// DefaultSessionLife is what a running instance uses.
+var DefaultSessionLife = SessionLife{Idle: 24 * time.Hour, Whole: 7 * 24 * time.Hour, AdminIdle: time.Hour, AdminWhole: 12 * time.Hour}
+
+func (l SessionLife) withDefaults() SessionLife {
+	return SessionLife{
+		Idle: cmp.Or(l.Idle, DefaultSessionLife.Idle), Whole: cmp.Or(l.Whole, DefaultSessionLife.Whole),
+		AdminIdle: cmp.Or(l.AdminIdle, DefaultSessionLife.AdminIdle), AdminWhole: cmp.Or(l.AdminWhole, DefaultSessionLife.AdminWhole),
+	}
+}
+
+func (l SessionLife) idle() store.Idle { return store.Idle{User: l.Idle, Admin: l.AdminIdle} }
+
+func (l SessionLife) whole(r models.Role) time.Duration {
+	if r == models.RoleAdmin {
+		return l.AdminWhole
+	}
+	return l.Whole
+}
+
+// SignedIn is somebody who has proved who they are: with an API token, or at the sign-in issuer.
+type SignedIn struct {
+	Caller models.Caller
+	Issuer string // its name, "" for an API token
+	Name   string // what the issuer calls the person, for display
+}
+
+// ErrSignedOut is the answer where nobody is signed in.
+var ErrSignedOut = models.Errorf(models.CodeUnauthenticated, "Nobody is signed in here, or the session has ended. Sign in, and start again.")
+
+// sessionsShown is how many sessions a list has at most.
+const sessionsShown = 100
+
+// BeginSession signs somebody in and returns what the cookie is to hold: a new secret each time, so that one that
+// somebody knew before is worth nothing. The session that the browser had ends.
+func (s *Service) BeginSession(ctx context.Context, in SignedIn, address string, former models.Secret) (models.Secret, error) {
+	token := randomText()
+	b := models.BrowserSession{ID: newID(), TokenHash: hashOf(token), OrgID: in.Caller.OrgID, UserID: in.Caller.UserID, Role: in.Caller.Role,
+		Issuer: in.Issuer, Name: in.Name, Address: address}
+	if in.Issuer == "" {
+		b.APITokenID = in.Caller.TokenID
+	}
+	err := s.store.Tx(ctx, func(tx *store.Store) error {
+		if err := endedByHash(ctx, tx, former); err != nil {
+			return err
+		}
+		if err := tx.InsertSession(ctx, &b, s.sessions.whole(b.Role)); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, event(in.Caller, store.ActionSignedIn).code(b.ID).done())
+	})
+	if err != nil {
+		return "", unavailable(err)
+	}
+	return models.Secret(token), nil
+}
+
+// Session returns who is signed in with the cookie, and ErrSignedOut where nobody is. It is asked for at each request and
+// cached nowhere: a session ends at once when it is ended anywhere, and with the API token or the issuer's setting that it
+// was begun with.
+func (s *Service) Session(ctx context.Context, token models.Secret) (Visitor, error) {
+	if token == "" {
+		return Visitor{}, ErrSignedOut
+	}
+	b, err := s.store.Session(ctx, hashOf(token.Reveal()), s.sessions.idle())
 	switch {
 	case store.IsNotFound(err):
-		return nil, false, nil
+		return Visitor{}, ErrSignedOut
 	case err != nil:
-		return nil, false, unavailable(err)
+		return Visitor{}, unavailable(err)
 	}
-	return data, true, nil
+	v := Visitor{Caller: b.Caller(), Session: models.Secret(b.ID), Name: b.Name, SignedInAt: b.CreatedAt}
+	if b.APITokenID != "" {
+		v.Caller, err = s.callerOf(ctx, b.APITokenID)
+		v.Caller.TokenID = b.Origin()
+	} else if b.Issuer != s.signIn.Name {
+		err = errBadToken
+	}
+	if models.CodeOf(err) == models.CodeUnauthenticated {
+		if err := s.EndSession(ctx, token); err != nil {
+			return Visitor{}, err
+		}
+		return Visitor{}, ErrSignedOut
+	}
+	return v, err
 }
 
-// SaveSession keeps a session until it expires or is ended.
-func (s *Service) SaveSession(ctx context.Context, token string, data []byte, expiry time.Time) error {
-	if err := s.store.SaveSession(ctx, hashOf(token), data, time.Until(expiry)); err != nil {
-		return unavailable(err)
-	}
-	return nil
-}
-
-// EndSession ends a session, if there is one.
-func (s *Service) EndSession(ctx context.Context, token string) error {
-	if err := s.store.EndSession(ctx, hashOf(token)); err != nil {
-		return unavailable(err)
-	}
-	return nil
-}
-
-// CallerOf tells who an API token stands for that somebody signed in with, by the
-// token's id. It is asked for at each request and cached nowhere: a session ends
-// with its token.
-func (s *Service) CallerOf(ctx context.Context, tokenID string) (models.Caller, error) {
+// callerOf tells who an API token stands for, by its id.
+func (s *Service) callerOf(ctx context.Context, tokenID string) (models.Caller, error) {
 	t, err := s.store.APIToken(ctx, tokenID)
 	switch {
 	case store.IsNotFound(err):
@@ -57,14 +115,93 @@ func (s *Service) CallerOf(ctx context.Context, tokenID string) (models.Caller, 
 	return t.Caller(), nil
 }
 
-// RecordSignIn audits that somebody began or ended a session of the pages.
-func (s *Service) RecordSignIn(ctx context.Context, c models.Caller, begun bool) error {
-	action := store.ActionSignedOut
-	if begun {
-		action = store.ActionSignedIn
+// EndSession ends the session of a cookie, if there is one.
+func (s *Service) EndSession(ctx context.Context, token models.Secret) error {
+	if token == "" {
+		return nil
 	}
-	if err := s.store.Audit(ctx, event(c, action).done()); err != nil {
+	err := s.store.Tx(ctx, func(tx *store.Store) error { return endedByHash(ctx, tx, token) })
+	if err != nil {
 		return unavailable(err)
 	}
 	return nil
+}
+
+func endedByHash(ctx context.Context, tx *store.Store, token models.Secret) error {
+	if token == "" {
+		return nil
+	}
+	ended, err := tx.EndSession(ctx, hashOf(token.Reveal()))
+	if err != nil {
+		return err
+	}
+	return tx.Audit(ctx, endEvents(ended, "")...)
+}
+
+// endEvents are about sessions that were ended: by the person, in the session by, or ("") by themselves.
+func endEvents(ended []models.BrowserSession, by string) []store.AuditEvent {
+	var events []store.AuditEvent
+	for _, b := range ended {
+		c := b.Caller()
+		c.TokenID = cmp.Or(by, c.TokenID)
+		events = append(events, event(c, store.ActionSignedOut).code(b.ID).done())
+	}
+	return events
+}
+
+// MySessions returns the living sessions of a person, those used last first.
+func (s *Service) MySessions(ctx context.Context, v Visitor) ([]models.BrowserSession, error) {
+	all, err := s.store.Sessions(ctx, v.Caller.OrgID, v.Caller.UserID, s.sessions.idle(), sessionsShown)
+	return all, found(err, "Session")
+}
+
+// EndMySession ends one session of a person.
+func (s *Service) EndMySession(ctx context.Context, v Visitor, id string) error {
+	return s.endSessions(ctx, v.Caller.TokenID, func(tx *store.Store) ([]models.BrowserSession, error) {
+		ended, err := tx.EndUsersSession(ctx, v.Caller.OrgID, v.Caller.UserID, id)
+		if err == nil && len(ended) == 0 {
+			err = store.ErrNotFound
+		}
+		return ended, err
+	})
+}
+
+// EndMySessions signs a person out everywhere. Consents that they had begun in the pages are void.
+func (s *Service) EndMySessions(ctx context.Context, v Visitor) error {
+	return s.endSessions(ctx, v.Caller.TokenID, func(tx *store.Store) ([]models.BrowserSession, error) {
+		return tx.EndSessions(ctx, v.Caller.OrgID, v.Caller.UserID)
+	})
+}
+
+func (s *Service) endSessions(ctx context.Context, by string, end func(*store.Store) ([]models.BrowserSession, error)) error {
+	err := s.store.Tx(ctx, func(tx *store.Store) error {
+		ended, err := end(tx)
+		if err != nil {
+			return err
+		}
+		return tx.Audit(ctx, endEvents(ended, by)...)
+	})
+	return found(err, "Session")
+}
+
+// SessionsOf returns the living sessions of a user, or ("") of everybody, in one organisation or ("") in all. Like
+// EndSessionsOf it is the command line's: whoever holds the database may use it.
+func (s *Service) SessionsOf(ctx context.Context, org, user string) ([]models.BrowserSession, error) {
+	all, err := s.store.Sessions(ctx, org, user, s.sessions.idle(), 1000)
+	return all, found(err, "Session")
+}
+
+// EndSessionsOf ends the sessions of a user, in one organisation or ("") in all, and returns how many there were. What the
+// user had begun in the pages is void.
+func (s *Service) EndSessionsOf(ctx context.Context, org, user string) (int, error) {
+	if user == "" {
+		return 0, models.Invalid(models.FieldError{Name: "user", Message: "must name the user whose sessions are to be ended"})
+	}
+	n := 0
+	err := s.endSessions(ctx, "", func(tx *store.Store) ([]models.BrowserSession, error) {
+		ended, err := tx.EndSessions(ctx, org, user)
+		n = len(ended)
+		return ended, err
+	})
+	return n, err
 }

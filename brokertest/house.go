@@ -56,6 +56,8 @@ type Options struct {
 	Allow         []string // further upstreams that may be dialled
 	WithoutWorker bool
 	Limits        broker.Limits
+	SignIn        broker.SignIn
+	Sessions      broker.SessionLife
 	BodyTime      time.Duration // how long a request's body may take to arrive; 0 is the default
 }
 
@@ -138,7 +140,7 @@ func (h *House) serve(t testing.TB, o Options) {
 	public := cmp.Or(o.PublicURL, h.URL)
 	h.Service = must(broker.New(ctx, broker.Options{
 		Store: h.Store, Upstream: h.Upstream, Keys: h.Keys, Bell: bell, Pace: pace, PublicURL: public, RedirectAllow: o.RedirectAllow,
-		Log: log, Timing: o.Timing, Concurrency: o.Concurrency, Limits: o.Limits,
+		Log: log, Timing: o.Timing, Concurrency: o.Concurrency, Limits: o.Limits, SignIn: o.SignIn, Sessions: o.Sessions,
 	}))(t)
 	edge := api.New(api.Options{Service: h.Service, PublicURL: public, Version: "test", Log: log,
 		TrustedProxies: []netip.Prefix{}, BodyTime: o.BodyTime})

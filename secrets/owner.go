@@ -46,6 +46,11 @@ func FlowOwner(id, part, org, user, provider string) Owner {
 	return owner("flow", id, part, org, user, provider)
 }
 
+// SignInOwner owns what a browser keeps while a person is at the issuer to sign in.
+func SignInOwner(name, issuer, clientID string) Owner {
+	return owner("sign-in", name, issuer, clientID)
+}
+
 func owner(kind string, parts ...string) Owner { return ownerOf("v1", kind, parts...) }
 
 func ownerOf(version, kind string, parts ...string) Owner {

@@ -40,7 +40,7 @@ func (p *Pages) begin(c echo.Context) error {
 	}
 	v, err := p.limitedVisitor(r.Context())
 	if models.CodeOf(err) == models.CodeUnauthenticated {
-		return goTo(c, p.signInAddress(name, to))
+		return goTo(c, p.signInAddress(broker.SignInFor{Provider: name, Redirect: to}))
 	}
 	if err != nil {
 		return p.fail(c, err, onwards{})

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/alexedwards/scs/v2"
 	"github.com/labstack/echo/v4"
 
 	"github.com/grantd/grantd/broker"
@@ -55,7 +54,6 @@ type Pages struct {
 	prefix    string
 	document  string
 	templates *template.Template
-	sessions  *scs.SessionManager
 	origins   *http.CrossOriginProtection
 }
 
@@ -68,7 +66,6 @@ func New(o Options) *Pages {
 		prefix:    o.Prefix,
 		document:  o.Document,
 		templates: parseTemplates(o.Prefix),
-		sessions:  newSessions(o.Service, o.PublicURL, o.Prefix),
 		origins:   newOrigins(o.PublicURL),
 	}
 }
@@ -90,7 +87,12 @@ func (p *Pages) Mount(e *echo.Echo, version string) {
 	e.GET("/connections/:id/disconnected", p.page(p.showDisconnected))
 	e.GET(signInPath, p.page(p.askToSignIn))
 	e.POST(signInPath, p.form(p.takeSignIn))
+	e.POST(signInIssuerPath, p.form(p.beginSignIn))
+	e.GET(broker.SignInPath, p.page(p.takeSignedIn))
 	e.POST(signOutPath, p.form(p.signOut))
+	e.GET(sessionsPath, p.page(p.showSessions))
+	e.POST(sessionsPath+"/end", p.form(p.takeEndSessions))
+	e.POST(sessionsPath+"/:id/end", p.form(p.takeEndSession))
 	e.GET(stylePath, serveStyle)
 	docs := serve("text/html; charset=utf-8", docsPage(p.prefix, p.document))
 	e.GET("/docs", docs)

@@ -2,147 +2,106 @@ package pages
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
 	"net/http"
+	"net/netip"
 	"strings"
-	"time"
 
-	"github.com/alexedwards/scs/v2"
 	"github.com/labstack/echo/v4"
 
 	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/models"
 )
 
-// What a session keeps: the id of the API token that the person signed in with,
-// never the token, and a secret that consents are bound to.
+// The cookies end with the browser. They are sent along when a person comes back from another site.
 const (
-	keptTokenID = "token"
-	keptSecret  = "secret"
+	sessionCookie = "grantd_session" // what the session is found by
+	signInCookie  = "grantd_signin"  // kept while the person is at the sign-in issuer
 )
 
-const sessionLife = 12 * time.Hour
-
-// newSessions keeps sessions in SQL, so that any replica serves them and Redis is
-// not needed. The cookie ends with the browser.
-func newSessions(service *broker.Service, publicURL, prefix string) *scs.SessionManager {
-	m := scs.New()
-	m.Store = sessionStore{service}
-	m.Lifetime = sessionLife
-	m.Cookie.Name = "grantd_session"
-	m.Cookie.Persist = false
-	m.Cookie.SameSite = http.SameSiteLaxMode // the person comes back from another site
-	m.Cookie.HttpOnly = true
-	if prefix != "" { // nobody else on this host is sent it
-		m.Cookie.Path = prefix
+// cookie is one of ours. On https it belongs to this host alone, and travels encrypted only; where the public URL has a
+// path, nobody else on this host is sent it. "" as its value deletes it.
+func (p *Pages) cookie(name, value string) *http.Cookie {
+	c := &http.Cookie{Name: p.cookieName(name), Value: value, Path: p.cookiePath(), HttpOnly: true, Secure: p.secure(), SameSite: http.SameSiteLaxMode}
+	if value == "" {
+		c.MaxAge = -1
 	}
-	if m.Cookie.Secure = strings.HasPrefix(publicURL, "https://"); m.Cookie.Secure {
-		m.Cookie.Name = cookiePrefix(m.Cookie.Path) + m.Cookie.Name
+	return c
+}
+
+func (p *Pages) secure() bool { return strings.HasPrefix(p.publicURL, "https://") }
+
+func (p *Pages) cookiePath() string {
+	if p.prefix != "" {
+		return p.prefix
 	}
-	return m
+	return "/"
 }
 
-// sessionStore implements scs.CtxStore. The methods without a context are there
-// for the interface alone.
-type sessionStore struct{ service *broker.Service }
-
-func (s sessionStore) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
-	return s.service.Session(ctx, token)
+// cookieName makes browsers hold the cookie to what we say of it. __Host- is the stricter prefix, and is refused with any
+// path but the whole host's.
+func (p *Pages) cookieName(name string) string {
+	switch {
+	case !p.secure():
+		return name
+	case p.cookiePath() == "/":
+		return "__Host-" + name
+	}
+	return "__Secure-" + name
 }
 
-func (s sessionStore) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
-	return s.service.SaveSession(ctx, token, data, expiry)
+// kept returns what the browser keeps in one of our cookies, "" where it keeps none.
+func (p *Pages) kept(r *http.Request, name string) models.Secret {
+	c, err := r.Cookie(p.cookieName(name))
+	if err != nil {
+		return ""
+	}
+	return models.Secret(c.Value)
 }
 
-func (s sessionStore) DeleteCtx(ctx context.Context, token string) error {
-	return s.service.EndSession(ctx, token)
-}
-
-func (s sessionStore) Find(token string) ([]byte, bool, error) {
-	return s.FindCtx(context.Background(), token)
-}
-
-func (s sessionStore) Commit(token string, data []byte, expiry time.Time) error {
-	return s.CommitCtx(context.Background(), token, data, expiry)
-}
-
-func (s sessionStore) Delete(token string) error { return s.DeleteCtx(context.Background(), token) }
-
-// page mounts a handler of pages, which has the session and answers its own
-// errors.
+// page mounts a handler of pages, which has the session and answers its own errors.
 func (p *Pages) page(h echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if isPrefetch(c.Request().Header) {
+		r := c.Request()
+		if isPrefetch(r.Header) {
 			return refusePrefetch(c)
 		}
-		var failed, sessionFailed error
-		next := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			c.SetRequest(r.WithContext(withVisit(r.Context())))
-			c.SetResponse(echo.NewResponse(w, c.Echo()))
-			failed = h(c)
-		})
-		sessions := *p.sessions
-		sessions.ErrorFunc = func(_ http.ResponseWriter, _ *http.Request, err error) { sessionFailed = err }
-		sessions.LoadAndSave(next).ServeHTTP(c.Response(), c.Request())
-		return errors.Join(failed, sessionFailed)
+		c.SetRequest(r.WithContext(context.WithValue(r.Context(), visitKey{}, &visit{token: p.kept(r, sessionCookie)})))
+		c.Response().Header().Add("Vary", "Cookie")
+		return h(c)
 	}
 }
 
-// signIn begins a session anew for the caller: an id that somebody knew before is
-// worth nothing afterwards.
-func (p *Pages) signIn(ctx context.Context, caller models.Caller) error {
-	if err := p.sessions.Clear(ctx); err != nil {
+// signIn begins a session for somebody, in place of the one that the browser had.
+func (p *Pages) signIn(c echo.Context, in broker.SignedIn) error {
+	ctx := c.Request().Context()
+	token, err := p.service.BeginSession(ctx, in, clientAddress(c), visitOf(ctx).token)
+	if err != nil {
 		return err
 	}
-	if err := p.sessions.RenewToken(ctx); err != nil {
-		return err
-	}
-	p.sessions.Put(ctx, keptTokenID, caller.TokenID)
-	p.sessions.Put(ctx, keptSecret, rand.Text())
-	*visitOf(ctx) = visit{}
+	p.remember(c, token)
 	return nil
 }
 
-// endSession ends the session.
-func (p *Pages) endSession(ctx context.Context) error {
-	*visitOf(ctx) = visit{}
-	return p.sessions.Destroy(ctx)
-}
-
-// visitor returns who is signed in. A session ends with the token that it was
-// begun with: the error's code is then models.CodeUnauthenticated. It is found out
-// once per request.
-func (p *Pages) visitor(ctx context.Context) (broker.Visitor, error) {
-	known := visitOf(ctx)
-	if !known.found {
-		v, err := p.findVisitor(ctx)
-		*known = visit{true, v, err}
-	}
-	return known.visitor, known.err
-}
-
-func (p *Pages) findVisitor(ctx context.Context) (broker.Visitor, error) {
-	id := p.sessions.GetString(ctx, keptTokenID)
-	if id == "" {
-		return broker.Visitor{}, errSignedOut
-	}
-	caller, err := p.service.CallerOf(ctx, id)
-	if models.CodeOf(err) == models.CodeUnauthenticated {
-		if err := p.sessions.Destroy(ctx); err != nil {
-			return broker.Visitor{}, err
-		}
-		return broker.Visitor{}, errSignedOut
-	}
+// clientAddress is where the request comes from, as far as it is known, "" otherwise.
+func clientAddress(c echo.Context) string {
+	address, err := netip.ParseAddr(c.RealIP())
 	if err != nil {
-		return broker.Visitor{}, err
+		return ""
 	}
-	*p.edge.Caller(ctx) = caller
-	return broker.Visitor{Caller: caller, Session: models.Secret(p.sessions.GetString(ctx, keptSecret))}, nil
+	return address.Unmap().WithZone("").String()
+}
+
+// forget signs the browser out, after its session was ended.
+func (p *Pages) forget(c echo.Context) { p.remember(c, "") }
+
+func (p *Pages) remember(c echo.Context, token models.Secret) {
+	*visitOf(c.Request().Context()) = visit{token: token}
+	c.SetCookie(p.cookie(sessionCookie, token.Reveal()))
 }
 
 // visit is what is known during one request of who is signed in.
 type visit struct {
+	token   models.Secret // of the session
 	found   bool
 	visitor broker.Visitor
 	err     error
@@ -150,14 +109,24 @@ type visit struct {
 
 type visitKey struct{}
 
-func withVisit(ctx context.Context) context.Context {
-	return context.WithValue(ctx, visitKey{}, &visit{})
-}
-
 func visitOf(ctx context.Context) *visit { return ctx.Value(visitKey{}).(*visit) }
 
-// limitedVisitor is visitor for the pages that the limit on requests at once may
-// refuse: not those that complete a consent or end a session (T2).
+// visitor returns who is signed in. Where nobody is, the error's code is models.CodeUnauthenticated. It is found out once
+// per request.
+func (p *Pages) visitor(ctx context.Context) (broker.Visitor, error) {
+	known := visitOf(ctx)
+	if !known.found {
+		known.found = true
+		known.visitor, known.err = p.service.Session(ctx, known.token)
+		if known.err == nil {
+			*p.edge.Caller(ctx) = known.visitor.Caller
+		}
+	}
+	return known.visitor, known.err
+}
+
+// limitedVisitor is visitor for the pages that the limit on requests at once may refuse: not those that complete a consent
+// or end a session (T2).
 func (p *Pages) limitedVisitor(ctx context.Context) (broker.Visitor, error) {
 	v, err := p.visitor(ctx)
 	if err == nil {
@@ -166,13 +135,59 @@ func (p *Pages) limitedVisitor(ctx context.Context) (broker.Visitor, error) {
 	return v, err
 }
 
-var errSignedOut = models.Errorf(models.CodeUnauthenticated, "Nobody is signed in here, or the session has ended. Sign in, and start again.")
+// mySession is a session on the page that lists a person's.
+type mySession struct {
+	models.BrowserSession
+	Here bool // in the browser that asks
+}
 
-// cookiePrefix makes browsers hold the cookie to what we say of it. __Host- is the
-// stricter one, and is refused with any path but the whole host's.
-func cookiePrefix(path string) string {
-	if path == "/" {
-		return "__Host-"
+func (p *Pages) showSessions(c echo.Context) error {
+	ctx := c.Request().Context()
+	v, err := p.limitedVisitor(ctx)
+	var all []models.BrowserSession
+	if err == nil {
+		all, err = p.service.MySessions(ctx, v)
 	}
-	return "__Secure-"
+	if err != nil {
+		return p.fail(c, err, p.orSignIn(err))
+	}
+	shown := make([]mySession, len(all))
+	for i, b := range all {
+		shown[i] = mySession{b, b.ID == v.Session.Reveal()}
+	}
+	return p.show(c, http.StatusOK, "sessions", shown)
+}
+
+// takeEndSession ends one session of the person's.
+func (p *Pages) takeEndSession(c echo.Context) error {
+	ctx, id := c.Request().Context(), models.Storable(c.Param("id"))
+	v, err := p.visitor(ctx)
+	if err == nil {
+		err = p.service.EndMySession(ctx, v, id)
+	}
+	if models.CodeOf(err) == models.CodeNotFound { // ended meanwhile: what was asked for holds
+		err = nil
+	}
+	switch {
+	case err != nil:
+		return p.fail(c, err, p.orSignIn(err))
+	case id == v.Session.Reveal():
+		p.forget(c)
+		return p.show(c, http.StatusOK, "signed-out", nil)
+	}
+	return goTo(c, p.at(sessionsPath))
+}
+
+// takeEndSessions signs the person out everywhere.
+func (p *Pages) takeEndSessions(c echo.Context) error {
+	ctx := c.Request().Context()
+	v, err := p.visitor(ctx)
+	if err == nil {
+		err = p.service.EndMySessions(ctx, v)
+	}
+	if err != nil {
+		return p.fail(c, err, p.orSignIn(err))
+	}
+	p.forget(c)
+	return p.show(c, http.StatusOK, "signed-out", map[string]bool{"Everywhere": true})
 }

@@ -19,8 +19,8 @@ func TestTheCookieIsAsStrictAsThePublicURLAllows(t *testing.T) {
 		{"http://127.0.0.1:8080", "", "grantd_session", "/", false},
 		{"https://example.com/tools/grantd", "/tools/grantd", "__Secure-grantd_session", "/tools/grantd", true}, {"http://127.0.0.1:8080/grantd/", "/grantd", "grantd_session", "/grantd", false},
 	} {
-		got := New(Options{PublicURL: c.publicURL, Prefix: c.prefix}).sessions.Cookie
-		if got.Name != c.name || got.Secure != c.secure || !got.HttpOnly || got.SameSite != http.SameSiteLaxMode || got.Path != c.path || got.Domain != "" || got.Persist {
+		got := New(Options{PublicURL: c.publicURL, Prefix: c.prefix}).cookie(sessionCookie, "x")
+		if got.Name != c.name || got.Secure != c.secure || !got.HttpOnly || got.SameSite != http.SameSiteLaxMode || got.Path != c.path || got.Domain != "" || got.MaxAge != 0 || !got.Expires.IsZero() {
 			t.Errorf("%s: %+v", c.publicURL, got)
 		}
 	}

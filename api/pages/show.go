@@ -42,6 +42,7 @@ func serveStyle(c echo.Context) error {
 // view is what the templates get.
 type view struct {
 	Caller  models.Caller // who is signed in, if anybody
+	Name    string        // what the sign-in issuer calls them, "" where it does not say
 	Unknown bool          // whether that could not be found out
 	Data    any
 }
@@ -52,7 +53,7 @@ func (p *Pages) show(c echo.Context, status int, name string, data any) error {
 	v, err := p.visitor(c.Request().Context())
 	unknown := err != nil && models.CodeOf(err) != models.CodeUnauthenticated
 	var page bytes.Buffer
-	if err := p.templates.ExecuteTemplate(&page, name, view{v.Caller, unknown, data}); err != nil {
+	if err := p.templates.ExecuteTemplate(&page, name, view{v.Caller, v.Name, unknown, data}); err != nil {
 		return err
 	}
 	guardPage(c.Response().Header(), pagesPolicy)

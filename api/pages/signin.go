@@ -1,28 +1,33 @@
 package pages
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/models"
 )
 
 const (
-	signInPath  = "/sign-in"
-	signOutPath = "/sign-out"
+	signInPath       = "/sign-in"
+	signInIssuerPath = "/sign-in/issuer"
+	signOutPath      = "/sign-out"
+	sessionsPath     = "/sessions"
 )
 
-// signInForm is the page that asks for an API token. It remembers which provider
-// was to be connected, and where to go then.
-type signInForm struct{ Provider, Redirect, Asker, Problem string }
+// signInForm is the page that asks who is there. It remembers which provider was to be connected, and where to go then.
+type signInForm struct {
+	broker.SignInFor
+	Asker, Problem string
+	Issuer         string // that people may sign in at, "" for none
+}
 
-func (p *Pages) newSignInForm(provider, redirect string) signInForm {
-	form := signInForm{Provider: provider, Redirect: redirect}
-	if redirect != "" && p.service.CheckReturn(redirect) == nil {
-		form.Asker = asker(redirect)
+func (p *Pages) newSignInForm(to broker.SignInFor) signInForm {
+	form := signInForm{SignInFor: to, Issuer: p.service.SignInName()}
+	if to.Redirect != "" && p.service.CheckReturn(to.Redirect) == nil {
+		form.Asker = asker(to.Redirect)
 	}
 	return form
 }
@@ -33,14 +38,19 @@ func (p *Pages) askToSignIn(c echo.Context) error {
 	case "":
 		return goTo(c, p.at("/"))
 	case models.CodeUnauthenticated:
-		return p.show(c, http.StatusOK, "sign-in", p.newSignInForm(c.QueryParam("provider"), c.QueryParam("redirect")))
+		return p.show(c, http.StatusOK, "sign-in", p.newSignInForm(broker.SignInFor{Provider: c.QueryParam("provider"), Redirect: c.QueryParam("redirect")}))
 	}
 	return p.fail(c, err, onwards{})
 }
 
+func signInFor(form url.Values) broker.SignInFor {
+	return broker.SignInFor{Provider: form.Get("provider"), Redirect: form.Get("redirect")}
+}
+
+// takeSignIn is the form with an API token.
 func (p *Pages) takeSignIn(c echo.Context) error {
 	r := c.Request()
-	asked := p.newSignInForm(r.PostForm.Get("provider"), r.PostForm.Get("redirect"))
+	asked := p.newSignInForm(signInFor(r.PostForm))
 	caller, err := p.edge.Authenticate(r.Context(), models.Secret(r.PostForm.Get("token")))
 	err = p.edge.CountFailure(c, err)
 	if models.CodeOf(err) == models.CodeUnauthenticated {
@@ -48,40 +58,76 @@ func (p *Pages) takeSignIn(c echo.Context) error {
 		return p.show(c, http.StatusUnauthorized, "sign-in", asked)
 	}
 	if err == nil {
-		err = p.signIn(r.Context(), caller)
-	}
-	if err == nil {
-		err = p.service.RecordSignIn(r.Context(), caller, true)
+		err = p.signIn(c, broker.SignedIn{Caller: caller})
 	}
 	if err != nil {
 		return p.fail(c, err, onwards{Again: p.at(signInPath)})
 	}
-	if asked.Provider == "" {
-		return p.goOn(c, p.at("/"))
+	return p.goOn(c, p.afterSignIn(asked.SignInFor))
+}
+
+// afterSignIn is on this site, whatever the form said.
+func (p *Pages) afterSignIn(to broker.SignInFor) string {
+	if to.Provider == "" {
+		return p.at("/")
 	}
-	return p.goOn(c, p.connectAddress(asked.Provider, asked.Redirect))
+	return p.connectAddress(to.Provider, to.Redirect)
+}
+
+// beginSignIn is the button that leads to the sign-in issuer.
+func (p *Pages) beginSignIn(c echo.Context) error {
+	r := c.Request()
+	to := signInFor(r.PostForm)
+	address, kept, err := p.service.BeginSignIn(r.Context(), to)
+	if err != nil {
+		return p.fail(c, err, onwards{Again: p.at(signInPath)})
+	}
+	c.SetCookie(p.cookie(signInCookie, kept.Reveal()))
+	return p.goOn(c, address)
+}
+
+// takeSignedIn is where the issuer sends the person back to. What goes on is a page and no redirect: after a redirect
+// from another site the next page would have to ask whether the person meant to come.
+func (p *Pages) takeSignedIn(c echo.Context) error {
+	r, q := c.Request(), c.QueryParams()
+	kept := p.kept(r, signInCookie)
+	if kept == "" { // loaded again, perhaps
+		if _, err := p.visitor(r.Context()); err == nil {
+			return goTo(c, p.at("/"))
+		}
+	}
+	in, to, err := p.service.CompleteSignIn(r.Context(), kept, broker.Callback{
+		State: q.Get("state"), Code: models.Secret(q.Get("code")), Error: q.Get("error"), Iss: q.Get("iss")})
+	if err == nil {
+		err = p.signIn(c, in)
+	}
+	if err != nil {
+		return p.fail(c, err, onwards{Again: p.signInAddress(to)})
+	}
+	c.SetCookie(p.cookie(signInCookie, ""))
+	return p.goOn(c, p.afterSignIn(to))
 }
 
 func (p *Pages) signOut(c echo.Context) error {
 	ctx := c.Request().Context()
-	v, err := p.visitor(ctx)
-	if err == nil {
-		err = p.service.RecordSignIn(ctx, v.Caller, false)
-	}
-	if models.CodeOf(err) == models.CodeUnauthenticated { // the session had ended already
-		err = nil
-	}
-	if err := errors.Join(err, p.endSession(ctx)); err != nil {
+	if err := p.service.EndSession(ctx, visitOf(ctx).token); err != nil {
 		return p.fail(c, err, onwards{})
 	}
+	p.forget(c)
 	return p.show(c, http.StatusOK, "signed-out", nil)
 }
 
 // signInAddress is where somebody signs in who wants to connect a provider.
-func (p *Pages) signInAddress(provider, redirect string) string {
-	q := url.Values{"provider": {provider}}
-	if redirect != "" {
-		q.Set("redirect", redirect)
+func (p *Pages) signInAddress(to broker.SignInFor) string {
+	q := url.Values{}
+	if to.Provider != "" {
+		q.Set("provider", to.Provider)
+	}
+	if to.Redirect != "" {
+		q.Set("redirect", to.Redirect)
+	}
+	if len(q) == 0 {
+		return p.at(signInPath)
 	}
 	return p.at(signInPath) + "?" + q.Encode()
 }

@@ -427,7 +427,7 @@ func TestASessionEndsWithItsToken(t *testing.T) {
 			},
 			"signed out": func(s *surfer, _ brokertest.Person) { wantPage(t, s.post("/sign-out", nil), 200, "Signed out") },
 			"out of time": func(*surfer, brokertest.Person) {
-				change(t, h, `UPDATE sessions SET expires_at = '2020-01-01 00:00:00'`)
+				change(t, h, `UPDATE browser_sessions SET expires_at = '2020-01-01 00:00:00'`)
 			},
 		} {
 			who := h.Person(t, "acme", "eve", models.RoleUser)
@@ -439,7 +439,9 @@ func TestASessionEndsWithItsToken(t *testing.T) {
 			wantPage(t, s.back(address), 401)
 			signedOut(s, why)
 		}
-		brokertest.Eventually(t, "sessions that are over are forgotten", func() bool { return len(column(t, h, `SELECT 'x' FROM sessions WHERE expires_at < '2021-01-01'`)) == 0 })
+		brokertest.Eventually(t, "sessions that are over are forgotten", func() bool {
+			return len(column(t, h, `SELECT 'x' FROM browser_sessions WHERE expires_at < '2021-01-01'`)) == 0
+		})
 	})
 }
 

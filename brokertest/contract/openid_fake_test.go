@@ -33,7 +33,8 @@ type openIDFake struct {
 	revoked    []string
 	idSub      string                                      // of the next refresh's id_token; "" = as the tokens
 	owner      string                                      // whom the next refresh's tokens belong to; "" = who had them
-	claims     func(c map[string]any)                      // changes an id_token
+	says       func(c map[string]any)                      // changes the id_token of a consent
+	claims     func(c map[string]any)                      // changes an id_token of a refresh
 	introspect func(owner string) (status int, answer any) // nil = by the RFC
 	userInfo   []http.HandlerFunc                          // instead of the next answers
 	forbids    bool                                        // user info answers 403 {} where it does not accept a token
@@ -139,6 +140,9 @@ func (f *openIDFake) idToken(sub, nonce string) string {
 	c := map[string]any{"iss": f.URL, "aud": brokertest.ClientID, "sub": sub, "iat": now, "exp": now + 300}
 	if nonce != "" {
 		c["nonce"] = nonce
+		if f.says != nil {
+			f.says(c)
+		}
 	} else if f.claims != nil {
 		f.claims(c)
 	}

@@ -34,6 +34,8 @@ type Config struct {
 	RedirectAllow []string `placeholder:"ORIGIN" help:"Origins that a consent may return to, such as https://app.example.com, beside the public URL and loopback."`
 	TestProvider  string   `placeholder:"URL" help:"A test authorization server; makes the provider type \"test\" available. Not for production."`
 
+	signInSettings
+
 	TrustedProxies      []string `placeholder:"CIDR" help:"Proxies whose X-Forwarded-For is believed."`
 	MetricsListen       string   `placeholder:"HOST:PORT" help:"Serve /metrics here, and /healthz and /readyz here as well. The API's address has no /metrics; a worker has no other address."`
 	LimitConsents       int      `default:"1000" placeholder:"N" help:"How many consents one caller may have open at once."`
@@ -121,7 +123,7 @@ func (c *Config) complete(origin map[string]string) {
 	if c.PublicURL == "" {
 		c.PublicURL = urlOf(c.Listen)
 	}
-	for _, list := range []*[]string{&c.UpstreamAllow, &c.RedirectAllow, &c.TrustedProxies} {
+	for _, list := range []*[]string{&c.UpstreamAllow, &c.RedirectAllow, &c.TrustedProxies, &c.SigninScopes, &c.SigninOrgs, &c.SigninRequire} {
 		*list = slices.DeleteFunc(trimmed(*list), func(s string) bool { return s == "" })
 	}
 }
@@ -184,6 +186,7 @@ func (c *Config) validate(more ...error) error {
 	judge("upstream-allow", each(c.UpstreamAllow, judgeUpstream))
 	judge("redirect-allow", each(c.RedirectAllow, judgeOrigin))
 	judge("test-provider", optional(c.TestProvider, judgeTestProvider))
+	c.judgeSignIn(judge)
 	judge("trusted-proxies", each(c.TrustedProxies, judgeProxy))
 	judge("metrics-listen", optional(c.MetricsListen, judgeAddress))
 	judge("log-level", oneOf(c.LogLevel, "debug", "info", "warn", "error"))

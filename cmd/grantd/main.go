@@ -43,6 +43,7 @@ type cli struct {
 	Migrate    migrateCommand    `cmd:"" help:"Bring the database's schema up to date."`
 	Keys       keysCommand       `cmd:"" help:"Look after the keyset that seals all secrets."`
 	Token      tokenCommand      `cmd:"" help:"Make, list and revoke API tokens."`
+	Sessions   sessionsCommand   `cmd:"" help:"List and end sessions of the pages."`
 	Show       configCommand     `cmd:"" name:"config" help:"Print the settings in force, passwords redacted."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 	Completion completionCommand `cmd:"" help:"Print a script that completes commands in a shell."`

@@ -126,7 +126,7 @@ func (c *Config) tokenService(ctx context.Context, log *slog.Logger) (s *broker.
 	keys, err := secrets.Load(c.Keyset)
 	err = named("GRANTD_KEYSET", err)
 	if err == nil {
-		s, err = broker.New(ctx, broker.Options{Store: st, Keys: keys, PublicURL: c.PublicURL, Log: log})
+		s, err = broker.New(ctx, broker.Options{Store: st, Keys: keys, PublicURL: c.PublicURL, Log: log, Sessions: c.sessionLife()})
 	}
 	if err != nil {
 		return nil, nil, errors.Join(err, st.Close())

@@ -96,6 +96,9 @@ func (c *Config) warn(r roles, log *slog.Logger) {
 	if c.postgres() && c.TestProvider != "" {
 		log.Warn("GRANTD_TEST_PROVIDER is set: anyone may get tokens of type test, without a password")
 	}
+	if c.SigninIssuer != "" && c.SigninUsers == "shared" {
+		log.Warn("GRANTD_SIGNIN_USERS is shared: whoever the issuer gives a name gets everything of the user of that name, API tokens' connections too", "claim", c.SigninUserClaim)
+	}
 	if !c.given("public-url") && !loopback(c.Listen) {
 		log.Warn("GRANTD_PUBLIC_URL is not set: links to jobs and callbacks point at "+c.PublicURL, "listen", c.Listen)
 	}
