@@ -27,7 +27,7 @@ type room struct {
 // folder without one belongs to the room around it. A handler cannot hold business logic, because api imports neither
 // store nor providers nor secrets.
 var ladder = map[string]room{
-	"cmd/grantd": {7, []string{"api", "worker", "broker", "store", "providers", "jobs", "secrets", "models", "migrations", "testidp", "client"}},
+	"cmd/grantd": {7, []string{"api", "api/pages", "worker", "broker", "store", "providers", "jobs", "secrets", "models", "migrations", "testidp", "client"}},
 
 	"api":       {6, []string{"api/pages", "broker", "models"}},
 	"api/pages": {6, []string{"broker", "models"}},

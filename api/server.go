@@ -41,6 +41,8 @@ type Options struct {
 	// EventBeat is how often a stream in which nothing happens shows that it is
 	// alive; 0 means 15 s.
 	EventBeat time.Duration
+	// Brand is what the operator calls the service, on pages.
+	Brand pages.Brand
 	// BodyTime is how long a request's body may take to arrive; 0 means 10 s.
 	BodyTime time.Duration
 }
@@ -89,7 +91,7 @@ func New(o Options) *Server {
 		bodyTime:     cmp.Or(o.BodyTime, defaultBodyTime),
 	}
 	s.handler = withBodyDeadline(s.bodyTime, s.echo)
-	s.pages = pages.New(pages.Options{Service: o.Service, PublicURL: o.PublicURL, Prefix: s.prefix, Document: documentPath, Edge: s.edge()})
+	s.pages = pages.New(pages.Options{Service: o.Service, PublicURL: o.PublicURL, Prefix: s.prefix, Document: documentPath, Edge: s.edge(), Brand: o.Brand})
 	s.serving, s.drain = context.WithCancel(context.Background())
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

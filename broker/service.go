@@ -123,6 +123,7 @@ type Service struct {
 	timing    Timing
 	keep      Retention
 	signIn    SignIn
+	once      onceCode
 	sessions  SessionLife
 
 	callers  callerCache

@@ -20,6 +20,8 @@ type Options struct {
 	// Document is the path of the OpenAPI document, which the page at /docs renders.
 	Document string
 	Edge     Edge
+	// Brand is what the operator calls the service.
+	Brand Brand
 }
 
 // Edge is what the pages use of the HTTP edge that they are mounted in.
@@ -54,6 +56,7 @@ type Pages struct {
 	prefix    string
 	document  string
 	templates *template.Template
+	brand     Brand
 	origins   *http.CrossOriginProtection
 }
 
@@ -65,7 +68,8 @@ func New(o Options) *Pages {
 		publicURL: strings.TrimRight(o.PublicURL, "/"),
 		prefix:    o.Prefix,
 		document:  o.Document,
-		templates: parseTemplates(o.Prefix),
+		templates: parseTemplates(o.Prefix, o.Brand),
+		brand:     o.Brand,
 		origins:   newOrigins(o.PublicURL),
 	}
 }
@@ -89,11 +93,16 @@ func (p *Pages) Mount(e *echo.Echo, version string) {
 	e.POST(signInPath, p.form(p.takeSignIn))
 	e.POST(signInIssuerPath, p.form(p.beginSignIn))
 	e.GET(broker.SignInPath, p.page(p.takeSignedIn))
+	e.GET(OncePath, p.page(p.showOnce))
+	e.POST(OncePath, p.form(p.takeOnce))
 	e.POST(signOutPath, p.form(p.signOut))
 	e.GET(sessionsPath, p.page(p.showSessions))
 	e.POST(sessionsPath+"/end", p.form(p.takeEndSessions))
 	e.POST(sessionsPath+"/:id/end", p.form(p.takeEndSession))
 	e.GET(stylePath, serveStyle)
+	if logo := p.brand.logoPath(); logo != "" {
+		e.GET(logo, p.brand.serveLogo)
+	}
 	docs := serve("text/html; charset=utf-8", docsPage(p.prefix, p.document))
 	e.GET("/docs", docs)
 	e.GET("/docs/", docs)

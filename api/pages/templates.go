@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
 	"strings"
@@ -11,11 +12,14 @@ import (
 )
 
 // parseTemplates reads the templates for a server whose public URL has this path.
-func parseTemplates(prefix string) *template.Template {
+func parseTemplates(prefix string, brand Brand) *template.Template {
+	brand.Name = cmp.Or(brand.Name, "grantd")
 	at := func(path string) string { return prefix + path }
 	return template.Must(template.New("").Funcs(template.FuncMap{
 		"at":       at,
 		"style":    func() string { return at(stylePath) },
+		"brand":    func() Brand { return brand },
+		"logo":     brand.logoPath,
 		"titled":   func(v view, title string) titled { return titled{v, title} },
 		"initials": initials,
 		"icon":     icon,

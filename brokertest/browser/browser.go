@@ -58,6 +58,16 @@ func (p Page) String() string { return p.Status + "\n" + p.Text }
 // Open sends a request and follows no redirect. An answer that is an error fails the test.
 func (b *Browser) Open(t testing.TB, r *http.Request) Page {
 	t.Helper()
+	shown := b.Try(t, r)
+	if shown.Status >= "4" {
+		t.Fatalf("the server refused %s %s: %s", r.Method, r.URL.Path, shown)
+	}
+	return shown
+}
+
+// Try is Open for answers that may be errors.
+func (b *Browser) Try(t testing.TB, r *http.Request) Page {
+	t.Helper()
 	response, err := b.http.Do(r)
 	if err != nil {
 		t.Fatal(err)
@@ -68,11 +78,7 @@ func (b *Browser) Open(t testing.TB, r *http.Request) Page {
 		t.Fatal(err)
 	}
 	location, _ := response.Location() // none is not an error here: then the page itself is shown
-	shown := Page{Status: response.Status, Text: string(body), Location: location}
-	if response.StatusCode >= 400 {
-		t.Fatalf("the server refused %s %s: %s", r.Method, r.URL.Path, shown)
-	}
-	return shown
+	return Page{Status: response.Status, Text: string(body), Location: location}
 }
 
 // Get follows redirects within the server. The page is the one that does not redirect, or that leaves the server.

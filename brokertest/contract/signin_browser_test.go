@@ -3,6 +3,7 @@ package contract_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -39,6 +40,14 @@ func TestAPersonSignsInAtARealIssuerInABrowser(t *testing.T) {
 	b.isAccessible(t, script, "signed out everywhere")
 	if sessions(t, h) != 0 {
 		t.Error("the session lives")
+	}
+
+	// The address that dev prints.
+	b.do(t, chromedp.Navigate(h.URL+"/sign-in/once?code="+secret(h.Service.OfferOnce(h.Admin.Caller, time.Minute))), chromedp.WaitVisible(css("#once")))
+	b.isAccessible(t, script, "sign-in, once")
+	b.do(t, chromedp.Click(css("#once")), chromedp.WaitVisible(css("#new")))
+	if who := b.shows(t, ".who"); who != "Signed in as root of acme" {
+		t.Errorf("%q", who)
 	}
 	b.wantQuiet(t, host(t, h.URL), host(t, h.IdPURL), host(t, issuer.Issuer))
 	if strings.Contains(dump(t, h), issuer.ClientSecret) || strings.Contains(h.Log.String(), issuer.ClientSecret) {

@@ -35,6 +35,7 @@ type Config struct {
 	TestProvider  string   `placeholder:"URL" help:"A test authorization server; makes the provider type \"test\" available. Not for production."`
 
 	signInSettings
+	brandSettings
 
 	TrustedProxies      []string `placeholder:"CIDR" help:"Proxies whose X-Forwarded-For is believed."`
 	MetricsListen       string   `placeholder:"HOST:PORT" help:"Serve /metrics here, and /healthz and /readyz here as well. The API's address has no /metrics; a worker has no other address."`
@@ -187,6 +188,7 @@ func (c *Config) validate(more ...error) error {
 	judge("redirect-allow", each(c.RedirectAllow, judgeOrigin))
 	judge("test-provider", optional(c.TestProvider, judgeTestProvider))
 	c.judgeSignIn(judge)
+	c.judgeBrand(judge)
 	judge("trusted-proxies", each(c.TrustedProxies, judgeProxy))
 	judge("metrics-listen", optional(c.MetricsListen, judgeAddress))
 	judge("log-level", oneOf(c.LogLevel, "debug", "info", "warn", "error"))

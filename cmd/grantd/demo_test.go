@@ -5,12 +5,16 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/grantd/grantd/brokertest/browser"
+	"github.com/grantd/grantd/models"
 )
 
 // signalling is an output that tells when a text has been written to it.
@@ -123,6 +127,7 @@ func TestDev(t *testing.T) {
 	if answer.StatusCode != http.StatusOK {
 		t.Errorf("authorize answers %s", answer.Status)
 	}
+	signsInOnce(t, out.String())
 
 	cancel()
 	if code := <-ended; code != exitOK {
@@ -130,6 +135,51 @@ func TestDev(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(temp); len(left) > 0 {
 		t.Errorf("leaves %s behind", left[0].Name())
+	}
+}
+
+// signsInOnce follows the address that dev prints: to look at it uses nothing up, the button signs in, and does so once.
+func signsInOnce(t *testing.T, said string) {
+	t.Helper()
+	address := regexp.MustCompile(`http://127\.0\.0\.1:\d+/sign-in/once\?code=[A-Za-z0-9_-]{43}`).FindString(said)
+	base, code, found := strings.Cut(address, "?code=")
+	if !found {
+		t.Fatalf("dev prints no address that signs in: %s", said)
+	}
+	b := browser.New(t, base)
+	for range 2 {
+		if shown := b.Get(t, address); shown.Hidden().Get("code") != code {
+			t.Fatalf("the address shows %s", shown)
+		}
+	}
+	press := func(b *browser.Browser, site string) browser.Page {
+		r := browser.Request(t, http.MethodPost, base, url.Values{"code": {code}})
+		r.Header.Set("Sec-Fetch-Site", site)
+		r.Header.Set("Accept", "text/html")
+		return b.Try(t, r)
+	}
+	if got := press(b, "cross-site"); !strings.HasPrefix(got.Status, "403") {
+		t.Errorf("pressed on another site: %s", got)
+	}
+	if got := press(b, "same-origin"); !strings.HasPrefix(got.Status, "200") || !strings.Contains(got.Text, "Signed in as root of dev") {
+		t.Errorf("pressed: %s", got)
+	}
+	if got := press(browser.New(t, base), "same-origin"); !strings.HasPrefix(got.Status, "401") {
+		t.Errorf("pressed again: %s", got)
+	}
+}
+
+// The address is printed only where nobody else can come by it.
+func TestDevOffersToSignInOnLoopbackOnly(t *testing.T) {
+	t.Parallel()
+	for _, flag := range []string{"listen", "public-url", "database-url"} {
+		c := Config{Listen: "127.0.0.1:8080", origin: map[string]string{flag: "environment"}}
+		if flag == "listen" {
+			c.Listen = ":8080"
+		}
+		if got := new(instance).onceAddress(&c, models.APIToken{}); got != "" {
+			t.Errorf("%s: %s", flag, got)
+		}
 	}
 }
 

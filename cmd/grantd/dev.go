@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/grantd/grantd/api/pages"
 	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/client"
 	"github.com/grantd/grantd/models"
@@ -91,11 +92,11 @@ func besideOf(listen string) string {
 
 // introduce makes what a visitor needs and tells how to use it.
 func introduce(ctx context.Context, c console, cfg *Config, in *instance, idp *testServer, kept, autoConsent bool) error {
-	admin, err := devToken(ctx, in, "root", models.RoleAdmin)
+	root, admin, err := devToken(ctx, in, "root", models.RoleAdmin)
 	if err != nil {
 		return err
 	}
-	user, err := devToken(ctx, in, "you", models.RoleUser)
+	_, user, err := devToken(ctx, in, "you", models.RoleUser)
 	if err != nil {
 		return err
 	}
@@ -130,17 +131,30 @@ PROVIDER=%s
 	t.say("3. Fetch a token with the id of the authorizedProvider that came back, as often as you like:")
 	t.curl("$API/authorizedProviders/…/token/", "YOU", "", "-X", "POST")
 	t.say("\nOr connect in a browser, and see your connections, signed in with $YOU:\n     " + in.url + "/")
+	if once := in.onceAddress(cfg, root); once != "" {
+		t.say("\nThis address signs a browser in as the admin, once, within a minute:\n     " + once)
+	}
 	t.say("\nAs $ADMIN you may delete the provider and follow its job. Ctrl-C ends all of it.")
 	return nil
 }
 
 // devToken makes a token that outlives no working day, so that a data folder
 // that is kept does not collect keys.
-func devToken(ctx context.Context, in *instance, user string, role models.Role) (models.Secret, error) {
-	_, token, err := in.service.CreateAPIToken(ctx, broker.NewAPIToken{
+func devToken(ctx context.Context, in *instance, user string, role models.Role) (models.APIToken, models.Secret, error) {
+	return in.service.CreateAPIToken(ctx, broker.NewAPIToken{
 		OrgID: "dev", UserID: user, Role: role, Name: "grantd dev", Life: 24 * time.Hour,
 	})
-	return token, err
+}
+
+// onceLife is how long the printed address signs a browser in.
+const onceLife = time.Minute
+
+// onceAddress is an address that signs one browser in, "" where others could come by it, or the data is more than a try.
+func (in *instance) onceAddress(cfg *Config, as models.APIToken) string {
+	if !loopback(cfg.Listen) || cfg.given("public-url") || cfg.given("database-url") {
+		return ""
+	}
+	return cfg.PublicURL + pages.OncePath + "?code=" + in.service.OfferOnce(as.Caller(), onceLife).Reveal()
 }
 
 // provider returns the id of the provider for this authorization server. One

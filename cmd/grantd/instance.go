@@ -135,7 +135,7 @@ func start(ctx context.Context, cfg *Config, r roles, log *slog.Logger) (_ *inst
 
 	edge := api.New(api.Options{
 		Service: in.service, PublicURL: cfg.PublicURL, Version: currentVersion(), Log: log, Metrics: metrics,
-		TrustedProxies: cfg.proxies(), BodyTime: cfg.LimitBodyTime,
+		TrustedProxies: cfg.proxies(), BodyTime: cfg.LimitBodyTime, Brand: cfg.brand(),
 	})
 	if private != nil {
 		in.serve(private, besides(edge))
