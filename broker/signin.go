@@ -154,7 +154,12 @@ type pendingSignIn struct {
 }
 
 // SignInFor is what somebody signs in for: to connect a provider, and where to go then. Both may be "".
-type SignInFor struct{ Provider, Redirect string }
+type SignInFor struct {
+	Provider, Redirect string
+	// Again has somebody who is signed in prove once more who they are, and the issuer may not take it from a session of
+	// its own.
+	Again bool
+}
 
 // SignInPath is where the issuer sends people back to, below the public URL.
 const SignInPath = "/sign-in/callback"
@@ -162,11 +167,15 @@ const SignInPath = "/sign-in/callback"
 // SignInName names the issuer that people sign in at, "" where there is none.
 func (s *Service) SignInName() string { return s.signIn.Name }
 
-func (s *Service) signInClient() providers.Client {
+func (s *Service) signInClient(again bool) providers.Client {
 	o := s.signIn
+	config := map[string]any{"issuer": o.Issuer}
+	if again { // with max_age the issuer must say when the person signed in there (OIDC Core 3.1.2.1)
+		config["authorizeParams"] = map[string]any{"prompt": "login", "max_age": "0"}
+	}
 	// No organisation has a name like this owner's, so none takes part in what is remembered of the issuer.
 	return providers.Client{Owner: ":sign-in", Type: "oidc", ID: o.ClientID, Secret: o.ClientSecret, Scopes: o.Scopes,
-		Config: map[string]any{"issuer": o.Issuer}}
+		Config: config}
 }
 
 func (s *Service) signInOwner() secrets.Owner {
@@ -185,7 +194,7 @@ func (s *Service) BeginSignIn(ctx context.Context, to SignInFor) (address string
 	p := pendingSignIn{State: randomText(), Nonce: randomText(), Verifier: randomText(), To: to, Until: time.Now().Add(signInLife)}
 	ctx, cancel := context.WithTimeout(ctx, signInCall)
 	defer cancel()
-	address, err = s.upstream.AuthorizeURL(ctx, s.signInClient(), providers.AuthorizeRequest{
+	address, err = s.upstream.AuthorizeURL(ctx, s.signInClient(to.Again), providers.AuthorizeRequest{
 		State: p.State, RedirectURI: s.publicURL + SignInPath, Nonce: p.Nonce, Verifier: models.Secret(p.Verifier)})
 	if err != nil {
 		return "", "", s.signInFailed(err)
@@ -235,7 +244,7 @@ func (s *Service) openSignIn(kept models.Secret) (pendingSignIn, error) {
 
 // proven spends the code, and judges what the issuer says with it.
 func (s *Service) proven(ctx context.Context, p pendingSignIn, cb Callback) (SignedIn, error) {
-	client := s.signInClient()
+	client := s.signInClient(false)
 	if err := s.upstream.CheckIssuer(ctx, client, cb.Iss, true); err != nil {
 		return SignedIn{}, s.signInFailed(err)
 	}
@@ -253,6 +262,9 @@ func (s *Service) proven(ctx context.Context, p pendingSignIn, cb Callback) (Sig
 	if err != nil {
 		return SignedIn{}, s.signInFailed(err)
 	}
+	if p.To.Again && !signedInSince(claims, p.Until.Add(-signInLife)) {
+		return SignedIn{}, errNotAgain
+	}
 	in, refusal := s.signIn.person(claims)
 	if refusal != "" {
 		s.log.Warn("a sign-in was refused: the issuer's claims do not fit the settings", "issuer", s.signIn.Name, "reason", refusal)
@@ -261,6 +273,15 @@ func (s *Service) proven(ctx context.Context, p pendingSignIn, cb Callback) (Sig
 	}
 	return in, nil
 }
+
+// signedInSince reports whether the issuer says that the person has proved who they are since then, give or take a
+// minute between the clocks.
+func signedInSince(claims map[string]any, then time.Time) bool {
+	at, ok := claims["auth_time"].(float64)
+	return ok && at >= float64(then.Add(-time.Minute).Unix())
+}
+
+var errNotAgain = models.Errorf(models.CodeForbidden, "The issuer did not ask you to sign in again, which this needs.")
 
 func (s *Service) signInDeclined(code string) error {
 	if code == providers.ConsentDenied {

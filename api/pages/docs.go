@@ -2,6 +2,7 @@ package pages
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"html/template"
 	"net/http"
@@ -21,9 +22,9 @@ var (
 )
 
 // docsPage is the page for a server whose public URL has this prefix and that serves its document at this path.
-func docsPage(prefix, document string) []byte {
+func docsPage(prefix, document, brand string) []byte {
 	var page bytes.Buffer
-	names := struct{ Document, Script string }{prefix + document, prefix + docsScriptPath}
+	names := struct{ Document, Script, Brand string }{prefix + document, prefix + docsScriptPath, cmp.Or(brand, "grantd")}
 	if err := template.Must(template.New("docs").Parse(docsSource)).Execute(&page, names); err != nil {
 		panic(err) // made of our own texts only
 	}

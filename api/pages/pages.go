@@ -103,7 +103,7 @@ func (p *Pages) Mount(e *echo.Echo, version string) {
 	if logo := p.brand.logoPath(); logo != "" {
 		e.GET(logo, p.brand.serveLogo)
 	}
-	docs := serve("text/html; charset=utf-8", docsPage(p.prefix, p.document))
+	docs := serve("text/html; charset=utf-8", docsPage(p.prefix, p.document, p.brand.Name))
 	e.GET("/docs", docs)
 	e.GET("/docs/", docs)
 	e.GET(docsScriptPath, serve("text/javascript; charset=utf-8", docsScript))

@@ -3,6 +3,7 @@ package pages
 import (
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -36,15 +37,18 @@ func (p *Pages) askToSignIn(c echo.Context) error {
 	_, err := p.visitor(c.Request().Context())
 	switch models.CodeOf(err) {
 	case "":
-		return goTo(c, p.at("/"))
+		if c.QueryParam("again") == "" {
+			return goTo(c, p.at("/"))
+		}
 	case models.CodeUnauthenticated:
-		return p.show(c, http.StatusOK, "sign-in", p.newSignInForm(broker.SignInFor{Provider: c.QueryParam("provider"), Redirect: c.QueryParam("redirect")}))
+	default:
+		return p.fail(c, err, onwards{})
 	}
-	return p.fail(c, err, onwards{})
+	return p.show(c, http.StatusOK, "sign-in", p.newSignInForm(signInFor(c.QueryParams())))
 }
 
 func signInFor(form url.Values) broker.SignInFor {
-	return broker.SignInFor{Provider: form.Get("provider"), Redirect: form.Get("redirect")}
+	return broker.SignInFor{Provider: form.Get("provider"), Redirect: form.Get("redirect"), Again: form.Get("again") != ""}
 }
 
 // takeSignIn is the form with an API token.
@@ -66,12 +70,15 @@ func (p *Pages) takeSignIn(c echo.Context) error {
 	return p.goOn(c, p.afterSignIn(asked.SignInFor))
 }
 
-// afterSignIn is on this site, whatever the form said.
+// afterSignIn is on this site, whatever the form said: where a provider is connected, or a page of ours.
 func (p *Pages) afterSignIn(to broker.SignInFor) string {
-	if to.Provider == "" {
-		return p.at("/")
+	switch {
+	case to.Provider != "":
+		return p.connectAddress(to.Provider, to.Redirect)
+	case strings.HasPrefix(to.Redirect, "/") && p.service.CheckReturn(to.Redirect) == nil:
+		return to.Redirect
 	}
-	return p.connectAddress(to.Provider, to.Redirect)
+	return p.at("/")
 }
 
 // beginSignIn is the button that leads to the sign-in issuer.
@@ -101,7 +108,14 @@ func (p *Pages) takeSignedIn(c echo.Context) error {
 	if err == nil {
 		err = p.signIn(c, in)
 	}
-	if err != nil {
+	switch models.CodeOf(err) {
+	case "":
+	case models.CodeBadRequest, models.CodeForbidden: // counted like an API token that is wrong
+		if tooMany := p.edge.CountFailure(c, broker.ErrSignedOut); models.CodeOf(tooMany) == models.CodeRateLimited {
+			err = tooMany
+		}
+		fallthrough
+	default:
 		return p.fail(c, err, onwards{Again: p.signInAddress(to)})
 	}
 	c.SetCookie(p.cookie(signInCookie, ""))
@@ -125,6 +139,9 @@ func (p *Pages) signInAddress(to broker.SignInFor) string {
 	}
 	if to.Redirect != "" {
 		q.Set("redirect", to.Redirect)
+	}
+	if to.Again {
+		q.Set("again", "1")
 	}
 	if len(q) == 0 {
 		return p.at(signInPath)

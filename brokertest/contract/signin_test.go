@@ -211,6 +211,12 @@ func TestA1_SigningInAtTheIssuerLeadsNowhereElse(t *testing.T) {
 	if got := s.back(s.goesToIssuer(issuer, url.Values{"provider": {"//evil.example/"}})); !strings.HasPrefix(got.to, "/external-auth/%2F%2Fevil.example%2F/") {
 		t.Errorf("sent to %q", got.to)
 	}
+	for to, end := range map[string]string{"/sessions": "/sessions", "https://evil.example/": "/", "//evil.example": "/", `/\evil.example`: "/"} {
+		if in := surf(t, h).post("/sign-in", url.Values{"token": {secret(h.User.Token)}, "redirect": {to}}); in.to != end {
+			t.Errorf("%q leads to %q", to, in.to)
+		}
+	}
+	change(t, h, "DELETE FROM browser_sessions WHERE user_id = 'ada'")
 	for _, path := range []string{"/sign-in/issuer", "/sessions/end", "/sessions/x/end", "/sign-out"} {
 		wantPage(t, s.send("POST", path, "", from("cross-site")), 403, "another site")
 	}
@@ -228,6 +234,41 @@ func TestA1_SigningInAtTheIssuerLeadsNowhereElse(t *testing.T) {
 	if kept := dump(t, h); strings.Contains(kept, sessionOf(s, site)) || strings.Contains(kept, issuer.nonce) {
 		t.Error("the database keeps what the cookies hold")
 	}
+}
+
+// Who is signed in proves again who they are: an issuer that answers from a session of its own proves nothing.
+func TestSigningInAgainIsAskedOfTheIssuer(t *testing.T) {
+	t.Parallel()
+	h, issuer := signingIn(t, brokertest.Options{}, nil)
+	s := surf(t, h)
+	s.signsInAt(issuer)
+	if got := s.get("/sign-in"); got.to != "/" {
+		t.Errorf("sent to %q", got.to)
+	}
+	wantPage(t, s.get("/sign-in?again=1&redirect=/sessions"), 200, `name="again"`, `value="/sessions"`)
+	form := url.Values{"again": {"1"}, "redirect": {"/sessions"}}
+	if begun := s.post("/sign-in/issuer", form); inside(t, begun.to, "prompt") != "login" || inside(t, begun.to, "max_age") != "0" {
+		t.Errorf("the issuer is asked %s", begun.to)
+	}
+	for at, status := range map[any]int{nil: 403, "now": 403, time.Now().Add(-time.Hour).Unix(): 403, time.Now().Unix(): 200} {
+		issuer.set(func() { issuer.says = func(c map[string]any) { c["auth_time"] = at } })
+		if got := s.back(s.goesToIssuer(issuer, form)); got.status != status || status == 200 && got.to != "/sessions" {
+			t.Errorf("signed in there at %v: %d to %q", at, got.status, got.to)
+		}
+	}
+}
+
+// Failed sign-ins count for the address that they come from, like API tokens that are wrong.
+func TestT2_FailedSignInsAreCountedByAddress(t *testing.T) {
+	t.Parallel()
+	h, issuer := signingIn(t, brokertest.Options{Limits: broker.Limits{Failures: 2}}, nil)
+	s := surf(t, h)
+	for _, status := range []int{400, 400, 429} {
+		if got := s.back("/sign-in/callback?state=guessed&code=guessed"); got.status != status {
+			t.Errorf("%d, want %d", got.status, status)
+		}
+	}
+	s.signsInAt(issuer) // a good answer is never refused for its address
 }
 
 func sessionOf(s *surfer, site *url.URL) string {
