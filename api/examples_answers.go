@@ -62,6 +62,10 @@ func (s *Server) answerExamples() map[string]any {
 			ProviderID: exampleProviderID, Outcome: models.OutcomeRevoked, SettledAt: exampleSaved.Add(2 * time.Second)}}},
 		"watchJob": exampleStream(),
 
+		"listSessions": List[models.BrowserSession]{Count: 1, Data: []models.BrowserSession{{ID: "01936f35-0b1c-7a4e-8d20-3c5b7a9e1f26", OrgID: "example",
+			UserID: "corp:248289761001", Role: models.RoleUser, Issuer: "corp", Name: "Ada Lovelace", Address: "198.51.100.7",
+			CreatedAt: exampleMade, LastUsedAt: exampleSaved, ExpiresAt: exampleMade.Add(7 * 24 * time.Hour)}}},
+
 		"listExternalAuths": ExternalAuths{
 			Providers: []ExternalAuthProvider{{ID: exampleProviderID, Type: "github", DisplayName: "GitHub", AllowRefresh: true, AllowValidate: true,
 				SupportsRevocation: true, ChallengeMethods: []string{"S256"}}},

@@ -157,13 +157,18 @@ func (s *Service) MySessions(ctx context.Context, v Visitor) ([]models.BrowserSe
 
 // EndMySession ends one session of a person.
 func (s *Service) EndMySession(ctx context.Context, v Visitor, id string) error {
-	return s.endSessions(ctx, v.Caller.TokenID, func(tx *store.Store) ([]models.BrowserSession, error) {
-		ended, err := tx.EndUsersSession(ctx, v.Caller.OrgID, v.Caller.UserID, id)
+	return s.endSessions(ctx, v.Caller.TokenID, oneSession(ctx, v.Caller.OrgID, v.Caller.UserID, id))
+}
+
+// oneSession ends a session that there must be: of one user, or ("") of anybody in the organisation.
+func oneSession(ctx context.Context, org, user, id string) func(*store.Store) ([]models.BrowserSession, error) {
+	return func(tx *store.Store) ([]models.BrowserSession, error) {
+		ended, err := tx.EndOneSession(ctx, org, user, id)
 		if err == nil && len(ended) == 0 {
 			err = store.ErrNotFound
 		}
 		return ended, err
-	})
+	}
 }
 
 // EndMySessions signs a person out everywhere. Consents that they had begun in the pages are void.

@@ -53,6 +53,11 @@ func (s *Store) Sessions(ctx context.Context, org, user string, idle Idle, limit
 	return all, err
 }
 
+// SessionsPage returns a page of an organisation's living sessions, the newest first, of one user where user is given.
+func (s *Store) SessionsPage(ctx context.Context, org, user string, idle Idle, after *Position, limit int) ([]models.BrowserSession, error) {
+	return page[models.BrowserSession](of(s.living(ctx, idle).Where("org_id = ?", org), "", user), after, true, limit)
+}
+
 func of(q *gorm.DB, org, user string) *gorm.DB {
 	if org != "" {
 		q = q.Where("org_id = ?", org)
@@ -68,9 +73,9 @@ func (s *Store) EndSession(ctx context.Context, tokenHash []byte) ([]models.Brow
 	return endSessions(s.db.WithContext(ctx).Where("token_hash = ?", tokenHash))
 }
 
-// EndUsersSession deletes one session of a user, and returns it where there was one.
-func (s *Store) EndUsersSession(ctx context.Context, org, user, id string) ([]models.BrowserSession, error) {
-	return endSessions(s.db.WithContext(ctx).Where("id = ? AND org_id = ? AND user_id = ?", id, org, user))
+// EndOneSession deletes a session of an organisation, and of a user where one is given. It returns it where there was one.
+func (s *Store) EndOneSession(ctx context.Context, org, user, id string) ([]models.BrowserSession, error) {
+	return endSessions(of(s.db.WithContext(ctx).Where("id = ? AND org_id = ?", id, org), "", user))
 }
 
 // EndSessions deletes all sessions of a user, in one organisation or ("") in all, and returns them. What the user has

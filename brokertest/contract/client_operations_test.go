@@ -146,6 +146,22 @@ func TestTheGoClientHasEveryOperation(t *testing.T) {
 	if last.Status != models.JobCompleted {
 		t.Errorf("the watched job ended as %+v", last)
 	}
+	for range 2 {
+		_, err = h.Service.BeginSession(ctx, broker.SignedIn{Caller: h.User.Caller}, "", "")
+		try("sign-in", err)
+	}
+	for session, err := range admin.Sessions(ctx, "ada") {
+		try("sessions", err)
+		try("end session", admin.EndSession(ctx, session.ID))
+		break
+	}
+	n, err = count(admin.Sessions(ctx, ""))
+	all("sessions that are left", n, err)
+	try("end sessions", admin.EndSessions(ctx, "ada"))
+	if n, err = count(admin.Sessions(ctx, "ada")); n != 0 || err != nil {
+		t.Errorf("%d sessions are left: %v", n, err)
+	}
+
 	left, err := admin.RevokeUser(ctx, "ada")
 	try("revoke user", err)
 	_, err = admin.WaitJob(ctx, left, 10*time.Millisecond, nil)

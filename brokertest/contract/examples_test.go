@@ -24,7 +24,7 @@ func TestEveryBodyHasAnExampleThatFitsItsSchema(t *testing.T) {
 		}
 	}
 	for _, op := range operations(t, h) {
-		if !answered[op.id] && op.id != "deleteAuthorization" && op.id != "pollExternalDevice" { // 204 has no body
+		if !answered[op.id] && op.id != "deleteAuthorization" && op.id != "endSession" && op.id != "endSessions" && op.id != "pollExternalDevice" { // 204 has no body
 			t.Errorf("%s has no example of its answer", op.id)
 		}
 	}

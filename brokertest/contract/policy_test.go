@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/brokertest"
 )
 
@@ -16,6 +17,7 @@ type things struct {
 	h *brokertest.House
 
 	provider, authorization, job string
+	session                      string
 	callback                     object // what the upstream sent the owner back with
 	device                       string // the deviceCode that the owner was given
 }
@@ -60,6 +62,14 @@ func (x *things) needJob() {
 }
 
 func (x *things) needNothing() {}
+
+func (x *things) needSession() {
+	if _, err := x.h.Service.BeginSession(ctx, broker.SignedIn{Caller: x.h.User.Caller}, "", ""); err != nil {
+		x.t.Fatal(err)
+	}
+	ids := column(x.t, x.h, "SELECT id FROM browser_sessions ORDER BY created_at DESC, id DESC")
+	x.session = ids[0]
+}
 
 // rule is a row: what is asked, and how each caller is answered. The owner is a
 // user; the other user is of the same organisation; the foreign admin of another.
@@ -145,6 +155,10 @@ var policy = []rule{
 		return object{"device_code": x.device}
 	}, 400, 400, 400, 404},
 	{"getAgentToken", "", (*things).needAuthorization, "GET", "/api/v2/workspaceagents/me/external-auth?id={provider}", nothing, 200, 200, 200, 404},
+	// Sessions tell where people are (A6): nobody but an admin sees them, and a foreign one ends those of its own users only.
+	{"listSessions", "", (*things).needSession, "GET", "sessions/?userId=ada", nothing, 200, 403, 403, 200},
+	{"endSession", "", (*things).needSession, "DELETE", "sessions/{session}/", nothing, 204, 403, 403, 404},
+	{"endSessions", "", (*things).needSession, "DELETE", "sessions/?userId=ada", nothing, 204, 403, 403, 204},
 	{"startJob", "", (*things).needNothing, "POST", "jobs/", func(*things) any { return object{"type": "STATS"} }, 202, 403, 403, 202},
 }
 
@@ -162,7 +176,7 @@ func TestA6_WhoMayDoWhat(t *testing.T) {
 				t.Run(strings.TrimSpace(r.operation+" "+r.about)+"/"+cell.caller, func(t *testing.T) {
 					x := &things{t: t, h: h}
 					r.need(x)
-					path := strings.NewReplacer("{provider}", x.provider, "{authorization}", x.authorization, "{job}", x.job).Replace(r.path)
+					path := strings.NewReplacer("{provider}", x.provider, "{authorization}", x.authorization, "{job}", x.job, "{session}", x.session).Replace(r.path)
 					if !strings.HasPrefix(path, "/") {
 						path = root + path
 					}
