@@ -268,7 +268,7 @@ func (b *batch) settle(ctx context.Context, ended []store.Settled) (map[string]b
 		if err != nil {
 			return err
 		}
-		var events []store.AuditEvent
+		var events []models.AuditEvent
 		for _, id := range ids {
 			done[id] = true
 		}
@@ -277,7 +277,7 @@ func (b *batch) settle(ctx context.Context, ended []store.Settled) (map[string]b
 			if !done[a.ID] {
 				continue
 			}
-			e := ownEvent(a.OrgID, store.ActionRevoked).provider(a.ProviderID).authorization(a.ID).code(string(outcomes[a.ID]))
+			e := ownEvent(a.OrgID, models.ActionRevoked).provider(a.ProviderID).authorization(a.ID).code(string(outcomes[a.ID]))
 			if jobID != nil {
 				e = e.job(*jobID)
 			}

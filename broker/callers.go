@@ -132,7 +132,7 @@ func (s *Service) CreateAPIToken(ctx context.Context, n NewAPIToken) (models.API
 		if err := tx.InsertAPIToken(ctx, &t); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, tokenEvent(t, store.ActionTokenCreated))
+		return tx.Audit(ctx, tokenEvent(t, models.ActionTokenCreated))
 	})
 	if err != nil {
 		return models.APIToken{}, "", unavailable(err)
@@ -165,7 +165,7 @@ func (n NewAPIToken) Validate() error {
 
 // tokenEvent is about an API token, which the command line makes and ends: the event names
 // whose it is.
-func tokenEvent(t models.APIToken, action store.Action) store.AuditEvent {
+func tokenEvent(t models.APIToken, action models.Action) models.AuditEvent {
 	e := event(t.Caller(), action).done()
 	e.Code = string(t.Role)
 	return e
@@ -189,7 +189,7 @@ func (s *Service) RevokeAPIToken(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		return tx.Audit(ctx, tokenEvent(t, store.ActionTokenEnded))
+		return tx.Audit(ctx, tokenEvent(t, models.ActionTokenEnded))
 	})
 	if err != nil {
 		return unavailable(err)

@@ -180,7 +180,7 @@ func (s *Service) noteDead(ctx context.Context, l models.Linked, reason string) 
 		if newest, err = tx.NoteDead(ctx, l, reason); err != nil || !newest {
 			return err
 		}
-		return tx.Audit(ctx, ownEvent(l.Authorization.OrgID, store.ActionTokenDead).
+		return tx.Audit(ctx, ownEvent(l.Authorization.OrgID, models.ActionTokenDead).
 			provider(l.Provider.ID).authorization(l.Authorization.ID).code(reason).done())
 	})
 	if err != nil || !newest {

@@ -65,7 +65,7 @@ func (s *Service) declined(ctx context.Context, c models.Caller, f models.Flow, 
 		if ended, err = tx.FailFlow(ctx, f.ID, code, models.FlowOpen); err != nil || !ended {
 			return err
 		}
-		return tx.Audit(ctx, event(c, store.ActionFlowFailed).provider(f.ProviderID).code(code).done())
+		return tx.Audit(ctx, event(c, models.ActionFlowFailed).provider(f.ProviderID).code(code).done())
 	})
 	if err != nil {
 		return unavailable(err)

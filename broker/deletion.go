@@ -73,7 +73,7 @@ func (s *Service) deletionJob(ctx context.Context, tx *store.Store, c models.Cal
 	if err := tx.SaveProvider(ctx, &p); err != nil {
 		return j, err
 	}
-	return j, tx.Audit(ctx, event(c, store.ActionProviderDeleteAsked).provider(p.ID).job(j.ID).done())
+	return j, tx.Audit(ctx, event(c, models.ActionProviderDeleteAsked).provider(p.ID).job(j.ID).done())
 }
 
 // startDeletion moves the job to RUNNING and counts its items, while nothing can
@@ -131,7 +131,7 @@ func (s *Service) finishDeletion(ctx context.Context, tx *store.Store, j models.
 	if _, err := tx.FinishJob(ctx, j.ID, models.JobCompleted, "", nil); err != nil {
 		return err
 	}
-	if err := tx.Audit(ctx, ownEvent(p.OrgID, store.ActionProviderDeleted).provider(p.ID).job(j.ID).done()); err != nil {
+	if err := tx.Audit(ctx, ownEvent(p.OrgID, models.ActionProviderDeleted).provider(p.ID).job(j.ID).done()); err != nil {
 		return err
 	}
 	return tx.DeleteProvider(ctx, p.ID)

@@ -39,7 +39,7 @@ func (s *Service) unlink(ctx context.Context, c models.Caller, provider, id stri
 		if !unlinked {
 			return store.ErrNotFound
 		}
-		return tx.Audit(ctx, event(c, store.ActionAuthorizationUnlink).provider(provider).authorization(id).done())
+		return tx.Audit(ctx, event(c, models.ActionAuthorizationUnlink).provider(provider).authorization(id).done())
 	})
 }
 

@@ -26,7 +26,7 @@ func (s *Service) RevokeUser(ctx context.Context, c models.Caller, user string) 
 		if err := tx.UnlinkUser(ctx, c.OrgID, user, j.ID); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, event(c, store.ActionJobCreated).job(j.ID).done())
+		return tx.Audit(ctx, event(c, models.ActionJobCreated).job(j.ID).done())
 	})
 	if err != nil {
 		return j, unavailable(err)

@@ -93,9 +93,9 @@ func (s *Service) linkHeld(ctx context.Context, c models.Caller, client provider
 		if err != nil {
 			return err
 		}
-		action := store.ActionAuthorizationRenewed
+		action := models.ActionAuthorizationRenewed
 		if !renewed {
-			action = store.ActionAuthorizationMade
+			action = models.ActionAuthorizationMade
 			if err := s.insertTokens(ctx, tx, &a, e); err != nil {
 				return err
 			}

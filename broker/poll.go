@@ -183,7 +183,7 @@ func (s *Service) endDevice(ctx context.Context, d devicePoll, why string, answe
 		if err != nil || !ended {
 			return err
 		}
-		return tx.Audit(ctx, event(d.caller, store.ActionFlowFailed).provider(d.provider.ID).code(why).done())
+		return tx.Audit(ctx, event(d.caller, models.ActionFlowFailed).provider(d.provider.ID).code(why).done())
 	})
 	if err != nil {
 		s.log.Error("ending a flow failed", "flow", d.flow.ID, "error", err)

@@ -117,7 +117,7 @@ func (s *Service) insertProvider(ctx context.Context, c models.Caller, p *models
 			if err := tx.InsertProvider(ctx, p, secret); err != nil {
 				return err
 			}
-			return tx.Audit(ctx, event(c, store.ActionProviderCreated).provider(p.ID).done())
+			return tx.Audit(ctx, event(c, models.ActionProviderCreated).provider(p.ID).done())
 		})
 	}
 	err := insert()
@@ -233,7 +233,7 @@ func (s *Service) applyChange(ctx context.Context, tx *store.Store, c models.Cal
 	if err := tx.SaveProvider(ctx, p); err != nil {
 		return err
 	}
-	return tx.Audit(ctx, event(c, store.ActionProviderChanged).provider(p.ID).done())
+	return tx.Audit(ctx, event(c, models.ActionProviderChanged).provider(p.ID).done())
 }
 
 // keepSecret settles what a change without a clientSecret means for the one that is

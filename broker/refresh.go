@@ -188,9 +188,9 @@ func (s *Service) saveRefreshed(ctx context.Context, l models.Linked, attempt st
 				return err
 			}
 			if saved {
-				action := store.ActionRefreshed
+				action := models.ActionRefreshed
 				if !l.Credential.HasRefreshToken {
-					action = store.ActionReset
+					action = models.ActionReset
 				}
 				return tx.Audit(ctx, ownEvent(l.Authorization.OrgID, action).
 					provider(l.Provider.ID).authorization(l.Authorization.ID).done())

@@ -30,7 +30,7 @@ func (s *Service) Reset(ctx context.Context, c models.Caller, id string) (Replac
 	if err != nil {
 		return Replaced{}, err
 	}
-	err = s.store.Audit(ctx, event(c, store.ActionResetAsked).provider(l.Provider.ID).authorization(id).done())
+	err = s.store.Audit(ctx, event(c, models.ActionResetAsked).provider(l.Provider.ID).authorization(id).done())
 	if err != nil {
 		return Replaced{}, unavailable(err)
 	}

@@ -50,7 +50,7 @@ func (s *Service) resetJob(ctx context.Context, tx *store.Store, c models.Caller
 	if err := tx.InsertJob(ctx, &j, s.timing.Resweep); err != nil {
 		return j, err
 	}
-	return j, tx.Audit(ctx, event(c, store.ActionJobCreated).provider(p.ID).job(j.ID).done())
+	return j, tx.Audit(ctx, event(c, models.ActionJobCreated).provider(p.ID).job(j.ID).done())
 }
 
 // resetKey is one unfinished job's (O1).

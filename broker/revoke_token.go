@@ -151,7 +151,7 @@ func (r *tokenRevocation) suspect(ctx context.Context, id string) (models.Linked
 		if newest, err = tx.Suspect(ctx, l); err != nil || !newest {
 			return err
 		}
-		return tx.Audit(ctx, event(r.caller, store.ActionTokenRevokeAsked).provider(l.Provider.ID).authorization(id).done())
+		return tx.Audit(ctx, event(r.caller, models.ActionTokenRevokeAsked).provider(l.Provider.ID).authorization(id).done())
 	})
 	switch {
 	case err != nil:
@@ -207,7 +207,7 @@ func (r *tokenRevocation) note(ctx context.Context, l models.Linked, outcome mod
 		if _, err := tx.NoteRevoked(ctx, l, r.lease, reason); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, event(r.caller, store.ActionTokenRevoked).
+		return tx.Audit(ctx, event(r.caller, models.ActionTokenRevoked).
 			provider(l.Provider.ID).authorization(l.Authorization.ID).code(string(outcome)).done())
 	})
 }

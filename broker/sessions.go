@@ -63,7 +63,7 @@ func (s *Service) BeginSession(ctx context.Context, in SignedIn, address string,
 		if err := tx.InsertSession(ctx, &b, s.sessions.whole(b.Role)); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, event(in.Caller, store.ActionSignedIn).code(b.ID).done())
+		return tx.Audit(ctx, event(in.Caller, models.ActionSignedIn).code(b.ID).done())
 	})
 	if err != nil {
 		return "", unavailable(err)
@@ -139,12 +139,12 @@ func endedByHash(ctx context.Context, tx *store.Store, token models.Secret) erro
 }
 
 // endEvents are about sessions that were ended: by the person, in the session by, or ("") by themselves.
-func endEvents(ended []models.BrowserSession, by string) []store.AuditEvent {
-	var events []store.AuditEvent
+func endEvents(ended []models.BrowserSession, by string) []models.AuditEvent {
+	var events []models.AuditEvent
 	for _, b := range ended {
 		c := b.Caller()
 		c.TokenID = cmp.Or(by, c.TokenID)
-		events = append(events, event(c, store.ActionSignedOut).code(b.ID).done())
+		events = append(events, event(c, models.ActionSignedOut).code(b.ID).done())
 	}
 	return events
 }

@@ -25,7 +25,7 @@ func (s *Service) newStats(ctx context.Context, c models.Caller, once *string) (
 		if err := tx.InsertJob(ctx, &j, s.timing.Resweep); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, event(c, store.ActionJobCreated).job(j.ID).done())
+		return tx.Audit(ctx, event(c, models.ActionJobCreated).job(j.ID).done())
 	})
 	if err != nil {
 		return j, err
@@ -78,10 +78,10 @@ func (s *Service) count(ctx context.Context, org string) (models.Details, error)
 	}
 	for _, day := range []struct {
 		name   string
-		action store.Action
+		action models.Action
 	}{
-		{"last_day.made", store.ActionAuthorizationMade}, {"last_day.refreshed", store.ActionRefreshed},
-		{"last_day.revoked", store.ActionRevoked}, {"last_day.refresh_failed", store.ActionRefreshFailed},
+		{"last_day.made", models.ActionAuthorizationMade}, {"last_day.refreshed", models.ActionRefreshed},
+		{"last_day.revoked", models.ActionRevoked}, {"last_day.refresh_failed", models.ActionRefreshFailed},
 	} {
 		d = append(d, models.Detail{Name: day.name, Value: count(actions[day.action])})
 	}

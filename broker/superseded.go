@@ -139,9 +139,9 @@ func (s *Service) forgetSuperseded(ctx context.Context, limit int) error {
 
 // abandonSuperseded audits that pairs are kept no longer and were not revoked.
 func abandonSuperseded(ctx context.Context, tx *store.Store, gone []models.SupersededPair) error {
-	var events []store.AuditEvent
+	var events []models.AuditEvent
 	for _, k := range gone {
-		events = append(events, ownEvent(k.OrgID, store.ActionRevoked).authorization(k.ID).code(string(models.OutcomeAbandoned)).done())
+		events = append(events, ownEvent(k.OrgID, models.ActionRevoked).authorization(k.ID).code(string(models.OutcomeAbandoned)).done())
 	}
 	return tx.Audit(ctx, events...)
 }

@@ -46,7 +46,7 @@ func (s *Service) troubleWith(ctx context.Context, tx *store.Store, p models.Pro
 	if err != nil || !begun {
 		return models.Provider{}, err
 	}
-	return p, tx.Audit(ctx, ownEvent(p.OrgID, store.ActionTroubleBegun).provider(p.ID).code(string(trouble)).done())
+	return p, tx.Audit(ctx, ownEvent(p.OrgID, models.ActionTroubleBegun).provider(p.ID).code(string(trouble)).done())
 }
 
 // findTrouble looks at a row of answers, newest first, none of which was a success, and
@@ -218,7 +218,7 @@ func (s *Service) accepted(ctx context.Context, p models.Provider) {
 		if err != nil || !ended {
 			return err
 		}
-		return tx.Audit(ctx, ownEvent(p.OrgID, store.ActionTroubleEnded).provider(p.ID).code(string(p.Trouble)).done())
+		return tx.Audit(ctx, ownEvent(p.OrgID, models.ActionTroubleEnded).provider(p.ID).code(string(p.Trouble)).done())
 	})
 	if err != nil && !store.IsNotFound(err) {
 		s.log.Error("noting that a provider accepts its client again failed; the next success does it", "provider", p.ID, "error", err)
@@ -249,11 +249,11 @@ func (s *Service) consentRefused(ctx context.Context, p models.Provider, c model
 			if err != nil {
 				return err
 			}
-			if begun, err = s.troubleWith(ctx, tx, held, store.Answered{At: now, UserID: c.UserID, Action: store.ActionFlowFailed, Code: code}); err != nil {
+			if begun, err = s.troubleWith(ctx, tx, held, store.Answered{At: now, UserID: c.UserID, Action: models.ActionFlowFailed, Code: code}); err != nil {
 				return err
 			}
 		}
-		return tx.Audit(ctx, event(c, store.ActionFlowFailed).provider(p.ID).code(code).done())
+		return tx.Audit(ctx, event(c, models.ActionFlowFailed).provider(p.ID).code(code).done())
 	})
 	if saveErr != nil && !store.IsNotFound(saveErr) {
 		s.log.Error("noting a refused consent failed", "provider", p.ID, "error", saveErr)

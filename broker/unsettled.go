@@ -120,7 +120,7 @@ func (s *Service) abandonUnsettled(ctx context.Context, limit int) error {
 	return s.store.Tx(ctx, func(tx *store.Store) error {
 		flows, err := tx.AbandonOldUnsettled(ctx, s.keep.Tombstones, limit)
 		for _, f := range flows {
-			err = errors.Join(err, tx.Audit(ctx, ownEvent(f.OrgID, store.ActionFlowFailed).provider(f.ProviderID).code(string(models.OutcomeAbandoned)).done()))
+			err = errors.Join(err, tx.Audit(ctx, ownEvent(f.OrgID, models.ActionFlowFailed).provider(f.ProviderID).code(string(models.OutcomeAbandoned)).done()))
 		}
 		return err
 	})

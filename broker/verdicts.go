@@ -201,7 +201,7 @@ func (s *Service) refreshFailed(ctx context.Context, l models.Linked, attempt st
 		if err != nil || !saved {
 			return err
 		}
-		return tx.Audit(ctx, ownEvent(l.Authorization.OrgID, store.ActionRefreshFailed).
+		return tx.Audit(ctx, ownEvent(l.Authorization.OrgID, models.ActionRefreshFailed).
 			provider(l.Provider.ID).authorization(l.Authorization.ID).code(f.Error).done())
 	})
 	if saveErr != nil {
@@ -241,7 +241,7 @@ func (s *Service) judged(ctx context.Context, tx *store.Store, l models.Linked, 
 	}
 	var begun models.Provider
 	if counts && !c.trouble {
-		of := store.Answered{At: now, AuthorizationID: l.Authorization.ID, UserID: l.Authorization.UserID, Action: store.ActionRefreshFailed, Code: codeOf(said, up)}
+		of := store.Answered{At: now, AuthorizationID: l.Authorization.ID, UserID: l.Authorization.UserID, Action: models.ActionRefreshFailed, Code: codeOf(said, up)}
 		if begun, err = s.troubleWith(ctx, tx, p, of); err != nil {
 			return store.Failed{}, begun, err
 		}

@@ -127,7 +127,7 @@ func (s *Service) strangersPair(ctx context.Context, l models.Linked) error {
 }
 
 func (s *Service) auditMismatch(ctx context.Context, tx *store.Store, l models.Linked) error {
-	return tx.Audit(ctx, ownEvent(l.Authorization.OrgID, store.ActionIdentityMismatch).
+	return tx.Audit(ctx, ownEvent(l.Authorization.OrgID, models.ActionIdentityMismatch).
 		provider(l.Provider.ID).authorization(l.Authorization.ID).code(identityMismatch).done())
 }
 

@@ -15,16 +15,16 @@ type Answered struct {
 	At              time.Time
 	AuthorizationID string // "" for the exchange of a code
 	UserID          string
-	Action          Action
+	Action          models.Action
 	Code            string // of a refusal or failure
 }
 
 // Accepted reports whether the upstream accepted the grant and the client.
 func (a Answered) Accepted() bool {
 	switch a.Action {
-	case ActionRefreshed, ActionReset:
+	case models.ActionRefreshed, models.ActionReset:
 		return true
-	case ActionAuthorizationMade, ActionAuthorizationRenewed:
+	case models.ActionAuthorizationMade, models.ActionAuthorizationRenewed:
 		return a.Code == "" // an import says nothing of our client
 	default:
 		return false
@@ -40,10 +40,10 @@ func (s *Store) LastAnswers(ctx context.Context, provider string, last time.Dura
 		FROM audit_events e LEFT JOIN authorizations a ON a.id = e.authorization_id
 		WHERE e.provider_id = ? AND e.at > ? AND e.action IN ?
 		ORDER BY e.at DESC, e.id DESC LIMIT ?`, provider, s.in(-last),
-		[]Action{ActionRefreshed, ActionReset, ActionAuthorizationMade, ActionAuthorizationRenewed, ActionRefreshFailed, ActionFlowFailed, ActionProviderChanged, ActionTroubleEnded},
+		[]models.Action{models.ActionRefreshed, models.ActionReset, models.ActionAuthorizationMade, models.ActionAuthorizationRenewed, models.ActionRefreshFailed, models.ActionFlowFailed, models.ActionProviderChanged, models.ActionTroubleEnded},
 		most).Scan(&all).Error
 	for i, a := range all {
-		if a.Accepted() || a.Action == ActionProviderChanged || a.Action == ActionTroubleEnded {
+		if a.Accepted() || a.Action == models.ActionProviderChanged || a.Action == models.ActionTroubleEnded {
 			return all[:i], err
 		}
 	}
@@ -55,7 +55,7 @@ func (s *Store) AcceptedSince(ctx context.Context, l models.Linked, since time.T
 	var accepted bool
 	return accepted, s.db.WithContext(ctx).Raw(`SELECT EXISTS (SELECT 1 FROM audit_events WHERE provider_id = ? AND at > ?
 		AND authorization_id <> ? AND (action = ? OR action IN ? AND code = ''))`, l.Provider.ID, since, l.Authorization.ID,
-		ActionRefreshed, []Action{ActionAuthorizationMade, ActionAuthorizationRenewed}).Row().Scan(&accepted)
+		models.ActionRefreshed, []models.Action{models.ActionAuthorizationMade, models.ActionAuthorizationRenewed}).Row().Scan(&accepted)
 }
 
 // living are the authorizations of a provider that could be refreshed.
@@ -114,7 +114,7 @@ func (s *Store) EndTrouble(ctx context.Context, provider string, every time.Dura
 		var ids []string
 		err = tx.db.Raw(`SELECT authorization_id FROM audit_events WHERE provider_id = ? AND at >= ? AND action = ?
 			AND (code LIKE 'denied:%' OR code LIKE 'client:%' OR code LIKE 'refused:%')
-			GROUP BY authorization_id ORDER BY min(at), authorization_id`, provider, p.TroubleSince, ActionRefreshFailed).Scan(&ids).Error
+			GROUP BY authorization_id ORDER BY min(at), authorization_id`, provider, p.TroubleSince, models.ActionRefreshFailed).Scan(&ids).Error
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/grantd/grantd/broker"
+	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/providers"
 	"github.com/grantd/grantd/secrets"
 	"github.com/grantd/grantd/store"
@@ -149,7 +150,7 @@ func (keysAddCommand) Run(ctx context.Context, c console, cfg *Config) error {
 	if err != nil {
 		return named("GRANTD_KEYSET", err)
 	}
-	cfg.auditKeyset(ctx, c, store.ActionKeyAdded, id)
+	cfg.auditKeyset(ctx, c, models.ActionKeyAdded, id)
 	fmt.Fprintf(c.err, "Added key %d to %s; nothing is sealed with it yet.\n%s.\nOnly then: grantd keys promote %d\n", id, cfg.Keyset, everywhere, id)
 	_, err = fmt.Fprintln(c.out, id)
 	return err
@@ -158,7 +159,7 @@ func (keysAddCommand) Run(ctx context.Context, c console, cfg *Config) error {
 // auditKeyset records a change of the keyset's file in the database that it belongs to.
 // The file may be changed where there is no database: then it says that nothing was
 // recorded.
-func (c *Config) auditKeyset(ctx context.Context, out console, action store.Action, key uint32) {
+func (c *Config) auditKeyset(ctx context.Context, out console, action models.Action, key uint32) {
 	record := func() error {
 		if err := c.mustExist(); err != nil {
 			return err
@@ -195,7 +196,7 @@ func (k keysPromoteCommand) Run(ctx context.Context, c console, cfg *Config) err
 	if err := secrets.Promote(cfg.Keyset, k.ID); err != nil {
 		return named("GRANTD_KEYSET", err)
 	}
-	cfg.auditKeyset(ctx, c, store.ActionKeyPromoted, k.ID)
+	cfg.auditKeyset(ctx, c, models.ActionKeyPromoted, k.ID)
 	fmt.Fprintf(c.err, "Key %d is the one that seals, in %s.\n%s.\nThen: grantd keys reseal\n", k.ID, cfg.Keyset, everywhere)
 	return nil
 }
@@ -223,7 +224,7 @@ func (keysResealCommand) Run(ctx context.Context, c console, cfg *Config) error 
 		if err != nil {
 			return err
 		}
-		if err := st.Audit(ctx, broker.KeysetEvent(store.ActionResealed, "")); err != nil {
+		if err := st.Audit(ctx, broker.KeysetEvent(models.ActionResealed, "")); err != nil {
 			return fmt.Errorf("recording the re-sealing in the audit trail: %w", err)
 		}
 		return tellResealed(c.err, done)
@@ -281,7 +282,7 @@ func (k keysRemoveCommand) Run(ctx context.Context, c console, cfg *Config) erro
 		if err := secrets.Remove(cfg.Keyset, k.ID); err != nil {
 			return named("GRANTD_KEYSET", err)
 		}
-		if err := st.Audit(ctx, broker.KeysetEvent(store.ActionKeyRemoved, fmt.Sprint(k.ID))); err != nil {
+		if err := st.Audit(ctx, broker.KeysetEvent(models.ActionKeyRemoved, fmt.Sprint(k.ID))); err != nil {
 			fmt.Fprintf(c.err, "The removal is not recorded in the audit trail: %v.\n", err)
 		}
 		fmt.Fprintf(c.err, "Removed key %d from %s.\n%s.\nBackups of the database made before the re-sealing need the key: "+

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/store"
 )
 
@@ -116,9 +117,9 @@ func TestAPITokensAndKeysAreAudited(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	for org, want := range map[string][]store.Action{
-		"acme": {store.ActionTokenCreated, store.ActionTokenEnded},
-		"":     {store.ActionKeyAdded, store.ActionKeyPromoted, store.ActionResealed, store.ActionKeyRemoved},
+	for org, want := range map[string][]models.Action{
+		"acme": {models.ActionTokenCreated, models.ActionTokenEnded},
+		"":     {models.ActionKeyAdded, models.ActionKeyPromoted, models.ActionResealed, models.ActionKeyRemoved},
 	} {
 		counts, err := st.CountActions(t.Context(), org, time.Hour)
 		if err != nil {
