@@ -12,6 +12,8 @@ const (
 	exampleProviderID      = "01936f2e-7c1a-7d4e-9b3f-5a6c8d2e1f04"
 	exampleAuthorizationID = "01936f31-0a5b-7e21-8c4d-7f9e2b6a3d10"
 	exampleJobID           = "01936f40-91d3-7b08-a5e6-3c1f4d8b9a22"
+	exampleEventID         = "01936f38-4d2e-7a91-b6c3-8e0f5a7d1c33"
+	exampleTokenID         = "01936f2c-11aa-7c05-8d97-2b4e6f8a9c10"
 	exampleState           = "YWRhLWFuZC1oZXItc2Vzc2lvbg"
 	exampleDeviceCode      = "3q2-7wEjRWeJq83vASNFZ4mrze8"
 	exampleRequestID       = "9609f2a80d5b4c6e1f3a7d28"
@@ -61,6 +63,8 @@ func (s *Server) answerExamples() map[string]any {
 		"listJobItems": List[models.JobItem]{Count: 1, Data: []models.JobItem{{AuthorizationID: exampleAuthorizationID, UserID: "ada",
 			ProviderID: exampleProviderID, Outcome: models.OutcomeRevoked, SettledAt: exampleSaved.Add(2 * time.Second)}}},
 		"watchJob": exampleStream(),
+		"listAudit": List[models.AuditEvent]{Count: 1, Data: []models.AuditEvent{{ID: exampleEventID, At: exampleSaved, UserID: "root",
+			TokenID: exampleTokenID, Action: models.ActionProviderChanged, ProviderID: exampleProviderID}}},
 
 		"listSessions": List[models.BrowserSession]{Count: 1, Data: []models.BrowserSession{{ID: "01936f35-0b1c-7a4e-8d20-3c5b7a9e1f26", OrgID: "example",
 			UserID: "corp:248289761001", Role: models.RoleUser, Issuer: "corp", Name: "Ada Lovelace", Address: "198.51.100.7",

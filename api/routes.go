@@ -51,6 +51,7 @@ func (s *Server) routes() {
 	on(s, operation{"GET", "sessions/", 200, "listSessions", "List who is signed in to the pages", []int{forbidden}}, s.listSessions)
 	on(s, operation{"DELETE", "sessions/", 204, "endSessions", "Sign a user out of every browser", []int{forbidden}}, s.endSessions)
 	on(s, operation{"DELETE", "sessions/{id}/", 204, "endSession", "Sign a user out of one browser", []int{forbidden, notFound}}, s.endSession)
+	on(s, operation{"GET", "audit/", 200, "listAudit", "Read the audit trail", []int{forbidden}}, s.listAudit)
 
 	external(s, operation{"GET", "/external-auth", 200, "listExternalAuths", "List what can be connected and what is", nil}, s.listExternalAuths)
 	external(s, operation{"GET", "/external-auth/{externalauth}", 200, "getExternalAuth", "See what is connected at a provider", []int{notFound}}, s.getExternalAuth)

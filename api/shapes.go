@@ -89,6 +89,11 @@ func job(j models.Job) *models.Job {
 	return &j
 }
 
+func auditEvent(e models.AuditEvent) *models.AuditEvent {
+	e.At = e.At.UTC()
+	return &e
+}
+
 func jobItem(i models.JobItem) *models.JobItem {
 	i.SettledAt = i.SettledAt.UTC()
 	return &i

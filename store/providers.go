@@ -145,10 +145,15 @@ func counted[K ~string](query *gorm.DB) (map[K]int64, error) {
 // from a position: keyset paging, so that the thousandth page costs what the first
 // does. The rows come in the list's order either way.
 func page[T any](q *gorm.DB, from *Position, descending bool, limit int) ([]T, error) {
+	return pageBy[T](q, "created_at", from, descending, limit)
+}
+
+// pageBy is page where another column holds the time.
+func pageBy[T any](q *gorm.DB, at string, from *Position, descending bool, limit int) ([]T, error) {
 	back := from != nil && from.Back
-	order, beyond := "created_at, id", "(created_at, id) > (?, ?)"
+	order, beyond := at+", id", "("+at+", id) > (?, ?)"
 	if descending != back {
-		order, beyond = "created_at DESC, id DESC", "(created_at, id) < (?, ?)"
+		order, beyond = at+" DESC, id DESC", "("+at+", id) < (?, ?)"
 	}
 	if from != nil {
 		q = q.Where(beyond, from.CreatedAt, from.ID)

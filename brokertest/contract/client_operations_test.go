@@ -136,6 +136,8 @@ func TestTheGoClientHasEveryOperation(t *testing.T) {
 	try("the statistics' job", err)
 	n, err = count(admin.Jobs(ctx, client.JobQuery{}))
 	all("jobs", n, err)
+	n, err = count(admin.Audit(ctx, client.AuditQuery{ProviderID: p.ID, Actions: []models.Action{models.ActionProviderCreated}, To: time.Now().Add(time.Hour)}))
+	all("audit", n, err)
 	resetAll, err := admin.ResetProvider(ctx, p.ID)
 	try("reset provider", err)
 	var last models.Job
