@@ -331,7 +331,7 @@ func TestA4_AnotherSpellingIsTheSamePlace(t *testing.T) {
 // D1: while processes of the release before may run, a grant is leased under the key
 // that they know too, and a grant that they revoked whole is asked about.
 func TestD1_AProcessOfTheReleaseBeforeIsHeeded(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, still, func(t *testing.T, h *brokertest.House) {
 		if err := h.Store.BeginUpgrade(ctx); err != nil {
 			t.Fatal(err)
 		}
