@@ -40,10 +40,7 @@ type browser struct {
 func openBrowser(t *testing.T, prepare ...chromedp.Action[chromedp.Void]) *browser {
 	t.Helper()
 	if chromium() == "" {
-		if services.Required() {
-			t.Fatal("no Chromium is installed")
-		}
-		t.Skip("left out: tests with a browser, because no Chromium is installed")
+		services.Skip(t, "tests with a browser, because no Chromium is installed")
 	}
 	process, err := started()
 	if err != nil {

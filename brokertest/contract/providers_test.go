@@ -254,12 +254,12 @@ func walk(t *testing.T, h *brokertest.House, path string, all []string) {
 	}
 	got, page := ids(t, first), first
 	for page["next"] != nil {
-		page = follow(t, h, text(t, page, "next"))
+		page = follow(t, h, h.User, text(t, page, "next"))
 		got = append(got, ids(t, page)...)
 		if len(got) > len(all) {
 			break
 		}
-		if back := ids(t, follow(t, h, text(t, page, "previous"))); !slices.Contains(all, back[0]) {
+		if back := ids(t, follow(t, h, h.User, text(t, page, "previous"))); !slices.Contains(all, back[0]) {
 			t.Errorf("previous of page %v leads to %v", ids(t, page), back)
 		}
 	}
@@ -268,13 +268,13 @@ func walk(t *testing.T, h *brokertest.House, path string, all []string) {
 	}
 }
 
-func follow(t *testing.T, h *brokertest.House, address string) object {
+func follow(t *testing.T, h *brokertest.House, who brokertest.Person, address string) object {
 	t.Helper()
 	path, ok := strings.CutPrefix(address, h.URL)
 	if !ok {
 		t.Fatalf("%s does not begin with the public URL %s", address, h.URL)
 	}
-	return want(t, 200, h.Do(t, h.User, "GET", path, nil))
+	return want(t, 200, h.Do(t, who, "GET", path, nil))
 }
 
 // The API's document calls previous "the address of the page before".
@@ -285,8 +285,8 @@ func TestPreviousLeadsToThePageBefore(t *testing.T) {
 	}
 	before := want(t, 200, h.Do(t, h.User, "GET", root+"providers/?limit=1", nil))
 	for before["next"] != nil {
-		page := follow(t, h, text(t, before, "next"))
-		if back := follow(t, h, text(t, page, "previous")); !slices.Equal(ids(t, back), ids(t, before)) {
+		page := follow(t, h, h.User, text(t, before, "next"))
+		if back := follow(t, h, h.User, text(t, page, "previous")); !slices.Equal(ids(t, back), ids(t, before)) {
 			t.Fatalf("previous of %v leads to %v, want %v", ids(t, page), ids(t, back), ids(t, before))
 		}
 		before = page

@@ -33,15 +33,24 @@ func (s *scene) size(full, test int) int {
 // until polls until ok holds, and fails the row at its deadline.
 func (s *scene) until(what string, ok func() bool) {
 	s.Helper()
+	if !s.eventually(ok) {
+		s.Fatalf("waited in vain, since %v: %s", context.Cause(s.ctx), what)
+	}
+}
+
+// eventually polls until ok holds, and returns false when the row's deadline comes first.
+// Any goroutine may call it.
+func (s *scene) eventually(ok func() bool) bool {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		select {
 		case <-s.ctx.Done():
-			s.Fatalf("waited in vain, since %v: %s", context.Cause(s.ctx), what)
+			return false
 		case <-tick.C:
 		}
 	}
+	return true
 }
 
 func (s *scene) must(err error) {

@@ -154,8 +154,8 @@ func ownPostgres(s *scene) *services.Server {
 
 func own(s *scene, server *services.Server, err error) *services.Server {
 	s.Helper()
-	if errors.Is(err, services.ErrMissing) && !services.Required() {
-		s.Skip("it needs a server of its own: ", err)
+	if errors.Is(err, services.ErrMissing) {
+		services.Skip(s, "it needs a server of its own: "+err.Error())
 	}
 	s.must(err)
 	s.Cleanup(func() {

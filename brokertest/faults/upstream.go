@@ -133,23 +133,13 @@ func throttled(s *scene, limited testidp.Fault) result {
 
 // showsPause watches the job until it shows a pause, and returns false when it ended
 // without.
-func (t *trouble) showsPause() bool {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
+func (t *trouble) showsPause() (shown bool) {
+	t.eventually(func() bool {
 		j, ok := t.job()
-		switch {
-		case ok && shows(j, "paused_until"):
-			return true
-		case ok && j.Status.Final():
-			return false
-		}
-		select {
-		case <-t.ctx.Done():
-			return false
-		case <-tick.C:
-		}
-	}
+		shown = ok && shows(j, "paused_until")
+		return shown || ok && j.Status.Final()
+	})
+	return shown
 }
 
 func shows(j models.Job, name string) bool {

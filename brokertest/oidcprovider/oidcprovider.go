@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/grantd/grantd/brokertest/browser"
+	"github.com/grantd/grantd/brokertest/services"
 )
 
 // Options shape the server and its one client. The zero value is a good start.
@@ -236,8 +237,5 @@ func folder(t testing.TB) string {
 
 func unavailable(t testing.TB, why string) {
 	t.Helper()
-	if os.Getenv("GRANTD_TEST_REQUIRE_SERVICES") == "1" {
-		t.Fatalf("the OpenID Connect server cannot run: %s", why)
-	}
-	t.Skipf("left out: the OpenID Connect server cannot run: %s", why)
+	services.Skip(t, "the OpenID Connect server cannot run: "+why)
 }

@@ -222,8 +222,8 @@ func (c *cluster) expire(t *testing.T, authorization string) {
 func ownRedis(t *testing.T) *services.Server {
 	t.Helper()
 	redis, err := services.StartRedis(t.Context())
-	if errors.Is(err, services.ErrMissing) && !services.Required() {
-		t.Skip("left out: this test stops a Redis of its own, and ", err)
+	if errors.Is(err, services.ErrMissing) {
+		services.Skip(t, "this test stops a Redis of its own, and "+err.Error())
 	}
 	must(t, err)
 	t.Cleanup(func() {

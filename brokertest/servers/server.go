@@ -154,8 +154,5 @@ func needs(t testing.TB, server, path, toInstall string) {
 // unavailable skips the test, or fails it where services are required.
 func unavailable(t testing.TB, server, why string) {
 	t.Helper()
-	if services.Required() {
-		t.Fatalf("%s cannot run: %s", server, why)
-	}
-	t.Skipf("left out: %s cannot run: %s", server, why)
+	services.Skip(t, server+" cannot run: "+why)
 }

@@ -48,7 +48,7 @@ func Shared(t testing.TB) *Set {
 	t.Helper()
 	s := sharedSet(t)
 	if len(s.Missing) > 0 {
-		skip(t, strings.Join(s.Missing, "; "))
+		Skip(t, strings.Join(s.Missing, "; "))
 	}
 	return s
 }
@@ -71,7 +71,7 @@ func lend(t testing.TB, k kind, url func(*Set) string, get func(*Set, context.Co
 	t.Helper()
 	s := sharedSet(t)
 	if url(s) == "" {
-		skip(t, fmt.Sprintf("there is no %s: install %s or set %s", k.name, k.install, k.env))
+		Skip(t, fmt.Sprintf("there is no %s: install %s or set %s", k.name, k.install, k.env))
 	}
 	lent, drop, err := get(s, t.Context())
 	if err != nil {
@@ -91,10 +91,12 @@ func sharedSet(t testing.TB) *Set {
 	return shared.set
 }
 
-func skip(t testing.TB, why string) {
+// Skip leaves a test out because of what is missing, or fails it where services are
+// required.
+func Skip(t testing.TB, why string) {
 	t.Helper()
 	if Required() {
 		t.Fatal(why)
 	}
-	t.Skip(why)
+	t.Skip("left out: " + why)
 }

@@ -20,7 +20,7 @@ func own(t *testing.T, start func(context.Context, ...string) (*Server, error), 
 	t.Helper()
 	s, err := start(t.Context(), settings...)
 	if errors.Is(err, ErrMissing) {
-		skip(t, err.Error())
+		Skip(t, err.Error())
 	}
 	if err != nil {
 		t.Fatal(err)
