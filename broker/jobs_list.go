@@ -73,5 +73,5 @@ func (s *Service) JobItems(ctx context.Context, c models.Caller, id string, q It
 		func(i models.JobItem) store.Position {
 			return store.Position{CreatedAt: i.SettledAt, ID: i.AuthorizationID}
 		},
-		func(i models.JobItem) models.JobItem { return i }), found(err, "Job")
+		asItIs), found(err, "Job")
 }

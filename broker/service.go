@@ -246,6 +246,9 @@ func paging(limit, def int, cursor string) (int, *store.Position, error) {
 	return limit, &at, nil
 }
 
+// asItIs shows a row that is what a page holds.
+func asItIs[T any](row T) T { return row }
+
 // cut makes a page of up to limit out of rows that were asked for with one more,
 // which only tells that the list goes on.
 func cut[R, T any](rows []R, limit int, from *store.Position, position func(R) store.Position, show func(R) T) Page[T] {

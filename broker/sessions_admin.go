@@ -30,7 +30,7 @@ func (s *Service) Sessions(ctx context.Context, c models.Caller, q SessionQuery)
 		func(b models.BrowserSession) store.Position {
 			return store.Position{CreatedAt: b.CreatedAt, ID: b.ID}
 		},
-		func(b models.BrowserSession) models.BrowserSession { return b }), found(err, "Sessions")
+		asItIs), found(err, "Sessions")
 }
 
 // EndSessionOf ends one session of the organisation, for admins.
