@@ -17,7 +17,7 @@ func (s *Server) listSessions(ctx context.Context, c models.Caller, in *sessionL
 	if err != nil {
 		return nil, err
 	}
-	return list(ctx, s, page, func(b models.BrowserSession) *models.BrowserSession { return &b }), nil
+	return list(ctx, s, page, browserSession), nil
 }
 
 func (s *Server) endSession(ctx context.Context, c models.Caller, in *ByID) (*struct{}, error) {

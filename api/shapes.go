@@ -94,6 +94,11 @@ func auditEvent(e models.AuditEvent) *models.AuditEvent {
 	return &e
 }
 
+func browserSession(b models.BrowserSession) *models.BrowserSession {
+	b.CreatedAt, b.LastUsedAt, b.ExpiresAt = b.CreatedAt.UTC(), b.LastUsedAt.UTC(), b.ExpiresAt.UTC()
+	return &b
+}
+
 func jobItem(i models.JobItem) *models.JobItem {
 	i.SettledAt = i.SettledAt.UTC()
 	return &i
