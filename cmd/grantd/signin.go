@@ -41,7 +41,7 @@ type signInSettings struct {
 // taken over.
 var changeable = []string{"email", "preferred_username", "upn", "name"}
 
-// shared are issuers that anybody may have an account at, or that serve many organisations, with the claim that tells
+// sharedIssuers are issuers that anybody may have an account at, or that serve many organisations, with the claim that tells
 // those apart.
 var sharedIssuers = map[string]string{
 	"https://accounts.google.com": "hd", "https://gitlab.com": "groups_direct", "https://appleid.apple.com": "sub", "https://www.facebook.com": "sub",
