@@ -46,5 +46,5 @@ func (s *Service) unlink(ctx context.Context, c models.Caller, provider, id stri
 // ringRevoke tells the workers of an item of revocation. A bell that is not heard
 // costs only time: the sweeper rings again.
 func (s *Service) ringRevoke(ctx context.Context, id string, ring int64) error {
-	return s.bell.Ring(ctx, jobs.NewRevokeTask(jobs.Revoke{AuthorizationID: id, Ring: ring}))
+	return s.bell.Ring(ctx, jobs.Revoke.Task(jobs.AuthorizationRing{AuthorizationID: id, Ring: ring}))
 }

@@ -2,9 +2,7 @@ package broker
 
 import (
 	"context"
-	"fmt"
 
-	"github.com/grantd/grantd/jobs"
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/store"
 )
@@ -39,41 +37,4 @@ func (s *Service) withDetails(ctx context.Context, j models.Job) (models.Job, er
 		return j, err
 	}
 	return storedDetails(j), nil
-}
-
-// ringJob tells the workers of a job. A bell that is not heard costs only time:
-// the row is the truth, and the sweeper rings again (O1).
-func (s *Service) ringJob(ctx context.Context, r store.Rung) bool {
-	var task jobs.Task
-	switch r.Type {
-	case models.JobDeleteProvider:
-		task = jobs.NewDeleteProviderTask(jobs.DeleteProvider{JobID: r.ID, Ring: r.Ring})
-	case models.JobRevokeUser:
-		task = jobs.NewRevokeUserTask(jobs.RevokeUser{JobID: r.ID, Ring: r.Ring})
-	case models.JobResetProvider:
-		task = jobs.NewResetProviderTask(jobs.ResetProvider{JobID: r.ID, Ring: r.Ring})
-	case models.JobStats:
-		task = jobs.NewStatsTask(jobs.Stats{JobID: r.ID, Ring: r.Ring})
-	default:
-		s.log.Error("a job of unknown type is due", "job", r.ID, "type", r.Type)
-		return true
-	}
-	if err := s.bell.Ring(ctx, task); err != nil {
-		s.log.Warn("the bell cannot be rung; the sweeper will see to the job", "job", r.ID, "error", err)
-		return false
-	}
-	return true
-}
-
-// run does a job's work here and now, as a worker that heard the bell would.
-func (s *Service) run(ctx context.Context, r store.Rung) error {
-	switch r.Type {
-	case models.JobStats:
-		return s.RunStats(ctx, r.ID)
-	case models.JobResetProvider:
-		return s.RunReset(ctx, r.ID)
-	case models.JobDeleteProvider, models.JobRevokeUser:
-		return s.RunRevocation(ctx, r.ID)
-	}
-	return fmt.Errorf("job %s has a type that this version does not know: %q", r.ID, r.Type)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -243,6 +244,27 @@ func TestADeletionCanBeFollowed(t *testing.T) {
 		}
 		if got := items(t, h, j.ID, broker.ItemQuery{Outcomes: []string{"revoked"}, Limit: 2}); len(got) != 5 {
 			t.Errorf("the pages hold %+v", got)
+		}
+	})
+}
+
+// A worker of an earlier release meets a job that only a later one can do: it says so, and
+// does the work that it knows.
+func TestAJobOfUnknownTypeIsAnErrorAndStopsNoOther(t *testing.T) {
+	eachWith(t, still, func(t *testing.T, h *brokertest.House) {
+		unknown := models.Job{ID: "of-tomorrow", OrgID: h.Admin.Caller.OrgID, Type: "COUNT_SHEEP", Status: models.JobPending}
+		if err := h.Store.InsertJob(ctx, &unknown, 0); err != nil {
+			t.Fatal(err)
+		}
+		known := must(h.Service.StartStats(ctx, h.Admin.Caller))(t)
+		if err := h.Store.PostponeJob(ctx, known.ID, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Service.Sweep(ctx); err == nil || !strings.Contains(err.Error(), `does not know: "COUNT_SHEEP"`) {
+			t.Errorf("the sweep says %v", err)
+		}
+		if j := must(h.Store.Job(ctx, known.ID))(t); j.Ring != known.Ring+1 {
+			t.Errorf("the other job was rung for %d times", j.Ring-known.Ring)
 		}
 	})
 }

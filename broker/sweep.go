@@ -80,7 +80,7 @@ func (s *Service) sweepRefreshes(ctx context.Context) error {
 	err = errors.Join(err, nowErr)
 	ring := now.UnixMilli() / s.timing.Resweep.Milliseconds()
 	return errors.Join(err, sideBySide(ids, func(id string) error {
-		if s.bell.Ring(ctx, jobs.NewRefreshTask(jobs.Refresh{AuthorizationID: id, Ring: ring})) == nil {
+		if s.bell.Ring(ctx, jobs.Refresh.Task(jobs.AuthorizationRing{AuthorizationID: id, Ring: ring})) == nil {
 			return nil
 		}
 		return s.RefreshDue(ctx, id)

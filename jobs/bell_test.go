@@ -43,7 +43,7 @@ func delivered(t *testing.T, i *asynq.Inspector, queue, id string) *asynq.TaskIn
 func TestRingQueuesWhatTheTaskSays(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(t *testing.T, r *Redis) {
-		task := NewDeleteProviderTask(DeleteProvider{JobID: "j1", Ring: 1})
+		task := DeleteProvider.Task(JobRing{JobID: "j1", Ring: 1})
 		must(t, newBell(t, r).Ring(t.Context(), task))
 		got := delivered(t, inspector(t, r), task.Queue, task.ID)
 		if got.Type != task.Kind || string(got.Payload) != string(task.Payload) {
@@ -61,7 +61,7 @@ func TestO1_TheSameRingIsQueuedOnce(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, r *Redis) {
 		bell, i := newBell(t, r), inspector(t, r)
 		for _, ring := range []int64{1, 1, 1, 2} {
-			must(t, bell.Ring(t.Context(), NewStatsTask(Stats{JobID: "j", Ring: ring})))
+			must(t, bell.Ring(t.Context(), Stats.Task(JobRing{JobID: "j", Ring: ring})))
 		}
 		queue, err := i.GetQueueInfo(QueueDefault)
 		must(t, err)
@@ -82,7 +82,7 @@ func TestO1_AFailedRingDoesNotBlockTheNext(t *testing.T) {
 			return errors.New("fails")
 		})
 		for ring := int64(1); ring <= 2; ring++ {
-			task := NewRevokeTask(Revoke{AuthorizationID: "a", Ring: ring})
+			task := Revoke.Task(AuthorizationRing{AuthorizationID: "a", Ring: ring})
 			must(t, bell.Ring(t.Context(), task))
 			eventually(t, "the task is archived", func() bool {
 				return delivered(t, i, task.Queue, task.ID).State == asynq.TaskStateArchived
@@ -104,7 +104,7 @@ func TestO1_ACompletedRingDoesNotBlockTheNext(t *testing.T) {
 			return nil
 		})
 		for ring := int64(1); ring <= 2; ring++ {
-			task := NewDeleteProviderTask(DeleteProvider{JobID: "j", Ring: ring})
+			task := DeleteProvider.Task(JobRing{JobID: "j", Ring: ring})
 			must(t, bell.Ring(t.Context(), task))
 			if got := <-runs; got != string(task.Payload) {
 				t.Fatalf("ran %s, want %s", got, task.Payload)
@@ -118,7 +118,7 @@ func TestO1_ACompletedRingDoesNotBlockTheNext(t *testing.T) {
 func TestO1_AnEmptiedRedisIsRungAgain(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(t *testing.T, r *Redis) {
-		bell, task := newBell(t, r), NewStatsTask(Stats{JobID: "j", Ring: 1})
+		bell, task := newBell(t, r), Stats.Task(JobRing{JobID: "j", Ring: 1})
 		must(t, bell.Ring(t.Context(), task))
 		must(t, r.probe.FlushDB(t.Context()).Err())
 		must(t, bell.Ring(t.Context(), task))
@@ -129,7 +129,7 @@ func TestO1_AnEmptiedRedisIsRungAgain(t *testing.T) {
 			runs <- task.Type()
 			return nil
 		})
-		if got := <-runs; got != KindStats {
+		if got := <-runs; got != Stats.Name {
 			t.Errorf("ran %s", got)
 		}
 	})
@@ -168,7 +168,7 @@ func TestRingGivesUp(t *testing.T) {
 				bell := NewBell(&Redis{options: redisOptions(dial)})
 				for range 3 { // fewer than its connections, see below
 					began := time.Now()
-					if err := bell.Ring(t.Context(), NewStatsTask(Stats{JobID: "j", Ring: 1})); err == nil {
+					if err := bell.Ring(t.Context(), Stats.Task(JobRing{JobID: "j", Ring: 1})); err == nil {
 						t.Error("rang")
 					}
 					if took := time.Since(began); took > ringTimeout {
@@ -192,7 +192,7 @@ func TestManyRingAtOnceAndAllGiveUp(t *testing.T) {
 			bell := newBell(t, &Redis{options: redisOptions(dial)})
 			rung := make(chan error)
 			for range 50 {
-				go func() { rung <- bell.Ring(t.Context(), NewStatsTask(Stats{JobID: "j", Ring: 1})) }()
+				go func() { rung <- bell.Ring(t.Context(), Stats.Task(JobRing{JobID: "j", Ring: 1})) }()
 			}
 			for range 50 {
 				if <-rung == nil {
@@ -215,7 +215,7 @@ func TestTheBellRingsAgainWhenRedisIsBack(t *testing.T) {
 	bell, ring := newBell(t, r), int64(0)
 	next := func() error {
 		ring++
-		return bell.Ring(t.Context(), NewStatsTask(Stats{JobID: "j", Ring: ring}))
+		return bell.Ring(t.Context(), Stats.Task(JobRing{JobID: "j", Ring: ring}))
 	}
 	for _, trouble := range []struct {
 		name       string

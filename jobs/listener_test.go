@@ -80,7 +80,7 @@ func held(t *testing.T, c *counted) {
 
 func runs(t *testing.T, b *Bell, ring int64, ran chan string) {
 	t.Helper()
-	task := NewStatsTask(Stats{JobID: "j", Ring: ring})
+	task := Stats.Task(JobRing{JobID: "j", Ring: ring})
 	must(t, b.Ring(t.Context(), task))
 	hears(t, ran, string(task.Payload))
 }
@@ -198,10 +198,10 @@ func TestARingIsHeardAfterRedisWasAway(t *testing.T) {
 		must(t, trouble.do())
 		eventually(t, trouble.name+": Redis hears", func() bool {
 			ring++
-			return bell.Ring(t.Context(), NewStatsTask(Stats{JobID: "j", Ring: ring})) == nil
+			return bell.Ring(t.Context(), Stats.Task(JobRing{JobID: "j", Ring: ring})) == nil
 		})
 		// Tasks before this one may have been queued although their ring failed.
-		for want := string(NewStatsTask(Stats{JobID: "j", Ring: ring}).Payload); ; {
+		for want := string(Stats.Task(JobRing{JobID: "j", Ring: ring}).Payload); ; {
 			select {
 			case got := <-ran:
 				if got == want {

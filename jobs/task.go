@@ -1,12 +1,6 @@
 package jobs
 
-import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"strconv"
-	"time"
-)
+import "time"
 
 // The queues. Slices of a deletion have one of their own, so that a long
 // deletion does not hold up what somebody is waiting for.
@@ -30,27 +24,4 @@ type Task struct {
 	Queue   string
 	ID      string // of the row and the ring: the same ring is never queued twice
 	Payload []byte
-}
-
-// newTask makes the task of ring number ring for the row id. The ring is part of
-// the task's id because asynq blocks the id of a task that it archived.
-func newTask(kind, queue, id string, ring int64, payload any) Task {
-	encoded, err := json.Marshal(payload)
-	if err != nil {
-		panic(fmt.Sprintf("jobs: payload of %s: %v", kind, err)) // only ids and numbers: cannot happen
-	}
-	return Task{Kind: kind, Queue: queue, ID: id + ":" + strconv.FormatInt(ring, 10), Payload: encoded}
-}
-
-// parse reads a payload and refuses one that names no row.
-func parse[P any](kind string, payload []byte, id func(P) string) (P, error) {
-	var p P
-	err := json.Unmarshal(payload, &p)
-	if err == nil && id(p) == "" {
-		err = errors.New("the id is missing")
-	}
-	if err != nil {
-		return p, fmt.Errorf("payload of %s: %w", kind, err)
-	}
-	return p, nil
 }

@@ -12,10 +12,10 @@ import (
 func TestTasks(t *testing.T) {
 	t.Parallel()
 	got := []Task{
-		NewDeleteProviderTask(DeleteProvider{JobID: "j1", Ring: 7}),
-		NewStatsTask(Stats{JobID: "j2", Ring: 1}),
-		NewRevokeTask(Revoke{AuthorizationID: "a1", Ring: 3}),
-		NewResetProviderTask(ResetProvider{JobID: "j3", Ring: 2}),
+		DeleteProvider.Task(JobRing{JobID: "j1", Ring: 7}),
+		Stats.Task(JobRing{JobID: "j2", Ring: 1}),
+		Revoke.Task(AuthorizationRing{AuthorizationID: "a1", Ring: 3}),
+		ResetProvider.Task(JobRing{JobID: "j3", Ring: 2}),
 	}
 	want := []Task{
 		{Kind: "job:delete_provider", Queue: "slices", ID: "j1:7", Payload: []byte(`{"jobId":"j1","ring":7}`)},
@@ -35,16 +35,16 @@ func TestTasks(t *testing.T) {
 
 func TestPayloadsComeBack(t *testing.T) {
 	t.Parallel()
-	d, err := ParseDeleteProvider([]byte(`{"jobId":"j1","ring":7,"added":"later"}`))
-	if err != nil || d != (DeleteProvider{JobID: "j1", Ring: 7}) {
+	d, err := DeleteProvider.Parse([]byte(`{"jobId":"j1","ring":7,"added":"later"}`))
+	if err != nil || d != (JobRing{JobID: "j1", Ring: 7}) {
 		t.Errorf("%+v, %v", d, err)
 	}
-	s, err := ParseStats(NewStatsTask(Stats{JobID: "j2", Ring: 1}).Payload)
-	if err != nil || s != (Stats{JobID: "j2", Ring: 1}) {
+	s, err := Stats.Parse(Stats.Task(JobRing{JobID: "j2", Ring: 1}).Payload)
+	if err != nil || s != (JobRing{JobID: "j2", Ring: 1}) {
 		t.Errorf("%+v, %v", s, err)
 	}
-	r, err := ParseRevoke(NewRevokeTask(Revoke{AuthorizationID: "a1", Ring: 3}).Payload)
-	if err != nil || r != (Revoke{AuthorizationID: "a1", Ring: 3}) {
+	r, err := Revoke.Parse(Revoke.Task(AuthorizationRing{AuthorizationID: "a1", Ring: 3}).Payload)
+	if err != nil || r != (AuthorizationRing{AuthorizationID: "a1", Ring: 3}) {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
@@ -52,10 +52,10 @@ func TestPayloadsComeBack(t *testing.T) {
 func TestBadPayloadsAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, payload := range []string{"", "null", "{}", `{"ring":1}`, `{"jobId":7}`, `"j1"`, `{"jobId":"j1","ring":"x"}`} {
-		_, d := ParseDeleteProvider([]byte(payload))
-		_, s := ParseStats([]byte(payload))
-		_, r := ParseRevoke([]byte(payload))
-		for kind, err := range map[string]error{KindDeleteProvider: d, KindStats: s, KindRevoke: r} {
+		_, d := DeleteProvider.Parse([]byte(payload))
+		_, s := Stats.Parse([]byte(payload))
+		_, r := Revoke.Parse([]byte(payload))
+		for kind, err := range map[string]error{DeleteProvider.Name: d, Stats.Name: s, Revoke.Name: r} {
 			if err == nil || !strings.Contains(err.Error(), kind) {
 				t.Errorf("%s %q: %v", kind, payload, err)
 			}

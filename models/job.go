@@ -13,6 +13,9 @@ const (
 	JobStats          JobType = "STATS"
 )
 
+// JobTypes lists every kind of job.
+var JobTypes = []JobType{JobDeleteProvider, JobResetProvider, JobRevokeUser, JobStats}
+
 // JobStatus is where a job stands: PENDING → RUNNING → COMPLETED or ERROR.
 type JobStatus string
 

@@ -9,44 +9,19 @@ import (
 
 	"github.com/hibiken/asynq"
 
-	"github.com/grantd/grantd/jobs"
+	"github.com/grantd/grantd/broker"
 )
 
 // task does what a payload names.
 type task func(ctx context.Context, payload []byte) error
 
-// table has a row for each kind of task: how to read it, and the broker's call.
-func (w *Worker) table() map[string]task {
-	return map[string]task{
-		jobs.KindDeleteProvider: as(jobs.ParseDeleteProvider, func(ctx context.Context, p jobs.DeleteProvider) error {
-			return w.service.RunRevocation(ctx, p.JobID)
-		}),
-		jobs.KindRevokeUser: as(jobs.ParseRevokeUser, func(ctx context.Context, p jobs.RevokeUser) error {
-			return w.service.RunRevocation(ctx, p.JobID)
-		}),
-		jobs.KindResetProvider: as(jobs.ParseResetProvider, func(ctx context.Context, p jobs.ResetProvider) error {
-			return w.service.RunReset(ctx, p.JobID)
-		}),
-		jobs.KindStats: as(jobs.ParseStats, func(ctx context.Context, p jobs.Stats) error {
-			return w.service.RunStats(ctx, p.JobID)
-		}),
-		jobs.KindRefresh: as(jobs.ParseRefresh, func(ctx context.Context, p jobs.Refresh) error {
-			return w.service.RefreshDue(ctx, p.AuthorizationID)
-		}),
-		jobs.KindRevoke: as(jobs.ParseRevoke, func(ctx context.Context, p jobs.Revoke) error {
-			return w.service.RevokeOne(ctx, p.AuthorizationID)
-		}),
+// tasksOf returns what the service does for each kind of task, by its name.
+func tasksOf(service *broker.Service) map[string]task {
+	kinds := map[string]task{}
+	for _, h := range service.Tasks() {
+		kinds[h.Kind] = h.Run
 	}
-}
-
-func as[P any](parse func([]byte) (P, error), do func(context.Context, P) error) task {
-	return func(ctx context.Context, payload []byte) error {
-		p, err := parse(payload)
-		if err != nil {
-			return fmt.Errorf("%w: %w", err, asynq.SkipRetry)
-		}
-		return do(ctx, p)
-	}
+	return kinds
 }
 
 // process is asynq's handler. The error it returns is for asynq's statistics;

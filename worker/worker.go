@@ -62,7 +62,7 @@ func New(o Options) (*Worker, error) {
 		every: o.SweepEvery, concurrency: o.Concurrency, grace: o.Grace,
 	}
 	w.setDefaults()
-	w.kinds = w.table()
+	w.kinds = tasksOf(w.service)
 	var err error
 	w.metrics, err = newMetrics(o.Metrics)
 	return w, err

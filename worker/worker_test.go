@@ -80,18 +80,18 @@ func start(t *testing.T, w *Worker) {
 func TestARingIsHeardAndAPanicDoesNotEndTheWorker(t *testing.T) {
 	w, redis, log := newTestWorker(t, "memory:")
 	heard := make(chan string, 2)
-	w.kinds[jobs.KindDeleteProvider] = as(jobs.ParseDeleteProvider, func(_ context.Context, p jobs.DeleteProvider) error {
-		heard <- p.JobID
-		if p.JobID == "bad" {
+	w.kinds[jobs.DeleteProvider.Name] = jobs.DeleteProvider.Handle(func(_ context.Context, id string) error {
+		heard <- id
+		if id == "bad" {
 			panic("in a slice")
 		}
 		return nil
-	})
+	}).Run
 	start(t, w)
 	bell := jobs.NewBell(redis)
 	t.Cleanup(func() { bell.Close() })
 	for _, id := range []string{"bad", "good"} {
-		if err := bell.Ring(t.Context(), jobs.NewDeleteProviderTask(jobs.DeleteProvider{JobID: id, Ring: 1})); err != nil {
+		if err := bell.Ring(t.Context(), jobs.DeleteProvider.Task(jobs.JobRing{JobID: id, Ring: 1})); err != nil {
 			t.Fatal(err)
 		}
 		if got := wait(t, heard); got != id {
@@ -106,7 +106,7 @@ func TestARingIsHeardAndAPanicDoesNotEndTheWorker(t *testing.T) {
 func TestTasksThatCannotBeReadAreNotTriedAgain(t *testing.T) {
 	w, _, _ := newTestWorker(t, "memory:")
 	for kind, payload := range map[string]string{
-		jobs.KindDeleteProvider: `{`, jobs.KindStats: `{}`, jobs.KindRevoke: `null`, "job:of_tomorrow": `{"jobId":"j"}`,
+		jobs.DeleteProvider.Name: `{`, jobs.Stats.Name: `{}`, jobs.Revoke.Name: `null`, "job:of_tomorrow": `{"jobId":"j"}`,
 	} {
 		if err := w.run(t.Context(), kind, []byte(payload)); !errors.Is(err, asynq.SkipRetry) {
 			t.Errorf("%s: %v", kind, err)
@@ -171,7 +171,7 @@ func TestAWorkerStartsWithoutRedis(t *testing.T) {
 func TestShutdownCancelsWhatDoesNotFinish(t *testing.T) {
 	w, redis, _ := newTestWorker(t, "memory:")
 	began, stopped := make(chan struct{}), make(chan error, 1)
-	w.kinds[jobs.KindStats] = func(ctx context.Context, _ []byte) error {
+	w.kinds[jobs.Stats.Name] = func(ctx context.Context, _ []byte) error {
 		close(began)
 		<-ctx.Done()
 		stopped <- ctx.Err()
@@ -180,7 +180,7 @@ func TestShutdownCancelsWhatDoesNotFinish(t *testing.T) {
 	start(t, w)
 	bell := jobs.NewBell(redis)
 	t.Cleanup(func() { bell.Close() })
-	if err := bell.Ring(t.Context(), jobs.NewStatsTask(jobs.Stats{JobID: "j"})); err != nil {
+	if err := bell.Ring(t.Context(), jobs.Stats.Task(jobs.JobRing{JobID: "j"})); err != nil {
 		t.Fatal(err)
 	}
 	wait(t, began)
