@@ -130,6 +130,28 @@ func TestTheTableOfContributingNamesPlacesThatExist(t *testing.T) {
 	}
 }
 
+// Durations of the broker have names, all in one place, so that who looks for one finds it.
+func TestDurationsOfTheBrokerHaveNames(t *testing.T) {
+	unnamed := regexp.MustCompile(`\d ?\* ?time\.[A-Z]`)
+	files, err := filepath.Glob("broker/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := []string{"timing.go", "retention.go", "sessions.go"}
+	for _, file := range files {
+		if slices.Contains(settings, filepath.Base(file)) || strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := unnamed.Find(source); found != nil {
+			t.Errorf("%s has a duration without a name, %s: give it one in broker/timing.go", file, found)
+		}
+	}
+}
+
 func TestPlacesThatDoNotExistAreSeen(t *testing.T) {
 	for cell, want := range map[string]int{
 		"`rules_test.go` sourceAt wrongPlaces": 0, "`models`": 0, "`rules_test.go` sourceOf": 1, "`no_such.go` sourceAt": 1, "`docs`": 1,

@@ -9,9 +9,6 @@ import (
 	"github.com/grantd/grantd/store"
 )
 
-// callProbe is how long others wait for the answer to the first call after a pause.
-const callProbe = 10 * time.Second
-
 // admit asks whether endpoints of these classes may be called for somebody who waits:
 // not during a pause they asked for (S3). Tokens that live are handed out meanwhile.
 // After a pause one caller goes first, for whose answer the others wait no longer than

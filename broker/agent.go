@@ -57,8 +57,6 @@ func (s *Service) ConnectURL(provider string) string {
 	return s.publicURL + "/external-auth/" + provider + "/callback"
 }
 
-const agentWait = time.Minute
-
 // AwaitAgentToken is AgentToken for a client that listens: it answers when there
 // is a token, and with 404 and "authorization_pending" when ctx ends before, or a
 // minute is over. An answer without a token would look to such clients like one.

@@ -26,11 +26,6 @@ type cachedCaller struct {
 	until time.Time
 }
 
-const (
-	callerLife  = 10 * time.Second
-	callerLimit = 10_000
-)
-
 func (c *callerCache) get(hash [sha256.Size]byte, now time.Time) (models.APIToken, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

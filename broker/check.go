@@ -18,10 +18,6 @@ type Checked struct {
 	Authorization models.Authorization
 }
 
-// An answer is remembered for checkLife, so that a loop of checks spends nobody's
-// rate limit.
-const checkLife = 10 * time.Second
-
 // Reasons of verdicts.
 const (
 	revokedUpstream = string(models.ReasonRevokedUpstream)

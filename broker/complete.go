@@ -202,8 +202,8 @@ func (s *Service) flowTaken(ctx context.Context, f models.Flow) error {
 // untilSaved repeats a write that must not be lost, until it succeeds, the rules
 // refuse it, or the process ends (R1).
 func (s *Service) untilSaved(ctx context.Context, write func(context.Context) error) error {
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	for pause := saveAgain; ; pause = min(2*pause, longestSaveAgain) {
+		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveCall)
 		err := write(own)
 		cancel()
 		var ruling *models.Error
@@ -255,7 +255,7 @@ func (s *Service) foreignIssuer(ctx context.Context, p models.Provider, f models
 // settleFlow brings a flow whose code is being or was exchanged to its end: it
 // waits for another process's exchange, and gives the tokens their owner.
 func (s *Service) settleFlow(ctx context.Context, c models.Caller, id string) (Completed, error) {
-	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
+	for pause := exchangePoll; ; pause = min(2*pause, longestExchangePoll) {
 		f, err := s.store.Flow(ctx, id)
 		if err != nil {
 			return Completed{}, found(err, "Flow")
@@ -347,7 +347,7 @@ func (s *Service) notIdentified(ctx context.Context, p models.Provider, f models
 	if up := failure(err); up.Kind == providers.KindTransient || up.Advice != "" {
 		return s.upstreamFailed(p, err)
 	} else if unsettled(up) {
-		return &models.Error{Code: models.CodeUpstream, Detail: "identity", RetryAfter: time.Second, Err: err,
+		return &models.Error{Code: models.CodeUpstream, Detail: "identity", RetryAfter: tryAgain, Err: err,
 			Message: "The provider did not say who consented. Send the same state and code again shortly; if that does not help, start again with authorize."}
 	}
 	if err := s.disown(ctx, p, f, e, "not_identified"); err != nil {

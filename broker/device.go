@@ -23,10 +23,6 @@ type DeviceFlow struct {
 	ExpiresIn, Interval     time.Duration // whole seconds
 }
 
-// maxDeviceLife is how long a device flow lives at most, and waits between two
-// polls, whatever the upstream says.
-const maxDeviceLife = 30 * time.Minute
-
 // BeginDevice asks the upstream for a device code, for any user of the
 // organisation, where the provider has that switched on.
 func (s *Service) BeginDevice(ctx context.Context, c models.Caller, providerID string) (DeviceFlow, error) {

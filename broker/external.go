@@ -182,10 +182,6 @@ func number(sub string) int64 {
 	return n
 }
 
-// installationsWait is how long the list of an app's installations may take,
-// which is a courtesy beside the answer proper.
-const installationsWait = 3 * time.Second
-
 // installations lists where an app is installed. Failing is no error: without the
 // list the link works as well.
 func (s *Service) installations(ctx context.Context, c models.Caller, id string) ([]models.Installation, bool) {

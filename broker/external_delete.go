@@ -91,7 +91,7 @@ func (s *Service) revokedByAnyone(ctx context.Context, id string) error {
 		select {
 		case <-ctx.Done():
 			return late
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(leasePoll):
 		}
 	}
 }

@@ -66,7 +66,7 @@ func (s *Service) Import(ctx context.Context, c models.Caller, in Import) (Compl
 	})
 }
 
-var importAgain = &models.Error{Code: models.CodeUpstream, RetryAfter: time.Second,
+var importAgain = &models.Error{Code: models.CodeUpstream, RetryAfter: tryAgain,
 	Message: "The same import has just failed. Send it again."}
 
 func (in Import) check() error {
@@ -82,7 +82,7 @@ func (in Import) check() error {
 		return wrong("accessToken", "must be at most 16 KiB")
 	case in.ExpiresIn != 0 && in.Access == "":
 		return wrong("expiresIn", "goes with accessToken only")
-	case in.ExpiresIn < 0 || in.ExpiresIn > 10*365*24*time.Hour:
+	case in.ExpiresIn < 0 || in.ExpiresIn > maxLifetime:
 		return wrong("expiresIn", "must be the seconds that the access token still lives")
 	}
 	return nil

@@ -79,16 +79,15 @@ func detach[T any](s *Service, ctx context.Context, patience, deadline time.Dura
 // its time came a moment more: an answer may be waiting in its socket, and with a
 // single-use token that answer is the only one there will ever be (R1).
 func awake(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	const moment = 2 * time.Second
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	planned := time.Now().Add(d)
 	end := func() { cancel(context.DeadlineExceeded) }
 	timer := time.AfterFunc(d, func() {
-		if time.Since(planned) < moment/2 {
+		if time.Since(planned) < wakeMargin/2 {
 			end()
 			return
 		}
-		time.AfterFunc(moment, end)
+		time.AfterFunc(wakeMargin, end)
 	})
 	return ctx, func() { timer.Stop(); cancel(context.Canceled) }
 }

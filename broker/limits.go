@@ -72,17 +72,13 @@ func (s *Service) beginConsent(ctx context.Context, f *models.Flow, life time.Du
 	})
 }
 
-// consentWait is how long a caller with too many open consents should stay away: they
-// end one by one, at the latest when their time is over.
-const consentWait = 30 * time.Second
-
 func (s *Service) mayBegin(ctx context.Context, st *store.Store, f models.Flow) error {
 	n, err := st.OpenConsents(ctx, f.OrgID, f.UserID)
 	if err != nil {
 		return unavailable(err)
 	}
 	refused := func(whose string, limit int) error {
-		return tooMany("open consents", whose, models.Quota{Policy: "consents", Limit: limit, Window: s.timing.FlowLife}, consentWait)
+		return tooMany("open consents", whose, models.Quota{Policy: "consents", Limit: limit, Window: s.timing.FlowLife}, tryConsent)
 	}
 	l := s.limits
 	switch {
@@ -136,10 +132,10 @@ func (p *places) free(owners ...owner) {
 
 // BeginRequest counts a request that is being answered, until done is called.
 func (s *Service) BeginRequest(c models.Caller) (done func(), err error) {
-	return s.requests.take("requests at once", "requests", c, s.limits.Requests, time.Second)
+	return s.requests.take("requests at once", "requests", c, s.limits.Requests, tryAgain)
 }
 
 // beginWaiting counts a caller that has to wait, until leave is called.
 func (s *Service) beginWaiting(c models.Caller) (leave func(), err error) {
-	return s.waiting.take("requests that wait", "waiting", c, s.limits.Waiting, 5*time.Second)
+	return s.waiting.take("requests that wait", "waiting", c, s.limits.Waiting, tryWaiting)
 }

@@ -68,7 +68,7 @@ func (s *Service) leaseGrant(ctx context.Context, key, owner string, lease time.
 		select {
 		case <-ctx.Done():
 			return late
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(leasePoll):
 		}
 	}
 }
@@ -368,9 +368,6 @@ func (s *Service) leaveToRevoke(ctx context.Context, f models.Flow, e exchanged,
 	return err
 }
 
-// assumedLifetime is when a token is refreshed whose lifetime nobody ever told (R14).
-const assumedLifetime = time.Hour
-
 // lastLifetime is how long tokens of an authorization live where an answer does not say:
 // as long as the last one that the upstream told, else as config says, 0 where neither is
 // known (R14). The end of a token that was found to be revoked tells no lifetime.
@@ -403,7 +400,7 @@ func newSave(attempt string, sealed []byte, e exchanged, now time.Time) store.Sa
 	if e.ExpiresIn > 0 {
 		v.Known = true
 		v.ExpiresIn = e.ExpiresIn - elapsed
-		v.RefreshAfter = v.ExpiresIn - min(time.Minute, e.ExpiresIn/5)
+		v.RefreshAfter = v.ExpiresIn - min(refreshMargin, e.ExpiresIn/refreshPart)
 	} else if v.HasRefreshToken { // no lifetime was ever told: the token is served on if the refresh fails (R14)
 		v.RefreshAfter = assumedLifetime - elapsed
 	}

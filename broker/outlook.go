@@ -63,13 +63,10 @@ func (s *Service) outlookAt(ctx context.Context, of store.Items, provider string
 		if paced == 0 {
 			n -= int64(atOnce)
 		}
-		o.least += time.Duration(max(0, min(n, int64(endless/every)))) * every
+		o.least += time.Duration(max(0, min(n, int64(longestEstimate/every)))) * every
 	}
 	return o, err
 }
-
-// endless is the longest time that an estimate is worth telling.
-const endless = 10 * 365 * 24 * time.Hour
 
 // awaitsProof returns how long nothing can be done because each token has to be
 // refreshed before it is revoked, and refreshes have used up their share.

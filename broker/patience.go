@@ -29,7 +29,7 @@ func askedTwice[T any](ctx context.Context, lag time.Duration, ask func() (T, bo
 	if !unsettled {
 		return answer, err
 	}
-	return again(ctx, max(lag, 500*time.Millisecond), answer, err, ask)
+	return again(ctx, max(lag, shortestLag), answer, err, ask)
 }
 
 func again[T any](ctx context.Context, wait time.Duration, answer T, err error, ask func() (T, bool, error)) (T, error) {
@@ -51,5 +51,5 @@ func (s *Service) lagOf(ctx context.Context, p models.Provider, made time.Time) 
 	if now, err := s.store.Now(ctx); err != nil || now.Sub(made) > 3*t.Lag {
 		return 0
 	}
-	return min(t.Lag, time.Second)
+	return min(t.Lag, longestLag)
 }

@@ -137,9 +137,6 @@ func (s *Service) exchangeDevice(ctx context.Context, d devicePoll, code models.
 	return devicePending(interval)
 }
 
-// slowDown is what an upstream that names no interval adds to it.
-const slowDown = 5 * time.Second
-
 // pollFailed writes down how a poll ended that was no answer. What may pass is a
 // wait for the caller, each time a longer one. After a poll whose answer was lost
 // the code may be spent; if the next answer says so, the consent is lost.
@@ -158,7 +155,7 @@ func (s *Service) pollFailed(ctx context.Context, d devicePoll, err error) error
 	case refusesDevice(up):
 		return s.endDevice(ctx, d, reason, s.deviceRefused(d.provider, err))
 	}
-	wait := max(up.RetryAfter, f.PollInterval, min(f.PollInterval<<min(f.PollFailures+1, 6), time.Minute))
+	wait := max(up.RetryAfter, f.PollInterval, min(f.PollInterval<<min(f.PollFailures+1, 6), longestPollAgain))
 	s.pollAgain(ctx, d, store.Poll{Next: wait, Interval: f.PollInterval, Failures: f.PollFailures + 1, Lost: lost || up.Ambiguous})
 	if up.Kind == providers.KindClient {
 		return clientRefusedHere(err)

@@ -10,12 +10,6 @@ import (
 // who wait in this process for the same row share one poller: a thousand of them cost
 // one small query per interval.
 
-const (
-	shortestPoll = 100 * time.Millisecond // between polls of a row that changes
-	longestPoll  = 500 * time.Millisecond // between polls of a row that does not
-	pollTimeout  = 5 * time.Second        // of one poll
-)
-
 // pollers are the rows that this process polls, by what names them. The first who waits
 // for a row starts its poller, and the last who leaves ends it.
 type pollers[T any] struct {

@@ -89,7 +89,7 @@ func (s *Service) refreshOnce(ctx context.Context, id string, due func(models.Li
 // awaitOther waits until whoever holds the lease has come to an end, failures
 // included (R8). It returns false when nobody seems to be at it any more.
 func (s *Service) awaitOther(ctx context.Context, before models.Linked) (bool, error) {
-	for pause := 10 * time.Millisecond; ; pause = min(pause+pause/16, 100*time.Millisecond) { // late by a sixteenth of the wait
+	for pause := refreshPoll; ; pause = min(pause+pause/16, longestRefreshPoll) { // late by a sixteenth of the wait
 		now, err := s.store.Linked(ctx, before.Authorization.ID)
 		if err != nil {
 			return false, found(err, "OAuth provider authorization")
@@ -235,13 +235,13 @@ func (s *Service) lostRace(ctx context.Context, tx *store.Store, l models.Linked
 // backoff doubles with every failure, up to a minute, with jitter so that
 // credentials which failed together do not come back together.
 func (s *Service) backoff(failures int) time.Duration {
-	d := min(s.timing.Backoff<<min(failures, 6), time.Minute)
+	d := min(s.timing.Backoff<<min(failures, 6), longestBackoff)
 	return d/2 + rand.N(d/2+1)
 }
 
 // longBackoff is for refusals, which mean more than a failure that passes.
 func (s *Service) longBackoff(failures int) time.Duration {
-	d := min(s.timing.Backoff<<min(failures, 12), 10*time.Minute)
+	d := min(s.timing.Backoff<<min(failures, 12), longestRefusalBackoff)
 	return d/2 + rand.N(d/2+1)
 }
 

@@ -41,15 +41,6 @@ func (r Retention) withDefaults() Retention {
 	}
 }
 
-// How much is deleted in a sweep: batches until one is not full, but after the quota
-// only for a while, since other work waits. A sweep every two seconds deletes at least
-// 5,000 rows a second of each kind.
-const (
-	forgetBatch = 2000
-	forgetQuota = 10_000
-	forgetFor   = 500 * time.Millisecond
-)
-
 // forget deletes what was kept long enough. Tokens that are dead for long are unlinked
 // like a disconnect, so that they are revoked too.
 func (s *Service) forget(ctx context.Context) error {

@@ -29,15 +29,6 @@ type ruling struct {
 
 func settled(o models.Outcome, reason string) ruling { return ruling{outcome: o, reason: reason} }
 
-// How often an item of a job is tried before it has failed. An upstream that is
-// down for minutes fails nothing; one that says no and means it is not asked for
-// long. A single disconnect is tried for as long as its tombstone is kept.
-const (
-	maxAttempts  = 14
-	maxRefusals  = 3
-	longestPause = time.Hour // between two attempts at a single disconnect
-)
-
 // revoke takes one item back upstream. The lease of the item, of its credential
 // and of its grant are the batch's, so that no refresh runs meanwhile (R9) and no
 // newer consent becomes live (D1).
@@ -312,7 +303,7 @@ func (s *Service) awaitCredential(ctx context.Context, l models.Linked, lease st
 		select {
 		case <-ctx.Done():
 			return false, nil
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(leasePoll):
 		}
 	}
 }

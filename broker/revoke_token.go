@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"time"
 
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/providers"
@@ -117,7 +116,7 @@ func (r *tokenRevocation) runLeased(ctx context.Context, l models.Linked) (Revok
 	return done, err
 }
 
-var busy = &models.Error{Code: models.CodeUpstream, RetryAfter: time.Second,
+var busy = &models.Error{Code: models.CodeUpstream, RetryAfter: tryAgain,
 	Message: "The token is being replaced at this moment. Ask again shortly."}
 
 // send takes the newest token out of service first: whatever the upstream answers,

@@ -157,7 +157,7 @@ func unopened(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &models.Error{Code: models.CodeUnavailable, RetryAfter: time.Minute, Err: err,
+	return &models.Error{Code: models.CodeUnavailable, RetryAfter: tryKeyset, Err: err,
 		Message: "A stored secret cannot be opened with this keyset. An operator must restore the right keyset."}
 }
 

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/singleflight"
@@ -56,58 +55,6 @@ type Options struct {
 	// 0 means 32.
 	Concurrency int
 }
-
-// Timing is how long things may take.
-type Timing struct {
-	CallerWait   time.Duration // a caller waits for an upstream (R2)
-	TokenCall    time.Duration // a call to a token endpoint, detached (R2)
-	LeaseMargin  time.Duration // a lease outlives its call by this
-	InlineRevoke time.Duration // a disconnect tries the upstream before it answers
-	RefreshWait  time.Duration // a disconnect waits for a running refresh (R9)
-	RevokeCall   time.Duration // one revocation
-	Slice        time.Duration // a deletion's task ends after this (D6)
-	FlowLife     time.Duration // a state works for this long
-	Resweep      time.Duration // a job that nobody works on is rung for again
-	ClientProbe  time.Duration // a refused client is tried again (R5)
-	LostAgain    time.Duration // a replay whose answer was lost too is replayed after this; it doubles (R3)
-	Backoff      time.Duration // the first pause after a failure; it doubles
-}
-
-// DefaultTiming is what a running instance uses.
-var DefaultTiming = Timing{
-	CallerWait:   4500 * time.Millisecond,
-	TokenCall:    30 * time.Second,
-	LeaseMargin:  10 * time.Second,
-	InlineRevoke: 4 * time.Second,
-	RefreshWait:  2 * time.Second,
-	RevokeCall:   10 * time.Second,
-	Slice:        5 * time.Second,
-	FlowLife:     10 * time.Minute,
-	Resweep:      10 * time.Second,
-	ClientProbe:  5 * time.Minute,
-	LostAgain:    5 * time.Minute,
-	Backoff:      time.Second,
-}
-
-func (t Timing) withDefaults() Timing {
-	for _, f := range []struct{ set, def *time.Duration }{
-		{&t.CallerWait, &DefaultTiming.CallerWait}, {&t.TokenCall, &DefaultTiming.TokenCall},
-		{&t.LeaseMargin, &DefaultTiming.LeaseMargin}, {&t.InlineRevoke, &DefaultTiming.InlineRevoke},
-		{&t.RefreshWait, &DefaultTiming.RefreshWait}, {&t.RevokeCall, &DefaultTiming.RevokeCall},
-		{&t.Slice, &DefaultTiming.Slice}, {&t.FlowLife, &DefaultTiming.FlowLife},
-		{&t.Resweep, &DefaultTiming.Resweep}, {&t.ClientProbe, &DefaultTiming.ClientProbe},
-		{&t.LostAgain, &DefaultTiming.LostAgain}, {&t.Backoff, &DefaultTiming.Backoff},
-	} {
-		if *f.set == 0 {
-			*f.set = *f.def
-		}
-	}
-	return t
-}
-
-// itemLease is how long an item of revocation is claimed for: it may wait for a
-// call before its own (maxBatches), and then there is its outcome to write.
-func (t Timing) itemLease() time.Duration { return maxBatches*t.RevokeCall + t.LeaseMargin/2 }
 
 // Service is grantd. Its methods are safe for concurrent use, by as many
 // processes as share the database.
@@ -309,7 +256,7 @@ func unavailable(err error) error {
 		return &models.Error{Code: models.CodeInternal, Message: "Internal error.", Err: err}
 	}
 	return &models.Error{Code: models.CodeUnavailable, Message: "The service cannot reach its database right now. Try again shortly.",
-		RetryAfter: time.Second, Err: err}
+		RetryAfter: tryAgain, Err: err}
 }
 
 // found turns a missing row into "not found", and other errors of the store into an

@@ -141,9 +141,6 @@ func displayName(s string) string {
 	return s
 }
 
-// signInLife is how long a person may take at the issuer.
-const signInLife = 10 * time.Minute
-
 // pendingSignIn is what the browser keeps, sealed, while the person is at the issuer.
 type pendingSignIn struct {
 	State    string    `json:"s"`
@@ -206,9 +203,6 @@ func (s *Service) BeginSignIn(ctx context.Context, to SignInFor) (address string
 	sealed, err := s.keys.Seal(s.signInOwner(), plain)
 	return address, models.Secret(base64.RawURLEncoding.EncodeToString(sealed)), err
 }
-
-// signInCall is how long the issuer may take to answer.
-const signInCall = 10 * time.Second
 
 var (
 	errNoIssuer = models.Errorf(models.CodeNotFound, "Nobody signs in with OpenID Connect here.")
@@ -278,7 +272,7 @@ func (s *Service) proven(ctx context.Context, p pendingSignIn, cb Callback) (Sig
 // minute between the clocks.
 func signedInSince(claims map[string]any, then time.Time) bool {
 	at, ok := claims["auth_time"].(float64)
-	return ok && at >= float64(then.Add(-time.Minute).Unix())
+	return ok && at >= float64(then.Add(-signInDrift).Unix())
 }
 
 var errNotAgain = models.Errorf(models.CodeForbidden, "The issuer did not ask you to sign in again, which this needs.")
@@ -304,7 +298,7 @@ func (s *Service) signInFailed(err error) error {
 	if up.Advice != "" {
 		logged = fmt.Errorf("%w: %s", logged, up.Advice)
 	}
-	failed := &models.Error{Code: models.CodeUpstream, Detail: up.Code, Err: logged, RetryAfter: max(up.RetryAfter, time.Second),
+	failed := &models.Error{Code: models.CodeUpstream, Detail: up.Code, Err: logged, RetryAfter: max(up.RetryAfter, tryAgain),
 		Message: s.signIn.Name + " could not be reached or did not answer as it should. Try again shortly."}
 	if up.Kind == providers.KindDenied || up.Kind == providers.KindProtocol || up.Code == "invalid_iss" {
 		failed.Code, failed.RetryAfter = models.CodeBadRequest, 0

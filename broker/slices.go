@@ -15,18 +15,6 @@ import (
 // many workers as hear the bell. What says who revokes what are the leases on the
 // items; a slice that dies costs only what it had claimed (D6).
 
-// A process claims no more of an organisation's items than it can send within the lease:
-// maxBatches at a time, whatever the number of slices, each of as many items as the
-// organisation may have in flight. Two, so that something is sent while the outcomes of
-// one of them are written.
-const maxBatches = 2
-
-// A starting job rings for a task for so many items, but for no more than maxSlices.
-const (
-	itemsPerSlice = 64
-	maxSlices     = 8
-)
-
 // itemsOf are the items of a job that revokes.
 func itemsOf(j models.Job) store.Items {
 	if j.Type == models.JobDeleteProvider {

@@ -65,7 +65,7 @@ func (s *Service) count(ctx context.Context, org string) (models.Details, error)
 	if err != nil {
 		return nil, err
 	}
-	actions, err := s.store.CountActions(ctx, org, 24*time.Hour)
+	actions, err := s.store.CountActions(ctx, org, statsWindow)
 	if err != nil {
 		return nil, err
 	}

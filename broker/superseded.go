@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/providers"
@@ -26,7 +25,7 @@ func (b *batch) superseded(ctx context.Context, l models.Linked, client provider
 	if b.job == nil && (own || other) && (t.RevokesAll || !own) {
 		// A single item waits for the newer consent's end, or its provider's, as long as
 		// tombstones are kept.
-		return &ruling{reason: "newer_consent", after: time.Hour}, nil
+		return &ruling{reason: "newer_consent", after: newerConsentAgain}, nil
 	}
 	r := settled(models.OutcomeSuperseded, "only_whole_grants")
 	switch {

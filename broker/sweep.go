@@ -6,17 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/grantd/grantd/jobs"
 	"github.com/grantd/grantd/store"
-)
-
-// What a sweep takes up: so many at a time, and tokens fetched within this while
-// are refreshed ahead of time.
-const (
-	sweepBatch = 100
-	usedLately = time.Hour
 )
 
 // Sweep rings for whatever is due and not being worked on, and clears what is

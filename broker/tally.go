@@ -16,13 +16,6 @@ type tally[K comparable] struct {
 	counts map[K]int
 }
 
-const (
-	tallyWindow = time.Minute
-	// tallySize bounds the memory of a tally. While it is full those who are not in it
-	// yet are not counted: no other count is dropped to make room (T2).
-	tallySize = 1 << 16
-)
-
 // quota is how much one of those who are counted may have.
 type quota[K comparable] struct {
 	key   K

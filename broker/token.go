@@ -119,7 +119,7 @@ func dead(l models.Linked) error {
 	if l.Provider.InTrouble() != "" {
 		return inTrouble(l.Provider, l.Now)
 	}
-	wait := max(time.Second, l.BackOff())
+	wait := max(tryAgain, l.BackOff())
 	if clientNotAccepted(l) {
 		e := clientRefusedHere(nil)
 		e.RetryAfter = wait

@@ -16,15 +16,6 @@ import (
 // Then nothing is marked, and one authorization asks every so often, until one is
 // accepted.
 
-const (
-	manyRefused = 5 // people refused in a row show that the client is
-	manyAlike   = 3 // or whose answers are the same, or cannot be read
-	fewLiving   = 2 // authorizations; so few can show it by themselves
-	fewTimes    = 3 // by this many refusals of the client
-	fewWithin   = 15 * time.Minute
-	rowWithin   = 24 * time.Hour // refusals before do not count
-)
-
 // troubleWith returns the provider with what is wrong with it, as its last answers and
 // this one show, and notes that. Without trouble it is a provider without id.
 func (s *Service) troubleWith(ctx context.Context, tx *store.Store, p models.Provider, last store.Answered) (models.Provider, error) {
@@ -198,9 +189,9 @@ func inTrouble(p models.Provider, now time.Time) error {
 		e.Detail = "unreadable_response"
 		e.Message = "The provider's answers cannot be read, so that no tokens are risked. It is asked again every few minutes."
 	}
-	e.RetryAfter = time.Second
+	e.RetryAfter = tryAgain
 	if p.ProbeAt != nil {
-		e.RetryAfter = max(time.Second, p.ProbeAt.Sub(now))
+		e.RetryAfter = max(tryAgain, p.ProbeAt.Sub(now))
 	}
 	return e
 }

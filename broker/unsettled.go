@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/store"
@@ -11,13 +10,6 @@ import (
 
 // Tokens that found no owner are left to be revoked, when their consent's time is over
 // or their provider is deleted. What cannot be settled goes to the back (T4).
-
-// settleAgain is how long after a try the next one may follow, and longestSettle how
-// long at most, after many.
-const (
-	settleAgain   = time.Minute
-	longestSettle = time.Hour
-)
 
 // sweepFlows ends flows that cannot go on, and sees to tokens without an owner. Those
 // of one organisation come one after the other, those of different ones at once, and no

@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/store"
@@ -14,16 +13,6 @@ import (
 // are written and leased, since processes of the release before may run at the same
 // time and know the first alone. Then client secrets, which have one version at a
 // time, are sealed anew.
-
-// formerLife is how long processes of the release before may run beside this one.
-const formerLife = 24 * time.Hour
-
-// upgradeBatch is how many rows are written at a time, and upgradeBatches how many
-// times in one sweep.
-const (
-	upgradeBatch   = 200
-	upgradeBatches = 10
-)
 
 // checkUpgrade learns at the start whether there may be processes of the release
 // before.

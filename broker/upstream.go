@@ -32,7 +32,7 @@ func (s *Service) upstreamFailed(p models.Provider, err error) error {
 		return expired(err)
 	}
 	return &models.Error{Code: models.CodeUpstream, Message: "The provider could not be reached or did not answer as it should. Try again shortly.",
-		Detail: up.Code, RetryAfter: max(up.RetryAfter, time.Second), Err: err}
+		Detail: up.Code, RetryAfter: max(up.RetryAfter, tryAgain), Err: err}
 }
 
 // answerTo is the answer to who asked for a refresh that failed, as l tells it now.
@@ -72,7 +72,7 @@ func expired(err error) error {
 
 // late is the answer when an upstream takes longer than a caller waits (R2). The
 // call goes on, so asking again soon is worth it.
-var late = &models.Error{Code: models.CodeUpstream, RetryAfter: 2 * time.Second,
+var late = &models.Error{Code: models.CodeUpstream, RetryAfter: tryLate,
 	Message: "The provider is slow to answer. The request goes on here; ask again shortly."}
 
 // leftAlone is the answer while a pause lasts that the provider asked for (S3).

@@ -84,15 +84,6 @@ const (
 	refusedForDays    = string(models.ReasonRefusedForDays)
 )
 
-// sameRefusals is how many times a refusal has to be the same before it counts as the
-// end, within sameWithWitness where another grant was accepted meanwhile.
-const (
-	sameRefusals    = 5
-	sameWithWitness = time.Hour
-	sameAlone       = 24 * time.Hour
-	anyRefusals     = 7 * 24 * time.Hour
-)
-
 // verdicts is the table: the first row that fits decides.
 var verdicts = []struct {
 	name string
@@ -124,7 +115,7 @@ var verdicts = []struct {
 	{"unreadable or lost again", []answer{saysNothing, saysLost},
 		func(c circumstances) bool { return c.replay },
 		func(c circumstances, t Timing) transition {
-			return transition{ambiguous: true, lost: true, wait: min(t.LostAgain<<min(max(c.lostBefore-1, 0), 4), time.Hour)}
+			return transition{ambiguous: true, lost: true, wait: min(t.LostAgain<<min(max(c.lostBefore-1, 0), 4), longestLostAgain)}
 		}},
 	{"unreadable", []answer{saysNothing}, nil,
 		func(_ circumstances, t Timing) transition {
@@ -138,7 +129,7 @@ var verdicts = []struct {
 		}},
 	{"lost", []answer{saysLost}, nil,
 		func(circumstances, Timing) transition {
-			return transition{ambiguous: true, lost: true, leaseFor: time.Second}
+			return transition{ambiguous: true, lost: true, leaseFor: brokenOffLease}
 		}},
 	{"refused again when it was asked once more", []answer{saysClient, saysRefused},
 		func(c circumstances) bool { return c.askedOnce != "" },

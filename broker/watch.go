@@ -9,9 +9,6 @@ import (
 	"github.com/grantd/grantd/store"
 )
 
-// MaxWait is how long WaitJob may be asked to wait.
-const MaxWait = time.Minute
-
 // WaitJob returns a job as soon as its status or counters are not what they were
 // when it was called, and else as it is after the wait. A job that has ended is
 // returned at once; so is any when ctx ends, since a server that drains still
