@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"net/http"
+	"reflect"
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -26,6 +27,7 @@ func humaConfig(publicURL, version string) huma.Config {
 	c.Formats = map[string]huma.Format{
 		"application/json": {Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: decode},
 	}
+	c.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	c.Info.Description = about
 	c.Info.License = &huma.License{Name: "Apache 2.0", Identifier: "Apache-2.0"}
 	c.Info.Contact = &huma.Contact{Name: "grantd", URL: "https://github.com/grantd/grantd"}
@@ -36,6 +38,24 @@ func humaConfig(publicURL, version string) huma.Config {
 		sessionScheme: {Type: "apiKey", In: "header", Name: sessionTokenHeader, Description: "The same token, in the header of the external-auth API."},
 	}
 	return c
+}
+
+// schemaNames are those that clients know some types by, whatever we call them.
+var schemaNames = map[reflect.Type]string{
+	reflect.TypeFor[models.ProviderInput]():         "NewProvider",
+	reflect.TypeFor[models.ProviderMetadataInput](): "NewMetadata",
+	reflect.TypeFor[models.ProviderPatch]():         "ProviderChange",
+}
+
+func schemaName(t reflect.Type, hint string) string {
+	of := t
+	if of.Kind() == reflect.Pointer {
+		of = of.Elem()
+	}
+	if name := schemaNames[of]; name != "" {
+		return name
+	}
+	return huma.DefaultSchemaNamer(t, hint)
 }
 
 // openAPI completes the document: what the models cannot say about themselves, because

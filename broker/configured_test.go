@@ -14,7 +14,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/brokertest"
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/providers"
@@ -25,7 +24,7 @@ import (
 // it is.
 func oauth2Provider(t *testing.T, h *brokertest.House, changes map[string]any) models.Provider {
 	t.Helper()
-	return must(h.Service.CreateProvider(ctx, h.Admin.Caller, broker.NewProvider{Name: "Configured", Type: "oauth2",
+	return must(h.Service.CreateProvider(ctx, h.Admin.Caller, models.ProviderInput{Name: "Configured", Type: "oauth2",
 		ClientID: brokertest.ClientID, ClientSecret: brokertest.ClientSecret, Config: oauth2Config(h.IdPURL, changes)}))(t)
 }
 
@@ -41,9 +40,9 @@ func oauth2Config(base string, changes map[string]any) map[string]any {
 func TestA4_AConfiguredEndpointCannotBeMoved(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.House) {
 		p := oauth2Provider(t, h, nil)
-		to := func(name string, v any) broker.ProviderChange {
+		to := func(name string, v any) models.ProviderPatch {
 			config := oauth2Config(h.IdPURL, map[string]any{name: v})
-			return broker.ProviderChange{Config: &config}
+			return models.ProviderPatch{Config: &config}
 		}
 		_, err := h.Service.ChangeProvider(ctx, h.Admin.Caller, p.ID, to("tokenUrl", h.IdPURL+"/other"))
 		wantCode(t, err, models.CodeInvalid) // without the secret again
@@ -76,13 +75,13 @@ func TestA4_AConfiguredEndpointCannotBeMoved(t *testing.T) {
 func TestA4_FingerprintsStayWhatTheyWere(t *testing.T) {
 	h := brokertest.New(t, nil)
 	for _, tc := range []struct {
-		n     broker.NewProvider
+		n     models.ProviderInput
 		parts []string
 	}{
-		{broker.NewProvider{Type: "github", ClientID: "c", Config: map[string]any{"pkce": false}}, []string{"github", "c", "https://api.github.com", "https://github.com"}},
-		{broker.NewProvider{Type: "github", ClientID: "c", Host: "git.example.com"}, []string{"github", "c", "https://git.example.com"}},
-		{broker.NewProvider{Type: "oidc", ClientID: "c", Config: map[string]any{"issuer": "https://idp.example/a"}}, []string{"oidc", "c", "https://idp.example/a"}},
-		{broker.NewProvider{Type: "test", ClientID: "c"}, []string{"test", "c", h.IdPURL}},
+		{models.ProviderInput{Type: "github", ClientID: "c", Config: map[string]any{"pkce": false}}, []string{"github", "c", "https://api.github.com", "https://github.com"}},
+		{models.ProviderInput{Type: "github", ClientID: "c", Metadata: models.ProviderMetadataInput{Host: "git.example.com"}}, []string{"github", "c", "https://git.example.com"}},
+		{models.ProviderInput{Type: "oidc", ClientID: "c", Config: map[string]any{"issuer": "https://idp.example/a"}}, []string{"oidc", "c", "https://idp.example/a"}},
+		{models.ProviderInput{Type: "test", ClientID: "c"}, []string{"test", "c", h.IdPURL}},
 	} {
 		tc.n.Name, tc.n.ClientSecret = "P", "s"
 		p := must(h.Service.CreateProvider(ctx, h.Admin.Caller, tc.n))(t)

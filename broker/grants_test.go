@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/brokertest"
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/testidp"
@@ -61,7 +60,7 @@ func TestD1_AnotherPlaceShieldsNothing(t *testing.T) {
 					}
 					config[name] = v
 				}
-				return must(h.Service.CreateProvider(ctx, who.Caller, broker.NewProvider{Name: "Realm", Type: "oauth2",
+				return must(h.Service.CreateProvider(ctx, who.Caller, models.ProviderInput{Name: "Realm", Type: "oauth2",
 					ClientID: brokertest.ClientID, ClientSecret: brokertest.ClientSecret, Config: config}))(t)
 			}
 			admin, colleague := h.Admin, h.Colleague
@@ -85,7 +84,7 @@ func TestD1_AnotherPlaceShieldsNothing(t *testing.T) {
 func TestD1_WhatAnotherOrganisationSparesIsTold(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.House) {
 		mine := h.Provider(t, "github")
-		theirs := must(h.Service.CreateProvider(ctx, h.Other.Caller, broker.NewProvider{Name: "Theirs", Type: "github", Host: h.IdPURL,
+		theirs := must(h.Service.CreateProvider(ctx, h.Other.Caller, models.ProviderInput{Name: "Theirs", Type: "github", Metadata: models.ProviderMetadataInput{Host: h.IdPURL},
 			ClientID: brokertest.ClientID, ClientSecret: brokertest.ClientSecret}))(t)
 		h.Consent(t, h.User, mine, "ada")
 		other := h.Consent(t, h.Other, theirs, "ada")
@@ -315,7 +314,7 @@ func TestA4_AnotherSpellingIsTheSamePlace(t *testing.T) {
 		a := h.Consent(t, h.User, p, "ada")
 		for _, spelt := range []string{"https://idp.example:443/introspect", "https://IDP.example/introspect"} {
 			config := oauth2Config(h.IdPURL, map[string]any{"introspectUrl": spelt})
-			_, err := h.Service.ChangeProvider(ctx, h.Admin.Caller, p.ID, broker.ProviderChange{Config: &config})
+			_, err := h.Service.ChangeProvider(ctx, h.Admin.Caller, p.ID, models.ProviderPatch{Config: &config})
 			if err != nil {
 				t.Fatalf("%s: %v", spelt, err)
 			}
@@ -323,7 +322,7 @@ func TestA4_AnotherSpellingIsTheSamePlace(t *testing.T) {
 			must(h.Service.UserInfo(ctx, h.User.Caller, a.ID))(t)
 		}
 		config := oauth2Config(h.IdPURL, map[string]any{"introspectUrl": "https://idp.example:8443/introspect"})
-		_, err := h.Service.ChangeProvider(ctx, h.Admin.Caller, p.ID, broker.ProviderChange{Config: &config})
+		_, err := h.Service.ChangeProvider(ctx, h.Admin.Caller, p.ID, models.ProviderPatch{Config: &config})
 		wantCode(t, err, models.CodeConflict)
 	})
 }

@@ -1,21 +1,20 @@
 package broker_test
 
 import (
-	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/brokertest"
 	"github.com/grantd/grantd/models"
 )
 
 func statusTo(p models.Provider, s models.ProviderStatus) func(*brokertest.House) error {
 	return func(h *brokertest.House) error {
-		_, err := h.Service.ChangeProvider(ctx, h.Admin.Caller, p.ID, broker.ProviderChange{Status: &s})
+		_, err := h.Service.ChangeProvider(ctx, h.Admin.Caller, p.ID, models.ProviderPatch{Status: &s})
 		return err
 	}
 }
 
 func secretTo(p models.Provider, secret models.Secret) func(*brokertest.House) error {
 	return func(h *brokertest.House) error {
-		_, err := h.Service.ChangeProvider(ctx, h.Admin.Caller, p.ID, broker.ProviderChange{ClientSecret: &secret})
+		_, err := h.Service.ChangeProvider(ctx, h.Admin.Caller, p.ID, models.ProviderPatch{ClientSecret: &secret})
 		return err
 	}
 }

@@ -75,7 +75,7 @@ func TestT2_OneUserAtFullStrengthTakesNothingFromOthers(t *testing.T) {
 	t.Parallel()
 	h := brokertest.New(t, &brokertest.Options{WithoutWorker: true})
 	p := h.Provider(t, "test")
-	theirs := must(h.Service.CreateProvider(ctx, h.Other.Caller, broker.NewProvider{
+	theirs := must(h.Service.CreateProvider(ctx, h.Other.Caller, models.ProviderInput{
 		Name: "Theirs", Type: "test", ClientID: brokertest.ClientID, ClientSecret: brokertest.ClientSecret}))(t)
 	limits := broker.DefaultLimits
 

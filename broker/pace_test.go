@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/brokertest"
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/store"
@@ -26,7 +25,7 @@ func budgeted(t *testing.T, h *brokertest.House) models.Provider {
 
 func configured(t *testing.T, h *brokertest.House, config map[string]any) models.Provider {
 	t.Helper()
-	return must(h.Service.CreateProvider(ctx, h.Admin.Caller, broker.NewProvider{Name: "Budgeted", Type: "test",
+	return must(h.Service.CreateProvider(ctx, h.Admin.Caller, models.ProviderInput{Name: "Budgeted", Type: "test",
 		ClientID: brokertest.ClientID, ClientSecret: brokertest.ClientSecret, Config: config}))(t)
 }
 

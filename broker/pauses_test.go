@@ -165,7 +165,7 @@ func (m *moody) host() string { return strings.TrimPrefix(m.URL, "http://") }
 // and a URL that it never calls names the upstream of others.
 func posing(t *testing.T, h *brokertest.House, who brokertest.Person, m *moody, i int) models.Provider {
 	t.Helper()
-	return must(h.Service.CreateProvider(ctx, who.Caller, broker.NewProvider{Name: fmt.Sprint("Posing ", m.host(), i), Type: "oauth2",
+	return must(h.Service.CreateProvider(ctx, who.Caller, models.ProviderInput{Name: fmt.Sprint("Posing ", m.host(), i), Type: "oauth2",
 		ClientID: brokertest.ClientID, ClientSecret: "guessed",
 		Config: oauth2Config(m.URL, map[string]any{"deviceUrl": h.IdPURL + "/device"})}))(t)
 }
@@ -226,7 +226,7 @@ func TestT1_AnotherOrganisationsCallsUseUpNoBudget(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.House) {
 		p := budgeted(t, h)
 		consents(t, h, p, 2)
-		twin := must(h.Service.CreateProvider(ctx, h.Other.Caller, broker.NewProvider{Name: "Twin", Type: "test",
+		twin := must(h.Service.CreateProvider(ctx, h.Other.Caller, models.ProviderInput{Name: "Twin", Type: "test",
 			ClientID: brokertest.ClientID, ClientSecret: brokertest.ClientSecret, Config: map[string]any{"callsPerHour": 80}}))(t)
 		for i := range 2 * atOnce {
 			a := h.Consent(t, h.Other, twin, fmt.Sprint("somebody", i))

@@ -68,39 +68,29 @@ func (s *Service) shown(c models.Caller, p models.Provider) models.Provider {
 	return p
 }
 
-// NewProvider is what an admin registers.
-type NewProvider struct {
-	Name, Type, ClientID string
-	ClientSecret         models.Secret
-	SkipConsent          bool
-	Slug, Host           string
-	Scopes, RedirectURIs []string
-	Config               map[string]any
-}
-
 // CreateProvider registers an OAuth client. It asks nothing of the upstream.
-func (s *Service) CreateProvider(ctx context.Context, c models.Caller, n NewProvider) (models.Provider, error) {
+func (s *Service) CreateProvider(ctx context.Context, c models.Caller, in models.ProviderInput) (models.Provider, error) {
 	if err := onlyAdmins(c); err != nil {
 		return models.Provider{}, err
 	}
 	p := models.Provider{
-		ID: newID(), OrgID: c.OrgID, Name: n.Name, Slug: n.Slug, Type: n.Type, Status: models.ProviderActive,
-		ClientID: n.ClientID, SecureConfigID: newID(), SkipConsent: n.SkipConsent,
-		Metadata: models.ProviderMetadata{Host: n.Host}, Scopes: n.Scopes, RedirectURIs: n.RedirectURIs,
-		Config: n.Config, SecretVersion: 1,
+		ID: newID(), OrgID: c.OrgID, Name: in.Name, Slug: in.Slug, Type: in.Type, Status: models.ProviderActive,
+		ClientID: in.ClientID, SecureConfigID: newID(), SkipConsent: in.SkipConsent,
+		Metadata: models.ProviderMetadata{Host: in.Metadata.Host}, Scopes: in.Scopes, RedirectURIs: in.RedirectURIs,
+		Config: in.Config, SecretVersion: 1,
 	}
 	if p.Slug == "" {
 		p.Slug = slugFor(p.Name, p.Type)
 	}
-	if wrong := append(s.judge(p), s.judgeSecret(p, n.ClientSecret)...); len(wrong) > 0 {
+	if wrong := append(s.judge(p), s.judgeSecret(p, in.ClientSecret)...); len(wrong) > 0 {
 		return models.Provider{}, models.Invalid(wrong...)
 	}
 	s.describe(&p)
-	secret, err := s.sealSecret(p, n.ClientSecret)
+	secret, err := s.sealSecret(p, in.ClientSecret)
 	if err != nil {
 		return models.Provider{}, err
 	}
-	err = s.insertProvider(ctx, c, &p, secret, n.Slug == "")
+	err = s.insertProvider(ctx, c, &p, secret, in.Slug == "")
 	return s.shown(c, p), err
 }
 
@@ -148,31 +138,17 @@ func (s *Service) sealSecret(p models.Provider, secret models.Secret) (*models.S
 	return &models.SecureConfig{ID: p.SecureConfigID, ProviderID: p.ID, Sealed: sealed, Binding: 2}, err
 }
 
-// ProviderChange says what to change; nil leaves as it is.
-type ProviderChange struct {
-	Name         *string
-	ClientSecret *models.Secret
-	SkipConsent  *bool
-	Status       *models.ProviderStatus
-	Slug, Host   *string
-	Scopes       *[]string
-	RedirectURIs *[]string
-	Config       *map[string]any
-	Type         *string // given at all, it is an error
-	ClientID     *string // likewise
-}
-
 // ChangeProvider changes a provider and returns it whole. While its deletion is
 // asked for only the secret may change (D5); while anything was minted for it, it
 // stays the client it is (A4).
-func (s *Service) ChangeProvider(ctx context.Context, c models.Caller, id string, ch ProviderChange) (models.Provider, error) {
+func (s *Service) ChangeProvider(ctx context.Context, c models.Caller, id string, ch models.ProviderPatch) (models.Provider, error) {
 	if _, err := s.visibleProvider(ctx, c, id); err != nil {
 		return models.Provider{}, err
 	}
 	if err := onlyAdmins(c); err != nil {
 		return models.Provider{}, err
 	}
-	if wrong := ch.judge(); len(wrong) > 0 {
+	if wrong := judgePatch(ch); len(wrong) > 0 {
 		return models.Provider{}, models.Invalid(wrong...)
 	}
 	var p models.Provider
@@ -189,15 +165,15 @@ func (s *Service) ChangeProvider(ctx context.Context, c models.Caller, id string
 	return s.shown(c, p), found(err, "OAuth provider")
 }
 
-func (s *Service) applyChange(ctx context.Context, tx *store.Store, c models.Caller, p *models.Provider, ch ProviderChange) error {
-	if ch == (ProviderChange{}) {
+func (s *Service) applyChange(ctx context.Context, tx *store.Store, c models.Caller, p *models.Provider, ch models.ProviderPatch) error {
+	if ch == (models.ProviderPatch{}) {
 		return nil
 	}
-	if p.DeletionAsked() && !ch.onlySecret() {
+	if p.DeletionAsked() && !onlySecret(ch) {
 		return models.Errorf(models.CodeConflict, "The provider's deletion was asked for and is not undone; only clientSecret may change. DELETE resumes it.")
 	}
 	before := *p
-	ch.apply(p)
+	patch(p, ch)
 	wrong := s.judge(*p)
 	if ch.ClientSecret != nil {
 		wrong = append(wrong, s.judgeSecret(*p, *ch.ClientSecret)...)
@@ -209,7 +185,7 @@ func (s *Service) applyChange(ctx context.Context, tx *store.Store, c models.Cal
 	if s.samePlace(before, *p) { // where tokens were minted under what it was called then
 		p.Fingerprint = before.Fingerprint
 	}
-	if ch.ClientSecret == nil && (ch.Config != nil || ch.Host != nil) {
+	if ch.ClientSecret == nil && (ch.Config != nil || ch.Metadata != nil) {
 		if err := s.keepSecret(ctx, tx, before, *p, &ch); err != nil {
 			return err
 		}
@@ -239,7 +215,7 @@ func (s *Service) applyChange(ctx context.Context, tx *store.Store, c models.Cal
 // keepSecret settles what a change without a clientSecret means for the one that is
 // kept. A public client has none, which moves with it; a client that becomes a
 // confidential one needs one.
-func (s *Service) keepSecret(ctx context.Context, tx *store.Store, before, after models.Provider, ch *ProviderChange) error {
+func (s *Service) keepSecret(ctx context.Context, tx *store.Store, before, after models.Provider, ch *models.ProviderPatch) error {
 	kept, err := s.clientSecret(ctx, tx, before)
 	respelt := after.Fingerprint == before.Fingerprint && s.fingerprintV1(unsealedClient(after)) != before.Fingerprint
 	switch {
@@ -262,7 +238,7 @@ func (s *Service) keepSecret(ctx context.Context, tx *store.Store, before, after
 
 // mayMove refuses to turn a provider into a client elsewhere while tokens were
 // minted for it, or without the new place's secret (A4).
-func (s *Service) mayMove(ctx context.Context, tx *store.Store, p models.Provider, ch ProviderChange) error {
+func (s *Service) mayMove(ctx context.Context, tx *store.Store, p models.Provider, ch models.ProviderPatch) error {
 	used, err := tx.ProviderInUse(ctx, p.ID)
 	switch {
 	case err != nil:
@@ -275,17 +251,19 @@ func (s *Service) mayMove(ctx context.Context, tx *store.Store, p models.Provide
 	return nil
 }
 
-func (ch ProviderChange) onlySecret() bool {
+func onlySecret(ch models.ProviderPatch) bool {
 	ch.ClientSecret = nil
-	return ch == (ProviderChange{})
+	return ch == (models.ProviderPatch{})
 }
 
-func (ch ProviderChange) apply(p *models.Provider) {
+func patch(p *models.Provider, ch models.ProviderPatch) {
 	set(&p.Name, ch.Name)
 	set(&p.SkipConsent, ch.SkipConsent)
 	set(&p.Status, ch.Status)
 	set(&p.Slug, ch.Slug)
-	set(&p.Metadata.Host, ch.Host)
+	if ch.Metadata != nil { // replaces as a whole: {} is no host
+		p.Metadata.Host = ch.Metadata.Host
+	}
 	set((*[]string)(&p.Scopes), ch.Scopes)
 	set((*[]string)(&p.RedirectURIs), ch.RedirectURIs)
 	set((*map[string]any)(&p.Config), ch.Config)
@@ -297,7 +275,8 @@ func set[T any](dst *T, src *T) {
 	}
 }
 
-func (ch ProviderChange) judge() []models.FieldError {
+// judgePatch says what may never be changed.
+func judgePatch(ch models.ProviderPatch) []models.FieldError {
 	var wrong []models.FieldError
 	for name, given := range map[string]*string{"type": ch.Type, "clientId": ch.ClientID} {
 		if given != nil {

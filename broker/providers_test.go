@@ -13,7 +13,7 @@ import (
 func TestA1_RedirectURI(t *testing.T) {
 	h := brokertest.New(t, &brokertest.Options{RedirectAllow: []string{"https://app.example.com"}})
 	open := h.Provider(t, "test")
-	listed := must(h.Service.CreateProvider(ctx, h.Admin.Caller, broker.NewProvider{Name: "Listed", Type: "test",
+	listed := must(h.Service.CreateProvider(ctx, h.Admin.Caller, models.ProviderInput{Name: "Listed", Type: "test",
 		ClientID: brokertest.ClientID, ClientSecret: brokertest.ClientSecret,
 		RedirectURIs: []string{"https://listed.example.com/cb", "http://127.0.0.1/cb"}}))(t)
 	for _, c := range []struct {
@@ -104,18 +104,18 @@ func TestA2_TheSameStateAgain(t *testing.T) {
 // moves only together with a new secret.
 func TestA4_AProviderCannotBeMoved(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.House) {
-		p := must(h.Service.CreateProvider(ctx, h.Admin.Caller, broker.NewProvider{Name: "GHES", Type: "github",
-			ClientID: "c", ClientSecret: "s", Host: "github.example.com"}))(t)
+		p := must(h.Service.CreateProvider(ctx, h.Admin.Caller, models.ProviderInput{Name: "GHES", Type: "github",
+			ClientID: "c", ClientSecret: "s", Metadata: models.ProviderMetadataInput{Host: "github.example.com"}}))(t)
 		host, secret := "other.example.com", models.Secret("new")
-		_, err := h.Service.ChangeProvider(ctx, h.Admin.Caller, p.ID, broker.ProviderChange{Host: &host})
+		_, err := h.Service.ChangeProvider(ctx, h.Admin.Caller, p.ID, models.ProviderPatch{Metadata: &models.ProviderMetadataInput{Host: host}})
 		wantCode(t, err, models.CodeInvalid)
-		moved := must(h.Service.ChangeProvider(ctx, h.Admin.Caller, p.ID, broker.ProviderChange{Host: &host, ClientSecret: &secret}))(t)
+		moved := must(h.Service.ChangeProvider(ctx, h.Admin.Caller, p.ID, models.ProviderPatch{Metadata: &models.ProviderMetadataInput{Host: host}, ClientSecret: &secret}))(t)
 		if moved.Metadata.Host != host {
 			t.Errorf("the host is %q", moved.Metadata.Host)
 		}
 		h.Authorize(t, h.User, moved)
 		back := "github.example.com"
-		_, err = h.Service.ChangeProvider(ctx, h.Admin.Caller, p.ID, broker.ProviderChange{Host: &back, ClientSecret: &secret})
+		_, err = h.Service.ChangeProvider(ctx, h.Admin.Caller, p.ID, models.ProviderPatch{Metadata: &models.ProviderMetadataInput{Host: back}, ClientSecret: &secret})
 		wantCode(t, err, models.CodeConflict)
 	})
 }

@@ -194,7 +194,7 @@ func TestK3_ADeviceSurvivesARotation(t *testing.T) {
 		r := rotating(t, b, func(h *brokertest.House) {
 			p = h.Provider(t, "test")
 			on := map[string]any{"device": true}
-			must(h.Service.ChangeProvider(ctx, h.Admin.Caller, p.ID, broker.ProviderChange{Config: &on}))(t)
+			must(h.Service.ChangeProvider(ctx, h.Admin.Caller, p.ID, models.ProviderPatch{Config: &on}))(t)
 			begun = must(h.Service.BeginDevice(ctx, h.User.Caller, p.ID))(t)
 		})
 		must(r.ahead.Service.Reseal(ctx, nil))(t)

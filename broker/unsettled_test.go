@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/brokertest"
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/secrets"
@@ -67,7 +66,7 @@ func TestT4_FlowsThatCannotBeSettledHoldUpNobody(t *testing.T) {
 		p := h.Provider(t, "test")
 		hostile := ownerless(t, h, h.User, p)
 		poison(t, h, hostile)
-		theirs := must(h.Service.CreateProvider(ctx, h.Other.Caller, broker.NewProvider{Name: "Theirs", Type: "test",
+		theirs := must(h.Service.CreateProvider(ctx, h.Other.Caller, models.ProviderInput{Name: "Theirs", Type: "test",
 			ClientID: brokertest.ClientID, ClientSecret: brokertest.ClientSecret}))(t)
 		victim := ownerless(t, h, h.Other, theirs)
 		for range poisoned/100 + 1 {
@@ -157,7 +156,7 @@ func TestT4_FlowsThatCannotBeSettledAreGivenUpOn(t *testing.T) {
 func TestT4_OneOrganisationsFailureKeepsNoOthers(t *testing.T) {
 	h := brokertest.New(t, &brokertest.Options{WithoutWorker: true})
 	h.Provider(t, "test") // acme's, the first in the alphabet
-	p := must(h.Service.CreateProvider(ctx, h.Other.Caller, broker.NewProvider{Name: "Theirs", Type: "test",
+	p := must(h.Service.CreateProvider(ctx, h.Other.Caller, models.ProviderInput{Name: "Theirs", Type: "test",
 		ClientID: brokertest.ClientID, ClientSecret: brokertest.ClientSecret}))(t)
 	a := h.Consent(t, h.Other, p, "ada")
 	mine := h.Consent(t, h.User, h.Provider(t, "test"), "ada")

@@ -181,9 +181,9 @@ func (h *House) Person(t testing.TB, org, user string, role models.Role) Person 
 // test or github.
 func (h *House) Provider(t testing.TB, typ string) models.Provider {
 	t.Helper()
-	n := broker.NewProvider{Name: typ + " provider", Type: typ, ClientID: ClientID, ClientSecret: ClientSecret}
+	n := models.ProviderInput{Name: typ + " provider", Type: typ, ClientID: ClientID, ClientSecret: ClientSecret}
 	if typ != "test" {
-		n.Host = h.IdPURL
+		n.Metadata.Host = h.IdPURL
 	}
 	p, err := h.Service.CreateProvider(context.Background(), h.Admin.Caller, n)
 	if err != nil {

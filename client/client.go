@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strings"
 	"time"
 
@@ -77,7 +78,7 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 func (c *Client) request(ctx context.Context, method, path string, query url.Values, in any) (*http.Request, error) {
 	var body io.Reader
 	if in != nil {
-		b, err := json.Marshal(in)
+		b, err := json.Marshal(plain(in))
 		if err != nil {
 			return nil, err
 		}
@@ -94,6 +95,31 @@ func (c *Client) request(ctx context.Context, method, path string, query url.Val
 		request.Header.Set("Content-Type", "application/json")
 	}
 	return request, nil
+}
+
+// plain is a body as it is sent: with its secrets in plain text, because a models.Secret
+// encodes as "[redacted]". It is made of the same fields under the same tags, and nothing
+// but the request holds it.
+func plain(body any) any {
+	v := reflect.ValueOf(body)
+	if v.Kind() != reflect.Struct {
+		return body
+	}
+	fields := make([]reflect.StructField, v.NumField())
+	for i := range fields {
+		fields[i] = v.Type().Field(i)
+		switch fields[i].Type {
+		case reflect.TypeFor[models.Secret]():
+			fields[i].Type = reflect.TypeFor[string]()
+		case reflect.TypeFor[*models.Secret]():
+			fields[i].Type = reflect.TypeFor[*string]()
+		}
+	}
+	revealed := reflect.New(reflect.StructOf(fields)).Elem()
+	for i, f := range fields {
+		revealed.Field(i).Set(v.Field(i).Convert(f.Type))
+	}
+	return revealed.Interface()
 }
 
 // at builds a path of which the id is one segment, whatever it holds.

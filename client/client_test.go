@@ -68,16 +68,16 @@ func TestCalls(t *testing.T) {
 		body   string
 	}{
 		"create provider": {answer{status: 201, body: `{"id":"p"}`}, func(c *Client) error {
-			_, err := c.CreateProvider(ctx, NewProvider{Name: "n", Type: "github", ClientID: "c", ClientSecret: "s3", Host: "h.example"})
+			_, err := c.CreateProvider(ctx, models.ProviderInput{Name: "n", Type: "github", ClientID: "c", ClientSecret: "s3", Metadata: models.ProviderMetadataInput{Host: "h.example"}})
 			return err
 		}, "POST /api/v2/externalOAuth/providers/",
 			`{"name":"n","type":"github","clientId":"c","clientSecret":"s3","skipConsent":false,"metadata":{"host":"h.example"}}`},
 		"provider": {ok(`{}`), func(c *Client) error { _, err := c.Provider(ctx, "a/b"); return err },
 			"GET /api/v2/externalOAuth/providers/a%2Fb/", ""},
-		"change nothing": {ok(`{}`), func(c *Client) error { _, err := c.ChangeProvider(ctx, "p", ProviderChange{}); return err },
+		"change nothing": {ok(`{}`), func(c *Client) error { _, err := c.ChangeProvider(ctx, "p", models.ProviderPatch{}); return err },
 			"PATCH /api/v2/externalOAuth/providers/p/", `{}`},
 		"change provider": {ok(`{}`), func(c *Client) error {
-			_, err := c.ChangeProvider(ctx, "p", ProviderChange{Name: &name, ClientSecret: &secret, Scopes: &[]string{}})
+			_, err := c.ChangeProvider(ctx, "p", models.ProviderPatch{Name: &name, ClientSecret: &secret, Scopes: &[]string{}})
 			return err
 		}, "PATCH /api/v2/externalOAuth/providers/p/", `{"name":"n","clientSecret":"s3","scopes":[]}`},
 		"delete provider": {located, func(c *Client) error { _, err := c.DeleteProvider(ctx, "p"); return err },
@@ -134,6 +134,20 @@ func TestATokenArrivesAndDoesNotPrint(t *testing.T) {
 	}
 	if printed, _ := json.Marshal(token); strings.Contains(string(printed), "gho_1") {
 		t.Errorf("encodes as %s", printed)
+	}
+}
+
+// TestASecretIsPlainInTheRequestAlone: what the caller holds goes on printing nothing.
+func TestASecretIsPlainInTheRequestAlone(t *testing.T) {
+	t.Parallel()
+	secret := models.Secret("s3")
+	for name, in := range map[string]any{"input": models.ProviderInput{ClientSecret: secret}, "patch": models.ProviderPatch{ClientSecret: &secret}} {
+		if sent, err := json.Marshal(plain(in)); err != nil || !strings.Contains(string(sent), `"clientSecret":"s3"`) {
+			t.Errorf("%s: sent %s, %v", name, sent, err)
+		}
+		if kept, err := json.Marshal(in); err != nil || !strings.Contains(string(kept), `"clientSecret":"[redacted]"`) {
+			t.Errorf("%s: kept %s, %v", name, kept, err)
+		}
 	}
 }
 

@@ -1,7 +1,7 @@
 // Package client calls grantd's OAuth Providers API.
 //
 //	c := client.New("https://grantd.example", token, nil)
-//	p, err := c.CreateProvider(ctx, client.NewProvider{Name: "GitHub", Type: "github", …})
+//	p, err := c.CreateProvider(ctx, models.ProviderInput{Name: "GitHub", Type: "github", …})
 //	…
 //	t, err := c.Token(ctx, authorization)   // before every call to the upstream
 //

@@ -9,72 +9,10 @@ import (
 	"github.com/grantd/grantd/models"
 )
 
-// NewProvider is an OAuth client to be registered with grantd. The last five
-// fields may be left out.
-type NewProvider struct {
-	Name         string
-	Type         string // such as github, oidc
-	ClientID     string
-	ClientSecret models.Secret // "" for a public client
-	SkipConsent  bool
-
-	Slug         string
-	Host         string // the self-managed host; "" for the type's public one
-	Scopes       []string
-	RedirectURIs []string
-	Config       map[string]any
-}
-
-// providerBody is what both POST and PATCH send. The secret is plain text here
-// and only here, because a models.Secret encodes as "[redacted]".
-type providerBody struct {
-	Name         *string                `json:"name,omitempty"`
-	Type         string                 `json:"type,omitempty"`
-	ClientID     string                 `json:"clientId,omitempty"`
-	ClientSecret *string                `json:"clientSecret,omitempty"`
-	SkipConsent  *bool                  `json:"skipConsent,omitempty"`
-	Status       *models.ProviderStatus `json:"status,omitempty"`
-	Slug         *string                `json:"slug,omitempty"`
-	Metadata     *metadata              `json:"metadata,omitempty"`
-	Scopes       *[]string              `json:"scopes,omitempty"`
-	RedirectURIs *[]string              `json:"redirectUris,omitempty"`
-	Config       *map[string]any        `json:"config,omitempty"`
-}
-
-type metadata struct {
-	Host string `json:"host"`
-}
-
-func (n NewProvider) body() providerBody {
-	b := providerBody{
-		Name: &n.Name, Type: n.Type, ClientID: n.ClientID, SkipConsent: &n.SkipConsent,
-	}
-	if n.ClientSecret != "" {
-		secret := n.ClientSecret.Reveal()
-		b.ClientSecret = &secret
-	}
-	if n.Slug != "" {
-		b.Slug = &n.Slug
-	}
-	if n.Host != "" {
-		b.Metadata = &metadata{n.Host}
-	}
-	if n.Scopes != nil {
-		b.Scopes = &n.Scopes
-	}
-	if n.RedirectURIs != nil {
-		b.RedirectURIs = &n.RedirectURIs
-	}
-	if n.Config != nil {
-		b.Config = &n.Config
-	}
-	return b
-}
-
 // CreateProvider registers an OAuth client. The upstream is not asked.
-func (c *Client) CreateProvider(ctx context.Context, n NewProvider) (models.Provider, error) {
+func (c *Client) CreateProvider(ctx context.Context, in models.ProviderInput) (models.Provider, error) {
 	var p models.Provider
-	return p, c.call(ctx, http.MethodPost, "providers/", nil, n.body(), &p)
+	return p, c.call(ctx, http.MethodPost, "providers/", nil, in, &p)
 }
 
 // ProviderQuery filters and orders a list of providers. Empty means all.
@@ -98,38 +36,10 @@ func (c *Client) Provider(ctx context.Context, id string) (models.Provider, erro
 	return p, c.call(ctx, http.MethodGet, at("providers", id), nil, nil, &p)
 }
 
-// ProviderChange is what to change; nil leaves as it is. Lists and objects
-// replace the whole.
-type ProviderChange struct {
-	Name         *string
-	ClientSecret *models.Secret
-	SkipConsent  *bool
-	Status       *models.ProviderStatus
-	Slug, Host   *string
-	Scopes       *[]string
-	RedirectURIs *[]string
-	Config       *map[string]any
-}
-
-func (p ProviderChange) body() providerBody {
-	b := providerBody{
-		Name: p.Name, SkipConsent: p.SkipConsent, Status: p.Status, Slug: p.Slug,
-		Scopes: p.Scopes, RedirectURIs: p.RedirectURIs, Config: p.Config,
-	}
-	if p.ClientSecret != nil {
-		secret := p.ClientSecret.Reveal()
-		b.ClientSecret = &secret
-	}
-	if p.Host != nil {
-		b.Metadata = &metadata{*p.Host}
-	}
-	return b
-}
-
 // ChangeProvider changes a provider and returns what it has become.
-func (c *Client) ChangeProvider(ctx context.Context, id string, change ProviderChange) (models.Provider, error) {
+func (c *Client) ChangeProvider(ctx context.Context, id string, patch models.ProviderPatch) (models.Provider, error) {
 	var p models.Provider
-	return p, c.call(ctx, http.MethodPatch, at("providers", id), nil, change.body(), &p)
+	return p, c.call(ctx, http.MethodPatch, at("providers", id), nil, patch, &p)
 }
 
 // DeleteProvider makes a provider unusable at once and has every authorization

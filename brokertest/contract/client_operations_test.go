@@ -61,13 +61,13 @@ func TestTheGoClientHasEveryOperation(t *testing.T) {
 		}
 	}
 
-	p, err := admin.CreateProvider(ctx, client.NewProvider{Name: "Test", Type: "test", ClientID: brokertest.ClientID, ClientSecret: brokertest.ClientSecret,
+	p, err := admin.CreateProvider(ctx, models.ProviderInput{Name: "Test", Type: "test", ClientID: brokertest.ClientID, ClientSecret: brokertest.ClientSecret,
 		Config: map[string]any{"device": true}})
 	try("create provider", err)
 	_, err = user.Provider(ctx, p.ID)
 	try("provider", err)
 	name := "Renamed"
-	_, err = admin.ChangeProvider(ctx, p.ID, client.ProviderChange{Name: &name})
+	_, err = admin.ChangeProvider(ctx, p.ID, models.ProviderPatch{Name: &name})
 	try("change provider", err)
 	n, err := count(user.Providers(ctx, client.ProviderQuery{}))
 	all("providers", n, err)

@@ -72,9 +72,9 @@ func (x *site) client(p *processes.Process) *client.Client {
 // provider registers the upstream's client as a provider of a type.
 func (x *site) provider(c *client.Client, typ string) models.Provider {
 	x.Helper()
-	n := client.NewProvider{Name: "A " + typ + " provider", Type: typ, ClientID: brokertest.ClientID, ClientSecret: brokertest.ClientSecret}
+	n := models.ProviderInput{Name: "A " + typ + " provider", Type: typ, ClientID: brokertest.ClientID, ClientSecret: brokertest.ClientSecret}
 	if typ != "test" {
-		n.Host = x.Upstream.URL
+		n.Metadata.Host = x.Upstream.URL
 	}
 	p, err := c.CreateProvider(x.ctx, n)
 	x.must(err)

@@ -342,7 +342,7 @@ func secretIsChanged(s *scene) result {
 		}
 	}
 	asked := x.Upstream.Stats().Calls[testidp.Refresh]
-	_, err := replicas[0].ChangeProvider(s.ctx, p.ID, client.ProviderChange{ClientSecret: &secret})
+	_, err := replicas[0].ChangeProvider(s.ctx, p.ID, models.ProviderPatch{ClientSecret: &secret})
 	s.must(err)
 	right := time.Now()
 	r := result{lost: x.fetched(replicas[1], ids), spent: x.spentTwice(), recovered: time.Since(right)}

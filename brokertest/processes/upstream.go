@@ -55,7 +55,7 @@ func NewClient(base string, token models.Secret) *client.Client {
 
 // Provider registers the upstream's client as a provider.
 func Provider(ctx context.Context, admin *client.Client) (models.Provider, error) {
-	return admin.CreateProvider(ctx, client.NewProvider{
+	return admin.CreateProvider(ctx, models.ProviderInput{
 		Name: "Test", Type: "test", ClientID: brokertest.ClientID, ClientSecret: brokertest.ClientSecret,
 	})
 }

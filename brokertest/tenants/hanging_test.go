@@ -11,6 +11,7 @@ import (
 
 	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/brokertest"
+	"github.com/grantd/grantd/models"
 )
 
 // hangingRevocations: revocations that an organisation's own server does not answer make
@@ -31,11 +32,11 @@ func hangingRevocations(t *testing.T, _ *world) {
 	w := newWorld(t, brokertest.Options{Concurrency: inFlight, Timing: broker.Timing{RevokeCall: 5 * time.Minute},
 		Allow: []string{strings.TrimPrefix(hanging.URL, "http://")}})
 	t.Cleanup(func() { close(gate) }) // before the service waits for its calls
-	q := w.provider(t, w.hostile, broker.NewProvider{Type: "oauth2", Config: configured(w.IdPURL, map[string]any{"revokeUrl": hanging.URL})})
+	q := w.provider(t, w.hostile, models.ProviderInput{Type: "oauth2", Config: configured(w.IdPURL, map[string]any{"revokeUrl": hanging.URL})})
 	for i := range 3 * inFlight {
 		w.Consent(t, w.hostile, q, fmt.Sprint("eve", i))
 	}
-	p := w.provider(t, w.Admin, broker.NewProvider{})
+	p := w.provider(t, w.Admin, models.ProviderInput{})
 	a := w.Consent(t, w.User, p, "ada")
 	w.Consent(t, w.User, p, "grace")
 

@@ -84,8 +84,8 @@ func (w *world) day(t *testing.T) *day {
 	t.Helper()
 	d := &day{}
 	for _, p := range []models.Provider{
-		w.provider(t, w.Admin, broker.NewProvider{}),
-		w.provider(t, w.Admin, broker.NewProvider{Type: "oauth2", Config: configured(w.IdPURL, nil)}),
+		w.provider(t, w.Admin, models.ProviderInput{}),
+		w.provider(t, w.Admin, models.ProviderInput{Type: "oauth2", Config: configured(w.IdPURL, nil)}),
 	} {
 		var all []models.Authorization
 		for i := range colleagues {
@@ -161,7 +161,7 @@ func (w *world) attack(t *testing.T, round int) (stop func()) {
 	unused := map[string]any{"deviceUrl": w.IdPURL + "/device", "introspectUrl": w.IdPURL + "/introspect"}
 	poisoned := strings.TrimSuffix(w.throttling, "/throttled")
 	register := func(config map[string]any) models.Provider {
-		return w.provider(t, w.hostile, broker.NewProvider{Type: "oauth2", Config: config})
+		return w.provider(t, w.hostile, models.ProviderInput{Type: "oauth2", Config: config})
 	}
 	var posing, poisoning []models.Provider
 	for range 3 {
@@ -169,7 +169,7 @@ func (w *world) attack(t *testing.T, round int) (stop func()) {
 		poisoning = append(poisoning, register(configured(poisoned, unused)))
 	}
 	twin := register(configured(w.IdPURL, map[string]any{"callsPerHour": 10, "tokenCallsPerHour": 10}))
-	budget := w.provider(t, w.hostile, broker.NewProvider{Config: map[string]any{"callsPerHour": 10, "tokenCallsPerHour": 10}})
+	budget := w.provider(t, w.hostile, models.ProviderInput{Config: map[string]any{"callsPerHour": 10, "tokenCallsPerHour": 10}})
 	twins := []models.Authorization{}
 	for i := range colleagues {
 		twins = append(twins, w.Consent(t, w.hostile, twin, account(i)), w.Consent(t, w.hostile, budget, account(i)))

@@ -9,7 +9,6 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "github.com/ncruces/go-sqlite3/driver"
 
-	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/brokertest"
 	"github.com/grantd/grantd/models"
 )
@@ -34,7 +33,7 @@ func newWorld(t *testing.T, o brokertest.Options) *world {
 }
 
 // provider registers a provider with the client that the test server knows.
-func (w *world) provider(t *testing.T, who brokertest.Person, n broker.NewProvider) models.Provider {
+func (w *world) provider(t *testing.T, who brokertest.Person, n models.ProviderInput) models.Provider {
 	t.Helper()
 	w.made++
 	if n.Name == "" {

@@ -194,7 +194,7 @@ func (w *world) generation(t *testing.T, a models.Authorization) int64 {
 // othersAuthorization: whatever is tried by the id of another organisation's
 // authorization finds nothing, and joins nothing that is under way for its owner.
 func othersAuthorization(t *testing.T, w *world) {
-	a := w.Consent(t, w.User, w.provider(t, w.Admin, broker.NewProvider{}), "ada")
+	a := w.Consent(t, w.User, w.provider(t, w.Admin, models.ProviderInput{}), "ada")
 	generation := w.generation(t, a)
 	w.IdP.Inject(testidp.Fault{Endpoint: testidp.Introspect, LatencyMS: 300, Times: 1})
 	var owner sync.WaitGroup
@@ -221,9 +221,9 @@ func othersAuthorization(t *testing.T, w *world) {
 // sameAccount: the same account at the same client, and its disconnect, are of no
 // concern to another organisation.
 func sameAccount(t *testing.T, w *world) {
-	a := w.Consent(t, w.User, w.provider(t, w.Admin, broker.NewProvider{}), "ada")
+	a := w.Consent(t, w.User, w.provider(t, w.Admin, models.ProviderInput{}), "ada")
 	generation := w.generation(t, a)
-	b := w.Consent(t, w.hostile, w.provider(t, w.hostile, broker.NewProvider{}), "ada")
+	b := w.Consent(t, w.hostile, w.provider(t, w.hostile, models.ProviderInput{}), "ada")
 	if a.ID == b.ID {
 		t.Fatal("two organisations share an authorization")
 	}
@@ -235,7 +235,7 @@ func sameAccount(t *testing.T, w *world) {
 
 // sameState: another organisation's open state is neither found nor used up.
 func sameState(t *testing.T, w *world) {
-	p, q := w.provider(t, w.Admin, broker.NewProvider{}), w.provider(t, w.hostile, broker.NewProvider{})
+	p, q := w.provider(t, w.Admin, models.ProviderInput{}), w.provider(t, w.hostile, models.ProviderInput{})
 	const state = "the-same-state-for-both"
 	begin := func(who brokertest.Person, provider string) (broker.AuthorizeAnswer, error) {
 		return w.Service.Authorize(ctx, who.Caller, broker.AuthorizeRequest{ProviderID: provider, State: state, RedirectURI: brokertest.Callback})
@@ -260,8 +260,8 @@ func sameState(t *testing.T, w *world) {
 // revocation (F2).
 func sameGrant(t *testing.T, w *world) {
 	live := func() int { return int(w.IdP.Stats().LiveAccessTokens) }
-	p := w.provider(t, w.Admin, broker.NewProvider{Type: "oauth2", Config: configured(w.IdPURL, nil)})
-	q := w.provider(t, w.hostile, broker.NewProvider{Type: "oauth2", Config: configured(w.IdPURL, nil)})
+	p := w.provider(t, w.Admin, models.ProviderInput{Type: "oauth2", Config: configured(w.IdPURL, nil)})
+	q := w.provider(t, w.hostile, models.ProviderInput{Type: "oauth2", Config: configured(w.IdPURL, nil)})
 	a := w.Consent(t, w.User, p, "shielded")
 	w.Consent(t, w.hostile, q, "shielded")
 	before := live()
@@ -276,9 +276,9 @@ func sameHour(t *testing.T, w *world) {
 	count := func(who brokertest.Person) string {
 		return fmt.Sprint(w.ended(t, who, must(w.Service.StartStats(ctx, who.Caller))(t).ID).Details)
 	}
-	w.Consent(t, w.User, w.provider(t, w.Admin, broker.NewProvider{}), "ada")
+	w.Consent(t, w.User, w.provider(t, w.Admin, models.ProviderInput{}), "ada")
 	before := count(w.Admin)
-	w.Consent(t, w.hostile, w.provider(t, w.hostile, broker.NewProvider{}), "ada")
+	w.Consent(t, w.hostile, w.provider(t, w.hostile, models.ProviderInput{}), "ada")
 	theirs := count(w.hostile)
 	if after := count(w.Admin); after != before {
 		t.Errorf("the count was %s, and after what another organisation did %s", before, after)
@@ -286,7 +286,7 @@ func sameHour(t *testing.T, w *world) {
 	if theirs == before {
 		t.Errorf("both organisations are told %s", theirs)
 	}
-	p, q := w.provider(t, w.Admin, broker.NewProvider{}), w.provider(t, w.hostile, broker.NewProvider{})
+	p, q := w.provider(t, w.Admin, models.ProviderInput{}), w.provider(t, w.hostile, models.ProviderInput{})
 	_, err := w.Service.ResetProvider(ctx, w.hostile.Caller, p.ID)
 	wantCode(t, "a reset of the other's provider", err, models.CodeNotFound)
 	must(w.Service.ResetProvider(ctx, w.hostile.Caller, q.ID))(t)
@@ -308,9 +308,9 @@ func othersJob(t *testing.T, w *world) {
 // othersPause: a 429 of the hostile organisation's own server pauses nothing of another's,
 // whatever upstream its provider names in a URL that is never called.
 func othersPause(t *testing.T, w *world) {
-	p := w.provider(t, w.Admin, broker.NewProvider{})
+	p := w.provider(t, w.Admin, models.ProviderInput{})
 	for i := range 3 {
-		q := w.provider(t, w.hostile, broker.NewProvider{Type: "oauth2",
+		q := w.provider(t, w.hostile, models.ProviderInput{Type: "oauth2",
 			Config: configured(w.throttling, map[string]any{"deviceUrl": w.IdPURL + "/device", "introspectUrl": w.IdPURL + "/introspect"})})
 		_, err := w.Service.Import(ctx, w.hostile.Caller, broker.Import{ProviderID: q.ID, Refresh: models.Secret(fmt.Sprint("made-up-", i))})
 		wantCode(t, "an import that is throttled", err, models.CodeUpstream)
@@ -327,11 +327,11 @@ func othersPause(t *testing.T, w *world) {
 
 // othersProvider: another organisation's provider is neither seen nor changed.
 func othersProvider(t *testing.T, w *world) {
-	p := w.provider(t, w.Admin, broker.NewProvider{})
+	p := w.provider(t, w.Admin, models.ProviderInput{})
 	c, secret := w.hostile.Caller, models.Secret("stolen")
 	_, err := w.Service.Provider(ctx, c, p.ID)
 	wantCode(t, "provider", err, models.CodeNotFound)
-	_, err = w.Service.ChangeProvider(ctx, c, p.ID, broker.ProviderChange{ClientSecret: &secret})
+	_, err = w.Service.ChangeProvider(ctx, c, p.ID, models.ProviderPatch{ClientSecret: &secret})
 	wantCode(t, "change", err, models.CodeNotFound)
 	_, err = w.Service.DeleteProvider(ctx, c, p.ID, true)
 	wantCode(t, "deletion", err, models.CodeNotFound)
@@ -342,8 +342,8 @@ func othersProvider(t *testing.T, w *world) {
 
 // sameSlug: a name that another organisation uses is free, and leads each to its own.
 func sameSlug(t *testing.T, w *world) {
-	theirs := w.provider(t, w.hostile, broker.NewProvider{Name: "Same", Slug: "same"})
-	ours := w.provider(t, w.Admin, broker.NewProvider{Name: "Same", Slug: "same"})
+	theirs := w.provider(t, w.hostile, models.ProviderInput{Name: "Same", Slug: "same"})
+	ours := w.provider(t, w.Admin, models.ProviderInput{Name: "Same", Slug: "same"})
 	a := w.Consent(t, w.User, ours, "ada")
 	w.Consent(t, w.hostile, theirs, "eve")
 	if _, err := w.Service.DisconnectExternal(ctx, w.hostile.Caller, "same"); err != nil {
@@ -372,7 +372,7 @@ func othersToken(t *testing.T, w *world) {
 // that organisation's budget as it is.
 func sameBudget(t *testing.T, w *world) {
 	few := map[string]any{"callsPerHour": 20} // five pairs in the background, one of them at once
-	p, q := w.provider(t, w.Admin, broker.NewProvider{Config: few}), w.provider(t, w.hostile, broker.NewProvider{Config: few})
+	p, q := w.provider(t, w.Admin, models.ProviderInput{Config: few}), w.provider(t, w.hostile, models.ProviderInput{Config: few})
 	w.Consent(t, w.User, p, "ada")
 	for i := range 6 {
 		b := w.Consent(t, w.hostile, q, fmt.Sprint("eve", i))

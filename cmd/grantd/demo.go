@@ -168,7 +168,7 @@ func (d *demo) caller(ctx context.Context, user string, role models.Role) (*clie
 
 func (d *demo) register(ctx context.Context) (err error) {
 	d.curl("$API/providers/", "ADMIN", fmt.Sprintf(`{"name":"Demo","type":"test","clientId":%q,"clientSecret":"…"}`, d.idp.clientID))
-	d.provider, err = d.admin.CreateProvider(ctx, client.NewProvider{
+	d.provider, err = d.admin.CreateProvider(ctx, models.ProviderInput{
 		Name: "Demo", Type: "test", ClientID: d.idp.clientID, ClientSecret: models.Secret(d.idp.clientSecret),
 	})
 	if err != nil {

@@ -166,11 +166,11 @@ func (t *testServer) provider(ctx context.Context, admin *client.Client) (string
 			return "", err
 		}
 		if p.Name == name && p.Usable() {
-			_, err := admin.ChangeProvider(ctx, p.ID, client.ProviderChange{ClientSecret: &secret})
+			_, err := admin.ChangeProvider(ctx, p.ID, models.ProviderPatch{ClientSecret: &secret})
 			return p.ID, err
 		}
 	}
-	p, err := admin.CreateProvider(ctx, client.NewProvider{Name: name, Type: "test", ClientID: t.clientID, ClientSecret: secret})
+	p, err := admin.CreateProvider(ctx, models.ProviderInput{Name: name, Type: "test", ClientID: t.clientID, ClientSecret: secret})
 	return p.ID, err
 }
 
