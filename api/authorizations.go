@@ -10,7 +10,7 @@ import (
 type authorizationList struct {
 	ProviderID string `query:"providerId" doc:"Only those of this provider."`
 	Status     string `query:"status" doc:"Only those that are active, expired, invalidOAuthClient or invalidProviderState."`
-	UserID     string `query:"userId" doc:"Only those of this user; for admins."`
+	UserID     string `query:"userId" doc:"Only those of this user: for admins, and for services, which have to name one."`
 	Paging
 }
 

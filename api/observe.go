@@ -84,6 +84,9 @@ func (s *Server) account(c echo.Context, k *call, took time.Duration) {
 		slog.Float64("durationSeconds", took.Seconds()), slog.String("requestId", k.id), slog.String("ip", c.RealIP()),
 		slog.String("org", k.caller.OrgID), slog.String("user", k.caller.UserID),
 	}
+	if k.caller.Actor != "" {
+		attrs = append(attrs, slog.String("actor", k.caller.Actor))
+	}
 	if route == unmatched {
 		attrs = append(attrs, slog.String("path", string(misplacedPath(c.Request().URL.Path))))
 	}

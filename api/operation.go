@@ -45,6 +45,9 @@ func guarded[I, O any](s *Server, o operation, tag string, h handler[I, O]) {
 	described.Path = o.path
 	described.Security = []map[string][]string{{bearerScheme: {}}, {sessionScheme: {}}}
 	described.Middlewares = huma.Middlewares{s.authenticate}
+	if acting[o.id] {
+		s.actsFor(&described)
+	}
 	if !neverRefused[o.id] {
 		described.Middlewares = append(described.Middlewares, s.limit)
 	}

@@ -11,6 +11,8 @@ const about = `grantd keeps OAuth authorizations: an admin registers a provider,
 
 To get a token: an operator makes two API tokens with ` + "`grantd token create`" + `, one of them with the role admin. The admin registers a provider with ` + "`POST providers/`" + `. For a person, ` + "`POST providers/{id}/authorize/`" + ` gives the address of the consent page (or send the person's browser to ` + "`/external-auth/{id}/callback`" + `, where grantd does the rest), and ` + "`POST providers/callback/`" + ` takes what the person came back with. From then on ` + "`POST authorizedProviders/{id}/token/`" + ` answers with an access token that works, refreshed where that is due.
 
+A backend that acts for many people has an API token of the role service, limited to providers: it names the person in the query parameter userId of each request about consents and authorizations. An API token that is limited to providers is answered as if there were no others (404), and does nothing that is about the whole organisation (403).
+
 Every path works with and without its last slash. Every answer carries X-Request-Id, the caller's own where it sent one. Every error has the body Error, whose message is meant to be read. Unknown fields are refused, unknown query parameters ignored, and an empty query parameter counts as absent.`
 
 // tags are the first segments of the paths, in the order of the story.
@@ -35,7 +37,7 @@ var descriptions = map[string]string{
 	"callback":            "Takes what the provider added to the address that the person returned to, and fetches the tokens. A state works once, for the user who began and for this provider.",
 	"beginDevice":         "For people who consent on another device (RFC 8628), where an admin switched that on in the provider's config. Show them userCode and verificationUri, and poll.",
 	"pollDevice":          "Answers like callback once the person has consented. Until then 400, and detail tells: authorization_pending and slow_down: ask again after Retry-After; access_denied; expired_token, also for a code that is unknown, used or another user's. Polling too early does no harm: the provider is not asked.",
-	"listAuthorizations":  "A user's own; for an admin, the whole organisation's. A status that does not exist is 422.",
+	"listAuthorizations":  "A user's own; for an admin, the whole organisation's; for a service, those of the user that it names. A status that does not exist is 422.",
 	"getAuthorization":    "For the owner and for admins.",
 	"deleteAuthorization": "Unusable at once. Revocation at the provider is tried before the answer, and otherwise goes on in the background.",
 	"getToken":            "The token that works now, refreshed when it is about to expire. Only for the user who authorized, whatever the role.",
@@ -129,7 +131,8 @@ var fieldDocs = map[string]map[string]string{
 	},
 	"AuditEvent": {
 		"at":              "When it happened.",
-		"userId":          "Who did it; empty for what grantd did by itself.",
+		"userId":          "Who did it, or whom a service did it for; empty for what grantd did by itself.",
+		"actor":           "The user of the service that did it for userId; empty where users acted for themselves.",
 		"tokenId":         "The API token that it was done with; empty where there was none.",
 		"action":          "What happened, such as provider.changed or token.refreshed.",
 		"providerId":      "The provider it is about, which may be gone; or empty.",

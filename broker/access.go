@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"slices"
 
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/store"
@@ -10,7 +11,9 @@ import (
 // Who may do what. What a caller cannot see does not exist for it (404); what it
 // sees but may not do is forbidden (403). A user sees its organisation's
 // providers and its own authorizations; an admin sees all of the organisation's,
-// but gets tokens and profiles only of its own (A6).
+// but gets tokens and profiles only of its own (A6). A service is like the user that
+// its request names. To a caller whose token is limited to providers, the others and
+// their authorizations do not exist.
 
 func onlyAdmins(c models.Caller) error {
 	if c.IsAdmin() {
@@ -19,13 +22,46 @@ func onlyAdmins(c models.Caller) error {
 	return models.Errorf(models.CodeForbidden, "Only an admin of the organisation may do this.")
 }
 
+// onlyUnlimitedAdmins is for what is about the whole organisation.
+func onlyUnlimitedAdmins(c models.Caller) error {
+	if err := onlyAdmins(c); err != nil || !c.IsLimited() {
+		return err
+	}
+	return models.Errorf(models.CodeForbidden, "This API token is limited to providers, and this is about the whole organisation.")
+}
+
+// ActingFor returns the caller of a request about consents or authorizations, which may name the user that it is for. A
+// service has to.
+func ActingFor(c models.Caller, user string) (models.Caller, error) {
+	switch {
+	case c.IsService() && user == "":
+		return c, models.Invalid(models.FieldError{Name: "userId", Message: "is required of a service: name the user that the request is for"})
+	case c.IsService() && !models.ValidUser(user):
+		return c, models.Invalid(models.FieldError{Name: "userId", Message: "must be a user, as your organisation names its users"})
+	case c.IsService():
+		return c.For(user), nil
+	case user != "" && user != c.UserID:
+		return c, models.Errorf(models.CodeForbidden, "Only a service may act for another user: leave out userId.")
+	}
+	return c, nil
+}
+
 // visibleProvider returns a provider of the caller's organisation.
 func (s *Service) visibleProvider(ctx context.Context, c models.Caller, id string) (models.Provider, error) {
 	p, err := s.store.Provider(ctx, id)
-	if err == nil && p.OrgID != c.OrgID {
+	if err == nil && !maySeeProvider(c, p) {
 		err = store.ErrNotFound
 	}
 	return p, found(err, "OAuth provider")
+}
+
+func maySeeProvider(c models.Caller, p models.Provider) bool {
+	return p.OrgID == c.OrgID && c.MayUse(p.ID)
+}
+
+// within are those of the organisation's providers that the caller may use.
+func within(c models.Caller, all []models.Provider) []models.Provider {
+	return slices.DeleteFunc(all, func(p models.Provider) bool { return !c.MayUse(p.ID) })
 }
 
 // visibleAuthorization returns a linked authorization that the caller may see, as
@@ -39,7 +75,7 @@ func (s *Service) visibleAuthorization(ctx context.Context, c models.Caller, id 
 }
 
 func maySee(c models.Caller, a models.Authorization) bool {
-	return a.UnlinkedAt == nil && a.OrgID == c.OrgID && (c.IsAdmin() || a.UserID == c.UserID)
+	return a.UnlinkedAt == nil && a.OrgID == c.OrgID && c.MayUse(a.ProviderID) && (c.IsAdmin() || a.UserID == c.UserID)
 }
 
 // mayHave is nil when the authorization's tokens are the caller's to have: only

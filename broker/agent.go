@@ -127,7 +127,7 @@ func (s *Service) asked(ctx context.Context, c models.Caller, q AgentQuery) (mod
 	if err != nil {
 		return models.Provider{}, unavailable(err)
 	}
-	return s.theOne(all, repository)
+	return s.theOne(within(c, all), repository)
 }
 
 func (s *Service) theOne(all []models.Provider, repository providers.GitURL) (models.Provider, error) {

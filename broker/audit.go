@@ -8,7 +8,7 @@ import (
 type audit struct{ e models.AuditEvent }
 
 func event(c models.Caller, action models.Action) audit {
-	return audit{models.AuditEvent{ID: newID(), OrgID: c.OrgID, UserID: c.UserID, TokenID: c.TokenID, Action: action}}
+	return audit{models.AuditEvent{ID: newID(), OrgID: c.OrgID, UserID: c.UserID, Actor: c.Actor, TokenID: c.TokenID, Action: action}}
 }
 
 // ownEvent is for what the service does on nobody's request: it is put down to

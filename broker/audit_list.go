@@ -23,7 +23,7 @@ type AuditQuery struct {
 // AuditTrail returns a page of what happened in the caller's organisation, the newest
 // first, for admins. Events older than the retention are gone.
 func (s *Service) AuditTrail(ctx context.Context, c models.Caller, q AuditQuery) (Page[models.AuditEvent], error) {
-	if err := onlyAdmins(c); err != nil {
+	if err := onlyUnlimitedAdmins(c); err != nil {
 		return Page[models.AuditEvent]{}, err
 	}
 	if err := oneOf("action", models.Actions, q.Actions...); err != nil {

@@ -24,7 +24,7 @@ func (s *Service) Authorizations(ctx context.Context, c models.Caller, q Authori
 	if err != nil {
 		return Page[models.Authorization]{}, err
 	}
-	f := store.AuthorizationFilter{UserID: q.UserID, ProviderID: q.ProviderID, Status: models.AuthorizationStatus(q.Status), After: after, Limit: limit + 1}
+	f := store.AuthorizationFilter{Providers: c.Limits(), UserID: q.UserID, ProviderID: q.ProviderID, Status: models.AuthorizationStatus(q.Status), After: after, Limit: limit + 1}
 	if q.Status != "" {
 		if err := oneOf("status", models.AuthorizationStatuses, q.Status); err != nil {
 			return Page[models.Authorization]{}, err

@@ -113,7 +113,7 @@ func (s *Service) openFlow(ctx context.Context, c models.Caller, p models.Provid
 // newFlow is a consent, or an import, that has not begun upstream.
 func newFlow(c models.Caller, p models.Provider, on models.Channel, state, redirectURI string) models.Flow {
 	return models.Flow{
-		ID: newID(), OrgID: c.OrgID, UserID: c.UserID, ProviderID: p.ID, Channel: on,
+		ID: newID(), OrgID: c.OrgID, UserID: c.UserID, Actor: c.Actor, ProviderID: p.ID, Channel: on,
 		StateHash: hashOf(state), Status: models.FlowOpen, RedirectURI: redirectURI,
 		SkipConsent: p.SkipConsent, Scopes: p.Scopes, Fingerprint: p.Fingerprint,
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -103,6 +104,7 @@ type NewAPIToken struct {
 	Role          models.Role
 	Name          string        // for people; may be empty
 	Life          time.Duration // 0 means that it does not expire
+	Providers     []string      // ids or slugs of those that it is limited to; none for no limit, which a service must have
 }
 
 // CreateAPIToken makes an API token and returns it in plain text, once. Like the
@@ -111,11 +113,15 @@ func (s *Service) CreateAPIToken(ctx context.Context, n NewAPIToken) (models.API
 	if err := n.Validate(); err != nil {
 		return models.APIToken{}, "", err
 	}
+	limits, err := s.limitsOf(ctx, n)
+	if err != nil {
+		return models.APIToken{}, "", err
+	}
 	now, err := s.store.Now(ctx)
 	if err != nil {
 		return models.APIToken{}, "", unavailable(err)
 	}
-	t := models.APIToken{ID: newID(), OrgID: n.OrgID, UserID: n.UserID, Role: n.Role, Name: n.Name, CreatedAt: now}
+	t := models.APIToken{ID: newID(), OrgID: n.OrgID, UserID: n.UserID, Role: n.Role, Name: n.Name, Providers: limits, CreatedAt: now}
 	if n.Life > 0 {
 		end := now.Add(n.Life)
 		t.ExpiresAt = &end
@@ -135,6 +141,28 @@ func (s *Service) CreateAPIToken(ctx context.Context, n NewAPIToken) (models.API
 	return t, models.Secret(token), nil
 }
 
+var roles = []models.Role{models.RoleAdmin, models.RoleUser, models.RoleService}
+
+// maxLimits is how many providers an API token can be limited to.
+const maxLimits = 100
+
+// limitsOf are the ids of the providers that an API token is to be limited to.
+func (s *Service) limitsOf(ctx context.Context, n NewAPIToken) ([]string, error) {
+	var ids []string
+	for _, name := range n.Providers {
+		p, err := s.namedProvider(ctx, models.Caller{OrgID: n.OrgID}, models.Storable(name))
+		switch {
+		case models.CodeOf(err) == models.CodeNotFound:
+			return nil, models.Invalid(models.FieldError{Name: "provider", Message: fmt.Sprintf("%q is neither the id nor the slug of a provider of the organisation", fmt.Sprintf("%.64s", name))})
+		case err != nil:
+			return nil, err
+		case !slices.Contains(ids, p.ID):
+			ids = append(ids, p.ID)
+		}
+	}
+	return ids, nil
+}
+
 // Validate reports each field that is wrong, by name.
 func (n NewAPIToken) Validate() error {
 	var wrong []models.FieldError
@@ -143,8 +171,14 @@ func (n NewAPIToken) Validate() error {
 			wrong = append(wrong, models.FieldError{Name: f.name, Message: "must be 1 to 128 of the characters A-Z a-z 0-9 . _ @ + -"})
 		}
 	}
-	if n.Role != models.RoleAdmin && n.Role != models.RoleUser {
-		wrong = append(wrong, models.FieldError{Name: "role", Message: "must be admin or user"})
+	if !slices.Contains(roles, n.Role) {
+		wrong = append(wrong, models.FieldError{Name: "role", Message: "must be admin, user or service"})
+	}
+	if n.Role == models.RoleService && len(n.Providers) == 0 {
+		wrong = append(wrong, models.FieldError{Name: "provider", Message: "must name the providers that the service may use"})
+	}
+	if len(n.Providers) > maxLimits {
+		wrong = append(wrong, models.FieldError{Name: "provider", Message: fmt.Sprintf("must name at most %d providers", maxLimits)})
 	}
 	if len(n.Name) > 255 {
 		wrong = append(wrong, models.FieldError{Name: "name", Message: "must be at most 255 bytes"})

@@ -56,11 +56,11 @@ func (s *Service) ExternalAuths(ctx context.Context, c models.Caller) ([]Externa
 		return nil, nil, unavailable(err)
 	}
 	shown, links := []ExternalProvider{}, []ExternalLink{}
-	for _, p := range ps {
+	for _, p := range within(c, ps) {
 		shown = append(shown, s.external(p))
 	}
 	for _, l := range rows {
-		if !l.Provider.DeletionAsked() {
+		if !l.Provider.DeletionAsked() && c.MayUse(l.Provider.ID) {
 			links = append(links, externalLink(l))
 		}
 	}
@@ -93,13 +93,13 @@ var problems = map[models.AuthorizationStatus]string{
 // nothing has that id, by its slug.
 func (s *Service) namedProvider(ctx context.Context, c models.Caller, name string) (models.Provider, error) {
 	p, err := s.store.Provider(ctx, name)
-	if err == nil && (p.OrgID != c.OrgID || p.DeletionAsked()) {
+	if err == nil && (!maySeeProvider(c, p) || p.DeletionAsked()) {
 		err = store.ErrNotFound
 	}
 	if store.IsNotFound(err) {
 		p, err = s.store.ProviderBySlug(ctx, c.OrgID, name)
 	}
-	if store.IsNotFound(err) {
+	if store.IsNotFound(err) || err == nil && !c.MayUse(p.ID) {
 		err = errNoExternal
 	}
 	return p, found(err, "External auth")

@@ -17,9 +17,9 @@ type fetchCounter struct {
 }
 
 type fetchKey struct {
-	authorization string
-	caller        models.Caller
-	minute        int64 // Unix time of its start, in minutes
+	authorization    string
+	org, user, token string // of the caller
+	minute           int64  // Unix time of its start, in minutes
 }
 
 func (f *fetchCounter) add(authorization string, c models.Caller, now time.Time) {
@@ -28,7 +28,7 @@ func (f *fetchCounter) add(authorization string, c models.Caller, now time.Time)
 	if f.counts == nil {
 		f.counts = map[fetchKey]int64{}
 	}
-	f.counts[fetchKey{authorization, c, now.Unix() / 60}]++
+	f.counts[fetchKey{authorization, c.OrgID, c.UserID, c.TokenID, now.Unix() / 60}]++
 }
 
 func (f *fetchCounter) take() map[fetchKey]int64 {
@@ -58,7 +58,7 @@ func (s *Service) FlushFetches(ctx context.Context) error {
 	}
 	rows := make([]store.Fetches, 0, len(counts))
 	for k, n := range counts {
-		rows = append(rows, store.Fetches{AuthorizationID: k.authorization, Caller: k.caller, Minute: time.Unix(k.minute*60, 0), N: n})
+		rows = append(rows, store.Fetches{AuthorizationID: k.authorization, Caller: models.Caller{OrgID: k.org, UserID: k.user, TokenID: k.token}, Minute: time.Unix(k.minute*60, 0), N: n})
 	}
 	err := s.store.AddFetches(ctx, rows)
 	switch {

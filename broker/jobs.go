@@ -27,7 +27,9 @@ func (s *Service) visibleJob(ctx context.Context, c models.Caller, id string) (m
 	return j, found(err, "Job")
 }
 
-func maySeeJob(c models.Caller, j models.Job) bool { return j.OrgID == c.OrgID && c.IsAdmin() }
+func maySeeJob(c models.Caller, j models.Job) bool {
+	return j.OrgID == c.OrgID && c.IsAdmin() && (!c.IsLimited() || j.ProviderID != nil && c.MayUse(*j.ProviderID))
+}
 
 // withDetails completes a row with what is derived when it is read.
 func (s *Service) withDetails(ctx context.Context, j models.Job) (models.Job, error) {

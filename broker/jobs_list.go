@@ -30,7 +30,7 @@ func (s *Service) Jobs(ctx context.Context, c models.Caller, q JobQuery) (Page[m
 		return Page[models.Job]{}, err
 	}
 	rows, err := s.store.Jobs(ctx, c.OrgID, store.JobFilter{
-		Types: q.Types, Statuses: q.Statuses, ProviderID: q.ProviderID, After: after, Limit: limit + 1,
+		Types: q.Types, Statuses: q.Statuses, ProviderID: q.ProviderID, Providers: c.Limits(), After: after, Limit: limit + 1,
 	})
 	return cut(rows, limit, after,
 		func(j models.Job) store.Position { return store.Position{CreatedAt: j.CreatedAt, ID: j.ID} }, summary), found(err, "Jobs")

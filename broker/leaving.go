@@ -11,7 +11,7 @@ import (
 // RevokeUser makes everything that a user granted within the organisation
 // unusable at once, and has a job take it back upstream.
 func (s *Service) RevokeUser(ctx context.Context, c models.Caller, user string) (models.Job, error) {
-	if err := onlyAdmins(c); err != nil {
+	if err := onlyUnlimitedAdmins(c); err != nil {
 		return models.Job{}, err
 	}
 	if !models.ValidUser(user) {

@@ -23,7 +23,7 @@ type Limit struct{ Caller, Org int }
 // Limits are the limits of an instance.
 type Limits struct {
 	Consents       Limit // open at once, those on other devices included; counted in SQL for all processes together
-	PersonConsents int   // of them, what one person has begun in the pages
+	PersonConsents int   // of them, what one person has begun in the pages, or services for one user
 	Requests       Limit // being answered at once in this process
 	Waiting        Limit // of them, those that wait, follow or listen
 	Imports        Limit // within a minute in this process
@@ -84,6 +84,8 @@ func (s *Service) mayBegin(ctx context.Context, st *store.Store, f models.Flow) 
 	switch {
 	case f.Channel == models.ChannelBrowser && n.Person >= l.PersonConsents:
 		return refused("person", l.PersonConsents)
+	case f.Actor != "" && n.Caller >= l.PersonConsents:
+		return refused("user", l.PersonConsents)
 	case n.Caller >= l.Consents.Caller:
 		return refused("caller", l.Consents.Caller)
 	case n.Org >= l.Consents.Org:
@@ -92,8 +94,10 @@ func (s *Service) mayBegin(ctx context.Context, st *store.Store, f models.Flow) 
 	return nil
 }
 
-// owner is who something counts for: a caller, or with user "" an organisation.
-type owner struct{ org, user string }
+// owner is who something counts for: a caller, a user that a service acts for, or with user "" an organisation.
+type owner struct{ org, user, actor string }
+
+func ownerOf(c models.Caller) owner { return owner{c.OrgID, c.UserID, c.Actor} }
 
 // places are what callers hold for as long as something of theirs lasts.
 type places struct {
@@ -103,7 +107,7 @@ type places struct {
 
 // take holds a place until leave is called, which may be called twice.
 func (p *places) take(what, policy string, c models.Caller, l Limit, after time.Duration) (leave func(), err error) {
-	caller, org := owner{c.OrgID, c.UserID}, owner{org: c.OrgID}
+	caller, org := ownerOf(c), owner{org: c.OrgID}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {

@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"context"
+	"slices"
 
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/store"
@@ -19,6 +20,8 @@ type MyConnection struct {
 	// may grant what is missing.
 	Problem string
 	Again   bool
+	// Services name those that may get tokens for the connection.
+	Services []string
 }
 
 // MyConnections is a page of a person's connections.
@@ -54,13 +57,29 @@ func (s *Service) MyConnections(ctx context.Context, v Visitor, cursor string) (
 	for _, a := range page.Data {
 		accounts[a.ProviderID]++
 	}
-	all := MyConnections{Providers: ps, More: page.Next}
+	services, err := s.store.Services(ctx, v.Caller.OrgID)
+	if err != nil {
+		return MyConnections{}, unavailable(err)
+	}
+	all := MyConnections{Providers: within(v.Caller, ps), More: page.Next}
 	for _, a := range page.Data {
 		m := myConnection(a)
+		m.Services = namesFor(a.ProviderID, services)
 		m.Default = latest[a.ID] && accounts[a.ProviderID] > 1
 		all.Connections = append(all.Connections, m)
 	}
 	return all, nil
+}
+
+// namesFor are what people know the services by that may use a provider.
+func namesFor(provider string, services []models.APIToken) []string {
+	var names []string
+	for _, t := range services {
+		if name := cmp.Or(t.Name, t.UserID); t.Caller().MayUse(provider) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // MyConnection is one of MyConnections. What is somebody else's is not found, also by an admin.

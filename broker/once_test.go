@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -21,7 +22,7 @@ func TestACodeSignsInOnce(t *testing.T) {
 	wrong("none was made", "")
 	code := s.OfferOnce(root, time.Minute)
 	wrong("another code", "x")
-	if c, err := s.TakeOnce(code); err != nil || c != root {
+	if c, err := s.TakeOnce(code); err != nil || !reflect.DeepEqual(c, root) {
 		t.Errorf("%v, %v", c, err)
 	}
 	wrong("again", code)

@@ -34,7 +34,7 @@ func (s *Service) Providers(ctx context.Context, c models.Caller, q ProviderQuer
 		return Page[models.Provider]{}, err
 	}
 	rows, err := s.store.Providers(ctx, c.OrgID, store.ProviderFilter{
-		IDs: q.IDs, Types: q.Types, Hosts: q.Hosts, PublicTypes: s.typesAt(q.Hosts),
+		Within: c.Limits(), IDs: q.IDs, Types: q.Types, Hosts: q.Hosts, PublicTypes: s.typesAt(q.Hosts),
 		Descending: q.OrderBy == "-createdAt", After: after, Limit: limit + 1,
 	})
 	return cut(rows, limit, after,
@@ -70,7 +70,7 @@ func (s *Service) shown(c models.Caller, p models.Provider) models.Provider {
 
 // CreateProvider registers an OAuth client. It asks nothing of the upstream.
 func (s *Service) CreateProvider(ctx context.Context, c models.Caller, in models.ProviderInput) (models.Provider, error) {
-	if err := onlyAdmins(c); err != nil {
+	if err := onlyUnlimitedAdmins(c); err != nil {
 		return models.Provider{}, err
 	}
 	p := models.Provider{

@@ -50,6 +50,9 @@ const sessionsShown = 100
 // BeginSession signs somebody in and returns what the cookie is to hold: a new secret each time, so that one that
 // somebody knew before is worth nothing. The session that the browser had ends.
 func (s *Service) BeginSession(ctx context.Context, in SignedIn, address string, former models.Secret) (models.Secret, error) {
+	if in.Caller.IsService() {
+		return "", errServiceSignIn
+	}
 	token := randomText()
 	b := models.BrowserSession{ID: newID(), TokenHash: hashOf(token), OrgID: in.Caller.OrgID, UserID: in.Caller.UserID, Role: in.Caller.Role,
 		Issuer: in.Issuer, Name: in.Name, Address: address}
@@ -70,6 +73,8 @@ func (s *Service) BeginSession(ctx context.Context, in SignedIn, address string,
 	}
 	return models.Secret(token), nil
 }
+
+var errServiceSignIn = models.Errorf(models.CodeForbidden, "This API token is of a service, which is nobody that can sign in here. Sign in with an API token of your own.")
 
 // Session returns who is signed in with the cookie, and ErrSignedOut where nobody is. It is asked for at each request and
 // cached nowhere: a session ends at once when it is ended anywhere, and with the API token or the issuer's setting that it

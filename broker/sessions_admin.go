@@ -18,7 +18,7 @@ type SessionQuery struct {
 
 // Sessions returns a page of the organisation's living sessions, the newest first, for admins.
 func (s *Service) Sessions(ctx context.Context, c models.Caller, q SessionQuery) (Page[models.BrowserSession], error) {
-	if err := onlyAdmins(c); err != nil {
+	if err := onlyUnlimitedAdmins(c); err != nil {
 		return Page[models.BrowserSession]{}, err
 	}
 	limit, after, err := paging(q.Limit, 100, q.Cursor)
@@ -35,7 +35,7 @@ func (s *Service) Sessions(ctx context.Context, c models.Caller, q SessionQuery)
 
 // EndSessionOf ends one session of the organisation, for admins.
 func (s *Service) EndSessionOf(ctx context.Context, c models.Caller, id string) error {
-	if err := onlyAdmins(c); err != nil {
+	if err := onlyUnlimitedAdmins(c); err != nil {
 		return err
 	}
 	return s.endSessions(ctx, c.TokenID, oneSession(ctx, c.OrgID, "", id))
@@ -44,7 +44,7 @@ func (s *Service) EndSessionOf(ctx context.Context, c models.Caller, id string) 
 // EndSessionsOfUser ends all sessions of a user of the organisation, for admins. What the user had begun in the pages is
 // void.
 func (s *Service) EndSessionsOfUser(ctx context.Context, c models.Caller, user string) error {
-	if err := onlyAdmins(c); err != nil {
+	if err := onlyUnlimitedAdmins(c); err != nil {
 		return err
 	}
 	if !models.ValidUser(user) {

@@ -12,7 +12,7 @@ import (
 
 // StartStats asks for a count of what the organisation has.
 func (s *Service) StartStats(ctx context.Context, c models.Caller) (models.Job, error) {
-	if err := onlyAdmins(c); err != nil {
+	if err := onlyUnlimitedAdmins(c); err != nil {
 		return models.Job{}, err
 	}
 	return s.newStats(ctx, c, nil)

@@ -45,7 +45,7 @@ func (t *tally[K]) add(what, policy string, quotas ...quota[K]) error {
 }
 
 func quotasOf(c models.Caller, l Limit) []quota[owner] {
-	return []quota[owner]{{owner{c.OrgID, c.UserID}, l.Caller, "caller"}, {owner{org: c.OrgID}, l.Org, "organisation"}}
+	return []quota[owner]{{ownerOf(c), l.Caller, "caller"}, {owner{org: c.OrgID}, l.Org, "organisation"}}
 }
 
 func (s *Service) countImport(c models.Caller) error {

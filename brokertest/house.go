@@ -170,9 +170,15 @@ func (h *House) serve(t testing.TB, o Options) {
 // Person makes somebody with an API token of their own.
 func (h *House) Person(t testing.TB, org, user string, role models.Role) Person {
 	t.Helper()
-	row, token, err := h.Service.CreateAPIToken(context.Background(), broker.NewAPIToken{OrgID: org, UserID: user, Role: role})
+	return h.Limited(t, broker.NewAPIToken{OrgID: org, UserID: user, Role: role})
+}
+
+// Limited makes somebody with an API token as it is asked for, such as one that is limited to providers.
+func (h *House) Limited(t testing.TB, n broker.NewAPIToken) Person {
+	t.Helper()
+	row, token, err := h.Service.CreateAPIToken(context.Background(), n)
 	if err != nil {
-		t.Fatalf("making a token for %s: %v", user, err)
+		t.Fatalf("making a token for %s: %v", n.UserID, err)
 	}
 	return Person{Caller: row.Caller(), Token: token, Client: client.New(h.URL, token, nil)}
 }

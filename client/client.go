@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -26,6 +27,7 @@ type Client struct {
 	base  string
 	token models.Secret
 	http  *http.Client
+	user  string // that the requests are for, "" for the caller's own
 }
 
 // New returns a client of the grantd at baseURL. Nil means an HTTP client that
@@ -35,6 +37,14 @@ func New(baseURL string, token models.Secret, h *http.Client) *Client {
 		h = &http.Client{Timeout: 30 * time.Second, CheckRedirect: stay}
 	}
 	return &Client{base: strings.TrimRight(baseURL, "/"), token: token, http: h}
+}
+
+// For returns a client whose requests are for a user: they carry its name. It is for API tokens of the role service,
+// which have to name the user of every request about consents and authorizations.
+func (c *Client) For(user string) *Client {
+	named := *c
+	named.user = user
+	return &named
 }
 
 func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -87,6 +97,13 @@ func (c *Client) request(ctx context.Context, method, path string, query url.Val
 	request, err := http.NewRequestWithContext(ctx, method, c.base+root+path, body)
 	if err != nil {
 		return nil, err
+	}
+	if c.user != "" && !query.Has("userId") {
+		query = maps.Clone(query)
+		if query == nil {
+			query = url.Values{}
+		}
+		query.Set("userId", c.user)
 	}
 	request.URL.RawQuery = query.Encode()
 	request.Header.Set("Authorization", "Bearer "+c.token.Reveal())

@@ -8,6 +8,7 @@ type AuditEvent struct {
 	OrgID           string    `json:"-"`
 	At              time.Time `json:"at"`
 	UserID          string    `json:"userId"`
+	Actor           string    `json:"actor"` // the service that did it for UserID, "" where users acted for themselves
 	TokenID         string    `json:"tokenId"`
 	Action          Action    `json:"action"`
 	ProviderID      string    `json:"providerId"`

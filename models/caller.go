@@ -2,6 +2,7 @@ package models
 
 import (
 	"regexp"
+	"slices"
 	"time"
 )
 
@@ -9,22 +10,53 @@ import (
 type Role string
 
 // The roles: an admin manages providers and sees every authorization of the
-// organisation; a user authorizes and uses only what is theirs.
+// organisation; a user authorizes and uses only what is theirs; a service does what a
+// user does, for the user that each of its requests names, at the providers of its token.
 const (
-	RoleAdmin Role = "admin"
-	RoleUser  Role = "user"
+	RoleAdmin   Role = "admin"
+	RoleUser    Role = "user"
+	RoleService Role = "service"
 )
 
 // Caller is who is asking: the identity behind an API token.
 type Caller struct {
 	OrgID   string
-	UserID  string
+	UserID  string // whose connections it is about: the caller's own, or of whom a service acts for
 	Role    Role
 	TokenID string // which token was used, for the audit trail
+	// Actor is the service that acts for UserID, "" where users act for themselves.
+	Actor string
+	// Providers are the ids of those that the API token is limited to. An admin or a user without any is not limited.
+	Providers []string
 }
 
 // IsAdmin reports whether the caller manages its organisation.
 func (c Caller) IsAdmin() bool { return c.Role == RoleAdmin }
+
+// IsService reports whether the caller acts for users that it names.
+func (c Caller) IsService() bool { return c.Role == RoleService }
+
+// IsLimited reports whether there are providers of its organisation that the caller may not use.
+func (c Caller) IsLimited() bool { return len(c.Providers) > 0 || c.IsService() }
+
+// MayUse reports whether a provider of the caller's organisation is within the limits of its token.
+func (c Caller) MayUse(provider string) bool {
+	return !c.IsLimited() || slices.Contains(c.Providers, provider)
+}
+
+// Limits are the ids of the providers that the caller may use, nil where it may use all of its organisation's.
+func (c Caller) Limits() []string {
+	if c.IsLimited() && c.Providers == nil {
+		return []string{}
+	}
+	return c.Providers
+}
+
+// For returns the service as it acts for a user.
+func (c Caller) For(user string) Caller {
+	c.Actor, c.UserID = c.UserID, user
+	return c
+}
 
 var identity = regexp.MustCompile(`^[A-Za-z0-9._@+-]{1,128}$`)
 
@@ -44,11 +76,13 @@ type APIToken struct {
 	CreatedAt time.Time  `json:"createdAt"`
 	ExpiresAt *time.Time `json:"expiresAt"`
 	RevokedAt *time.Time `json:"revokedAt"`
+	// Providers are the ids of those that it is limited to, none where it is not.
+	Providers Strings `gorm:"column:provider_ids" json:"providers"`
 }
 
 // Caller returns the identity the token stands for.
 func (t APIToken) Caller() Caller {
-	return Caller{OrgID: t.OrgID, UserID: t.UserID, Role: t.Role, TokenID: t.ID}
+	return Caller{OrgID: t.OrgID, UserID: t.UserID, Role: t.Role, TokenID: t.ID, Providers: t.Providers}
 }
 
 // Usable reports whether the token is neither revoked nor expired at now.

@@ -34,6 +34,7 @@ type Flow struct {
 	ID         string `gorm:"primaryKey"`
 	OrgID      string
 	UserID     string
+	Actor      string `gorm:"-"` // the service that begins it for UserID; known only then
 	ProviderID string
 	Channel    Channel
 	StateHash  []byte

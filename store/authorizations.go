@@ -9,6 +9,7 @@ import (
 // AuthorizationFilter says which authorizations of an organisation are asked
 // for. Empty fields do not filter.
 type AuthorizationFilter struct {
+	Providers  []string // ids; nil does not filter
 	UserID     string
 	ProviderID string
 	Status     models.AuthorizationStatus
@@ -19,6 +20,9 @@ type AuthorizationFilter struct {
 // Authorizations returns a page of an organisation's linked authorizations.
 func (s *Store) Authorizations(ctx context.Context, org string, f AuthorizationFilter) ([]models.Linked, error) {
 	q := s.db.WithContext(ctx).Where("org_id = ? AND unlinked_at IS NULL", org)
+	if f.Providers != nil {
+		q = q.Where("provider_id IN "+s.dialect.list, listed(f.Providers))
+	}
 	if f.UserID != "" {
 		q = q.Where("user_id = ?", f.UserID)
 	}

@@ -14,6 +14,7 @@ type JobFilter struct {
 	Types      []string
 	Statuses   []string
 	ProviderID string
+	Providers  []string // ids; nil does not filter
 	After      *Position
 	Limit      int
 }
@@ -30,6 +31,9 @@ func (s *Store) Jobs(ctx context.Context, org string, f JobFilter) ([]models.Job
 	}
 	if f.ProviderID != "" {
 		q = q.Where("provider_id = ?", f.ProviderID)
+	}
+	if f.Providers != nil {
+		q = q.Where("provider_id IN "+s.dialect.list, listed(f.Providers))
 	}
 	return page[models.Job](q, f.After, true, f.Limit)
 }

@@ -12,8 +12,9 @@ import (
 // ProviderFilter says which of an organisation's providers are asked for. Empty
 // fields do not filter.
 type ProviderFilter struct {
-	IDs   []string
-	Types []string
+	Within []string // ids; nil does not filter
+	IDs    []string
+	Types  []string
 	// Hosts are metadata hosts; PublicTypes are the types whose public host is
 	// among them, whose providers name no host of their own.
 	Hosts       []string
@@ -64,6 +65,9 @@ func (s *Store) ProviderSecret(ctx context.Context, p models.Provider) (models.S
 // appear only when asked for by id.
 func (s *Store) Providers(ctx context.Context, org string, f ProviderFilter) ([]models.Provider, error) {
 	q := s.db.WithContext(ctx).Where("org_id = ?", org)
+	if f.Within != nil {
+		q = q.Where("id IN "+s.dialect.list, listed(f.Within))
+	}
 	if f.IDs != nil {
 		q = q.Where("id IN "+s.dialect.list, listed(f.IDs))
 	} else {

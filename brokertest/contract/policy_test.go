@@ -86,6 +86,15 @@ type rule struct {
 
 func nothing(*things) any { return nil }
 
+// path is the row's, of these things.
+func (x *things) path(r rule) string {
+	path := strings.NewReplacer("{provider}", x.provider, "{authorization}", x.authorization, "{job}", x.job, "{session}", x.session).Replace(r.path)
+	if !strings.HasPrefix(path, "/") {
+		path = root + path
+	}
+	return path
+}
+
 var policy = []rule{
 	{"listProviders", "", (*things).needProvider, "GET", "providers/", nothing, 200, 200, 200, 200},
 	{"createProvider", "", (*things).needNothing, "POST", "providers/", func(*things) any { return newProvider(nil) }, 201, 403, 403, 201},
@@ -177,11 +186,7 @@ func TestA6_WhoMayDoWhat(t *testing.T) {
 				t.Run(strings.TrimSpace(r.operation+" "+r.about)+"/"+cell.caller, func(t *testing.T) {
 					x := &things{t: t, h: h}
 					r.need(x)
-					path := strings.NewReplacer("{provider}", x.provider, "{authorization}", x.authorization, "{job}", x.job, "{session}", x.session).Replace(r.path)
-					if !strings.HasPrefix(path, "/") {
-						path = root + path
-					}
-					want(t, cell.status, h.Do(t, cell.who, r.method, path, r.body(x)))
+					want(t, cell.status, h.Do(t, cell.who, r.method, x.path(r), r.body(x)))
 				})
 			}
 		}

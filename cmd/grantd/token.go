@@ -20,12 +20,13 @@ type tokenCommand struct {
 }
 
 type tokenCreateCommand struct {
-	Org     string        `required:"" placeholder:"NAME" help:"The organisation: providers belong to it."`
-	User    string        `required:"" placeholder:"NAME" help:"The user: authorizations belong to it."`
-	Role    string        `required:"" placeholder:"ROLE" help:"admin manages the organisation's providers; user authorizes and fetches tokens."`
-	Name    string        `placeholder:"TEXT" help:"What the token is for, shown in lists."`
-	Expires time.Duration `placeholder:"TIME" help:"How long the token works, such as 30d; without it, until it is revoked."`
-	JSON    bool          `name:"json" help:"Print a JSON object with the token and what is known of it."`
+	Org      string        `required:"" placeholder:"NAME" help:"The organisation: providers belong to it."`
+	User     string        `required:"" placeholder:"NAME" help:"The user: authorizations belong to it."`
+	Role     string        `required:"" placeholder:"ROLE" help:"admin manages the organisation's providers; user authorizes and fetches tokens; service does so for the users that it names."`
+	Name     string        `placeholder:"TEXT" help:"What the token is for, shown in lists."`
+	Expires  time.Duration `placeholder:"TIME" help:"How long the token works, such as 30d; without it, until it is revoked."`
+	Provider []string      `placeholder:"ID" help:"A provider, by id or slug, that the token is limited to; may be repeated. A service needs one at least."`
+	JSON     bool          `name:"json" help:"Print a JSON object with the token and what is known of it."`
 }
 
 // Help is the longer text of `grantd token create --help`.
@@ -38,14 +39,14 @@ func (tokenCreateCommand) Help() string {
 
 // Run makes the token.
 func (t tokenCreateCommand) Run(ctx context.Context, c console, cfg *Config) error {
-	asked := broker.NewAPIToken{OrgID: t.Org, UserID: t.User, Role: models.Role(t.Role), Name: t.Name, Life: t.Expires}
+	asked := broker.NewAPIToken{OrgID: t.Org, UserID: t.User, Role: models.Role(t.Role), Name: t.Name, Life: t.Expires, Providers: t.Provider}
 	if err := asked.Validate(); err != nil {
 		return flagsAtFault(err)
 	}
 	return cfg.withTokens(ctx, c, func(s *broker.Service) error {
 		made, token, err := s.CreateAPIToken(ctx, asked)
 		if err != nil {
-			return err
+			return flagsAtFault(err)
 		}
 		if t.JSON {
 			shown := describe(made, time.Now())
@@ -100,6 +101,7 @@ type tokenJSON struct {
 	User      string     `json:"user"`
 	Role      string     `json:"role"`
 	Name      string     `json:"name"`
+	Providers []string   `json:"providers"` // none where it is not limited
 	CreatedAt time.Time  `json:"createdAt"`
 	ExpiresAt *time.Time `json:"expiresAt"`
 	RevokedAt *time.Time `json:"revokedAt"`
@@ -108,7 +110,7 @@ type tokenJSON struct {
 }
 
 func describe(t models.APIToken, now time.Time) tokenJSON {
-	return tokenJSON{ID: t.ID, Org: t.OrgID, User: t.UserID, Role: string(t.Role), Name: t.Name,
+	return tokenJSON{ID: t.ID, Org: t.OrgID, User: t.UserID, Role: string(t.Role), Name: t.Name, Providers: append([]string{}, t.Providers...),
 		CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, RevokedAt: t.RevokedAt, Usable: t.Usable(now)}
 }
 

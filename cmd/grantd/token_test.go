@@ -159,6 +159,14 @@ func TestTokenCreateNamesTheFlagsAtFault(t *testing.T) {
 	}
 }
 
+func TestTokenCreateOfAServiceNeedsProvidersThatExist(t *testing.T) {
+	t.Parallel()
+	vars, _ := prepared(t)
+	service := []string{"token", "create", "--org", "acme", "--user", "app-web", "--role", "service"}
+	mustFail(t, grantd(t, vars, service...), exitUsage, "--provider: ")
+	mustFail(t, grantd(t, vars, append(service, "--provider", "github")...), exitUsage, `--provider: "github" is neither`)
+}
+
 // In the wrong folder `token create` made a database and a keyset, and printed a token
 // that no server knew; with a role that does not exist it made both before it refused.
 func TestOnlyServingAndMigratingMakeADatabase(t *testing.T) {
