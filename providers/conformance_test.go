@@ -139,11 +139,27 @@ func (s *strict) expire(t Tokens) {
 	s.do(func() { p.accessExpired = true })
 }
 
-// asks counts what reached the upstream while f ran.
+// asks counts what reached the upstream while f ran, but for its documents: keys that an
+// id_token of before needs are read beside, and may arrive late.
 func (s *strict) asks(f func()) int {
 	before := len(s.requests())
 	f()
-	return len(s.requests()) - before
+	n := 0
+	for _, r := range s.requests()[before:] {
+		if !s.isDocument(r) {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *strict) isDocument(r request) bool {
+	for key := range s.d.documents {
+		if method, at, _ := strings.Cut(key, " "); method == r.method && strings.HasSuffix(at, r.path) {
+			return true
+		}
+	}
+	return false
 }
 
 func cellValid(t *testing.T, s *strict) {
