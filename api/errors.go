@@ -79,17 +79,31 @@ func (e *Error) GetHeaders() http.Header { return e.headers }
 // problem turns an error of the broker into an answer, and logs what the answer
 // must not tell.
 func (s *Server) problem(ctx context.Context, err error) *Error {
-	k := callOf(ctx)
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	k, known := callOf(ctx), answerTo(ctx, err)
+	if known.Code == models.CodeCancelled {
 		return plainError(k, statusClientGone)
-	}
-	var known *models.Error
-	if !errors.As(err, &known) {
-		known = &models.Error{Code: models.CodeInternal, Err: err}
 	}
 	e := newError(k, known)
 	s.logFailure(ctx, k, e.Status, known)
 	return e
+}
+
+// answerTo is what err means for the client of a request. Where it is about a client that
+// has left, no fault of ours is to be shown. Where a client that waits still meets
+// something cancelled, that was ours, such as at shutdown.
+func answerTo(ctx context.Context, err error) *models.Error {
+	known, ok := errors.AsType[*models.Error](err)
+	if !ok {
+		known = &models.Error{Code: models.CodeInternal, Err: err}
+	}
+	stopped, left := errors.Is(err, context.Canceled), errors.Is(ctx.Err(), context.Canceled)
+	switch {
+	case left && (stopped || known.Code == models.CodeUnavailable): // a statement that was cancelled may fail as an interrupted one
+		return &models.Error{Code: models.CodeCancelled, Err: err}
+	case stopped && (known.Code == models.CodeCancelled || known.Code == models.CodeInternal):
+		return &models.Error{Code: models.CodeUnavailable, Message: "The request was interrupted. Try again shortly.", Err: err}
+	}
+	return known
 }
 
 func (s *Server) logFailure(ctx context.Context, k *call, status int, known *models.Error) {

@@ -85,3 +85,30 @@ func TestAClientThatLeftIsNoFaultOfOurs(t *testing.T) {
 		t.Errorf("got %d", e.Status)
 	}
 }
+
+// Of a client that waits still, it was not the client's request that was cancelled: the
+// process stops, or lost its database.
+func TestT3_SomethingCancelledIsAnOutageForAClientThatWaits(t *testing.T) {
+	s := newTestServer(t)
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	cancelled := &models.Error{Code: models.CodeCancelled, Message: "The request was cancelled.", Err: context.Canceled}
+	for name, c := range map[string]struct {
+		err         error
+		here, after int
+	}{
+		"the store's":    {fmt.Errorf("reading: %w", cancelled), 503, statusClientGone},
+		"any other":      {fmt.Errorf("reading: %w", context.Canceled), 503, statusClientGone},
+		"interrupted":    {models.Errorf(models.CodeUnavailable, "The database is away."), 503, statusClientGone},
+		"the upstream's": {&models.Error{Code: models.CodeUpstream, Message: "Try again.", Err: context.Canceled}, 502, statusClientGone},
+		"a fault":        {errors.New("no such column"), 500, 500},
+		"not found":      {models.Errorf(models.CodeNotFound, "Flow not found."), 404, 404},
+	} {
+		if e := s.problem(context.Background(), c.err); e.Status != c.here || e.Message == "" {
+			t.Errorf("%s: a client that waits gets %d %q, want %d", name, e.Status, e.Message, c.here)
+		}
+		if e := s.problem(gone, c.err); e.Status != c.after {
+			t.Errorf("%s: for a client that has left %d, want %d", name, e.Status, c.after)
+		}
+	}
+}

@@ -50,9 +50,9 @@ func ActingFor(c models.Caller, user string) (models.Caller, error) {
 func (s *Service) visibleProvider(ctx context.Context, c models.Caller, id string) (models.Provider, error) {
 	p, err := s.store.Provider(ctx, id)
 	if err == nil && !maySeeProvider(c, p) {
-		err = store.ErrNotFound
+		err = store.NotFound("OAuth provider")
 	}
-	return p, found(err, "OAuth provider")
+	return p, err
 }
 
 func maySeeProvider(c models.Caller, p models.Provider) bool {
@@ -69,9 +69,9 @@ func within(c models.Caller, all []models.Provider) []models.Provider {
 func (s *Service) visibleAuthorization(ctx context.Context, c models.Caller, id string) (models.Linked, error) {
 	l, err := s.store.Fetchable(ctx, id)
 	if err == nil && !maySee(c, l.Authorization) {
-		err = store.ErrNotFound
+		err = store.NotFound("OAuth provider authorization")
 	}
-	return l, found(err, "OAuth provider authorization")
+	return l, err
 }
 
 func maySee(c models.Caller, a models.Authorization) bool {
@@ -83,7 +83,7 @@ func maySee(c models.Caller, a models.Authorization) bool {
 func mayHave(c models.Caller, a models.Authorization) error {
 	switch {
 	case !maySee(c, a):
-		return store.ErrNotFound
+		return store.NotFound("OAuth provider authorization")
 	case a.UserID != c.UserID:
 		return models.Errorf(models.CodeForbidden, "This authorization belongs to another user; only that user may get its tokens and profile.")
 	}

@@ -17,7 +17,7 @@ func (s *Service) admit(ctx context.Context, p models.Provider, probe time.Durat
 	g, err := s.store.Pass(ctx, s.upstreamOf(p, classes...), probe, classes...)
 	switch {
 	case err != nil:
-		return g, unavailable(err)
+		return g, err
 	case g.Wait > 0:
 		return g, leftAlone(g.Wait)
 	}
@@ -56,7 +56,7 @@ func (s *Service) admitToken(ctx context.Context, p models.Provider) (store.Gate
 	}
 	now, err := s.store.Now(ctx)
 	if err != nil {
-		return gate, unavailable(err)
+		return gate, err
 	}
 	return gate, s.takeProbe(ctx, p, "", now)
 }

@@ -125,7 +125,7 @@ func (s *Service) asked(ctx context.Context, c models.Caller, q AgentQuery) (mod
 	}
 	all, err := s.store.UsableProviders(ctx, c.OrgID)
 	if err != nil {
-		return models.Provider{}, unavailable(err)
+		return models.Provider{}, err
 	}
 	return s.theOne(within(c, all), repository)
 }

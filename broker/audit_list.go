@@ -42,5 +42,5 @@ func (s *Service) AuditTrail(ctx context.Context, c models.Caller, q AuditQuery)
 	})
 	return cut(rows, limit, after,
 		func(e models.AuditEvent) store.Position { return store.Position{CreatedAt: e.At, ID: e.ID} },
-		asItIs), found(err, "Audit events")
+		asItIs), err
 }

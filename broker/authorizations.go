@@ -38,7 +38,7 @@ func (s *Service) Authorizations(ctx context.Context, c models.Caller, q Authori
 	}
 	rows, err := s.store.Authorizations(ctx, c.OrgID, f)
 	if err != nil {
-		return Page[models.Authorization]{}, found(err, "OAuth provider authorizations")
+		return Page[models.Authorization]{}, err
 	}
 	page := cut(rows, limit, after,
 		func(l models.Linked) store.Position {
@@ -51,10 +51,10 @@ func (s *Service) Authorizations(ctx context.Context, c models.Caller, q Authori
 func (s *Service) Authorization(ctx context.Context, c models.Caller, id string) (models.Authorization, error) {
 	l, err := s.store.Linked(ctx, id)
 	if err == nil && !maySee(c, l.Authorization) {
-		err = store.ErrNotFound
+		err = store.NotFound("OAuth provider authorization")
 	}
 	if err != nil {
-		return models.Authorization{}, found(err, "OAuth provider authorization")
+		return models.Authorization{}, err
 	}
 	one := []models.Authorization{l.Detailed()}
 	err = s.addLastFetches(ctx, one)
@@ -72,7 +72,7 @@ func (s *Service) addLastFetches(ctx context.Context, shown []models.Authorizati
 	}
 	last, err := s.store.LastFetches(ctx, ids)
 	if err != nil {
-		return unavailable(err)
+		return err
 	}
 	for i, a := range shown {
 		if at, fetched := last[a.ID]; fetched {

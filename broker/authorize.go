@@ -56,7 +56,7 @@ func (s *Service) Authorize(ctx context.Context, c models.Caller, r AuthorizeReq
 	}
 	if len(target) >= maxRedirectURL {
 		if _, err := s.store.FailFlow(ctx, f.ID, "too_long", models.FlowOpen); err != nil {
-			return AuthorizeAnswer{}, unavailable(err)
+			return AuthorizeAnswer{}, err
 		}
 		return AuthorizeAnswer{}, models.Invalid(models.FieldError{Name: "state", Message: "is too long together with the redirect_uri and scopes: the address to send the person to must stay below 1500 characters"})
 	}
@@ -107,7 +107,7 @@ func (s *Service) openFlow(ctx context.Context, c models.Caller, p models.Provid
 			return same, its, nil
 		}
 	}
-	return f, req, found(err, "Flow")
+	return f, req, err
 }
 
 // newFlow is a consent, or an import, that has not begun upstream.
@@ -122,7 +122,7 @@ func newFlow(c models.Caller, p models.Provider, on models.Channel, state, redir
 func (s *Service) sameFlow(ctx context.Context, c models.Caller, r AuthorizeRequest) (models.Flow, request, error) {
 	f, over, err := s.store.FlowByState(ctx, c, r.ProviderID, hashOf(r.State))
 	if err != nil {
-		return f, request{}, found(err, "Flow")
+		return f, request{}, err
 	}
 	if over || f.Status != models.FlowOpen || f.RedirectURI != r.RedirectURI || f.Channel != models.ChannelAPI {
 		return f, request{}, models.Invalid(models.FieldError{Name: "state", Message: "was used before; give a new one, or none"})

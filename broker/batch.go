@@ -212,7 +212,7 @@ func (b *batch) write(ctx context.Context, rulings []ruling) (int, error) {
 	}
 	done, err := b.settle(ctx, ended)
 	if err != nil {
-		return 0, unavailable(err)
+		return 0, err
 	}
 	for i, r := range rulings {
 		l := b.items[i]
@@ -220,7 +220,7 @@ func (b *batch) write(ctx context.Context, rulings []ruling) (int, error) {
 			continue
 		}
 		if err := b.giveBack(ctx, l, r); err != nil {
-			return len(done), unavailable(err)
+			return len(done), err
 		}
 	}
 	return len(done), nil

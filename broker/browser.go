@@ -67,7 +67,7 @@ func (s *Service) BeginConnect(ctx context.Context, v Visitor, name, to string) 
 	if f.Sealed, err = s.sealJSON(flowOwner(f, "request"), req); err != nil {
 		return "", err
 	}
-	return target, found(s.beginConsent(ctx, &f, s.timing.FlowLife), "Flow")
+	return target, s.beginConsent(ctx, &f, s.timing.FlowLife)
 }
 
 // CompleteConnect takes what the upstream sent the visitor back with. A state that
@@ -81,7 +81,7 @@ func (s *Service) CompleteConnect(ctx context.Context, v Visitor, cb Callback) (
 	}
 	f, over, err := s.store.FlowByState(ctx, v.Caller, p.ID, hashOf(cb.State))
 	if err != nil && !store.IsNotFound(err) {
-		return Returned{}, unavailable(err)
+		return Returned{}, err
 	}
 	if err != nil {
 		return Returned{}, ErrNotOfSession
@@ -133,7 +133,7 @@ func endedBefore(f models.Flow, cb Callback) (bool, error) {
 func (s *Service) endedMeanwhile(ctx context.Context, flow string, cb Callback) error {
 	f, err := s.store.Flow(ctx, flow)
 	if err != nil {
-		return found(err, "Flow")
+		return err
 	}
 	if ended, err := endedBefore(f, cb); ended {
 		return err
@@ -175,8 +175,7 @@ func (s *Service) ofSession(v Visitor, f models.Flow) (request, error) {
 // CompletedElsewhere reports whether a state belongs to a living consent that was
 // begun by a client of the API, which must complete it.
 func (s *Service) CompletedElsewhere(ctx context.Context, provider, state string) (bool, error) {
-	yes, err := s.store.AnyFlowOfState(ctx, provider, models.ChannelAPI, hashOf(state))
-	return yes, found(err, "Flow")
+	return s.store.AnyFlowOfState(ctx, provider, models.ChannelAPI, hashOf(state))
 }
 
 // CheckReturn judges where a person may be sent after connecting: a path on this

@@ -89,7 +89,7 @@ func (s *Service) lookUpToken(ctx context.Context, token models.Secret, hash [sh
 	case store.IsNotFound(err):
 		return models.APIToken{}, errBadToken
 	case err != nil:
-		return models.APIToken{}, unavailable(err)
+		return models.APIToken{}, err
 	case subtle.ConstantTimeCompare(t.Hash, hash[:]) != 1:
 		return models.APIToken{}, errBadToken
 	}
@@ -119,7 +119,7 @@ func (s *Service) CreateAPIToken(ctx context.Context, n NewAPIToken) (models.API
 	}
 	now, err := s.store.Now(ctx)
 	if err != nil {
-		return models.APIToken{}, "", unavailable(err)
+		return models.APIToken{}, "", err
 	}
 	t := models.APIToken{ID: newID(), OrgID: n.OrgID, UserID: n.UserID, Role: n.Role, Name: n.Name, Providers: limits, CreatedAt: now}
 	if n.Life > 0 {
@@ -136,7 +136,7 @@ func (s *Service) CreateAPIToken(ctx context.Context, n NewAPIToken) (models.API
 		return tx.Audit(ctx, tokenEvent(t, models.ActionTokenCreated))
 	})
 	if err != nil {
-		return models.APIToken{}, "", unavailable(err)
+		return models.APIToken{}, "", err
 	}
 	return t, models.Secret(token), nil
 }
@@ -202,8 +202,7 @@ func tokenEvent(t models.APIToken, action models.Action) models.AuditEvent {
 
 // APITokens returns every API token, without the tokens themselves.
 func (s *Service) APITokens(ctx context.Context) ([]models.APIToken, error) {
-	all, err := s.store.APITokens(ctx)
-	return all, found(err, "API tokens")
+	return s.store.APITokens(ctx)
 }
 
 // RevokeAPIToken ends an API token: at once in this process, within ten seconds
@@ -221,7 +220,7 @@ func (s *Service) RevokeAPIToken(ctx context.Context, id string) error {
 		return tx.Audit(ctx, tokenEvent(t, models.ActionTokenEnded))
 	})
 	if err != nil {
-		return unavailable(err)
+		return err
 	}
 	s.callers.drop(id)
 	if !done {

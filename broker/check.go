@@ -70,10 +70,10 @@ func (s *Service) askOnceMore(ctx context.Context, c models.Caller, id string) (
 func (s *Service) manageable(ctx context.Context, c models.Caller, id string) (models.Linked, error) {
 	l, err := s.store.Linked(ctx, id)
 	if err == nil && !maySee(c, l.Authorization) {
-		err = store.ErrNotFound
+		err = store.NotFound("OAuth provider authorization")
 	}
 	if err != nil {
-		return l, found(err, "OAuth provider authorization")
+		return l, err
 	}
 	return l, inForce(l)
 }
@@ -92,7 +92,7 @@ func (s *Service) checkNewest(ctx context.Context, id string) (models.Linked, er
 	for range 3 {
 		l, err := s.store.Linked(ctx, id)
 		if err != nil || l.CheckedWithin(checkLife) || l.Mismatched() {
-			return l, found(err, "OAuth provider authorization")
+			return l, err
 		}
 		said, err := s.askCheck(ctx, l)
 		if err != nil {
@@ -100,11 +100,11 @@ func (s *Service) checkNewest(ctx context.Context, id string) (models.Linked, er
 		}
 		newest, err := s.noteCheck(ctx, l, said)
 		if err != nil {
-			return l, unavailable(err)
+			return l, err
 		}
 		if newest {
 			l, err = s.store.Linked(ctx, id)
-			return l, found(err, "OAuth provider authorization")
+			return l, err
 		}
 	}
 	return models.Linked{}, late

@@ -47,7 +47,7 @@ func (s *Service) Complete(ctx context.Context, c models.Caller, cb Callback) (C
 	case store.IsNotFound(err):
 		return Completed{}, errBadState
 	case err != nil:
-		return Completed{}, unavailable(err)
+		return Completed{}, err
 	case over || f.Channel != models.ChannelAPI:
 		return Completed{}, errBadState
 	case cb.Error != "":
@@ -68,7 +68,7 @@ func (s *Service) declined(ctx context.Context, c models.Caller, f models.Flow, 
 		return tx.Audit(ctx, event(c, models.ActionFlowFailed).provider(f.ProviderID).code(code).done())
 	})
 	if err != nil {
-		return unavailable(err)
+		return err
 	}
 	if !ended {
 		return errBadState
@@ -110,14 +110,14 @@ func (s *Service) spend(ctx context.Context, c models.Caller, p models.Provider,
 		}
 		claimed, err := s.store.ClaimFlow(ctx, f.ID, code)
 		if err != nil {
-			return Completed{}, unavailable(err)
+			return Completed{}, err
 		}
 		if claimed {
 			f.Status, f.CodeHash = models.FlowClaimed, code
 			return s.collect(ctx, c, f, func(ctx context.Context) error { return s.exchange(ctx, client, p, f, cb.Code) })
 		}
 		if f, err = s.store.Flow(ctx, f.ID); err != nil {
-			return Completed{}, found(err, "Flow")
+			return Completed{}, err
 		}
 	}
 	if !bytes.Equal(f.CodeHash, code) || f.Status == models.FlowFailed {
@@ -141,7 +141,7 @@ func (s *Service) collect(ctx context.Context, c models.Caller, f models.Flow, e
 	}
 	delivered, err := s.store.DeliverFlow(ctx, f.ID)
 	if err != nil {
-		return Completed{}, unavailable(err)
+		return Completed{}, err
 	}
 	if !delivered && f.Channel != models.ChannelBrowser { // a page shows no secret, and may be loaded again (T5)
 		return Completed{}, errBadState
@@ -157,7 +157,7 @@ func (s *Service) exchange(ctx context.Context, client providers.Client, p model
 	}
 	sent, err := s.store.Now(ctx)
 	if err != nil {
-		return unavailable(err)
+		return err
 	}
 	call, cancel := awake(ctx, s.timing.TokenCall)
 	defer cancel()
@@ -206,13 +206,19 @@ func (s *Service) untilSaved(ctx context.Context, write func(context.Context) er
 		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveCall)
 		err := write(own)
 		cancel()
-		var ruling *models.Error
-		if err == nil || errors.As(err, &ruling) {
+		if err == nil || ruled(err) {
 			return err
 		}
 		s.log.Error("saving tokens failed; trying again", "error", err)
 		time.Sleep(pause)
 	}
+}
+
+// ruled reports whether err is a decision of the rules, which trying again does not
+// change. What the store could not do, or did not find, is none.
+func ruled(err error) bool {
+	_, known := errors.AsType[*models.Error](err)
+	return known && !store.IsFailure(err)
 }
 
 func (s *Service) exchangeFailed(ctx context.Context, p models.Provider, f models.Flow, err error) error {
@@ -236,7 +242,7 @@ func (s *Service) exchangeFailed(ctx context.Context, p models.Provider, f model
 
 func (s *Service) providerOff(ctx context.Context, f models.Flow) error {
 	if _, err := s.store.FailFlow(ctx, f.ID, "provider_off", models.FlowOpen); err != nil {
-		return unavailable(err)
+		return err
 	}
 	return models.Errorf(models.CodeNotFound, "The OAuth provider is not active; the consent was not used.")
 }
@@ -246,7 +252,7 @@ func (s *Service) foreignIssuer(ctx context.Context, p models.Provider, f models
 		return s.upstreamFailed(p, err)
 	}
 	if _, err := s.store.FailFlow(ctx, f.ID, "issuer", models.FlowOpen); err != nil {
-		return unavailable(err)
+		return err
 	}
 	return &models.Error{Code: models.CodeBadRequest, Detail: "invalid_issuer", Err: err,
 		Message: "The answer comes from another issuer than the one the consent was begun with. Start again with authorize."}
@@ -258,7 +264,7 @@ func (s *Service) settleFlow(ctx context.Context, c models.Caller, id string) (C
 	for pause := exchangePoll; ; pause = min(2*pause, longestExchangePoll) {
 		f, err := s.store.Flow(ctx, id)
 		if err != nil {
-			return Completed{}, found(err, "Flow")
+			return Completed{}, err
 		}
 		switch f.Status {
 		case models.FlowExchanged:
@@ -282,7 +288,7 @@ func (s *Service) own(ctx context.Context, c models.Caller, f models.Flow) (Comp
 	ctx = providers.WithAnswers(ctx)
 	p, err := s.store.Provider(ctx, f.ProviderID)
 	if err != nil {
-		return Completed{}, found(err, "OAuth provider")
+		return Completed{}, err
 	}
 	e, err := s.openExchanged(f)
 	if err != nil {
@@ -315,7 +321,7 @@ func (s *Service) own(ctx context.Context, c models.Caller, f models.Flow) (Comp
 	}
 	f, err = s.store.Flow(ctx, f.ID)
 	if err != nil {
-		return Completed{}, found(err, "Flow")
+		return Completed{}, err
 	}
 	done, err := s.finished(ctx, c, f)
 	done.User = user
@@ -351,7 +357,7 @@ func (s *Service) notIdentified(ctx context.Context, p models.Provider, f models
 			Message: "The provider did not say who consented. Send the same state and code again shortly; if that does not help, start again with authorize."}
 	}
 	if err := s.disown(ctx, p, f, e, "not_identified"); err != nil {
-		return unavailable(err)
+		return err
 	}
 	return &models.Error{Code: models.CodeUpstream, Detail: "identity", Err: err,
 		Message: "The provider did not say reliably who consented. Start again with authorize."}
@@ -364,7 +370,7 @@ func (s *Service) finished(ctx context.Context, c models.Caller, f models.Flow) 
 	}
 	l, err := s.store.Linked(ctx, *f.AuthorizationID)
 	if err != nil {
-		return Completed{}, found(err, "OAuth provider authorization")
+		return Completed{}, err
 	}
 	a := l.Authorization
 	return Completed{Authorization: l.Shown(), User: models.User{Sub: a.Sub, NickName: a.Login, Email: a.Email, Picture: a.Picture}}, nil

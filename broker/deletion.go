@@ -34,7 +34,7 @@ func (s *Service) DeleteProvider(ctx context.Context, c models.Caller, id string
 		return err
 	})
 	if err != nil {
-		return j, found(err, "OAuth provider")
+		return j, err
 	}
 	if !s.ringJob(ctx, rung) { // then the next sweep takes it up, instead of waiting whether anybody heard
 		if err := s.store.PostponeJob(ctx, j.ID, 0); err != nil {

@@ -98,7 +98,7 @@ func (s *Service) openDevice(ctx context.Context, c models.Caller, p models.Prov
 	}
 	life := min(d.ExpiresIn, maxDeviceLife)
 	if err := s.beginConsent(ctx, &f, life); err != nil {
-		return DeviceFlow{}, found(err, "Flow")
+		return DeviceFlow{}, err
 	}
 	return DeviceFlow{
 		DeviceCode: models.Secret(handle), UserCode: d.UserCode, VerificationURI: d.VerificationURI,

@@ -16,7 +16,7 @@ func (s *Service) Disconnect(ctx context.Context, c models.Caller, id string) er
 		return err
 	}
 	if err := s.unlink(ctx, c, l.Provider.ID, id); err != nil {
-		return found(err, "OAuth provider authorization")
+		return err
 	}
 	// Whatever comes of this, the revocation is on record and the sweeper goes on.
 	_, err = detach(s, ctx, s.timing.InlineRevoke, s.timing.itemLease(), late, func(ctx context.Context) (struct{}, error) {
@@ -37,7 +37,7 @@ func (s *Service) unlink(ctx context.Context, c models.Caller, provider, id stri
 			return err
 		}
 		if !unlinked {
-			return store.ErrNotFound
+			return store.NotFound("OAuth provider authorization")
 		}
 		return tx.Audit(ctx, event(c, models.ActionAuthorizationUnlink).provider(provider).authorization(id).done())
 	})

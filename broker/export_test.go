@@ -12,3 +12,12 @@ func (s *Service) Listening() (clients, pollers int) {
 	}
 	return clients, len(s.links.byID)
 }
+
+// Ruled reports whether an error is a decision of the rules.
+var Ruled = ruled
+
+// ResetOver says why a reset stops with items left.
+var ResetOver = resetOver
+
+// ErrResetRefused stops a reset whose client is refused.
+var ErrResetRefused = errResetRefused

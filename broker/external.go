@@ -49,11 +49,11 @@ type ExternalAccount struct {
 func (s *Service) ExternalAuths(ctx context.Context, c models.Caller) ([]ExternalProvider, []ExternalLink, error) {
 	ps, err := s.store.UsableProviders(ctx, c.OrgID)
 	if err != nil {
-		return nil, nil, unavailable(err)
+		return nil, nil, err
 	}
 	rows, err := s.store.LatestLinks(ctx, c, "")
 	if err != nil {
-		return nil, nil, unavailable(err)
+		return nil, nil, err
 	}
 	shown, links := []ExternalProvider{}, []ExternalLink{}
 	for _, p := range within(c, ps) {
@@ -102,7 +102,7 @@ func (s *Service) namedProvider(ctx context.Context, c models.Caller, name strin
 	if store.IsNotFound(err) || err == nil && !c.MayUse(p.ID) {
 		err = errNoExternal
 	}
-	return p, found(err, "External auth")
+	return p, err
 }
 
 // errNoExternal is the answer for an unknown provider and for one without a link
@@ -122,7 +122,7 @@ func (s *Service) activeProvider(ctx context.Context, c models.Caller, name stri
 func (s *Service) latestLink(ctx context.Context, c models.Caller, provider string) (models.Linked, error) {
 	rows, err := s.store.LatestLinks(ctx, c, provider)
 	if err != nil {
-		return models.Linked{}, unavailable(err)
+		return models.Linked{}, err
 	}
 	if len(rows) == 0 {
 		return models.Linked{}, store.ErrNotFound

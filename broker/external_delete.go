@@ -21,7 +21,7 @@ func (s *Service) DisconnectExternal(ctx context.Context, c models.Caller, name 
 	}
 	ids, err := s.store.LinkedIDs(ctx, c, p.ID)
 	if err != nil {
-		return "", unavailable(err)
+		return "", err
 	}
 	if ids, err = s.unlinkAll(ctx, c, p.ID, ids); err != nil {
 		return "", err
@@ -40,7 +40,7 @@ func (s *Service) unlinkAll(ctx context.Context, c models.Caller, provider strin
 		switch {
 		case store.IsNotFound(err):
 		case err != nil:
-			return done, unavailable(err)
+			return done, err
 		default:
 			done = append(done, id)
 		}
@@ -69,7 +69,7 @@ func (s *Service) revokeNow(ctx context.Context, p models.Provider, ids []string
 	}
 	outcomes, err := s.store.Outcomes(context.WithoutCancel(ctx), now)
 	if err != nil {
-		return "", unavailable(err)
+		return "", err
 	}
 	if len(now) < len(ids) {
 		return againLater, nil

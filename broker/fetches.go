@@ -64,9 +64,9 @@ func (s *Service) FlushFetches(ctx context.Context) error {
 	switch {
 	case err == nil:
 		return nil
-	case store.IsUnavailable(err):
+	case models.CodeOf(err) != models.CodeInternal: // it is about the database, or the process stops
 		s.fetches.giveBack(counts)
-		return unavailable(err)
+		return err
 	}
 	for _, row := range rows { // one of them is to blame, and must not keep the others (T4)
 		if err := s.store.AddFetches(ctx, []store.Fetches{row}); err != nil {

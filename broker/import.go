@@ -50,7 +50,7 @@ func (s *Service) Import(ctx context.Context, c models.Caller, in Import) (Compl
 	return detach(s, ctx, s.timing.CallerWait, s.timing.TokenCall+s.timing.LeaseMargin, late, func(ctx context.Context) (Completed, error) {
 		mine, err := s.store.ClaimFlow(ctx, f.ID, f.StateHash)
 		if err != nil {
-			return Completed{}, unavailable(err)
+			return Completed{}, err
 		}
 		if mine {
 			err = s.takeIn(ctx, client, p, f, in)
@@ -105,19 +105,19 @@ func (s *Service) importFlow(ctx context.Context, c models.Caller, p models.Prov
 		}
 		err = s.store.InsertFlow(ctx, &f, s.timing.FlowLife)
 		if !errors.Is(err, store.ErrDuplicate) {
-			return f, found(err, "Flow")
+			return f, err
 		}
 		last, over, err := s.store.FlowByState(ctx, c, p.ID, f.StateHash)
 		switch {
 		case store.IsNotFound(err):
 			continue
 		case err != nil:
-			return last, unavailable(err)
+			return last, err
 		case last.Status != models.FlowFailed && !(over && last.Status == models.FlowDone):
 			return last, nil
 		}
 		if err := s.store.ForgetFlow(ctx, last.ID, last.Status); err != nil {
-			return last, unavailable(err)
+			return last, err
 		}
 	}
 }
@@ -128,7 +128,7 @@ func (s *Service) takeIn(ctx context.Context, client providers.Client, p models.
 	ctx = providers.WithAnswers(ctx)
 	sent, err := s.store.Now(ctx)
 	if err != nil {
-		return unavailable(err)
+		return err
 	}
 	prove, admit, learn := s.proveAccess, s.admitAPI, s.learnAPI
 	if in.Refresh != "" {

@@ -14,17 +14,16 @@ func (s *Service) Job(ctx context.Context, c models.Caller, id string) (models.J
 	if err != nil {
 		return j, err
 	}
-	j, err = s.withDetails(ctx, j)
-	return j, found(err, "Job")
+	return s.withDetails(ctx, j)
 }
 
 // visibleJob returns the row of a job that the caller may see.
 func (s *Service) visibleJob(ctx context.Context, c models.Caller, id string) (models.Job, error) {
 	j, err := s.store.Job(ctx, id)
 	if err == nil && !maySeeJob(c, j) {
-		err = store.ErrNotFound
+		err = store.NotFound("Job")
 	}
-	return j, found(err, "Job")
+	return j, err
 }
 
 func maySeeJob(c models.Caller, j models.Job) bool {

@@ -33,7 +33,7 @@ func (s *Service) Jobs(ctx context.Context, c models.Caller, q JobQuery) (Page[m
 		Types: q.Types, Statuses: q.Statuses, ProviderID: q.ProviderID, Providers: c.Limits(), After: after, Limit: limit + 1,
 	})
 	return cut(rows, limit, after,
-		func(j models.Job) store.Position { return store.Position{CreatedAt: j.CreatedAt, ID: j.ID} }, summary), found(err, "Jobs")
+		func(j models.Job) store.Position { return store.Position{CreatedAt: j.CreatedAt, ID: j.ID} }, summary), err
 }
 
 // summary is a job as a list shows it.
@@ -73,5 +73,5 @@ func (s *Service) JobItems(ctx context.Context, c models.Caller, id string, q It
 		func(i models.JobItem) store.Position {
 			return store.Position{CreatedAt: i.SettledAt, ID: i.AuthorizationID}
 		},
-		asItIs), found(err, "Job")
+		asItIs), err
 }

@@ -29,7 +29,7 @@ func (s *Service) RevokeUser(ctx context.Context, c models.Caller, user string) 
 		return tx.Audit(ctx, event(c, models.ActionJobCreated).job(j.ID).done())
 	})
 	if err != nil {
-		return j, unavailable(err)
+		return j, err
 	}
 	s.ringJob(ctx, store.Rung{ID: j.ID, Type: j.Type, Ring: j.Ring})
 	return j, nil

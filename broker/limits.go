@@ -75,7 +75,7 @@ func (s *Service) beginConsent(ctx context.Context, f *models.Flow, life time.Du
 func (s *Service) mayBegin(ctx context.Context, st *store.Store, f models.Flow) error {
 	n, err := st.OpenConsents(ctx, f.OrgID, f.UserID)
 	if err != nil {
-		return unavailable(err)
+		return err
 	}
 	refused := func(whose string, limit int) error {
 		return tooMany("open consents", whose, models.Quota{Policy: "consents", Limit: limit, Window: s.timing.FlowLife}, tryConsent)

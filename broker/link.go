@@ -30,7 +30,7 @@ func (s *Service) link(ctx context.Context, c models.Caller, p models.Provider, 
 	}
 	revoked, err := s.store.GrantRevokedSince(ctx, keys, e.SentAt)
 	if err != nil {
-		return unavailable(err)
+		return err
 	}
 	if revoked { // the whole grant, since the code was sent: these tokens may have gone with it
 		again, err := s.upstream.UserInfo(ctx, client, models.Secret(e.Access))
@@ -60,7 +60,7 @@ func (s *Service) leaseGrant(ctx context.Context, key, owner string, lease time.
 	for {
 		ok, err := s.store.LeaseGrant(ctx, key, owner, lease)
 		if err != nil {
-			return unavailable(err)
+			return err
 		}
 		if ok {
 			return nil
@@ -113,7 +113,7 @@ func (s *Service) linkHeld(ctx context.Context, c models.Caller, client provider
 	case errors.Is(err, errFlowMoved):
 		return nil // another process finished it; what it wrote is read next
 	case err != nil:
-		return found(err, "OAuth provider")
+		return err
 	case off:
 		return models.Errorf(models.CodeNotFound, "The OAuth provider is not active any more; what was granted is being revoked.")
 	}

@@ -43,11 +43,11 @@ func (s *Service) MyConnections(ctx context.Context, v Visitor, cursor string) (
 	}
 	ps, err := s.store.UsableProviders(ctx, v.Caller.OrgID)
 	if err != nil {
-		return MyConnections{}, unavailable(err)
+		return MyConnections{}, err
 	}
 	rows, err := s.store.LatestLinks(ctx, v.Caller, "")
 	if err != nil {
-		return MyConnections{}, unavailable(err)
+		return MyConnections{}, err
 	}
 	latest := map[string]bool{}
 	for _, l := range rows {
@@ -59,7 +59,7 @@ func (s *Service) MyConnections(ctx context.Context, v Visitor, cursor string) (
 	}
 	services, err := s.store.Services(ctx, v.Caller.OrgID)
 	if err != nil {
-		return MyConnections{}, unavailable(err)
+		return MyConnections{}, err
 	}
 	all := MyConnections{Providers: within(v.Caller, ps), More: page.Next}
 	for _, a := range page.Data {
@@ -137,7 +137,7 @@ func (s *Service) DisconnectedAt(ctx context.Context, v Visitor, id string) (Dis
 	case store.IsNotFound(err):
 		return Disconnected{}, errNoConnection
 	case err != nil:
-		return Disconnected{}, unavailable(err)
+		return Disconnected{}, err
 	}
 	return Disconnected{Provider: p, Problem: whyNotRevoked(a)}, nil
 }

@@ -85,7 +85,7 @@ func (s *Service) askedFlow(ctx context.Context, v Visitor, name, id string) (mo
 	}
 	f, err := s.store.Flow(ctx, id)
 	if err != nil && !store.IsNotFound(err) {
-		return p, f, request{}, unavailable(err)
+		return p, f, request{}, err
 	}
 	asked := f.Status == models.FlowExchanged || f.Status == models.FlowDone || f.Status == models.FlowFailed && f.Failure == failedAccountDeclined
 	if err != nil || f.OrgID != v.Caller.OrgID || f.UserID != v.Caller.UserID || f.ProviderID != p.ID || !asked {
@@ -133,11 +133,7 @@ func (s *Service) confirm(ctx context.Context, f models.Flow, req request) (bool
 	if err != nil {
 		return false, err
 	}
-	amended, err := s.store.AmendRequest(ctx, f, sealed)
-	if err != nil {
-		return false, unavailable(err)
-	}
-	return amended, nil
+	return s.store.AmendRequest(ctx, f, sealed)
 }
 
 // Decline leaves the tokens of the account that a person was asked about to be
@@ -167,8 +163,8 @@ func (s *Service) decline(ctx context.Context, p models.Provider, f models.Flow,
 	}
 	user, err := s.identify(ctx, client, f, e, req)
 	if err != nil { // without knowing whose they are, no more than the tokens may be revoked
-		return found(s.disown(ctx, p, f, e, failedAccountDeclined), "OAuth provider")
+		return s.disown(ctx, p, f, e, failedAccountDeclined)
 	}
 	a := s.newAuthorization(p, client, f, e, user)
-	return found(s.leaveToRevoke(ctx, f, e, a, models.RevokeGrant, failedAccountDeclined), "OAuth provider")
+	return s.leaveToRevoke(ctx, f, e, a, models.RevokeGrant, failedAccountDeclined)
 }

@@ -30,7 +30,7 @@ func (s *Service) PollDevice(ctx context.Context, c models.Caller, providerID st
 	case store.IsNotFound(err):
 		return Completed{}, errDeviceOver
 	case err != nil:
-		return Completed{}, unavailable(err)
+		return Completed{}, err
 	case f.Channel != models.ChannelDevice:
 		return Completed{}, errDeviceOver
 	}
@@ -96,7 +96,7 @@ func (s *Service) poll(ctx context.Context, d devicePoll) (Completed, error) {
 	d.attempt = newID()
 	taken, err := s.store.TakePoll(ctx, d.flow, d.attempt, s.timing.TokenCall+s.timing.LeaseMargin)
 	if err != nil {
-		return Completed{}, unavailable(err)
+		return Completed{}, err
 	}
 	if !taken {
 		return Completed{}, devicePending(d.flow.PollInterval)

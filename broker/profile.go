@@ -47,7 +47,7 @@ func (s *Service) askProfile(ctx context.Context, l models.Linked, gate store.Ga
 	}
 	whole, err := s.store.Linked(ctx, l.Authorization.ID) // a fetch leaves the account out
 	if err != nil {
-		return models.User{}, found(err, "OAuth provider authorization")
+		return models.User{}, err
 	}
 	if s.isAnother(ctx, whole, providers.Account{Source: providers.SourceUser, ID: user.Sub}) {
 		whole.Credential = l.Credential // whose token was asked about

@@ -39,7 +39,7 @@ func (s *Service) Providers(ctx context.Context, c models.Caller, q ProviderQuer
 	})
 	return cut(rows, limit, after,
 		func(p models.Provider) store.Position { return store.Position{CreatedAt: p.CreatedAt, ID: p.ID} },
-		func(p models.Provider) models.Provider { return s.shown(c, p) }), found(err, "OAuth providers")
+		func(p models.Provider) models.Provider { return s.shown(c, p) }), err
 }
 
 // typesAt returns the types whose public host is among the hosts.
@@ -115,15 +115,7 @@ func (s *Service) insertProvider(ctx context.Context, c models.Caller, p *models
 		p.Slug = strings.TrimRight(fmt.Sprintf("%.54s", p.Slug), "-") + "-" + p.ID[len(p.ID)-8:]
 		err = insert()
 	}
-	return slugTaken(err, p.Slug)
-}
-
-func slugTaken(err error, slug string) error {
-	if errors.Is(err, store.ErrDuplicate) {
-		return &models.Error{Code: models.CodeConflict, Message: fmt.Sprintf("Another provider of the organisation has the slug %q.", slug),
-			Fields: []models.FieldError{{Name: "slug", Message: "is taken; choose another"}}}
-	}
-	return found(err, "OAuth provider")
+	return err
 }
 
 // describe sets what follows from the client and its host.
@@ -159,10 +151,7 @@ func (s *Service) ChangeProvider(ctx context.Context, c models.Caller, id string
 		}
 		return s.applyChange(ctx, tx, c, &p, ch)
 	})
-	if ch.Slug != nil {
-		err = slugTaken(err, *ch.Slug)
-	}
-	return s.shown(c, p), found(err, "OAuth provider")
+	return s.shown(c, p), err
 }
 
 func (s *Service) applyChange(ctx context.Context, tx *store.Store, c models.Caller, p *models.Provider, ch models.ProviderPatch) error {

@@ -56,7 +56,7 @@ func (s *Service) refreshOnce(ctx context.Context, id string, due func(models.Li
 	for {
 		l, err := s.store.Linked(ctx, id)
 		if err != nil {
-			return l, found(err, "OAuth provider authorization")
+			return l, err
 		}
 		if !due(l) {
 			return l, nil
@@ -71,7 +71,7 @@ func (s *Service) refreshOnce(ctx context.Context, id string, due func(models.Li
 		c, attempt := l.Credential, newID()
 		won, err := s.store.LeaseForRefresh(ctx, l, attempt, s.timing.TokenCall+s.timing.LeaseMargin)
 		if err != nil {
-			return l, unavailable(fmt.Errorf("leasing credential %s: %w", c.ID, err))
+			return l, fmt.Errorf("leasing credential %s: %w", c.ID, err)
 		}
 		if won {
 			if err := s.admitProbe(ctx, l); err != nil {
@@ -92,7 +92,7 @@ func (s *Service) awaitOther(ctx context.Context, before models.Linked) (bool, e
 	for pause := refreshPoll; ; pause = min(pause+pause/16, longestRefreshPoll) { // late by a sixteenth of the wait
 		now, err := s.store.Linked(ctx, before.Authorization.ID)
 		if err != nil {
-			return false, found(err, "OAuth provider authorization")
+			return false, err
 		}
 		c := now.Credential
 		switch {
@@ -118,7 +118,7 @@ func (s *Service) adopt(ctx context.Context, id string, err error) (models.Linke
 	}
 	l, err := s.store.Linked(ctx, id)
 	if err != nil {
-		return l, found(err, "OAuth provider authorization")
+		return l, err
 	}
 	return l, dead(l)
 }
@@ -129,7 +129,7 @@ func (s *Service) callRefresh(ctx context.Context, id, attempt string, before *s
 	ctx = providers.WithAnswers(ctx)
 	l, err := s.store.Linked(ctx, id) // again: the row may have changed before the lease was ours
 	if err != nil || !due(l) {
-		return l, errors.Join(found(err, "OAuth provider authorization"), s.giveUpLease(ctx, l, attempt, before))
+		return l, errors.Join(err, s.giveUpLease(ctx, l, attempt, before))
 	}
 	client, old, err := s.opened(ctx, l)
 	if err != nil {
@@ -206,7 +206,7 @@ func (s *Service) saveRefreshed(ctx context.Context, l models.Linked, attempt st
 	if err == nil && now.Credential.SavedBy == attempt {
 		s.accepted(ctx, now.Provider)
 	}
-	return now, found(err, "OAuth provider authorization")
+	return now, err
 }
 
 // noteScopes keeps what an answer says about the scopes, if anything, and is

@@ -48,14 +48,14 @@ func (b *batch) clientIsRefused(ctx context.Context) (bool, error) {
 	}
 	row, err := b.s.store.AddRefused(ctx, b.job.ID, itemsOf(*b.job), ids, b.accepted)
 	if err != nil {
-		return false, unavailable(err)
+		return false, err
 	}
 	if len(row.Items) == 0 {
 		return b.stopped, nil
 	}
 	pending, err := b.s.store.AnyPending(ctx, itemsOf(*b.job))
 	if err != nil {
-		return false, unavailable(err)
+		return false, err
 	}
 	enough := len(row.Users) >= manyRefused ||
 		len(row.Items) >= manyRefused && !row.WaitingOther ||

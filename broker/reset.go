@@ -32,7 +32,7 @@ func (s *Service) Reset(ctx context.Context, c models.Caller, id string) (Replac
 	}
 	err = s.store.Audit(ctx, event(c, models.ActionResetAsked).provider(l.Provider.ID).authorization(id).done())
 	if err != nil {
-		return Replaced{}, unavailable(err)
+		return Replaced{}, err
 	}
 	revoked, err := s.replaceToken(ctx, l)
 	if err != nil {

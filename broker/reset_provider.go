@@ -32,7 +32,7 @@ func (s *Service) ResetProvider(ctx context.Context, c models.Caller, id string)
 		return err
 	})
 	if err != nil {
-		return j, found(err, "OAuth provider")
+		return j, err
 	}
 	s.ringJob(ctx, store.Rung{ID: j.ID, Type: j.Type, Ring: j.Ring})
 	return j, nil
@@ -95,9 +95,8 @@ func (s *Service) RunReset(ctx context.Context, id string) error {
 	}
 	wait, err := s.resetSlice(ctx, j)
 	ctx = context.WithoutCancel(ctx) // what was begun is handed on, even at shutdown
-	var over *models.Error
-	if errors.As(err, &over) {
-		return s.finishReset(ctx, j, over.Message)
+	if why := resetOver(err); why != "" {
+		return s.finishReset(ctx, j, why)
 	}
 	if err == nil {
 		err = s.goOnReset(ctx, j, wait)
@@ -106,6 +105,17 @@ func (s *Service) RunReset(ctx context.Context, id string) error {
 		return fmt.Errorf("job %s: %w", id, err)
 	}
 	return nil
+}
+
+// resetOver is the sentence with which a reset ends that stops with items left, "" where
+// err is of one slice alone.
+func resetOver(err error) string {
+	for _, over := range []*models.Error{errResetRefused, errResetOff} {
+		if errors.Is(err, over) {
+			return over.Message
+		}
+	}
+	return ""
 }
 
 // startReset moves a job to RUNNING, makes its items, and rings for as many slices as

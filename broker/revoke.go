@@ -266,21 +266,21 @@ func (s *Service) revokeOne(ctx context.Context, id string, urgent bool) error {
 	lease := newID()
 	ok, err := s.store.ClaimItem(ctx, id, lease, s.timing.itemLease())
 	if err != nil {
-		return unavailable(err)
+		return err
 	}
 	if !ok {
 		return nil
 	}
 	l, err := s.store.Linked(ctx, id)
 	if err != nil {
-		return found(err, "OAuth provider authorization")
+		return err
 	}
 	if _, err := s.awaitCredential(ctx, l, lease); err != nil { // without it the item is given back with "refresh_running"
 		return err
 	}
 	b, err := s.openBatch(ctx, lease, nil)
 	if err != nil {
-		return unavailable(err)
+		return err
 	}
 	b.urgent = urgent
 	_, err = b.run(ctx)
@@ -295,7 +295,7 @@ func (s *Service) awaitCredential(ctx context.Context, l models.Linked, lease st
 	for {
 		ok, err := s.store.LeaseForRevocation(ctx, l.Credential.ID, lease, s.timing.itemLease())
 		if err != nil && ctx.Err() == nil {
-			return false, unavailable(err)
+			return false, err
 		}
 		if ok {
 			return true, nil

@@ -80,18 +80,18 @@ func (r *tokenRevocation) runOnGrant(ctx context.Context, l models.Linked) (Revo
 	}()
 	l, err := r.s.upgradeGrant(ctx, l)
 	if err != nil {
-		return RevokedToken{}, unavailable(err)
+		return RevokedToken{}, err
 	}
 	keys := r.s.grantKeys(l.Authorization)
 	if err := r.s.leaseGrants(ctx, keys, r.lease, r.s.timing.itemLease()); err != nil {
 		return RevokedToken{}, err
 	}
 	if _, err = r.s.upgradeGrant(ctx, l); err != nil { // what came before the leases were taken
-		return RevokedToken{}, unavailable(err)
+		return RevokedToken{}, err
 	}
 	shared, err := r.s.store.GrantShared(ctx, l.Authorization.GrantKey, l.Authorization.ID)
 	if err != nil {
-		return RevokedToken{}, unavailable(err)
+		return RevokedToken{}, err
 	}
 	if shared {
 		return RevokedToken{}, models.Errorf(models.CodeConflict, "The provider can only revoke everything that this account granted to the client, and another authorization lives on it. Nothing was revoked. Reset the token, or disconnect both authorizations.")
@@ -134,10 +134,10 @@ func (r *tokenRevocation) send(ctx context.Context, id string) (RevokedToken, er
 		return RevokedToken{}, irrevocable(l)
 	}
 	if err := r.note(context.WithoutCancel(ctx), l, outcome); err != nil {
-		return RevokedToken{}, unavailable(err)
+		return RevokedToken{}, err
 	}
 	l, err = r.s.store.Linked(ctx, id)
-	return RevokedToken{outcome, l.Shown()}, found(err, "OAuth provider authorization")
+	return RevokedToken{outcome, l.Shown()}, err
 }
 
 func (r *tokenRevocation) suspect(ctx context.Context, id string) (models.Linked, error) {
@@ -154,7 +154,7 @@ func (r *tokenRevocation) suspect(ctx context.Context, id string) (models.Linked
 	})
 	switch {
 	case err != nil:
-		return l, unavailable(err)
+		return l, err
 	case !newest:
 		return l, busy
 	}

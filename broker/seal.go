@@ -185,7 +185,7 @@ func (s *Service) client(ctx context.Context, p models.Provider) (providers.Clie
 func (s *Service) clientSecret(ctx context.Context, in *store.Store, p models.Provider) (models.Secret, error) {
 	config, err := in.ProviderSecret(ctx, p)
 	if err != nil {
-		return "", unavailable(fmt.Errorf("loading the client secret of provider %s: %w", p.ID, err))
+		return "", fmt.Errorf("loading the client secret of provider %s: %w", p.ID, err)
 	}
 	secret, _, err := s.openSecret(p, config)
 	return secret, err

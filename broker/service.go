@@ -244,30 +244,3 @@ func enumeration[T ~string](all []T) string {
 	}
 	return strings.Join(names, ", ")
 }
-
-// unavailable answers for an error of the store. Where the database cannot be reached
-// it says so; every other error is a fault of ours, which is logged and not shown (T3).
-func unavailable(err error) error {
-	var known *models.Error
-	switch {
-	case errors.As(err, &known):
-		return err
-	case !store.IsUnavailable(err):
-		return &models.Error{Code: models.CodeInternal, Message: "Internal error.", Err: err}
-	}
-	return &models.Error{Code: models.CodeUnavailable, Message: "The service cannot reach its database right now. Try again shortly.",
-		RetryAfter: tryAgain, Err: err}
-}
-
-// found turns a missing row into "not found", and other errors of the store into an
-// answer.
-func found(err error, what string) error {
-	switch {
-	case err == nil:
-		return nil
-	case store.IsNotFound(err):
-		return models.Errorf(models.CodeNotFound, "%s not found.", what)
-	default:
-		return unavailable(err)
-	}
-}

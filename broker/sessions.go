@@ -69,7 +69,7 @@ func (s *Service) BeginSession(ctx context.Context, in SignedIn, address string,
 		return tx.Audit(ctx, event(in.Caller, models.ActionSignedIn).code(b.ID).done())
 	})
 	if err != nil {
-		return "", unavailable(err)
+		return "", err
 	}
 	return models.Secret(token), nil
 }
@@ -88,7 +88,7 @@ func (s *Service) Session(ctx context.Context, token models.Secret) (Visitor, er
 	case store.IsNotFound(err):
 		return Visitor{}, ErrSignedOut
 	case err != nil:
-		return Visitor{}, unavailable(err)
+		return Visitor{}, err
 	}
 	v := Visitor{Caller: b.Caller(), Session: models.Secret(b.ID), Name: b.Name, SignedInAt: b.CreatedAt}
 	if b.APITokenID != "" {
@@ -113,7 +113,7 @@ func (s *Service) callerOf(ctx context.Context, tokenID string) (models.Caller, 
 	case store.IsNotFound(err):
 		return models.Caller{}, errBadToken
 	case err != nil:
-		return models.Caller{}, unavailable(err)
+		return models.Caller{}, err
 	case !t.Usable(time.Now()):
 		return models.Caller{}, errBadToken
 	}
@@ -125,11 +125,7 @@ func (s *Service) EndSession(ctx context.Context, token models.Secret) error {
 	if token == "" {
 		return nil
 	}
-	err := s.store.Tx(ctx, func(tx *store.Store) error { return endedByHash(ctx, tx, token) })
-	if err != nil {
-		return unavailable(err)
-	}
-	return nil
+	return s.store.Tx(ctx, func(tx *store.Store) error { return endedByHash(ctx, tx, token) })
 }
 
 func endedByHash(ctx context.Context, tx *store.Store, token models.Secret) error {
@@ -156,8 +152,7 @@ func endEvents(ended []models.BrowserSession, by string) []models.AuditEvent {
 
 // MySessions returns the living sessions of a person, those used last first.
 func (s *Service) MySessions(ctx context.Context, v Visitor) ([]models.BrowserSession, error) {
-	all, err := s.store.Sessions(ctx, v.Caller.OrgID, v.Caller.UserID, s.sessions.idle(), sessionsShown)
-	return all, found(err, "Session")
+	return s.store.Sessions(ctx, v.Caller.OrgID, v.Caller.UserID, s.sessions.idle(), sessionsShown)
 }
 
 // EndMySession ends one session of a person.
@@ -170,7 +165,7 @@ func oneSession(ctx context.Context, org, user, id string) func(*store.Store) ([
 	return func(tx *store.Store) ([]models.BrowserSession, error) {
 		ended, err := tx.EndOneSession(ctx, org, user, id)
 		if err == nil && len(ended) == 0 {
-			err = store.ErrNotFound
+			err = store.NotFound("Session")
 		}
 		return ended, err
 	}
@@ -184,21 +179,19 @@ func (s *Service) EndMySessions(ctx context.Context, v Visitor) error {
 }
 
 func (s *Service) endSessions(ctx context.Context, by string, end func(*store.Store) ([]models.BrowserSession, error)) error {
-	err := s.store.Tx(ctx, func(tx *store.Store) error {
+	return s.store.Tx(ctx, func(tx *store.Store) error {
 		ended, err := end(tx)
 		if err != nil {
 			return err
 		}
 		return tx.Audit(ctx, endEvents(ended, by)...)
 	})
-	return found(err, "Session")
 }
 
 // SessionsOf returns the living sessions of a user, or ("") of everybody, in one organisation or ("") in all. Like
 // EndSessionsOf it is the command line's: whoever holds the database may use it.
 func (s *Service) SessionsOf(ctx context.Context, org, user string) ([]models.BrowserSession, error) {
-	all, err := s.store.Sessions(ctx, org, user, s.sessions.idle(), 1000)
-	return all, found(err, "Session")
+	return s.store.Sessions(ctx, org, user, s.sessions.idle(), 1000)
 }
 
 // EndSessionsOf ends the sessions of a user, in one organisation or ("") in all, and returns how many there were. What the

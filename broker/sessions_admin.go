@@ -30,7 +30,7 @@ func (s *Service) Sessions(ctx context.Context, c models.Caller, q SessionQuery)
 		func(b models.BrowserSession) store.Position {
 			return store.Position{CreatedAt: b.CreatedAt, ID: b.ID}
 		},
-		asItIs), found(err, "Sessions")
+		asItIs), err
 }
 
 // EndSessionOf ends one session of the organisation, for admins.

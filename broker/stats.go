@@ -41,19 +41,17 @@ func (s *Service) RunStats(ctx context.Context, id string) error {
 		return nil
 	}
 	if err != nil {
-		return unavailable(err)
+		return err
 	}
 	if _, err := s.store.StartJob(ctx, id); err != nil {
-		return unavailable(err)
+		return err
 	}
 	details, err := s.count(ctx, j.OrgID)
 	if err != nil {
-		return unavailable(err)
+		return err
 	}
-	if _, err := s.store.FinishJob(ctx, id, models.JobCompleted, "", details); err != nil {
-		return unavailable(err)
-	}
-	return nil
+	_, err = s.store.FinishJob(ctx, id, models.JobCompleted, "", details)
+	return err
 }
 
 func (s *Service) count(ctx context.Context, org string) (models.Details, error) {

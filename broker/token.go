@@ -56,7 +56,7 @@ func (s *Service) freshest(ctx context.Context, c models.Caller, id string, minT
 	// read then, once for all who waited in this process.
 	l, refreshErr := s.refresh(ctx, id, due)
 	if refreshErr == nil {
-		err = found(usable(c, l), "OAuth provider authorization")
+		err = usable(c, l)
 	} else {
 		l, err = s.usable(ctx, c, id)
 	}
@@ -78,7 +78,7 @@ func (s *Service) usable(ctx context.Context, c models.Caller, id string) (model
 	if err == nil {
 		err = usable(c, l)
 	}
-	return l, found(err, "OAuth provider authorization")
+	return l, err
 }
 
 // usable is nil when the caller may have the authorization's tokens now.

@@ -160,7 +160,7 @@ func (s *Service) admitProbe(ctx context.Context, l models.Linked) error {
 func (s *Service) takeProbe(ctx context.Context, p models.Provider, authorization string, now time.Time) error {
 	taken, err := s.store.TakeProbe(ctx, p.ID, authorization, s.timing.ClientProbe)
 	if err != nil {
-		return unavailable(err)
+		return err
 	}
 	if !taken {
 		return inTrouble(p, now)

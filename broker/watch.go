@@ -54,14 +54,14 @@ func (s *Service) WatchJob(ctx context.Context, c models.Caller, id string) (*Jo
 		err = w.seen.err
 	}
 	if err == nil && !maySeeJob(c, w.seen.row) {
-		err = store.ErrNotFound
+		err = store.NotFound("Job")
 	}
 	if err == nil && !w.seen.row.Status.Final() {
 		w.leave, err = s.beginWaiting(c)
 	}
 	if err != nil {
 		w.Close()
-		return nil, found(err, "Job")
+		return nil, err
 	}
 	return w, nil
 }
@@ -82,7 +82,7 @@ func (w *JobWatch) Changed(ctx context.Context) bool {
 // Job returns the job as it was seen last.
 func (w *JobWatch) Job() (models.Job, error) {
 	j, err := w.seen.show()
-	return j, found(err, "Job")
+	return j, err
 }
 
 // Close ends the watch.

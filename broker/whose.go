@@ -118,7 +118,7 @@ func (s *Service) strangersPair(ctx context.Context, l models.Linked) error {
 		return s.auditMismatch(ctx, tx, l)
 	})
 	if err != nil {
-		return unavailable(err)
+		return err
 	}
 	if ended {
 		s.alarm(l)

@@ -21,6 +21,7 @@ const (
 	CodeGone            Code = "gone"            // 410: the person must authorize again
 	CodeInvalid         Code = "invalid"         // 422: well-formed but wrong; Fields says where
 	CodeRateLimited     Code = "rate_limited"    // 429
+	CodeCancelled       Code = "cancelled"       // 499: whoever asked has left
 	CodeInternal        Code = "internal"        // 500
 	CodeUpstream        Code = "upstream"        // 502: the provider is down or refuses our client
 	CodeUnavailable     Code = "unavailable"     // 503: our own database or keyset

@@ -91,8 +91,8 @@ func unique(ids []string) []string {
 // ErrNotFound when there is none.
 func (s *Store) LiveAuthorization(ctx context.Context, provider, user, sub string) (models.Authorization, error) {
 	var a models.Authorization
-	return a, s.db.WithContext(ctx).
-		First(&a, "provider_id = ? AND user_id = ? AND sub = ? AND unlinked_at IS NULL", provider, user, sub).Error
+	return a, found(s.db.WithContext(ctx).
+		First(&a, "provider_id = ? AND user_id = ? AND sub = ? AND unlinked_at IS NULL", provider, user, sub).Error, "OAuth provider authorization")
 }
 
 // InsertAuthorization keeps a new authorization and its sealed tokens.

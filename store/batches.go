@@ -71,9 +71,9 @@ func (b *batches) get(ctx context.Context, id string) (models.Linked, error) {
 	}
 	switch {
 	case a.err != nil:
-		return models.Linked{}, fmt.Errorf("loading authorization %s: %w", id, a.err)
+		return models.Linked{}, fmt.Errorf("loading authorization %s: %w", id, translate(a.err))
 	case a.row == nil:
-		return models.Linked{}, ErrNotFound
+		return models.Linked{}, NotFound("OAuth provider authorization")
 	}
 	return *a.row, nil
 }

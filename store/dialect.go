@@ -81,9 +81,12 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 		return s.clock(), nil
 	}
 	var now time.Time
-	err := s.db.WithContext(ctx).Raw("SELECT statement_timestamp()").Row().Scan(&now)
+	err := scanRow(s.db.WithContext(ctx).Raw("SELECT statement_timestamp()"), &now)
 	return now.UTC(), err
 }
+
+// scanRow reads the one row of a query. gorm leaves its errors as the driver made them.
+func scanRow(query *gorm.DB, into ...any) error { return translate(query.Row().Scan(into...)) }
 
 // changed turns the result of a conditional write into whether it took place.
 func changed(r *gorm.DB) (bool, error) { return r.RowsAffected > 0, r.Error }

@@ -7,6 +7,9 @@ import (
 	"github.com/grantd/grantd/models"
 )
 
+// Translate says what an error of a driver is to those who asked.
+var Translate = translate
+
 // FetchValues are what a fetch read, by column.
 func FetchValues(l *models.Linked) map[string]any {
 	values := map[string]any{}

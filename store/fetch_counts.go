@@ -65,7 +65,7 @@ func (s *Store) addFetchesAtOnce(ctx context.Context, all []Fetches) error {
 		orgs[i], users[i], counts[i] = f.Caller.OrgID, f.Caller.UserID, f.N
 	}
 	_, err := s.pool.Exec(ctx, query, authorizations, tokens, minutes, orgs, users, counts)
-	return err
+	return translate(err)
 }
 
 // LastFetches returns, to the minute, when a token of each of these authorizations was

@@ -22,14 +22,14 @@ func (s *Store) InsertFlow(ctx context.Context, f *models.Flow, life time.Durati
 		if next := now.Add(f.PollInterval); f.PollInterval > 0 {
 			f.NextPollAt = &next
 		}
-		return tx.db.Create(f).Error
+		return taken(tx.db.Create(f).Error, models.Error{Message: "This state was used before."})
 	})
 }
 
 // Flow returns the flow with this id.
 func (s *Store) Flow(ctx context.Context, id string) (models.Flow, error) {
 	var f models.Flow
-	return f, s.db.WithContext(ctx).First(&f, "id = ?", id).Error
+	return f, found(s.db.WithContext(ctx).First(&f, "id = ?", id).Error, "Flow")
 }
 
 // FlowByState finds a flow the only way there is (A2). The second result says
@@ -45,7 +45,7 @@ func (s *Store) FlowAndTime(ctx context.Context, c models.Caller, provider strin
 	err := s.db.WithContext(ctx).First(&f, "org_id = ? AND user_id = ? AND provider_id = ? AND state_hash = ?",
 		c.OrgID, c.UserID, provider, stateHash).Error
 	if err != nil {
-		return f, time.Time{}, err
+		return f, time.Time{}, found(err, "Flow")
 	}
 	now, err := s.Now(ctx)
 	return f, now, err

@@ -79,7 +79,7 @@ func (s *Store) GrantShared(ctx context.Context, key, authorization string) (boo
 	var shared bool
 	return shared, s.db.WithContext(ctx).Raw(`SELECT EXISTS (SELECT 1 FROM authorizations a JOIN providers p ON p.id = a.provider_id
 		WHERE a.grant_key_v2 = ? AND a.id <> ? AND a.outcome IS NULL AND a.unlinked_at IS NULL AND p.delete_job_id IS NULL)`,
-		key, authorization).Row().Scan(&shared)
+		key, authorization).Scan(&shared).Error
 }
 
 // GrantRevokedSince reports whether the whole grant of any of the keys was revoked

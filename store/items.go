@@ -159,7 +159,7 @@ func (s *Store) settleGroup(lease string, job *string, o models.Outcome, reason 
 func (s *Store) AnyPending(ctx context.Context, of Items) (bool, error) {
 	var any bool
 	return any, s.db.WithContext(ctx).Raw("SELECT EXISTS (SELECT 1 FROM authorizations WHERE "+of.column+" = ? AND outcome IS NULL)",
-		of.id).Row().Scan(&any)
+		of.id).Scan(&any).Error
 }
 
 // CountItems counts the items without outcome and returns the first ids.

@@ -19,14 +19,14 @@ func (s *Store) InsertJob(ctx context.Context, j *models.Job, sweepIn time.Durat
 			return err
 		}
 		j.CreatedAt, j.DueAt = now, now.Add(sweepIn)
-		return tx.db.Create(j).Error
+		return taken(tx.db.Create(j).Error, models.Error{Message: "There is such a job already."})
 	})
 }
 
 // Job returns the job with this id.
 func (s *Store) Job(ctx context.Context, id string) (models.Job, error) {
 	var j models.Job
-	return j, s.db.WithContext(ctx).First(&j, "id = ?", id).Error
+	return j, found(s.db.WithContext(ctx).First(&j, "id = ?", id).Error, "Job")
 }
 
 // Rung is a job whose bell is to be rung.
@@ -104,7 +104,7 @@ func (s *Store) FinishJob(ctx context.Context, id string, status models.JobStatu
 // JobByKey returns the job that has the key, ErrNotFound when none has.
 func (s *Store) JobByKey(ctx context.Context, key string) (models.Job, error) {
 	var j models.Job
-	return j, s.db.WithContext(ctx).First(&j, "dedupe_key = ?", key).Error
+	return j, found(s.db.WithContext(ctx).First(&j, "dedupe_key = ?", key).Error, "Job")
 }
 
 // FreeJobKey lets another job have the key of one that has ended.

@@ -42,7 +42,7 @@ func (s *Store) Outcomes(ctx context.Context, ids []string) ([]models.Authorizat
 // deletion was asked for has none any more (D5).
 func (s *Store) ProviderBySlug(ctx context.Context, org, slug string) (models.Provider, error) {
 	var p models.Provider
-	return p, s.db.WithContext(ctx).First(&p, "org_id = ? AND slug = ? AND delete_job_id IS NULL", org, slug).Error
+	return p, found(s.db.WithContext(ctx).First(&p, "org_id = ? AND slug = ? AND delete_job_id IS NULL", org, slug).Error, "OAuth provider")
 }
 
 // UsableProviders returns all of an organisation's providers that are active.
@@ -57,7 +57,7 @@ func (s *Store) Unlinked(ctx context.Context, c models.Caller, id string) (model
 	var a models.Authorization
 	err := s.db.WithContext(ctx).First(&a, "id = ? AND org_id = ? AND user_id = ? AND unlinked_at IS NOT NULL", id, c.OrgID, c.UserID).Error
 	if err != nil {
-		return a, models.Provider{}, err
+		return a, models.Provider{}, found(err, "OAuth provider authorization")
 	}
 	p, err := s.Provider(ctx, a.ProviderID)
 	return a, p, err

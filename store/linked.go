@@ -62,10 +62,10 @@ func (s *Store) Linked(ctx context.Context, authorization string) (models.Linked
 	} else {
 		l.Now = s.clock()
 	}
-	err := s.db.WithContext(ctx).Raw(linkedQuery(s.dialect), authorization).Row().Scan(targets...)
+	err := scanRow(s.db.WithContext(ctx).Raw(linkedQuery(s.dialect), authorization), targets...)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return models.Linked{}, ErrNotFound
+		return models.Linked{}, NotFound("OAuth provider authorization")
 	case err != nil:
 		return models.Linked{}, fmt.Errorf("loading authorization %s: %w", authorization, err)
 	}

@@ -206,6 +206,9 @@ func (s *Store) use(db *sql.DB, d dialect, g gorm.Dialector) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("opening the database: %w", err), db.Close())
 	}
+	if err := answerInTheDomainsErrors(s.db); err != nil {
+		return errors.Join(fmt.Errorf("opening the database: %w", err), db.Close())
+	}
 	return nil
 }
 

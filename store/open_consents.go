@@ -11,10 +11,10 @@ type OpenConsents struct {
 // A device's that is being polled is open too; imports are no consents.
 func (s *Store) OpenConsents(ctx context.Context, org, user string) (OpenConsents, error) {
 	var n OpenConsents
-	err := s.db.WithContext(ctx).Raw(`SELECT count(*),
+	err := scanRow(s.db.WithContext(ctx).Raw(`SELECT count(*),
 		coalesce(sum(CASE WHEN user_id = ? THEN 1 ELSE 0 END), 0),
 		coalesce(sum(CASE WHEN user_id = ? AND channel = 'browser' THEN 1 ELSE 0 END), 0)
 		FROM flows WHERE org_id = ? AND status IN ('open', 'claimed') AND channel <> 'import' AND expires_at > ?`,
-		user, user, org, s.now()).Row().Scan(&n.Org, &n.Caller, &n.Person)
+		user, user, org, s.now()), &n.Org, &n.Caller, &n.Person)
 	return n, err
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"gorm.io/gorm"
@@ -29,7 +30,7 @@ type ProviderFilter struct {
 func (s *Store) InsertProvider(ctx context.Context, p *models.Provider, secret *models.SecureConfig) error {
 	return s.Tx(ctx, func(tx *Store) error {
 		if err := tx.db.Create(p).Error; err != nil {
-			return err
+			return slugTaken(err, p.Slug)
 		}
 		return tx.db.Create(secret).Error
 	})
@@ -38,7 +39,7 @@ func (s *Store) InsertProvider(ctx context.Context, p *models.Provider, secret *
 // Provider returns a provider, whatever its status.
 func (s *Store) Provider(ctx context.Context, id string) (models.Provider, error) {
 	var p models.Provider
-	return p, s.db.WithContext(ctx).First(&p, "id = ?", id).Error
+	return p, found(s.db.WithContext(ctx).First(&p, "id = ?", id).Error, "OAuth provider")
 }
 
 // HoldProvider returns a provider that nobody else changes, deletes or makes an
@@ -47,7 +48,7 @@ func (s *Store) HoldProvider(ctx context.Context, id string) (models.Provider, e
 	var all []models.Provider
 	err := s.db.WithContext(ctx).Raw("SELECT * FROM providers WHERE id = ?"+s.dialect.lock, id).Scan(&all).Error
 	if err == nil && len(all) == 0 {
-		err = ErrNotFound
+		err = NotFound("OAuth provider")
 	}
 	if err != nil {
 		return models.Provider{}, err
@@ -82,9 +83,15 @@ func (s *Store) Providers(ctx context.Context, org string, f ProviderFilter) ([]
 	return page[models.Provider](q, f.After, f.Descending, f.Limit)
 }
 
-// SaveProvider writes a provider that this transaction holds.
+// SaveProvider writes a provider that this transaction holds. ErrDuplicate means that
+// its slug is taken.
 func (s *Store) SaveProvider(ctx context.Context, p *models.Provider) error {
-	return s.db.WithContext(ctx).Save(p).Error
+	return slugTaken(s.db.WithContext(ctx).Save(p).Error, p.Slug)
+}
+
+func slugTaken(err error, slug string) error {
+	return taken(err, models.Error{Message: fmt.Sprintf("Another provider of the organisation has the slug %q.", slug),
+		Fields: []models.FieldError{{Name: "slug", Message: "is taken; choose another"}}})
 }
 
 // SaveSecret writes the sealed client secret of a provider that this
@@ -99,7 +106,7 @@ func (s *Store) ProviderInUse(ctx context.Context, id string) (bool, error) {
 	var used bool
 	err := s.db.WithContext(ctx).Raw(`SELECT EXISTS (SELECT 1 FROM authorizations WHERE provider_id = ? AND outcome IS NULL)
 		OR EXISTS (SELECT 1 FROM flows WHERE provider_id = ? AND status IN ('open', 'claimed', 'exchanged') AND expires_at > ?)`,
-		id, id, s.now()).Row().Scan(&used)
+		id, id, s.now()).Scan(&used).Error
 	return used, err
 }
 

@@ -43,10 +43,10 @@ func (s *Store) AddRefused(ctx context.Context, job string, of Items, refused []
 			return err
 		}
 		pending := "SELECT EXISTS (SELECT 1 FROM authorizations WHERE " + of.column + " = ? AND outcome IS NULL AND "
-		if err = tx.db.Raw(pending+"id NOT IN ?)", of.id, row.Items).Row().Scan(&row.Waiting); err != nil {
+		if err = tx.db.Raw(pending+"id NOT IN ?)", of.id, row.Items).Scan(&row.Waiting).Error; err != nil {
 			return err
 		}
-		return tx.db.Raw(pending+"user_id NOT IN ?)", of.id, row.Users).Row().Scan(&row.WaitingOther)
+		return tx.db.Raw(pending+"user_id NOT IN ?)", of.id, row.Users).Scan(&row.WaitingOther).Error
 	})
 	return row, err
 }

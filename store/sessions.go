@@ -33,16 +33,16 @@ func (s *Store) InsertSession(ctx context.Context, b *models.BrowserSession, lif
 // Session returns the living session of a cookie, ErrNotFound where there is none. It notes the use, at most once a
 // minute.
 func (s *Store) Session(ctx context.Context, tokenHash []byte, idle Idle) (models.BrowserSession, error) {
-	var found struct {
+	var row struct {
 		models.BrowserSession
 		Unnoted bool
 	}
 	err := s.living(ctx, idle).Select("browser_sessions.*, last_used_at <= ? AS unnoted", s.in(-time.Minute)).
-		Where("token_hash = ?", tokenHash).Take(&found).Error
-	if err == nil && found.Unnoted {
+		Where("token_hash = ?", tokenHash).Take(&row).Error
+	if err == nil && row.Unnoted {
 		err = s.living(ctx, idle).Where("token_hash = ?", tokenHash).Update("last_used_at", s.now()).Error
 	}
-	return found.BrowserSession, err
+	return row.BrowserSession, found(err, "Session")
 }
 
 // Sessions returns living sessions, those that were used last first, at most limit: of one user where user is given, of

@@ -14,7 +14,7 @@ func (s *Store) InsertAPIToken(ctx context.Context, t *models.APIToken) error {
 // APIToken returns the API token with this id, revoked and expired ones too.
 func (s *Store) APIToken(ctx context.Context, id string) (models.APIToken, error) {
 	var t models.APIToken
-	return t, s.db.WithContext(ctx).First(&t, "id = ?", id).Error
+	return t, found(s.db.WithContext(ctx).First(&t, "id = ?", id).Error, "API token")
 }
 
 // APITokens returns all API tokens, oldest first.

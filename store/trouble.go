@@ -55,7 +55,7 @@ func (s *Store) AcceptedSince(ctx context.Context, l models.Linked, since time.T
 	var accepted bool
 	return accepted, s.db.WithContext(ctx).Raw(`SELECT EXISTS (SELECT 1 FROM audit_events WHERE provider_id = ? AND at > ?
 		AND authorization_id <> ? AND (action = ? OR action IN ? AND code = ''))`, l.Provider.ID, since, l.Authorization.ID,
-		models.ActionRefreshed, []models.Action{models.ActionAuthorizationMade, models.ActionAuthorizationRenewed}).Row().Scan(&accepted)
+		models.ActionRefreshed, []models.Action{models.ActionAuthorizationMade, models.ActionAuthorizationRenewed}).Scan(&accepted).Error
 }
 
 // living are the authorizations of a provider that could be refreshed.
@@ -66,14 +66,14 @@ const living = `authorizations a JOIN credentials c ON c.authorization_id = a.id
 func (s *Store) Living(ctx context.Context, provider string, limit int) (int, error) {
 	var n int
 	return n, s.db.WithContext(ctx).Raw(`SELECT count(*) FROM (SELECT 1 FROM `+living+` AND a.provider_id = ? LIMIT ?) AS l`,
-		provider, limit).Row().Scan(&n)
+		provider, limit).Scan(&n).Error
 }
 
 // AnyLivingBeside reports whether somebody else than these users could be refreshed.
 func (s *Store) AnyLivingBeside(ctx context.Context, provider string, users []string) (bool, error) {
 	var any bool
 	return any, s.db.WithContext(ctx).Raw(`SELECT EXISTS (SELECT 1 FROM `+living+` AND a.provider_id = ? AND a.user_id NOT IN ?)`,
-		provider, users).Row().Scan(&any)
+		provider, users).Scan(&any).Error
 }
 
 // inTrouble says in SQL that a provider is in trouble, as models.Provider.InTrouble does.

@@ -46,8 +46,8 @@ func (s *Store) NoteUnsettled(ctx context.Context, id, reason string, after time
 // CountUnsettled counts a provider's flows whose tokens have no owner: those that were
 // not tried yet, and those that were tried and failed.
 func (s *Store) CountUnsettled(ctx context.Context, provider string) (untried, failed int64, err error) {
-	err = s.unsettledOf(ctx, provider).Select("COALESCE(SUM(CASE WHEN failure = '' THEN 1 ELSE 0 END), 0), COALESCE(SUM(CASE WHEN failure = '' THEN 0 ELSE 1 END), 0)").
-		Row().Scan(&untried, &failed)
+	err = scanRow(s.unsettledOf(ctx, provider).Select("COALESCE(SUM(CASE WHEN failure = '' THEN 1 ELSE 0 END), 0), COALESCE(SUM(CASE WHEN failure = '' THEN 0 ELSE 1 END), 0)"),
+		&untried, &failed)
 	return untried, failed, err
 }
 

@@ -32,7 +32,7 @@ func (s *Store) BeginUpgrade(ctx context.Context) error {
 func (s *Store) AnyV1(ctx context.Context) (bool, error) {
 	var any bool
 	return any, s.db.WithContext(ctx).Raw(`SELECT EXISTS (SELECT 1 FROM authorizations WHERE fingerprint_v2 = '' AND outcome IS NULL)
-		OR EXISTS (SELECT 1 FROM providers WHERE fingerprint_v2 = '')`).Row().Scan(&any)
+		OR EXISTS (SELECT 1 FROM providers WHERE fingerprint_v2 = '')`).Scan(&any).Error
 }
 
 // V1Providers returns providers without a fingerprint of the second version.
