@@ -85,23 +85,8 @@ var meanings = map[int]string{
 	http.StatusServiceUnavailable:    "The database or the keyset is not available.",
 }
 
-// fieldDocs describe the fields of the models.
+// fieldDocs describe the fields of the models that do not describe themselves.
 var fieldDocs = map[string]map[string]string{
-	"Provider": {
-		"orgId":          "The organisation it belongs to.",
-		"type":           "The kind of provider, such as github or oidc.",
-		"status":         "active; inactive or disabled when switched off; deleted while it is being deleted; disabled also when deleting it failed.",
-		"secureConfigId": "Where the client secret is kept, sealed.",
-		"skipConsent":    "Whether the provider may leave out its consent page where it has consent already.",
-		"scopes":         "The scopes that are asked for; empty for the type's own.",
-		"redirectUris":   "The only addresses that a consent may return to; empty for the instance's rule.",
-		"config":         "Settings of the type.",
-	},
-	"ProviderMetadata": {
-		"host":            "The self-managed host; empty for the type's public one.",
-		"settingsUrl":     "Where a person sees and withdraws what they granted.",
-		"adminConsentUrl": "Where an admin of people's organisation consents for all of them; shown to admins, where there is such a page.",
-	},
 	"Authorization": {
 		"userId":                "Who authorized.",
 		"credentialId":          "Where the tokens are kept, sealed.",

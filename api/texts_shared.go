@@ -26,7 +26,6 @@ var fieldTexts = map[string]map[string]string{
 	"Health":               {"status": "Always ok."},
 	"Installation":         {"configure_url": "Where the installation is configured.", "id": "The installation's number."},
 	"Job":                  {"status": "PENDING, RUNNING, COMPLETED or ERROR; the last two are final."},
-	"Provider":             {"clientId": "The client id that was registered at the provider.", "slug": "A short name, unique within the organisation; empty for none."},
 	"User": {
 		"description": "What the person says of themselves; may be empty.", "familyName": "The family name; may be empty.", "givenName": "The given name; may be empty.",
 		"locale": "The person's language, such as en-GB; may be empty.", "nickName": "The name that people know the account by; may be empty.", "picture": "The address of a picture; may be empty.",

@@ -16,31 +16,27 @@ const (
 
 // ProviderMetadata is what a provider's type needs or tells beside its client.
 type ProviderMetadata struct {
-	// Host is the self-managed host, "" for the type's public one.
-	Host string `json:"host"`
-	// SettingsURL is where a person can see and withdraw what they granted.
-	SettingsURL string `gorm:"column:settings_url" json:"settingsUrl"`
-	// AdminConsentURL is where an admin of people's organisation consents for all of
-	// them; shown to admins, "" where there is no such page.
-	AdminConsentURL string `gorm:"-" json:"adminConsentUrl,omitempty"`
+	Host            string `json:"host" doc:"The self-managed host; empty for the type's public one."`
+	SettingsURL     string `gorm:"column:settings_url" json:"settingsUrl" doc:"Where a person sees and withdraws what they granted."`
+	AdminConsentURL string `gorm:"-" json:"adminConsentUrl,omitempty" doc:"Where an admin of people's organisation consents for all of them; shown to admins, where there is such a page."`
 }
 
 // Provider is an OAuth client registered at an upstream, owned by an
 // organisation. Its client secret lives in the SecureConfig row it points at.
 type Provider struct {
 	ID             string           `gorm:"primaryKey" json:"id"`
-	OrgID          string           `json:"orgId"`
+	OrgID          string           `json:"orgId" doc:"The organisation it belongs to."`
 	Name           string           `json:"name"`
-	Slug           string           `json:"slug"`
-	Type           string           `json:"type"`
-	Status         ProviderStatus   `json:"status"`
-	ClientID       string           `json:"clientId"`
-	SecureConfigID string           `json:"secureConfigId"`
-	SkipConsent    bool             `json:"skipConsent"`
+	Slug           string           `json:"slug" doc:"A short name, unique within the organisation; empty for none."`
+	Type           string           `json:"type" doc:"The kind of provider, such as github or oidc."`
+	Status         ProviderStatus   `json:"status" doc:"active; inactive or disabled when switched off; deleted while it is being deleted; disabled also when deleting it failed."`
+	ClientID       string           `json:"clientId" doc:"The client id that was registered at the provider."`
+	SecureConfigID string           `json:"secureConfigId" doc:"Where the client secret is kept, sealed."`
+	SkipConsent    bool             `json:"skipConsent" doc:"Whether the provider may leave out its consent page where it has consent already."`
 	Metadata       ProviderMetadata `gorm:"embedded" json:"metadata"`
-	Scopes         Strings          `json:"scopes"`
-	RedirectURIs   Strings          `gorm:"column:redirect_uris" json:"redirectUris"`
-	Config         Settings         `json:"config"`
+	Scopes         Strings          `json:"scopes" doc:"The scopes that are asked for; empty for the type's own."`
+	RedirectURIs   Strings          `gorm:"column:redirect_uris" json:"redirectUris" doc:"The only addresses that a consent may return to; empty for the instance's rule."`
+	Config         Settings         `json:"config" doc:"Settings of the type."`
 	// Fingerprint and FingerprintV2 name the client and the endpoints that tokens
 	// minted now are for, in the first version and in the second. FingerprintV2 is ""
 	// in rows of the release before, until the sweep writes it.
@@ -61,6 +57,42 @@ type Provider struct {
 	DeleteJobID *string   `json:"-"`
 	CreatedAt   time.Time `json:"createdAt"`
 	UpdatedAt   time.Time `json:"updatedAt"`
+}
+
+// ProviderInput is an OAuth client to be registered: the body of POST providers/, and what
+// the broker and the Go client take. All but the first four may be left out.
+type ProviderInput struct {
+	Name         string                `json:"name" minLength:"1" maxLength:"255" doc:"What people see. Need not be unique."`
+	Type         string                `json:"type" doc:"Which kind of provider, such as github or oidc."`
+	ClientID     string                `json:"clientId" doc:"The client id that the provider gave out."`
+	ClientSecret Secret                `json:"clientSecret,omitempty" writeOnly:"true" doc:"The client secret. It is kept sealed and never comes back. Required unless the client is a public one: config.authStyle none, or an OpenID Connect client without a secret."`
+	SkipConsent  bool                  `json:"skipConsent" required:"false" doc:"Whether the provider may leave out its consent page where it has consent already."`
+	Metadata     ProviderMetadataInput `json:"metadata,omitzero"`
+	Scopes       []string              `json:"scopes,omitzero" nullable:"true" doc:"The scopes to ask for; without, the type's own."`
+	RedirectURIs []string              `json:"redirectUris,omitzero" nullable:"true" doc:"The only addresses that a consent may return to."`
+	Slug         string                `json:"slug,omitempty" doc:"A name for addresses."`
+	Config       map[string]any        `json:"config,omitzero" doc:"Settings of the type, such as issuer for oidc."`
+}
+
+// ProviderMetadataInput is what can be set of a provider's metadata.
+type ProviderMetadataInput struct {
+	Host string `json:"host,omitempty" doc:"The self-managed host, host[:port]; empty for the type's public one."`
+}
+
+// ProviderPatch is what to change of a provider: the body of PATCH providers/{id}/. What is
+// nil stays as it is; lists and objects are replaced as a whole. On the wire null is nil.
+type ProviderPatch struct {
+	Name         *string                `json:"name,omitempty" nullable:"true" minLength:"1" maxLength:"255" doc:"What people see."`
+	ClientSecret *Secret                `json:"clientSecret,omitempty" nullable:"true" writeOnly:"true" minLength:"1" doc:"The new client secret."`
+	SkipConsent  *bool                  `json:"skipConsent,omitempty" nullable:"true" doc:"Whether the provider may leave out its consent page where it has consent already."`
+	Status       *ProviderStatus        `json:"status,omitempty" nullable:"true" doc:"active, inactive or disabled. To delete a provider, use DELETE."`
+	Metadata     *ProviderMetadataInput `json:"metadata,omitempty"`
+	Scopes       *[]string              `json:"scopes,omitempty" nullable:"true" doc:"Replaces the whole list."`
+	RedirectURIs *[]string              `json:"redirectUris,omitempty" nullable:"true" doc:"Replaces the whole list."`
+	Slug         *string                `json:"slug,omitempty" nullable:"true" doc:"A short name, unique within the organisation."`
+	Config       *map[string]any        `json:"config,omitempty" nullable:"true" doc:"Replaces all settings."`
+	Type         *string                `json:"type,omitempty" nullable:"true" doc:"Cannot be changed: create another provider instead."`
+	ClientID     *string                `json:"clientId,omitempty" nullable:"true" doc:"Cannot be changed: create another provider instead."`
 }
 
 // Trouble is what is wrong with a provider as a whole.
