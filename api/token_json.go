@@ -91,6 +91,9 @@ func (e *encoder) provider(p *models.Provider) {
 	e.strings("scopes", p.Scopes)
 	e.strings("redirectUris", p.RedirectURIs)
 	e.settings("config", p.Config)
+	if p.Description != "" {
+		e.text("description", p.Description)
+	}
 	e.time("createdAt", p.CreatedAt)
 	e.time("updatedAt", p.UpdatedAt)
 	e.close()

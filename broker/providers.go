@@ -77,7 +77,7 @@ func (s *Service) CreateProvider(ctx context.Context, c models.Caller, in models
 		ID: newID(), OrgID: c.OrgID, Name: in.Name, Slug: in.Slug, Type: in.Type, Status: models.ProviderActive,
 		ClientID: in.ClientID, SecureConfigID: newID(), SkipConsent: in.SkipConsent,
 		Metadata: models.ProviderMetadata{Host: in.Metadata.Host}, Scopes: in.Scopes, RedirectURIs: in.RedirectURIs,
-		Config: in.Config, SecretVersion: 1,
+		Config: in.Config, Description: in.Description, SecretVersion: 1,
 	}
 	if p.Slug == "" {
 		p.Slug = slugFor(p.Name, p.Type)
@@ -256,6 +256,7 @@ func patch(p *models.Provider, ch models.ProviderPatch) {
 	set((*[]string)(&p.Scopes), ch.Scopes)
 	set((*[]string)(&p.RedirectURIs), ch.RedirectURIs)
 	set((*map[string]any)(&p.Config), ch.Config)
+	set(&p.Description, ch.Description)
 }
 
 func set[T any](dst *T, src *T) {
@@ -281,6 +282,8 @@ func judgePatch(ch models.ProviderPatch) []models.FieldError {
 
 var slugShape = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
 
+var unbroken = strings.NewReplacer("\r\n", " ", "\n", " ")
+
 // judge says what is wrong with a provider as a whole.
 func (s *Service) judge(p models.Provider) []models.FieldError {
 	var wrong []models.FieldError
@@ -289,6 +292,9 @@ func (s *Service) judge(p models.Provider) []models.FieldError {
 	}
 	if n := utf8.RuneCountInString(p.Name); n < 1 || n > 255 || !printable(p.Name) {
 		bad("name", "must be 1 to 255 printable characters")
+	}
+	if utf8.RuneCountInString(p.Description) > 1000 || !printable(unbroken.Replace(p.Description)) {
+		bad("description", "must be at most 1000 printable characters, with \\n or \\r\\n between lines")
 	}
 	if !slugShape.MatchString(p.Slug) {
 		bad("slug", "must be 1 to 63 lower-case letters, digits and hyphens")

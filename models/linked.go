@@ -13,6 +13,7 @@ type Linked struct {
 // Shown returns the authorization with what is derived when it is read.
 func (l Linked) Shown() Authorization {
 	a, p := l.Authorization, l.Provider
+	p.Description = "" // the hot query does not read it, and lists would repeat it
 	a.Status, a.Provider, a.RefreshTokenExpiresAt = l.Status(), &p, l.Credential.RefreshExpiresAt
 	if a.Status == AuthorizationExpired {
 		a.Reason = l.whyExpired()

@@ -37,6 +37,7 @@ type Provider struct {
 	Scopes         Strings          `json:"scopes" doc:"The scopes that are asked for; empty for the type's own."`
 	RedirectURIs   Strings          `gorm:"column:redirect_uris" json:"redirectUris" doc:"The only addresses that a consent may return to; empty for the instance's rule."`
 	Config         Settings         `json:"config" doc:"Settings of the type."`
+	Description    string           `json:"description,omitempty" doc:"What an admin tells people about it; left out where there is nothing, and with an authorization."`
 	// Fingerprint and FingerprintV2 name the client and the endpoints that tokens
 	// minted now are for, in the first version and in the second. FingerprintV2 is ""
 	// in rows of the release before, until the sweep writes it.
@@ -72,6 +73,7 @@ type ProviderInput struct {
 	RedirectURIs []string              `json:"redirectUris,omitzero" nullable:"true" doc:"The only addresses that a consent may return to."`
 	Slug         string                `json:"slug,omitempty" doc:"A name for addresses."`
 	Config       map[string]any        `json:"config,omitzero" doc:"Settings of the type, such as issuer for oidc."`
+	Description  string                `json:"description,omitempty" maxLength:"1000" doc:"What to tell people before they consent: plain text, with line breaks."`
 }
 
 // ProviderMetadataInput is what can be set of a provider's metadata.
@@ -91,6 +93,7 @@ type ProviderPatch struct {
 	RedirectURIs *[]string              `json:"redirectUris,omitempty" nullable:"true" doc:"Replaces the whole list."`
 	Slug         *string                `json:"slug,omitempty" nullable:"true" doc:"A short name, unique within the organisation."`
 	Config       *map[string]any        `json:"config,omitempty" nullable:"true" doc:"Replaces all settings."`
+	Description  *string                `json:"description,omitempty" nullable:"true" maxLength:"1000" doc:"What to tell people before they consent; empty for nothing."`
 	Type         *string                `json:"type,omitempty" nullable:"true" doc:"Cannot be changed: create another provider instead."`
 	ClientID     *string                `json:"clientId,omitempty" nullable:"true" doc:"Cannot be changed: create another provider instead."`
 }
