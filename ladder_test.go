@@ -29,9 +29,10 @@ type room struct {
 var ladder = map[string]room{
 	"cmd/grantd": {7, []string{"api", "api/pages", "worker", "broker", "store", "providers", "jobs", "secrets", "models", "migrations", "testidp", "client"}},
 
-	"api":       {6, []string{"api/pages", "broker", "models"}},
-	"api/pages": {6, []string{"broker", "models"}},
-	"worker":    {6, []string{"broker", "jobs", "models"}},
+	"api":         {6, []string{"api/pages", "api/console", "broker", "models"}},
+	"api/pages":   {6, []string{"broker", "models"}},
+	"api/console": {6, []string{"broker", "models"}},
+	"worker":      {6, []string{"broker", "jobs", "models"}},
 
 	"broker": {5, []string{"store", "providers", "jobs", "secrets", "models"}},
 
@@ -62,8 +63,6 @@ var planned = map[string]room{
 	"broker/revocation": journey,
 	"broker/clients":    journey,
 	"broker/external":   {5, []string{"broker/work", "broker/tokens", "broker/consent", "broker/revocation", "broker/clients", "broker/access", "broker/upstream", "broker/custody", "store", "models"}},
-
-	"api/console": {6, []string{"broker", "models"}},
 }
 
 var journey = room{4, []string{"broker/access", "broker/upstream", "broker/custody", "store", "providers", "jobs", "secrets", "models"}}

@@ -64,5 +64,6 @@ func (s *Server) routes() {
 	open(s, operation{"GET", "/readyz", 200, "readyz", "Can requests be served?", []int{noService}}, s.readyz)
 
 	s.pages.Mount(s.echo, version2)
+	s.console.Mount(s.echo)
 	s.echo.GET(documentPath, s.serveDocument)
 }

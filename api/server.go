@@ -16,6 +16,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/grantd/grantd/api/console"
 	"github.com/grantd/grantd/api/pages"
 	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/models"
@@ -59,6 +60,7 @@ type Server struct {
 	prefix       string          // the public URL's path, "" for none
 	segments     map[string]bool // that our paths begin with
 	pages        *pages.Pages
+	console      *console.Console
 	log          *slog.Logger
 	echo         *echo.Echo
 	handler      http.Handler // echo, with the deadline for bodies
@@ -91,7 +93,8 @@ func New(o Options) *Server {
 		bodyTime:     cmp.Or(o.BodyTime, defaultBodyTime),
 	}
 	s.handler = withBodyDeadline(s.bodyTime, s.echo)
-	s.pages = pages.New(pages.Options{Service: o.Service, PublicURL: o.PublicURL, Prefix: s.prefix, Document: documentPath, Edge: s.edge(), Brand: o.Brand})
+	s.pages = pages.New(pages.Options{Service: o.Service, PublicURL: o.PublicURL, Prefix: s.prefix, Document: documentPath, Edge: s.edge(), Brand: o.Brand, Console: console.Path})
+	s.console = console.New(console.Options{Service: o.Service, Frame: s.frame()})
 	s.serving, s.drain = context.WithCancel(context.Background())
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -107,6 +110,15 @@ func New(o Options) *Server {
 	s.segments = firstSegments(s.echo.Routes())
 	s.document = s.openAPI()
 	return s
+}
+
+// frame is what the console shares with the pages.
+func (s *Server) frame() console.Frame {
+	p := s.pages
+	return console.Frame{
+		Page: p.Page, Form: p.Form, Visitor: p.Visitor, LimitedVisitor: p.LimitedVisitor, SignIn: p.SignIn, At: p.At, GoTo: p.GoTo,
+		Templates: p.Templates, Show: p.Show, Fail: p.Fail,
+	}
 }
 
 func newEcho(proxies []netip.Prefix) *echo.Echo {

@@ -221,3 +221,6 @@ const (
 	// statsWindow is what STATS counts actions within.
 	statsWindow = 24 * time.Hour
 )
+
+// The console.
+const recentSignIn = 15 * time.Minute // for so long after signing in a person may do what cannot be undone

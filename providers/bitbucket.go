@@ -52,6 +52,7 @@ func bitbucketAt(_ Client, base string) Endpoints {
 		},
 		API:      strings.Replace(base, "https://", "https://api.", 1) + "/2.0",
 		Settings: base + "/account/settings/app-authorizations/",
+		Register: base + "/account/workspaces/", // the consumers are in the settings of each
 	}
 }
 

@@ -49,6 +49,7 @@ func boxAt(Client, string) Endpoints {
 		Revoke:   api + "/oauth2/revoke",
 		API:      api + "/2.0",
 		Settings: "https://app.box.com/account",
+		Register: "https://app.box.com/developers/console",
 	}
 }
 

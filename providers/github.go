@@ -82,6 +82,7 @@ func githubAt(c Client, base string) Endpoints {
 		API:      githubAPI(base),
 		Issuer:   base + "/login/oauth",
 		Settings: base + "/settings/connections/applications/" + url.PathEscape(c.ID),
+		Register: base + "/settings/developers",
 	}
 }
 

@@ -57,6 +57,7 @@ func gitlabAt(c Client, base string) Endpoints {
 		UserInfo: base + "/oauth/userinfo",
 		Issuer:   base,
 		Settings: base + "/-/user_settings/applications",
+		Register: base + "/-/user_settings/applications", // the same page: first one's own, then what one authorized
 	}
 }
 

@@ -67,6 +67,7 @@ func googleAt(_ Client, base string) Endpoints {
 		Issuer:   base,
 		Keys:     "https://www.googleapis.com/oauth2/v3/certs",
 		Settings: "https://myaccount.google.com/permissions",
+		Register: "https://console.cloud.google.com/apis/credentials",
 	}
 }
 

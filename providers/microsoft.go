@@ -63,12 +63,12 @@ func microsoftType() *Type {
 }
 
 // microsoftClouds are the clouds there are: a free choice of host would be a choice
-// of who gets the tokens. Where people withdraw consent in the national ones is not
-// documented.
-var microsoftClouds = map[string]struct{ login, graph, apps string }{
-	"global": {"https://login.microsoftonline.com", "https://graph.microsoft.com", "https://myapps.microsoft.com"},
-	"usgov":  {"https://login.microsoftonline.us", "https://graph.microsoft.us", ""},
-	"china":  {"https://login.partner.microsoftonline.cn", "https://microsoftgraph.chinacloudapi.cn", ""},
+// of who gets the tokens. Where people withdraw consent and admins register clients
+// in the national ones is not documented.
+var microsoftClouds = map[string]struct{ login, graph, apps, register string }{
+	"global": {"https://login.microsoftonline.com", "https://graph.microsoft.com", "https://myapps.microsoft.com", "https://entra.microsoft.com/#view/Microsoft_AAD_RegisteredApps/ApplicationsListBlade"},
+	"usgov":  {"https://login.microsoftonline.us", "https://graph.microsoft.us", "", ""},
+	"china":  {"https://login.partner.microsoftonline.cn", "https://microsoftgraph.chinacloudapi.cn", "", ""},
 }
 
 func isMicrosoftCloud(_ allowlist, v any) string {
@@ -126,6 +126,7 @@ func microsoftAt(c Client, _ string) Endpoints {
 		},
 		API:          cloud.graph + "/v1.0",
 		Settings:     cloud.apps,
+		Register:     cloud.register,
 		AdminConsent: base + "/v2.0/adminconsent",
 		Keys:         base + "/discovery/v2.0/keys",
 	}

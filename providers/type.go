@@ -137,6 +137,7 @@ type Endpoints struct {
 	UserInfo   string
 	API        string // base of a REST API, without a slash at the end
 	Settings   string // page where people see and withdraw what they granted
+	Register   string // page where clients are registered
 	// AdminConsent is the page where an admin of people's organisation consents for
 	// all of them, by the parameters that Entra documents.
 	AdminConsent string

@@ -151,6 +151,16 @@ func (r *Registry) AdminConsentURL(c Client, redirectURI string) string {
 	return u.e.AdminConsent + "?" + q.Encode()
 }
 
+// RegisterURL returns the page where the upstream's vendor has clients registered, such as this one, "" where none is
+// known.
+func (r *Registry) RegisterURL(c Client) string {
+	u, err := r.derived(c)
+	if err != nil {
+		return ""
+	}
+	return u.e.Register
+}
+
 // SettingsURL returns the page where people see and withdraw what they granted
 // to the client, "" where none is known.
 func (r *Registry) SettingsURL(c Client) string {

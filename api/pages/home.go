@@ -10,8 +10,11 @@ import (
 	"github.com/grantd/grantd/models"
 )
 
-// home is the page at the root: a person's connections, if they are signed in. A program that asks for JSON is told where
-// the API is, and any other gets the answer of a path that does not exist.
+// connectionsPath is where a person sees their connections, an admin too.
+const connectionsPath = "/connections"
+
+// home is the page at the root: a person's connections, if they are signed in, and for an admin the console. A program
+// that asks for JSON is told where the API is, and any other gets the answer of a path that does not exist.
 func (p *Pages) home(c echo.Context) error {
 	r := c.Request()
 	switch {
@@ -21,6 +24,14 @@ func (p *Pages) home(c echo.Context) error {
 	default:
 		return echo.ErrNotFound
 	}
+	if v, err := p.visitor(r.Context()); err == nil && v.Caller.IsAdmin() && p.console != "" {
+		return goTo(c, p.at(p.console))
+	}
+	return p.showConnections(c)
+}
+
+func (p *Pages) showConnections(c echo.Context) error {
+	r := c.Request()
 	v, err := p.limitedVisitor(r.Context())
 	if models.CodeOf(err) == models.CodeUnauthenticated {
 		return p.show(c, http.StatusOK, "welcome", nil)
@@ -91,5 +102,5 @@ func (p *Pages) orSignIn(err error) onwards {
 	if models.CodeOf(err) == models.CodeUnauthenticated {
 		return onwards{Again: p.at(signInPath)}
 	}
-	return onwards{To: p.at("/")}
+	return onwards{To: p.at(connectionsPath)}
 }

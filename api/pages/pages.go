@@ -22,6 +22,8 @@ type Options struct {
 	Edge     Edge
 	// Brand is what the operator calls the service.
 	Brand Brand
+	// Console is the path of the admins' console, "" where there is none.
+	Console string
 }
 
 // Edge is what the pages use of the HTTP edge that they are mounted in.
@@ -55,6 +57,7 @@ type Pages struct {
 	publicURL string
 	prefix    string
 	document  string
+	console   string
 	templates *template.Template
 	brand     Brand
 	origins   *http.CrossOriginProtection
@@ -68,7 +71,8 @@ func New(o Options) *Pages {
 		publicURL: strings.TrimRight(o.PublicURL, "/"),
 		prefix:    o.Prefix,
 		document:  o.Document,
-		templates: parseTemplates(o.Prefix, o.Brand),
+		console:   o.Console,
+		templates: parseTemplates(o.Prefix, o.Console, o.Brand),
 		brand:     o.Brand,
 		origins:   newOrigins(o.PublicURL),
 	}
@@ -86,6 +90,7 @@ func (p *Pages) Mount(e *echo.Echo, version string) {
 	e.POST(connect+"confirm", p.form(p.takeAccount))
 	e.GET(connect+"connected", p.page(p.showConnected))
 	e.GET("/", p.page(p.home))
+	e.GET(connectionsPath, p.page(p.showConnections))
 	e.GET("/connections/:id/disconnect", p.page(p.askToDisconnect))
 	e.POST("/connections/:id/disconnect", p.form(p.takeDisconnect))
 	e.GET("/connections/:id/disconnected", p.page(p.showDisconnected))

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"html/template"
 	"net/http"
 	"net/url"
 	"strings"
@@ -50,10 +51,14 @@ type view struct {
 // show sends a page. Addresses of pages hold codes and states, so no page says
 // where it was read (RFC 9700 section 4.2), and none is kept.
 func (p *Pages) show(c echo.Context, status int, name string, data any) error {
+	return p.showOf(c, p.templates, status, name, data)
+}
+
+func (p *Pages) showOf(c echo.Context, all *template.Template, status int, name string, data any) error {
 	v, err := p.visitor(c.Request().Context())
 	unknown := err != nil && models.CodeOf(err) != models.CodeUnauthenticated
 	var page bytes.Buffer
-	if err := p.templates.ExecuteTemplate(&page, name, view{v.Caller, v.Name, unknown, data}); err != nil {
+	if err := all.ExecuteTemplate(&page, name, view{v.Caller, v.Name, unknown, data}); err != nil {
 		return err
 	}
 	guardPage(c.Response().Header(), pagesPolicy)

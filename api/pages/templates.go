@@ -12,7 +12,7 @@ import (
 )
 
 // parseTemplates reads the templates for a server whose public URL has this path.
-func parseTemplates(prefix string, brand Brand) *template.Template {
+func parseTemplates(prefix, console string, brand Brand) *template.Template {
 	brand.Name = cmp.Or(brand.Name, "grantd")
 	at := func(path string) string { return prefix + path }
 	return template.Must(template.New("").Funcs(template.FuncMap{
@@ -20,6 +20,7 @@ func parseTemplates(prefix string, brand Brand) *template.Template {
 		"style":    func() string { return at(stylePath) },
 		"brand":    func() Brand { return brand },
 		"logo":     brand.logoPath,
+		"console":  func() string { return console },
 		"titled":   func(v view, title string) titled { return titled{v, title} },
 		"initials": initials,
 		"icon":     icon,

@@ -4,11 +4,15 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
+	"github.com/grantd/grantd/broker"
+	"github.com/grantd/grantd/brokertest"
 	"github.com/grantd/grantd/brokertest/services"
+	"github.com/grantd/grantd/testidp"
 )
 
 // axe returns the script of axe-core, which npm installs.
@@ -105,4 +109,47 @@ func TestThePagesAreAccessible(t *testing.T) {
 	}
 	b.do(t, chromedp.Click(css("#sign-out")), chromedp.WaitVisible(css("#sign-in")))
 	b.isAccessible(t, script, "signed out just now")
+}
+
+// The same of the console, with long names, troubles, failures and bars.
+func TestTheConsoleIsAccessible(t *testing.T) {
+	t.Parallel()
+	script := axe(t)
+	b := openBrowser(t)
+	h := brokertest.New(t, &brokertest.Options{Timing: broker.Timing{Backoff: time.Millisecond}})
+	css := func(s string) chromedp.CSS { return chromedp.CSS(s) }
+	at := func(page, path string) {
+		t.Helper()
+		b.do(t, chromedp.Navigate(h.URL+path), chromedp.WaitReady(css("main")))
+		b.isAccessible(t, script, page)
+	}
+	signIn := func(who brokertest.Person, until string) {
+		t.Helper()
+		b.do(t, chromedp.Navigate(h.URL+"/sign-in?again=1"), chromedp.SendKeys(css("#token"), secret(who.Token)), chromedp.Click(css("main button")), chromedp.WaitVisible(css(until)))
+	}
+	signIn(h.User, "#sign-out")
+	at("no admin", "/console/")
+	signIn(h.Admin, "#quiet")
+	b.isAccessible(t, script, "nothing yet")
+	at("no providers", "/console/providers")
+
+	name := "A provider " + strings.Repeat("withaverylongname", 4)
+	p := createID(t, h, object{"name": name, "type": "github", "metadata": object{"host": h.IdPURL}})
+	for who, person := range map[string]brokertest.Person{"ada": h.User, "grace": h.Colleague} {
+		consent(t, h, person, p, who)
+	}
+	want(t, 200, h.Do(t, h.Admin, "PATCH", provider(p), object{"redirectUris": []any{"https://app.example.com/" + strings.Repeat("long", 30)}}))
+	gone := createID(t, h, object{"name": name})
+	consent(t, h, h.User, gone, "ada")
+	h.IdP.Inject(testidp.Fault{Endpoint: testidp.Revoke, Status: 500})
+	failed := text(t, deleted(t, h, gone), "id")
+	change(t, h, "UPDATE providers SET trouble = 'client', trouble_version = secret_version, trouble_since = created_at, trouble_code = 'client:401:invalid_client' WHERE id = '"+p+"'")
+	pauses(t, h, p, "acme", "https://"+strings.Repeat("long", 20)+".example")
+	for _, path := range append(consolePages(p, failed), "/console/providers/"+gone, "/console/providers/"+gone+"/delete", "/console/jobs/"+unknownID) {
+		at(path, path)
+	}
+	b.do(t, chromedp.Navigate(h.URL+"/console/providers/"+p+"/delete"), chromedp.WaitVisible(css("#name")), chromedp.SendKeys(css("#name"), "another"), chromedp.Click(css("#confirm")), chromedp.WaitVisible(css("#problem")))
+	b.isAccessible(t, script, "the wrong name")
+	b.do(t, chromedp.Navigate(h.URL+"/console/providers/"+p), chromedp.Click(css("#switch")), chromedp.WaitVisible(css("#done")))
+	b.isAccessible(t, script, "switched off")
 }

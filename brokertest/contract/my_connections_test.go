@@ -80,7 +80,7 @@ func TestConnectionsOfOthersAreNotFoundInThePages(t *testing.T) {
 		for name, who := range map[string]brokertest.Person{"an admin": h.Admin, "a colleague": h.Person(t, "acme", "colleague", models.RoleUser), "another organisation": h.Person(t, "elsewhere", "eve", models.RoleAdmin)} {
 			other := surf(t, h)
 			other.signIn(who)
-			if home := other.get("/"); strings.Contains(home.body, id) || home.status != 200 {
+			if home := other.get("/connections"); strings.Contains(home.body, id) || home.status != 200 {
 				t.Errorf("%s sees the connection, or %d", name, home.status)
 			}
 			wantPage(t, other.get(disconnectAt(id)), 404)

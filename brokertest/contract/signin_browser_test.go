@@ -45,7 +45,7 @@ func TestAPersonSignsInAtARealIssuerInABrowser(t *testing.T) {
 	// The address that dev prints.
 	b.do(t, chromedp.Navigate(h.URL+"/sign-in/once?code="+secret(h.Service.OfferOnce(h.Admin.Caller, time.Minute))), chromedp.WaitVisible(css("#once")))
 	b.isAccessible(t, script, "sign-in, once")
-	b.do(t, chromedp.Click(css("#once")), chromedp.WaitVisible(css("#new")))
+	b.do(t, chromedp.Click(css("#once")), chromedp.WaitVisible(css("#quiet")))
 	if who := b.shows(t, ".who"); who != "Signed in as root of acme" {
 		t.Errorf("%q", who)
 	}

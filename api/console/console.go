@@ -1,0 +1,157 @@
+package console
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"path"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/grantd/grantd/broker"
+	"github.com/grantd/grantd/models"
+)
+
+// Path is what the addresses of the console begin with.
+const Path = "/console/"
+
+// Options are what the console is made of.
+type Options struct {
+	Service *broker.Service
+	Frame   Frame
+}
+
+// Frame is what the console shares with the pages for people. Paths are without the public URL's, addresses with it.
+type Frame struct {
+	// Page and Form mount handlers of pages and of forms: with the session, and for a form the check that a page of ours
+	// sent it.
+	Page, Form func(echo.HandlerFunc) echo.HandlerFunc
+	// Visitor returns who is signed in; LimitedVisitor is for what the limit on requests at once may refuse (T2).
+	Visitor, LimitedVisitor func(context.Context) (broker.Visitor, error)
+	// SignIn sends somebody to the sign-in, and from there to an address of ours.
+	SignIn func(c echo.Context, to string, again bool) error
+	// At is the address of a path; GoTo sends somebody there.
+	At   func(path string) string
+	GoTo func(c echo.Context, path string) error
+	// Templates parses the console's templates, and Show sends a page of them.
+	Templates func(fs.FS, template.FuncMap) *template.Template
+	Show      func(c echo.Context, all *template.Template, status int, name string, data any) error
+	// Fail says what went wrong, and leads to a path.
+	Fail func(c echo.Context, err error, path string) error
+}
+
+// Console answers what admins' browsers ask for.
+type Console struct {
+	service   *broker.Service
+	frame     Frame
+	templates *template.Template
+}
+
+//go:embed templates
+var templateFiles embed.FS
+
+// New builds the console. It opens nothing.
+func New(o Options) *Console {
+	return &Console{service: o.Service, frame: o.Frame, templates: o.Frame.Templates(templateFiles, functions)}
+}
+
+// Mount adds the routes. What a form does is the last part of its path, and the page that it leads back to is the path
+// before that.
+func (k *Console) Mount(e *echo.Echo) {
+	e.GET("/console", k.page(k.overview))
+	e.GET("/console/", k.page(k.overview))
+	e.GET("/console/providers", k.page(k.listProviders))
+	e.GET("/console/providers/:id", k.page(k.showProvider))
+	e.POST("/console/providers/:id/status", k.form(k.switchProvider))
+	e.GET("/console/providers/:id/delete", k.lasting(k.askToDelete))
+	e.POST("/console/providers/:id/delete", k.lastingForm(k.takeDelete))
+	e.GET("/console/jobs", k.page(k.listJobs))
+	e.GET("/console/jobs/:id", k.page(k.showJob))
+}
+
+// handler answers a request of an admin's.
+type handler func(c echo.Context, v broker.Visitor) error
+
+// page mounts a page of the console, which the limit on requests at once may refuse.
+func (k *Console) page(h handler) echo.HandlerFunc {
+	return k.frame.Page(k.forAdmins(k.frame.LimitedVisitor, here, h))
+}
+
+// form mounts what takes a form. Nobody is kept from ending something by a limit (T2).
+func (k *Console) form(h handler) echo.HandlerFunc {
+	return k.frame.Form(k.forAdmins(k.frame.Visitor, before, h))
+}
+
+// lasting mounts the page that asks whether to do what cannot be undone, and lastingForm what does it: for who has signed
+// in a short while ago.
+func (k *Console) lasting(h handler) echo.HandlerFunc {
+	return k.frame.Page(k.forAdmins(k.frame.Visitor, here, k.recent(h)))
+}
+
+func (k *Console) lastingForm(h handler) echo.HandlerFunc {
+	return k.frame.Form(k.forAdmins(k.frame.Visitor, here, k.recent(h)))
+}
+
+// here and before are where to go on after signing in: the page that was asked for, or the one before a form.
+func here(r *http.Request) string {
+	if r.Method == http.MethodGet {
+		return r.URL.RequestURI()
+	}
+	return r.URL.EscapedPath()
+}
+
+func before(r *http.Request) string { return path.Dir(r.URL.EscapedPath()) }
+
+func (k *Console) forAdmins(visitor func(context.Context) (broker.Visitor, error), onwards func(*http.Request) string, h handler) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		v, err := visitor(c.Request().Context())
+		switch {
+		case models.CodeOf(err) == models.CodeUnauthenticated:
+			return k.frame.SignIn(c, k.frame.At(onwards(c.Request())), false)
+		case err != nil:
+			return k.frame.Fail(c, err, Path)
+		case !v.Caller.IsAdmin():
+			return k.frame.Show(c, k.templates, http.StatusForbidden, "only-admins", nil)
+		}
+		return h(c, v)
+	}
+}
+
+func (k *Console) recent(h handler) handler {
+	return func(c echo.Context, v broker.Visitor) error {
+		err := k.service.SignedInRecently(c.Request().Context(), v)
+		if errors.Is(err, broker.ErrSignInAgain) {
+			return k.frame.SignIn(c, k.frame.At(here(c.Request())), true)
+		}
+		if err != nil {
+			return k.frame.Fail(c, err, Path)
+		}
+		return h(c, v)
+	}
+}
+
+// screen is what the templates get: which part of the console it is, its title, and what it shows.
+type screen struct {
+	Section, Title string
+	Of             any
+}
+
+// answer shows a page, or says what went wrong.
+func (k *Console) answer(c echo.Context, err error, name string, s screen) error {
+	if err != nil {
+		return k.frame.Fail(c, err, Path)
+	}
+	return k.frame.Show(c, k.templates, http.StatusOK, name, s)
+}
+
+// id is the id in the address. One that cannot be an id matches nothing.
+func id(c echo.Context) string { return models.Storable(c.Param("id")) }
+
+// query is a parameter of the address, fit to be looked for.
+func query(c echo.Context, name string) string { return models.Storable(c.QueryParam(name)) }
+
+// pageSize is how many rows a list shows at a time.
+const pageSize = 50

@@ -1,0 +1,326 @@
+package contract_test
+
+import (
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/grantd/grantd/broker"
+	"github.com/grantd/grantd/brokertest"
+	"github.com/grantd/grantd/testidp"
+)
+
+// consolePages are the console's pages about a provider and a job.
+func consolePages(provider, job string) []string {
+	return []string{
+		"/console/", "/console", "/console/providers", "/console/providers/" + provider, "/console/providers/" + provider + "/delete",
+		"/console/jobs", "/console/jobs?status=ERROR", "/console/jobs/" + job,
+	}
+}
+
+// consoleForms are its forms.
+func consoleForms(provider string) []string {
+	return []string{"/console/providers/" + provider + "/status", "/console/providers/" + provider + "/delete"}
+}
+
+// admin is a browser with the organisation's admin signed in.
+func admin(t *testing.T, h *brokertest.House) *surfer {
+	t.Helper()
+	s := surf(t, h)
+	s.signIn(h.Admin)
+	return s
+}
+
+func startStats(t *testing.T, h *brokertest.House) string {
+	t.Helper()
+	return jobOf(t, h, h.Do(t, h.Admin, "POST", root+"jobs/", object{"type": "STATS"}))
+}
+
+// pauses has a provider wait for an upstream, for as long as the sessions that there are.
+func pauses(t *testing.T, h *brokertest.House, provider, org, origin string) {
+	t.Helper()
+	change(t, h, "INSERT INTO pauses (provider_id, org_id, host, class, until) SELECT '"+provider+"', '"+org+"', '"+origin+"', 'token', max(expires_at) FROM browser_sessions")
+}
+
+// The console is for the organisation's admins: whoever is not signed in signs in and comes back, whoever is no admin is
+// told so, and to the admin of another organisation nothing of this one exists.
+func TestA6_TheConsoleIsForAdmins(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.House) {
+		p, job := createID(t, h, nil), startStats(t, h)
+		stranger, user, foreign := surf(t, h), surf(t, h), surf(t, h)
+		user.signIn(h.User)
+		foreign.signIn(h.Other)
+		for _, at := range consolePages(p, job) {
+			if got := stranger.get(at); got.status != 303 || got.to != "/sign-in?"+(url.Values{"redirect": {at}}).Encode() {
+				t.Errorf("%s: a stranger gets %d to %s", at, got.status, got.to)
+			}
+			wantPage(t, user.get(at), 403, "Only for admins", `id="connections"`)
+			ofThis := strings.Contains(at, p) || strings.Contains(at, job)
+			if got := foreign.get(at); ofThis != (got.status == 404) || strings.Contains(got.body, p) || strings.Contains(got.body, job) {
+				t.Errorf("%s: another organisation's admin gets %d: %s", at, got.status, got.body)
+			}
+		}
+		for _, at := range consoleForms(p) {
+			form := url.Values{"status": {"inactive"}, "name": {"Test"}, "force": {"1"}}
+			if got := stranger.post(at, form); got.status != 303 || !strings.HasPrefix(got.to, "/sign-in?") {
+				t.Errorf("%s: a stranger gets %d to %s", at, got.status, got.to)
+			}
+			wantPage(t, user.post(at, form), 403, "Only for admins")
+			wantPage(t, foreign.post(at, form), 404)
+		}
+		if got := want(t, 200, h.Do(t, h.Admin, "GET", provider(p), nil)); got["status"] != "active" {
+			t.Errorf("the provider is %v", got["status"])
+		}
+
+		back := "/console/providers/" + p
+		in := stranger.post("/sign-in", url.Values{"token": {secret(h.Admin.Token)}, "redirect": {back}})
+		if in.to != back {
+			t.Errorf("after signing in: %q", in.to)
+		}
+		wantPage(t, stranger.get(in.to), 200, p)
+		if home := stranger.get("/"); home.status != 303 || home.to != "/console/" {
+			t.Errorf("an admin's / is %d to %q", home.status, home.to)
+		}
+		wantPage(t, stranger.get("/connections"), 200, "Your connections", `id="console"`)
+		wantPage(t, user.get("/"), 200, "Your connections")
+	})
+}
+
+// Forms of other sites change nothing.
+func TestTheConsoleTakesItsOwnFormsOnly(t *testing.T) {
+	h := embedded(t)
+	p := createID(t, h, nil)
+	s := admin(t, h)
+	for _, at := range consoleForms(p) {
+		for _, site := range []string{"cross-site", "same-site"} {
+			wantPage(t, s.send("POST", at, "status=inactive&name=Test&resume=1", from(site)), 403, "another site")
+		}
+		wantPage(t, s.send("POST", at, "status=inactive&name=Test&resume=1", http.Header{"Origin": {"https://evil.example"}}), 403, "another site")
+	}
+	if got := want(t, 200, h.Do(t, h.Admin, "GET", provider(p), nil)); got["status"] != "active" {
+		t.Errorf("the provider is %v", got["status"])
+	}
+}
+
+// Names that tenants and people choose are text, wherever the console shows them.
+func TestTheConsoleShowsMarkupAsText(t *testing.T) {
+	h := embedded(t)
+	s := admin(t, h)
+	const markup = `"'><script id=xss>alert(1)</script>`
+	p := createID(t, h, object{"name": markup, "scopes": []string{"<i>"}})
+	consent(t, h, h.User, p, "ada")
+	quoted := strings.ReplaceAll(markup, "'", "''")
+	change(t, h, "UPDATE providers SET trouble = 'client', trouble_version = secret_version, trouble_since = created_at, trouble_code = '"+quoted+"', config = '{\"match\":\"<b>\"}'")
+	change(t, h, "UPDATE authorizations SET login = '"+quoted+"', email = '"+quoted+"'")
+	job := startStats(t, h)
+	ended(t, h, job)
+	change(t, h, "UPDATE jobs SET name = '"+quoted+"', failure = '"+quoted+"', status = 'ERROR', created_by = '"+quoted+"'")
+	pauses(t, h, p, "acme", quoted)
+	for _, at := range consolePages(p, job) {
+		got := s.get(at)
+		if got.status != 200 || strings.Contains(got.body, "<script") || strings.Contains(got.body, "<i>") || strings.Contains(got.body, "<b>") || !strings.Contains(got.body, "&lt;script") {
+			t.Errorf("%s: %d %s", at, got.status, got.body)
+		}
+	}
+	// What is typed comes back as text too.
+	wantPage(t, s.post("/console/providers/"+p+"/delete", url.Values{"name": {`"><script>`}}), 422, `value="&#34;&gt;&lt;script&gt;"`)
+}
+
+var addresses = regexp.MustCompile(`(?:href|action|src)="([^"]*)"`)
+
+// Behind a path, every address of the console has it.
+func TestTheConsoleWorksBelowAPath(t *testing.T) {
+	t.Parallel()
+	h := brokertest.New(t, &brokertest.Options{PublicURL: "http://127.0.0.1/grantd"})
+	p := createID(t, h, nil)
+	consent(t, h, h.User, p, "ada")
+	job := strings.TrimSuffix(strings.TrimPrefix(text(t, want(t, 202, h.Do(t, h.Admin, "POST", root+"jobs/", object{"type": "STATS"})), "location"), "http://127.0.0.1/grantd"+root+"jobs/"), "/")
+	s := surf(t, h)
+	if got := s.get("/grantd/console/"); got.to != "/grantd/sign-in?redirect=%2Fgrantd%2Fconsole%2F" {
+		t.Errorf("to sign in: %q", got.to)
+	}
+	if in := s.post("/grantd/sign-in", url.Values{"token": {secret(h.Admin.Token)}}); in.to != "/grantd/" {
+		t.Fatalf("signed in: %d to %q", in.status, in.to)
+	}
+	if home := s.get("/grantd/"); home.to != "/grantd/console/" {
+		t.Errorf("an admin's home is %q", home.to)
+	}
+	for _, at := range consolePages(p, job) {
+		got := s.get("/grantd" + at)
+		wantPage(t, got, 200, `href="/grantd/console/providers"`)
+		for _, m := range addresses.FindAllStringSubmatch(got.body, -1) {
+			if strings.HasPrefix(m[1], "/") && !strings.HasPrefix(m[1], "/grantd/") {
+				t.Errorf("%s leads to %s", at, m[1])
+			}
+		}
+		if after := got.header.Get("Refresh"); after != "" && !strings.Contains(after, "url=/grantd/console/") {
+			t.Errorf("%s: Refresh: %s", at, after)
+		}
+	}
+	if off := s.post("/grantd/console/providers/"+p+"/status", url.Values{"status": {"inactive"}}); off.to != "/grantd/console/providers/"+p+"?done=off" {
+		t.Errorf("switched off: %d to %q", off.status, off.to)
+	}
+	asked := s.post("/grantd/console/providers/"+p+"/delete", url.Values{"name": {"Test"}})
+	if !strings.HasPrefix(asked.to, "/grantd/console/jobs/") {
+		t.Errorf("deleted: %d to %q", asked.status, asked.to)
+	}
+}
+
+// The overview tells an admin what does not work now, and where to mend it.
+func TestTheOverviewTellsWhatDoesNotWork(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.House) {
+		s := admin(t, h)
+		wantPage(t, s.get("/console/"), 200, `id="quiet"`, "Nobody has connected")
+		p := createID(t, h, object{"name": "Broken", "type": "github", "metadata": object{"host": h.IdPURL}})
+		fine := createID(t, h, object{"name": "Fine"})
+		for who, person := range map[string]brokertest.Person{"ada": h.User, "grace": h.Colleague} {
+			consent(t, h, person, p, who)
+			consent(t, h, person, fine, who)
+		}
+		foreign := text(t, want(t, 201, h.Do(t, h.Other, "POST", root+"providers/", newProvider(object{"name": "Foreign"}))), "id")
+		change(t, h, "UPDATE providers SET trouble = 'client', trouble_version = secret_version, trouble_since = created_at, trouble_code = 'client:401:invalid_client' WHERE name <> 'Fine'")
+		change(t, h, "UPDATE credentials SET verdict = 'expired', verdict_generation = generation, verdict_secret_version = 1 WHERE authorization_id IN (SELECT id FROM authorizations WHERE provider_id = '"+fine+"' AND user_id = 'ada')")
+		for _, of := range [][2]string{{p, "acme"}, {foreign, "globex"}} {
+			pauses(t, h, of[0], of[1], "https://idp.example")
+		}
+		job := startStats(t, h)
+		ended(t, h, job)
+		change(t, h, "UPDATE jobs SET status = 'ERROR', failure = 'It broke.'")
+
+		got := s.get("/console/")
+		wantPage(t, got, 200, "What does not work now", `id="trouble-`+p+`"`, "An admin must correct its clientSecret", "invalid_client", h.IdPURL+"/settings/developers",
+			`id="failed-`+job+`"`, "It broke.", "https://idp.example", "Exchanges and refreshes wait",
+			"Working</th><td class=\"number\">1</td>", "Expired: the person has to connect again</th><td class=\"number\">1</td>", "refuses the client</th><td class=\"number\">2</td>")
+		if strings.Contains(got.body, "Foreign") || strings.Contains(got.body, foreign) || strings.Contains(got.body, `id="quiet"`) {
+			t.Errorf("the overview tells too much: %s", got.body)
+		}
+		wantPage(t, s.get("/console/providers"), 200, "Broken", "In trouble", "Fine", `<td class="number">2</td><td class="number">1</td>`)
+		wantPage(t, s.get("/console/providers/"+p), 200, h.URL+"/external-auth/"+p+"/callback", `id="trouble"`, `id="register"`)
+
+		// Mended: nothing is left to see to.
+		want(t, 200, h.Do(t, h.Admin, "PATCH", provider(p), object{"clientSecret": brokertest.ClientSecret}))
+		change(t, h, "DELETE FROM pauses")
+		change(t, h, "UPDATE jobs SET status = 'COMPLETED', failure = ''")
+		wantPage(t, s.get("/console/"), 200, `id="quiet"`)
+	})
+}
+
+// An admin switches a provider off and on. It may be sent twice, and is audited with their name.
+func TestAnAdminSwitchesAProviderOffAndOn(t *testing.T) {
+	h := embedded(t)
+	p := createID(t, h, nil)
+	a := consent(t, h, h.User, p, "ada")
+	s := admin(t, h)
+	at := "/console/providers/" + p
+	for range 2 {
+		off := s.post(at+"/status", url.Values{"status": {"inactive"}})
+		if off.status != 303 {
+			t.Fatalf("%d: %s", off.status, off.body)
+		}
+		wantPage(t, s.get(off.to), 200, "is switched off", `value="active"`)
+		want(t, 403, h.Do(t, h.User, "POST", tokenOf(a), nil))
+	}
+	wantPage(t, s.get(s.post(at+"/status", url.Values{"status": {"active"}}).to), 200, "is switched on", `value="inactive"`)
+	accessToken(t, h, h.User, a)
+	for _, event := range list(t, want(t, 200, h.Do(t, h.Admin, "GET", root+"audit/?action=provider.changed", nil))["data"]) {
+		if event["userId"] != "root" || !strings.HasPrefix(text(t, event, "tokenId"), "session:") || event["providerId"] != p {
+			t.Errorf("audited as %v", event)
+		}
+	}
+}
+
+// A provider is deleted by whoever types its name; the job's page follows, until nothing is left.
+func TestAnAdminDeletesAProvider(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.House) {
+		p := createID(t, h, object{"name": "Old one"})
+		a := consent(t, h, h.User, p, "ada")
+		s := admin(t, h)
+		at := "/console/providers/" + p + "/delete"
+		wantPage(t, s.get(at), 200, "1 connection goes", "type its name", "Old one")
+		wantPage(t, s.post(at, url.Values{"name": {"old one"}}), 422, "not the provider&#39;s name", `aria-invalid="true"`, `value="old one"`)
+		accessToken(t, h, h.User, a)
+		asked := s.post(at, url.Values{"name": {"Old one"}})
+		if again := s.post(at, url.Values{"name": {"Old one"}}); asked.status != 303 || again.status != 404 && again.to != asked.to {
+			t.Errorf("%d to %q, again %d to %q", asked.status, asked.to, again.status, again.to)
+		}
+		job := strings.TrimPrefix(asked.to, "/console/jobs/")
+		ended(t, h, job)
+		got := s.get(asked.to)
+		wantPage(t, got, 200, "Completed", "What became of 1 authorization", `Revoked at the provider</th><td class="number">1</td>`, `<rect class="good" x="0.000" y="0" width="100.000"`)
+		if got.header.Get("Refresh") != "" {
+			t.Error("the page of a job that has ended loads itself again")
+		}
+		wantPage(t, s.get("/console/jobs"), 200, `id="job-`+job+`"`, "by root")
+		wantPage(t, s.get("/console/providers/"+p), 404)
+	})
+}
+
+// A page of a job that has not ended loads itself again, for a while; and not where the person does not want it.
+func TestThePageOfAJobLoadsItselfAgain(t *testing.T) {
+	h := brokertest.New(t, &brokertest.Options{WithoutWorker: true})
+	job := startStats(t, h)
+	s := admin(t, h)
+	at := "/console/jobs/" + job
+	got := s.get(at)
+	if wantPage(t, got, 200, "Waiting", "?still=1"); got.header.Get("Refresh") != "5; url="+at+"?loads=1" {
+		t.Errorf("Refresh: %q", got.header.Get("Refresh"))
+	}
+	for _, last := range []string{"?still=1", "?loads=120"} {
+		if got := s.get(at + last); got.header.Get("Refresh") != "" || !strings.Contains(got.body, `id="load"`) {
+			t.Errorf("%s: Refresh: %q", last, got.header.Get("Refresh"))
+		}
+	}
+}
+
+// A deletion that failed is tried again, or given up on, from the page of its job.
+func TestAnAdminGoesOnWithADeletionThatFailed(t *testing.T) {
+	t.Parallel()
+	h := brokertest.New(t, &brokertest.Options{Timing: broker.Timing{Backoff: time.Millisecond}})
+	p := createID(t, h, nil)
+	consent(t, h, h.User, p, "ada")
+	h.IdP.Inject(testidp.Fault{Endpoint: testidp.Revoke, Status: 500})
+	s := admin(t, h)
+	first := deleted(t, h, p)
+	if first["status"] != "ERROR" {
+		t.Fatalf("the job is %v", first)
+	}
+	at := "/console/jobs/" + text(t, first, "id")
+	wantPage(t, s.get(at), 200, "Ended with an error", "What failed", "ada", `id="resume"`, `id="force"`, "stay valid there")
+	again := s.post("/console/providers/"+p+"/delete", url.Values{"resume": {"1"}})
+	ended(t, h, strings.TrimPrefix(again.to, "/console/jobs/"))
+	wantPage(t, s.get(again.to), 200, `href="`+at+`"`)
+	if strings.Contains(s.get(at).body, `id="resume"`) {
+		t.Error("a job that another goes on with can be resumed")
+	}
+	forced := s.post("/console/providers/"+p+"/delete", url.Values{"resume": {"1"}, "force": {"1"}})
+	ended(t, h, strings.TrimPrefix(forced.to, "/console/jobs/"))
+	wantPage(t, s.get(forced.to), 200, "Completed", `Given up on</th><td class="number">1</td>`)
+}
+
+// What cannot be undone needs a sign-in of the last quarter of an hour; all else does not.
+func TestWhatCannotBeUndoneNeedsARecentSignIn(t *testing.T) {
+	t.Parallel()
+	h := brokertest.New(t, &brokertest.Options{Clock: &brokertest.Clock{}})
+	p := createID(t, h, nil)
+	s := admin(t, h)
+	at := "/console/providers/" + p + "/delete"
+	h.Clock.Advance(14 * time.Minute)
+	wantPage(t, s.get(at), 200, "type its name")
+	h.Clock.Advance(2 * time.Minute)
+	again := "/sign-in?" + url.Values{"redirect": {at}, "again": {"1"}}.Encode()
+	for what, got := range map[string]page{"the page": s.get(at), "the form": s.post(at, url.Values{"name": {"Test"}})} {
+		if got.status != 303 || got.to != again {
+			t.Errorf("%s: %d to %q", what, got.status, got.to)
+		}
+	}
+	wantPage(t, s.get("/console/providers/"+p), 200, p)
+	wantPage(t, s.get(again), 200, "Sign in once more")
+	in := s.post("/sign-in", url.Values{"token": {secret(h.Admin.Token)}, "redirect": {at}, "again": {"1"}})
+	wantPage(t, s.get(in.to), 200, "type its name")
+	if n := column(t, h, "SELECT id FROM jobs WHERE type = 'DELETE_PROVIDER'"); len(n) > 0 {
+		t.Errorf("jobs were made: %v", n)
+	}
+}
