@@ -28,6 +28,9 @@ var requestExamples = map[string][]example{
 		{"refreshToken", "A refresh token", `{"providerId": "` + exampleProviderID + `", "refreshToken": "paste-the-refresh-token"}`},
 		{"accessToken", "An access token that has no refresh token", `{"providerId": "` + exampleProviderID + `", "accessToken": "paste-the-access-token", "expiresIn": 3600}`},
 	},
+	"createApiToken": {
+		{"machine", "For a machine", `{"role": "user", "userId": "app-nightly", "name": "Nightly import", "expiresAt": "` + exampleFarEnd + `"}`},
+	},
 	"startJob":           {{"stats", "Count providers and authorizations", `{"type": "STATS"}`}},
 	"pollExternalDevice": {{"poll", "Poll", `{"device_code": "` + exampleDeviceCode + `"}`}},
 }

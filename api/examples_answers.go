@@ -14,6 +14,8 @@ const (
 	exampleJobID           = "01936f40-91d3-7b08-a5e6-3c1f4d8b9a22"
 	exampleEventID         = "01936f38-4d2e-7a91-b6c3-8e0f5a7d1c33"
 	exampleTokenID         = "01936f2c-11aa-7c05-8d97-2b4e6f8a9c10"
+	exampleMadeTokenID     = "01936f33-5c7e-7b12-9a40-6d1f3e5b8c27"
+	exampleFarEnd          = "2035-03-03T00:00:00Z"
 	exampleState           = "YWRhLWFuZC1oZXItc2Vzc2lvbg"
 	exampleDeviceCode      = "3q2-7wEjRWeJq83vASNFZ4mrze8"
 	exampleRequestID       = "9609f2a80d5b4c6e1f3a7d28"
@@ -65,6 +67,10 @@ func (s *Server) answerExamples() map[string]any {
 		"watchJob": exampleStream(),
 		"listAudit": List[models.AuditEvent]{Count: 1, Data: []models.AuditEvent{{ID: exampleEventID, At: exampleSaved, UserID: "root",
 			TokenID: exampleTokenID, Action: models.ActionProviderChanged, ProviderID: exampleProviderID}}},
+
+		"listApiTokens":  List[models.APIToken]{Count: 1, Data: []models.APIToken{exampleAPIToken()}},
+		"getApiToken":    exampleAPIToken(),
+		"createApiToken": MadeAPIToken{exampleAPIToken(), "grd_" + exampleMadeTokenID + "_keep-it-where-your-secrets-are"},
 
 		"listSessions": List[models.BrowserSession]{Count: 1, Data: []models.BrowserSession{{ID: "01936f35-0b1c-7a4e-8d20-3c5b7a9e1f26", OrgID: "example",
 			UserID: "corp:248289761001", Role: models.RoleUser, Issuer: "corp", Name: "Ada Lovelace", Address: "198.51.100.7",
@@ -126,6 +132,11 @@ func exampleJob() models.Job {
 			{Name: "already_revoked", Value: "0"}, {Name: "superseded", Value: "0"}, {Name: "no_live_token", Value: "0"}, {Name: "unsupported", Value: "0"},
 			{Name: "failed", Value: "0"}, {Name: "abandoned", Value: "0"}, {Name: "pending", Value: "0"},
 			{Name: "authorization_ids", Value: []string{exampleAuthorizationID}}}}
+}
+
+func exampleAPIToken() models.APIToken {
+	return models.APIToken{ID: exampleMadeTokenID, OrgID: "example", UserID: "app-nightly", Role: models.RoleUser, Name: "Nightly import",
+		CreatedAt: exampleMade, Providers: models.Strings{exampleProviderID}, MadeBy: exampleTokenID}
 }
 
 // exampleStream is the text of a stream, as it is sent.

@@ -18,7 +18,7 @@ import (
 var neverRefused = map[string]bool{
 	"callback": true, "pollDevice": true, "pollExternalDevice": true,
 	"deleteProvider": true, "deleteAuthorization": true, "revokeUser": true, "revokeToken": true, "deleteExternalAuth": true,
-	"endSession": true, "endSessions": true,
+	"endSession": true, "endSessions": true, "revokeApiToken": true,
 	"getJob": true, "listJobs": true, "listJobItems": true, "watchJob": true,
 }
 

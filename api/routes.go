@@ -51,6 +51,10 @@ func (s *Server) routes() {
 	on(s, operation{"GET", "sessions/", 200, "listSessions", "List who is signed in to the pages", []int{forbidden}}, s.listSessions)
 	on(s, operation{"DELETE", "sessions/", 204, "endSessions", "Sign a user out of every browser", []int{forbidden}}, s.endSessions)
 	on(s, operation{"DELETE", "sessions/{id}/", 204, "endSession", "Sign a user out of one browser", []int{forbidden, notFound}}, s.endSession)
+	on(s, operation{"GET", "apiTokens/", 200, "listApiTokens", "List the API tokens", []int{forbidden}}, s.listAPITokens)
+	on(s, operation{"POST", "apiTokens/", 201, "createApiToken", "Make an API token", []int{forbidden}}, s.createAPIToken)
+	on(s, operation{"GET", "apiTokens/{id}/", 200, "getApiToken", "Get an API token, without the token itself", []int{forbidden, notFound}}, s.getAPIToken)
+	on(s, operation{"DELETE", "apiTokens/{id}/", 204, "revokeApiToken", "Revoke an API token", []int{forbidden, notFound}}, s.revokeAPIToken)
 	on(s, operation{"GET", "audit/", 200, "listAudit", "Read the audit trail", []int{forbidden}}, s.listAudit)
 
 	external(s, operation{"GET", "/external-auth", 200, "listExternalAuths", "List what can be connected and what is", nil}, s.listExternalAuths)

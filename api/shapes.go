@@ -99,6 +99,11 @@ func browserSession(b models.BrowserSession) *models.BrowserSession {
 	return &b
 }
 
+func apiToken(t models.APIToken) *models.APIToken {
+	t.CreatedAt, t.ExpiresAt, t.RevokedAt, t.LastUsedAt = t.CreatedAt.UTC(), inUTC(t.ExpiresAt), inUTC(t.RevokedAt), inUTC(t.LastUsedAt)
+	return &t
+}
+
 func jobItem(i models.JobItem) *models.JobItem {
 	i.SettledAt = i.SettledAt.UTC()
 	return &i

@@ -21,6 +21,7 @@ var tags = []*huma.Tag{
 	{Name: "authorizedProviders", Description: "What people authorized, and the tokens that come of it."},
 	{Name: "jobs", Description: "Work that outlives its request."},
 	{Name: "sessions", Description: "Who is signed in to the pages, in which browser."},
+	{Name: "apiTokens", Description: "What callers of this API authenticate with."},
 	{Name: "external-auth", Description: "The same providers and authorizations as one user sees them, in the shapes of the Coder external-auth API: of each provider one link, which is what was consented to last. Every path below /api/v2/external-auth works without /api/v2 too."},
 	{Name: "service", Description: "For probes. No token is needed."},
 }
@@ -56,6 +57,10 @@ var descriptions = map[string]string{
 	"listSessions":        "For admins. The newest first. Sessions that are over, because they were not used or their time has come, are left out.",
 	"endSession":          "For admins. The person is signed out at the next request of that browser.",
 	"endSessions":         "For admins. The user is signed out at the next request, and consents that the user began in the pages are void. API tokens stay.",
+	"listApiTokens":       "For admins. The newest first, those that have ended too; never the tokens themselves.",
+	"createApiToken":      "For admins: a token of the role user for themselves, or for a machine, whose name begins with app- and which no sign-in becomes. Tokens for other people are made on the command line. It has no more than the API token of this request: it ends with it at the latest, and one that is limited to providers makes none. The token is shown in this answer and never again.",
+	"getApiToken":         "For admins.",
+	"revokeApiToken":      "For admins. At once in this process, within ten seconds in the others. What was made with it lives on, unless withMade is given. One that has ended already stays so.",
 	"listAudit":           "For admins. Who changed what and when, and what grantd did by itself: ids and codes only, the newest first. An action that does not exist is 422; the other filters never fail. Events are kept for GRANTD_KEEP_AUDIT. Token fetches are counted, and are not events.",
 	"listExternalAuths":   "The organisation's active providers, and the caller's links. No upstream is asked.",
 	"getExternalAuth":     "The upstream is asked who the account is. An upstream that is throttled or down leaves the link authenticated as far as is known; one that rejects the token, after a refresh, does not.",
@@ -117,7 +122,7 @@ var fieldDocs = map[string]map[string]string{
 	"AuditEvent": {
 		"at":              "When it happened.",
 		"userId":          "Who did it, or whom a service did it for; empty for what grantd did by itself.",
-		"actor":           "The user of the service that did it for userId; empty where users acted for themselves.",
+		"actor":           "The service that did it for userId, or the admin who made or revoked an API token of that user; empty where users acted for themselves.",
 		"tokenId":         "The API token that it was done with; empty where there was none.",
 		"action":          "What happened, such as provider.changed or token.refreshed.",
 		"providerId":      "The provider it is about, which may be gone; or empty.",

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -50,8 +51,13 @@ func (f *fetchCounter) giveBack(counts map[fetchKey]int64) {
 	}
 }
 
-// FlushFetches writes down the token fetches counted since the last time.
+// FlushFetches writes down the token fetches counted since the last time, and which API
+// tokens were used.
 func (s *Service) FlushFetches(ctx context.Context) error {
+	return errors.Join(s.flushUses(ctx), s.flushCounts(ctx))
+}
+
+func (s *Service) flushCounts(ctx context.Context) error {
 	counts := s.fetches.take()
 	if len(counts) == 0 {
 		return nil

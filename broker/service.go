@@ -54,6 +54,8 @@ type Options struct {
 	// Concurrency is how many revocations of one organisation the process has in flight;
 	// 0 means 32.
 	Concurrency int
+	// TokensByAdmins has admins make API tokens of every role over the API, and not of users only.
+	TokensByAdmins bool
 }
 
 // Service is grantd. Its methods are safe for concurrent use, by as many
@@ -73,23 +75,25 @@ type Service struct {
 	once      onceCode
 	sessions  SessionLife
 
-	callers  callerCache
-	fetches  fetchCounter
-	flights  singleflight.Group  // refreshes under way in this process, by authorization
-	inflight inflight            // calls that must end before the process may
-	swept    hourly              // when this process last asked for hourly work
-	slots    *concurrency        // revocations in flight
-	batches  *concurrency        // batches claimed
-	stopping atomic.Bool         // no slice takes up more
-	former   atomic.Bool         // processes of the release before may run: see upgrade.go
-	jobs     pollers[models.Job] // jobs that callers wait for
-	links    pollers[bool]       // links that clients listen for
-	limits   Limits
-	requests places // being answered
-	waiting  places // of them, those that wait
-	imports  tally[owner]
-	checks   tally[owner]
-	failures tally[netip.Prefix] // to authenticate
+	callers        callerCache
+	uses           tokenUses
+	tokensByAdmins bool
+	fetches        fetchCounter
+	flights        singleflight.Group  // refreshes under way in this process, by authorization
+	inflight       inflight            // calls that must end before the process may
+	swept          hourly              // when this process last asked for hourly work
+	slots          *concurrency        // revocations in flight
+	batches        *concurrency        // batches claimed
+	stopping       atomic.Bool         // no slice takes up more
+	former         atomic.Bool         // processes of the release before may run: see upgrade.go
+	jobs           pollers[models.Job] // jobs that callers wait for
+	links          pollers[bool]       // links that clients listen for
+	limits         Limits
+	requests       places // being answered
+	waiting        places // of them, those that wait
+	imports        tally[owner]
+	checks         tally[owner]
+	failures       tally[netip.Prefix] // to authenticate
 }
 
 // New makes a Service. It stops when the keyset is not the one this database was
@@ -98,7 +102,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{
 		store: o.Store, upstream: o.Upstream, keys: o.Keys, bell: o.Bell, pace: o.Pace, log: o.Log,
 		publicURL: strings.TrimRight(o.PublicURL, "/"), timing: o.Timing.withDefaults(), keep: o.Retention.withDefaults(), limits: o.Limits.withDefaults(),
-		signIn: o.SignIn, sessions: o.Sessions.withDefaults(), slots: newConcurrency(cmp.Or(o.Concurrency, 32)), batches: newConcurrency(maxBatches),
+		signIn: o.SignIn, sessions: o.Sessions.withDefaults(), slots: newConcurrency(cmp.Or(o.Concurrency, 32)), batches: newConcurrency(maxBatches), tokensByAdmins: o.TokensByAdmins,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -106,7 +106,7 @@ func (o SignIn) orgOf(claims map[string]any) (string, bool) {
 func (o SignIn) userOf(claims map[string]any) (string, bool) {
 	value, _ := claims[o.UserClaim].(string)
 	if o.Shared {
-		return value, models.ValidIdentity(value)
+		return value, models.ValidIdentity(value) && !models.IsMachine(value)
 	}
 	return models.IssuersUser(o.Name, value)
 }

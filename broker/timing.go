@@ -197,6 +197,7 @@ const (
 const (
 	callerLife  = 10 * time.Second // of an API token that was looked up
 	callerLimit = 10_000           // of them
+	useNoted    = time.Hour        // the use of an API token, at most
 	tallyWindow = time.Minute      // that is counted within
 	// tallySize bounds the memory of a tally. While it is full those who are not in it
 	// yet are not counted: no other count is dropped to make room (T2).

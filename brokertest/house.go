@@ -52,13 +52,14 @@ type Options struct {
 	RedirectAllow []string
 	// PublicURL is where a proxy in front of the house is reached; by default the
 	// house's own URL.
-	PublicURL     string
-	Allow         []string // further upstreams that may be dialled
-	WithoutWorker bool
-	Limits        broker.Limits
-	SignIn        broker.SignIn
-	Sessions      broker.SessionLife
-	BodyTime      time.Duration // how long a request's body may take to arrive; 0 is the default
+	PublicURL      string
+	Allow          []string // further upstreams that may be dialled
+	WithoutWorker  bool
+	Limits         broker.Limits
+	SignIn         broker.SignIn
+	Sessions       broker.SessionLife
+	TokensByAdmins bool
+	BodyTime       time.Duration // how long a request's body may take to arrive; 0 is the default
 }
 
 // House is the whole service in one process, on real HTTP, with the test
@@ -140,7 +141,7 @@ func (h *House) serve(t testing.TB, o Options) {
 	public := cmp.Or(o.PublicURL, h.URL)
 	h.Service = must(broker.New(ctx, broker.Options{
 		Store: h.Store, Upstream: h.Upstream, Keys: h.Keys, Bell: bell, Pace: pace, PublicURL: public, RedirectAllow: o.RedirectAllow,
-		Log: log, Timing: o.Timing, Concurrency: o.Concurrency, Limits: o.Limits, SignIn: o.SignIn, Sessions: o.Sessions,
+		Log: log, Timing: o.Timing, Concurrency: o.Concurrency, Limits: o.Limits, SignIn: o.SignIn, Sessions: o.Sessions, TokensByAdmins: o.TokensByAdmins,
 	}))(t)
 	edge := api.New(api.Options{Service: h.Service, PublicURL: public, Version: "test", Log: log,
 		TrustedProxies: []netip.Prefix{}, BodyTime: o.BodyTime})

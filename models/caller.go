@@ -3,6 +3,7 @@ package models
 import (
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -64,20 +65,26 @@ var identity = regexp.MustCompile(`^[A-Za-z0-9._@+-]{1,128}$`)
 // is kept for identities of other issuers.
 func ValidIdentity(s string) bool { return identity.MatchString(s) }
 
+// IsMachine reports whether a user has a name that admins make API tokens for, and that no sign-in makes of anybody.
+func IsMachine(user string) bool { return strings.HasPrefix(user, "app-") && ValidIdentity(user) }
+
 // APIToken is a bearer token that grantd issued. Only the SHA-256 of the token
 // is kept; the token itself is shown once, when it is made.
 type APIToken struct {
 	ID        string     `gorm:"primaryKey" json:"id"`
 	OrgID     string     `json:"orgId"`
-	UserID    string     `json:"userId"`
-	Role      Role       `json:"role"`
-	Name      string     `json:"name"`
+	UserID    string     `json:"userId" doc:"Whose it is: authorizations belong to users. Of a service it is its own name; whom it acts for is named in each request."`
+	Role      Role       `json:"role" doc:"admin, user or service."`
+	Name      string     `json:"name" doc:"What it is for; may be empty."`
 	Hash      []byte     `json:"-"`
 	CreatedAt time.Time  `json:"createdAt"`
-	ExpiresAt *time.Time `json:"expiresAt"`
-	RevokedAt *time.Time `json:"revokedAt"`
+	ExpiresAt *time.Time `json:"expiresAt" doc:"null where it does not expire."`
+	RevokedAt *time.Time `json:"revokedAt" doc:"null where it was not revoked."`
 	// Providers are the ids of those that it is limited to, none where it is not.
-	Providers Strings `gorm:"column:provider_ids" json:"providers"`
+	Providers Strings `gorm:"column:provider_ids" json:"providers" doc:"The ids of the providers that it is limited to; empty where it is not."`
+	// MadeBy is the API token that an admin made it with, "" where it was made on the command line.
+	MadeBy     string     `json:"madeBy" doc:"The id of the API token that it was made with; empty where it was made on the command line."`
+	LastUsedAt *time.Time `json:"lastUsedAt" doc:"When it was used last, to the hour; null where it never was."`
 }
 
 // Caller returns the identity the token stands for.

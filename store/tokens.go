@@ -2,6 +2,9 @@ package store
 
 import (
 	"context"
+	"time"
+
+	"gorm.io/gorm/clause"
 
 	"github.com/grantd/grantd/models"
 )
@@ -30,8 +33,59 @@ func (s *Store) Services(ctx context.Context, org string) ([]models.APIToken, er
 		org, models.RoleService, s.now()).Order("name, created_at, id").Find(&all).Error
 }
 
-// RevokeAPIToken ends an API token and reports whether it was still alive.
-func (s *Store) RevokeAPIToken(ctx context.Context, id string) (bool, error) {
-	return changed(s.db.WithContext(ctx).Model(&models.APIToken{}).
-		Where("id = ? AND revoked_at IS NULL", id).Update("revoked_at", s.now()))
+// APITokensPage returns a page of an organisation's API tokens, the newest first: of one user, and made with one API
+// token, where those are given.
+func (s *Store) APITokensPage(ctx context.Context, org, user, madeBy string, after *Position, limit int) ([]models.APIToken, error) {
+	q := of(s.db.WithContext(ctx), org, user)
+	if madeBy != "" {
+		q = q.Where("made_by = ? AND made_by <> ''", madeBy) // in the words of its index
+	}
+	return page[models.APIToken](q, after, true, limit)
+}
+
+// HoldAPIToken returns an API token that nobody revokes until this transaction ends.
+func (s *Store) HoldAPIToken(ctx context.Context, id string) (models.APIToken, error) {
+	var all []models.APIToken
+	err := s.db.WithContext(ctx).Raw("SELECT * FROM api_tokens WHERE id = ?"+s.dialect.lock, id).Scan(&all).Error
+	if err == nil && len(all) == 0 {
+		err = NotFound("API token")
+	}
+	if err != nil {
+		return models.APIToken{}, err
+	}
+	return all[0], nil
+}
+
+// RevokeAPITokens ends an API token, and with withMade all that were made with it, and with those. It returns those that
+// had not ended before. It is used in a transaction: whoever makes an API token holds the one that it is made with, so
+// that what is made is either found here or not made.
+func (s *Store) RevokeAPITokens(ctx context.Context, id string, withMade bool) ([]models.APIToken, error) {
+	ids := []string{id}
+	ended, err := s.endTokens(ctx, ids)
+	for withMade && err == nil && len(ids) > 0 {
+		var made []string
+		err = s.db.WithContext(ctx).Model(&models.APIToken{}).Where("made_by <> '' AND made_by IN "+s.dialect.list, listed(ids)).
+			Order("id").Pluck("id", &made).Error
+		if err != nil || len(made) == 0 {
+			break
+		}
+		var more []models.APIToken
+		more, err = s.endTokens(ctx, made)
+		ended, ids = append(ended, more...), made
+	}
+	return ended, err
+}
+
+func (s *Store) endTokens(ctx context.Context, ids []string) ([]models.APIToken, error) {
+	var ended []models.APIToken
+	err := s.db.WithContext(ctx).Model(&ended).Clauses(clause.Returning{}).
+		Where("revoked_at IS NULL AND id IN "+s.dialect.list, listed(ids)).Update("revoked_at", s.now()).Error
+	return ended, err
+}
+
+// NoteTokenUses notes that API tokens are in use, unless that was noted lately. One that somebody else is writing is left
+// out.
+func (s *Store) NoteTokenUses(ctx context.Context, ids []string, lately time.Duration) error {
+	return s.db.WithContext(ctx).Exec("UPDATE api_tokens SET last_used_at = ? WHERE "+s.dialect.rowsOf("api_tokens WHERE id IN "+s.dialect.list+
+		" AND (last_used_at IS NULL OR last_used_at <= ?) ORDER BY id LIMIT ?"), s.now(), listed(ids), s.in(-lately), len(ids)).Error
 }

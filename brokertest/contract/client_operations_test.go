@@ -130,6 +130,17 @@ func TestTheGoClientHasEveryOperation(t *testing.T) {
 		change(t, h, tokensHaveDied)
 	}
 
+	made, err := admin.CreateAPIToken(ctx, client.NewAPIToken{Name: "CI", Role: models.RoleUser, UserID: "app-ci", Providers: []string{p.Slug}})
+	try("create API token", err)
+	n, err = count(admin.APITokens(ctx, client.APITokenQuery{UserID: "app-ci"}))
+	all("API tokens", n, err)
+	kept, err := admin.APIToken(ctx, made.ID)
+	try("API token", err)
+	if kept.Role != models.RoleUser || len(kept.Providers) != 1 || made.Token == "" {
+		t.Errorf("the API token is %+v", kept)
+	}
+	try("revoke API token", admin.RevokeAPIToken(ctx, made.ID, true))
+
 	stats, err := admin.StartStats(ctx)
 	try("stats", err)
 	_, err = admin.WaitJob(ctx, stats, 10*time.Millisecond, nil)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/brokertest"
+	"github.com/grantd/grantd/models"
 )
 
 // things are what a row of the policy acts on: made anew for every cell, so that
@@ -17,7 +18,7 @@ type things struct {
 	h *brokertest.House
 
 	provider, authorization, job string
-	session                      string
+	session, token               string
 	callback                     object // what the upstream sent the owner back with
 	device                       string // the deviceCode that the owner was given
 }
@@ -63,6 +64,14 @@ func (x *things) needJob() {
 
 func (x *things) needNothing() {}
 
+func (x *things) needAPIToken() {
+	made, _, err := x.h.Service.MakeAPIToken(ctx, x.h.Admin.Caller, broker.NewAPIToken{Role: models.RoleUser, UserID: "app-ci"})
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	x.token = made.ID
+}
+
 func (x *things) needSession() {
 	if _, err := x.h.Service.BeginSession(ctx, broker.SignedIn{Caller: x.h.User.Caller}, "", ""); err != nil {
 		x.t.Fatal(err)
@@ -88,7 +97,7 @@ func nothing(*things) any { return nil }
 
 // path is the row's, of these things.
 func (x *things) path(r rule) string {
-	path := strings.NewReplacer("{provider}", x.provider, "{authorization}", x.authorization, "{job}", x.job, "{session}", x.session).Replace(r.path)
+	path := strings.NewReplacer("{provider}", x.provider, "{authorization}", x.authorization, "{job}", x.job, "{session}", x.session, "{token}", x.token).Replace(r.path)
 	if !strings.HasPrefix(path, "/") {
 		path = root + path
 	}
@@ -169,6 +178,12 @@ var policy = []rule{
 	{"listSessions", "", (*things).needSession, "GET", "sessions/?userId=ada", nothing, 200, 403, 403, 200},
 	{"endSession", "", (*things).needSession, "DELETE", "sessions/{session}/", nothing, 204, 403, 403, 404},
 	{"endSessions", "", (*things).needSession, "DELETE", "sessions/?userId=ada", nothing, 204, 403, 403, 204},
+	{"listApiTokens", "", (*things).needAPIToken, "GET", "apiTokens/", nothing, 200, 403, 403, 200},
+	{"createApiToken", "", (*things).needNothing, "POST", "apiTokens/", func(*things) any { return object{"role": "user"} }, 201, 403, 403, 201},
+	{"createApiToken", "of another role", (*things).needNothing, "POST", "apiTokens/", func(*things) any { return object{"role": "admin"} }, 403, 403, 403, 403},
+	{"createApiToken", "of another person", (*things).needNothing, "POST", "apiTokens/", func(*things) any { return object{"role": "user", "userId": "ada"} }, 403, 403, 403, 403},
+	{"getApiToken", "", (*things).needAPIToken, "GET", "apiTokens/{token}/", nothing, 200, 403, 403, 404},
+	{"revokeApiToken", "", (*things).needAPIToken, "DELETE", "apiTokens/{token}/?withMade=true", nothing, 204, 403, 403, 404},
 	{"startJob", "", (*things).needNothing, "POST", "jobs/", func(*things) any { return object{"type": "STATS"} }, 202, 403, 403, 202},
 }
 

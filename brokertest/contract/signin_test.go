@@ -368,7 +368,7 @@ func TestA5_ANameBelongsToOneIssuer(t *testing.T) {
 func TestA5_SharedUsersAreTakenAsTheyAre(t *testing.T) {
 	t.Parallel()
 	h, issuer := signingIn(t, brokertest.Options{}, func(o *broker.SignIn) { o.Shared, o.UserClaim = true, "employee" })
-	for employee, ok := range map[string]bool{"ada": true, "corp:ada": false, "a b": false, "": false} {
+	for employee, ok := range map[string]bool{"ada": true, "corp:ada": false, "a b": false, "app-ada": false, "": false} {
 		issuer.set(func() { issuer.says = func(c map[string]any) { c["employee"] = employee } })
 		s := surf(t, h)
 		if in := s.back(s.goesToIssuer(issuer, nil)); (in.status == 200) != ok {

@@ -72,6 +72,7 @@ var inProcess = []shared{
 	{"broker.Service.flights", "by the id of an authorization, after the caller was found to be its owner or an admin", othersAuthorization},
 	{"broker.concurrency.byOrg", "how many revocations and batches are under way, by organisation", hangingRevocations},
 	{"broker.callerCache.byHash", "by the digest of a token that was found in the database", othersToken},
+	{"broker.tokenUses.used", "by the id of an API token that was found in the database", nil},
 	{"broker.fetchCounter.counts", "by authorization and caller, after the caller was found to be its owner", nil},
 	{"broker.inflight.idle", "tells a process that it may end", nil},
 	{"broker.pollers[bool].byID", "links, by organisation, user and the id of a provider that was found to be theirs", nil},

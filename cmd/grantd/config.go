@@ -58,6 +58,7 @@ type Config struct {
 	LogFormat string `default:"text" placeholder:"FORMAT" help:"text or json."`
 
 	AllowAsyncCommit bool          `help:"Accept a PostgreSQL with synchronous_commit=off, which may lose refresh tokens in a crash."`
+	TokensByAdmins   bool          `help:"Let admins make API tokens of the roles admin and service over the API, and not of the role user only."`
 	DrainDelay       time.Duration `default:"1s" placeholder:"TIME" help:"How long /readyz says 503 before the API stops accepting, so that a load balancer sees it."`
 
 	FetchConnections  int `default:"1" placeholder:"N" help:"How many connections to PostgreSQL a process has for fetching tokens alone: 1, or 2 where the database is far away."`

@@ -111,7 +111,7 @@ func start(ctx context.Context, cfg *Config, r roles, log *slog.Logger) (_ *inst
 		PublicURL: cfg.PublicURL, RedirectAllow: cfg.RedirectAllow, AnyRedirect: r.anyRedirect,
 		Retention: broker.Retention{Flows: cfg.KeepFlows, Tombstones: cfg.KeepTombstones, Superseded: cfg.KeepSuperseded, Dead: cfg.KeepDead,
 			Jobs: cfg.KeepJobs, Audit: cfg.KeepAudit, Minutes: cfg.KeepMinutes},
-		Concurrency: cfg.RevokeConcurrency, Limits: cfg.limits(), SignIn: cfg.signIn(), Sessions: cfg.sessionLife(),
+		Concurrency: cfg.RevokeConcurrency, TokensByAdmins: cfg.TokensByAdmins, Limits: cfg.limits(), SignIn: cfg.signIn(), Sessions: cfg.sessionLife(),
 	})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -59,7 +60,10 @@ func (t tokenCreateCommand) Run(ctx context.Context, c console, cfg *Config) err
 	})
 }
 
-// flagsAtFault tells which flags are wrong; the fields have their names.
+// otherFlags are the flags for fields that have other names.
+var otherFlags = map[string]string{"orgId": "org", "userId": "user", "providers": "provider", "expiresAt": "expires"}
+
+// flagsAtFault tells which flags are wrong.
 func flagsAtFault(err error) error {
 	var invalid *models.Error
 	if !errors.As(err, &invalid) || invalid.Code != models.CodeInvalid {
@@ -67,7 +71,7 @@ func flagsAtFault(err error) error {
 	}
 	var wrong []error
 	for _, f := range invalid.Fields {
-		wrong = append(wrong, fmt.Errorf("--%s: %s", f.Name, f.Message))
+		wrong = append(wrong, fmt.Errorf("--%s: %s", cmp.Or(otherFlags[f.Name], f.Name), f.Message))
 	}
 	return usageError{errors.Join(wrong...)}
 }
@@ -96,22 +100,24 @@ func (t tokenListCommand) Run(ctx context.Context, c console, cfg *Config) error
 
 // tokenJSON is an API token as --json shows it.
 type tokenJSON struct {
-	ID        string     `json:"id"`
-	Org       string     `json:"org"`
-	User      string     `json:"user"`
-	Role      string     `json:"role"`
-	Name      string     `json:"name"`
-	Providers []string   `json:"providers"` // none where it is not limited
-	CreatedAt time.Time  `json:"createdAt"`
-	ExpiresAt *time.Time `json:"expiresAt"`
-	RevokedAt *time.Time `json:"revokedAt"`
-	Usable    bool       `json:"usable"`
-	Token     string     `json:"token,omitempty"` // when it is made, and never again
+	ID         string     `json:"id"`
+	Org        string     `json:"org"`
+	User       string     `json:"user"`
+	Role       string     `json:"role"`
+	Name       string     `json:"name"`
+	Providers  []string   `json:"providers"` // none where it is not limited
+	CreatedAt  time.Time  `json:"createdAt"`
+	ExpiresAt  *time.Time `json:"expiresAt"`
+	RevokedAt  *time.Time `json:"revokedAt"`
+	MadeBy     string     `json:"madeBy"` // the API token that an admin made it with
+	LastUsedAt *time.Time `json:"lastUsedAt"`
+	Usable     bool       `json:"usable"`
+	Token      string     `json:"token,omitempty"` // when it is made, and never again
 }
 
 func describe(t models.APIToken, now time.Time) tokenJSON {
 	return tokenJSON{ID: t.ID, Org: t.OrgID, User: t.UserID, Role: string(t.Role), Name: t.Name, Providers: append([]string{}, t.Providers...),
-		CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, RevokedAt: t.RevokedAt, Usable: t.Usable(now)}
+		CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, RevokedAt: t.RevokedAt, MadeBy: t.MadeBy, LastUsedAt: t.LastUsedAt, Usable: t.Usable(now)}
 }
 
 func printJSON(w io.Writer, v any) error {
@@ -147,12 +153,21 @@ func until(t models.APIToken) string {
 }
 
 type tokenRevokeCommand struct {
-	ID string `arg:"" help:"The token's id, as token list shows it."`
+	ID       string `arg:"" help:"The token's id, as token list shows it."`
+	WithMade bool   `help:"Also end the tokens that were made with it over the API, and with those."`
 }
 
 // Run ends the token.
 func (t tokenRevokeCommand) Run(ctx context.Context, c console, cfg *Config) error {
 	return cfg.withTokens(ctx, c, func(s *broker.Service) error {
+		if t.WithMade {
+			n, err := s.RevokeAPITokenAndMade(ctx, t.ID)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.err, "Revoked %d API tokens. Servers that are running refuse them within ten seconds.\n", n)
+			return nil
+		}
 		if err := s.RevokeAPIToken(ctx, t.ID); err != nil {
 			return err
 		}
