@@ -133,7 +133,7 @@ func (s *Service) asked(ctx context.Context, c models.Caller, q AgentQuery) (mod
 func (s *Service) theOne(all []models.Provider, repository providers.GitURL) (models.Provider, error) {
 	var fitting []models.Provider
 	for _, p := range all {
-		if s.upstream.Matches(unsealedClient(p), repository) {
+		if s.at(p).Matches(repository) {
 			fitting = append(fitting, p)
 		}
 	}

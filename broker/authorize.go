@@ -47,7 +47,7 @@ func (s *Service) Authorize(ctx context.Context, c models.Caller, r AuthorizeReq
 		return AuthorizeAnswer{}, err
 	}
 	client.SkipConsent = f.SkipConsent
-	target, err := s.upstream.AuthorizeURL(ctx, client, providers.AuthorizeRequest{
+	target, err := s.upstream.At(client).AuthorizeURL(ctx, providers.AuthorizeRequest{
 		State: r.State, RedirectURI: f.RedirectURI, Nonce: req.Nonce,
 		Verifier: models.Secret(req.Verifier),
 	})

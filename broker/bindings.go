@@ -19,12 +19,12 @@ import (
 // secretOwner binds a client secret to the client and every endpoint it may be sent
 // to: with a row whose host or path was tampered with it does not open (K1).
 func (s *Service) secretOwner(configID string, p models.Provider) secrets.Owner {
-	return secrets.SecretOwner(configID, p.ID, p.OrgID, p.Type, p.ClientID, s.upstream.Bound(unsealedClient(p)))
+	return secrets.SecretOwner(configID, p.ID, p.OrgID, p.Type, p.ClientID, s.at(p).Bound())
 }
 
 // secretOwnerV1 binds to the origins alone.
 func (s *Service) secretOwnerV1(configID string, p models.Provider) secrets.Owner {
-	return secrets.SecretOwnerV1(configID, p.ID, p.OrgID, p.Type, p.ClientID, s.upstream.Origins(unsealedClient(p)))
+	return secrets.SecretOwnerV1(configID, p.ID, p.OrgID, p.Type, p.ClientID, s.at(p).Origins())
 }
 
 // openSecret opens a client secret and returns under which owner. One that is bound
@@ -44,11 +44,11 @@ func (s *Service) openSecret(p models.Provider, config models.SecureConfig) (mod
 // fingerprint names a client and what must not change under its tokens: every
 // endpoint, and the field that names the account (A4).
 func (s *Service) fingerprint(c providers.Client) string {
-	return digest("fingerprint", append([]string{c.Type, c.ID}, s.upstream.Bound(c)...)...)
+	return digest("fingerprint", append([]string{c.Type, c.ID}, s.upstream.At(c).Bound()...)...)
 }
 
 func (s *Service) fingerprintV1(c providers.Client) string {
-	return digestV1(append([]string{c.Type, c.ID}, s.upstream.FixedBefore(c)...)...)
+	return digestV1(append([]string{c.Type, c.ID}, s.upstream.At(c).FixedBefore()...)...)
 }
 
 // describes reports whether a provider's fingerprint is that of its row, in either
@@ -67,11 +67,11 @@ func (s *Service) samePlace(before, after models.Provider) bool {
 // grantKey names what a grant-wide revocation upstream would take: this account's
 // grant to this client, whichever provider holds it here (D1).
 func (s *Service) grantKey(c providers.Client, org, sub string) string {
-	return digest("grant", append(s.upstream.Grant(c, org), sub)...)
+	return digest("grant", append(s.upstream.At(c).Grant(org), sub)...)
 }
 
 func (s *Service) grantKeyV1(c providers.Client, sub string) string {
-	domain, origins := s.upstream.GrantBefore(c)
+	domain, origins := s.upstream.At(c).GrantBefore()
 	return digestV1(append([]string{c.Type, domain, sub}, origins...)...)
 }
 

@@ -122,7 +122,7 @@ func (s *Service) askCheck(ctx context.Context, l models.Linked) (providers.Chec
 		return providers.Check{}, err
 	}
 	said, err := patiently(ctx, s, l.Provider, l.Credential.SavedAt, func() (providers.Check, bool, error) {
-		said, err := s.upstream.Check(ctx, client, p.tokens())
+		said, err := s.upstream.At(client).Check(ctx, p.tokens())
 		return said, err == nil && !said.Valid, err
 	})
 	s.learnAPI(ctx, l.Provider, gate, err)

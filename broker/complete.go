@@ -105,7 +105,7 @@ func (s *Service) spend(ctx context.Context, c models.Caller, p models.Provider,
 		if err != nil {
 			return Completed{}, err
 		}
-		if err := s.upstream.CheckIssuer(ctx, client, cb.Iss, f.Channel == models.ChannelBrowser); err != nil {
+		if err := s.upstream.At(client).CheckIssuer(ctx, cb.Iss, f.Channel == models.ChannelBrowser); err != nil {
 			return Completed{}, s.foreignIssuer(ctx, p, f, err)
 		}
 		claimed, err := s.store.ClaimFlow(ctx, f.ID, code)
@@ -161,7 +161,7 @@ func (s *Service) exchange(ctx context.Context, client providers.Client, p model
 	}
 	call, cancel := awake(ctx, s.timing.TokenCall)
 	defer cancel()
-	t, err := s.upstream.Exchange(call, client, providers.ExchangeRequest{
+	t, err := s.upstream.At(client).Exchange(call, providers.ExchangeRequest{
 		Code: code, RedirectURI: f.RedirectURI, Verifier: models.Secret(req.Verifier)})
 	if err != nil {
 		return s.exchangeFailed(ctx, p, f, err)
@@ -333,11 +333,11 @@ func (s *Service) own(ctx context.Context, c models.Caller, f models.Flow) (Comp
 func (s *Service) identify(ctx context.Context, client providers.Client, f models.Flow, e exchanged, req request) (models.User, error) {
 	switch f.Channel {
 	case models.ChannelDevice:
-		return s.upstream.IdentifyDevice(ctx, client, e.tokens())
+		return s.upstream.At(client).IdentifyDevice(ctx, e.tokens())
 	case models.ChannelImport:
-		return s.upstream.UserInfo(ctx, client, models.Secret(e.Access))
+		return s.upstream.At(client).UserInfo(ctx, models.Secret(e.Access))
 	default:
-		return s.upstream.Identify(ctx, client, e.tokens(), req.Nonce)
+		return s.upstream.At(client).Identify(ctx, e.tokens(), req.Nonce)
 	}
 }
 

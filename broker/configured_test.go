@@ -91,7 +91,7 @@ func TestA4_FingerprintsStayWhatTheyWere(t *testing.T) {
 		}
 		c := providers.Client{Type: p.Type, ID: p.ClientID, Host: p.Metadata.Host, Config: p.Config}
 		v2 := "fingerprint v2"
-		for _, part := range append([]string{c.Type, c.ID}, h.Upstream.Bound(c)...) { // see providers: TestA4_WhatIsBoundStaysWhatItWas
+		for _, part := range append([]string{c.Type, c.ID}, h.Upstream.At(c).Bound()...) { // see providers: TestA4_WhatIsBoundStaysWhatItWas
 			v2 += fmt.Sprintf("\n%d:%s", len(part), part)
 		}
 		sum = sha256.Sum256([]byte(v2))

@@ -46,7 +46,7 @@ func (s *Service) BeginDevice(ctx context.Context, c models.Caller, providerID s
 	}
 	call, cancel := context.WithTimeout(ctx, s.timing.CallerWait)
 	defer cancel()
-	d, err := s.upstream.BeginDevice(call, client)
+	d, err := s.upstream.At(client).BeginDevice(call)
 	if err != nil {
 		if !refusesDevice(failure(err)) {
 			s.consentRefused(ctx, p, c, err)

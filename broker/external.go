@@ -69,7 +69,7 @@ func (s *Service) ExternalAuths(ctx context.Context, c models.Caller) ([]Externa
 
 func (s *Service) external(p models.Provider) ExternalProvider {
 	icon, _ := p.Config["icon"].(string)
-	return ExternalProvider{Provider: p, Abilities: s.upstream.Abilities(unsealedClient(p)), Device: s.allowsDevice(p) == nil, Icon: icon}
+	return ExternalProvider{Provider: p, Abilities: s.at(p).Abilities(), Device: s.allowsDevice(p) == nil, Icon: icon}
 }
 
 func externalLink(l models.Linked) ExternalLink {
@@ -206,5 +206,5 @@ func (s *Service) askInstallations(ctx context.Context, c models.Caller, id stri
 	if err != nil {
 		return nil, err
 	}
-	return s.upstream.Installations(ctx, client, models.Secret(p.Access))
+	return s.upstream.At(client).Installations(ctx, models.Secret(p.Access))
 }

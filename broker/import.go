@@ -152,7 +152,7 @@ func (s *Service) takeIn(ctx context.Context, client providers.Client, p models.
 func (s *Service) proveRefresh(ctx context.Context, client providers.Client, in Import, sent time.Time) (exchanged, error) {
 	call, cancel := awake(ctx, s.timing.TokenCall)
 	defer cancel()
-	t, err := s.upstream.Refresh(call, client, providers.Tokens{Refresh: in.Refresh})
+	t, err := s.upstream.At(client).Refresh(call, providers.Tokens{Refresh: in.Refresh})
 	e := newExchanged(t, sent)
 	if e.Refresh == "" || e.Refresh == in.Refresh.Reveal() {
 		e.Refresh, e.Theirs = in.Refresh.Reveal(), true
@@ -163,7 +163,7 @@ func (s *Service) proveRefresh(ctx context.Context, client providers.Client, in 
 var errNoProof = models.Errorf(models.CodeInvalid, "This provider cannot prove whose client an access token is for; import a refresh token.")
 
 func (s *Service) proveAccess(ctx context.Context, client providers.Client, in Import, sent time.Time) (exchanged, error) {
-	said, err := s.upstream.Check(ctx, client, providers.Tokens{Access: in.Access})
+	said, err := s.upstream.At(client).Check(ctx, providers.Tokens{Access: in.Access})
 	switch {
 	case err != nil:
 		return exchanged{}, err

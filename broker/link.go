@@ -33,7 +33,7 @@ func (s *Service) link(ctx context.Context, c models.Caller, p models.Provider, 
 		return err
 	}
 	if revoked { // the whole grant, since the code was sent: these tokens may have gone with it
-		again, err := s.upstream.UserInfo(ctx, client, models.Secret(e.Access))
+		again, err := s.upstream.At(client).UserInfo(ctx, models.Secret(e.Access))
 		s.learnAPI(ctx, p, store.Gate{}, err)
 		if err == nil && again.Sub != user.Sub {
 			err = &providers.Error{Kind: providers.KindProtocol, Code: identityMismatch}

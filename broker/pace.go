@@ -28,17 +28,17 @@ func (s *Service) halfOf(p models.Provider, class store.Class, perHour int) shar
 		return share{}
 	}
 	half := max(1, perHour/2)
-	return share{fmt.Sprintf("grantd:%s:%d:%s %s %s", class, half, p.OrgID, strings.Join(s.upstream.Origins(unsealedClient(p)), ","), p.ClientID), half}
+	return share{fmt.Sprintf("grantd:%s:%d:%s %s %s", class, half, p.OrgID, strings.Join(s.at(p).Origins(), ","), p.ClientID), half}
 }
 
 // revocations is the share of the revocations.
 func (s *Service) revocations(p models.Provider) share {
-	return s.halfOf(p, store.ClassRevoke, s.upstream.Budget(unsealedClient(p)).Revocations)
+	return s.halfOf(p, store.ClassRevoke, s.at(p).Budget().Revocations)
 }
 
 // refreshes is the share of the calls to the token endpoint.
 func (s *Service) refreshes(p models.Provider) share {
-	return s.halfOf(p, store.ClassToken, s.upstream.Budget(unsealedClient(p)).TokenCalls)
+	return s.halfOf(p, store.ClassToken, s.at(p).Budget().TokenCalls)
 }
 
 // take grants up to want calls out of a provider's share. Where it grants none it
@@ -92,7 +92,7 @@ func (s *Service) upstreamOf(p models.Provider, classes ...store.Class) store.Up
 	at := store.Upstream{ProviderID: p.ID, OrgID: p.OrgID}
 	for _, class := range classes {
 		if purpose, ok := purposes[class]; ok {
-			at.Origins = append(at.Origins, s.upstream.CalledAt(unsealedClient(p), purpose)...)
+			at.Origins = append(at.Origins, s.at(p).CalledAt(purpose)...)
 		}
 	}
 	return at

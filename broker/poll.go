@@ -111,7 +111,7 @@ func (s *Service) exchangeDevice(ctx context.Context, d devicePoll, code models.
 	ctx = providers.WithAnswers(ctx)
 	call, cancel := awake(ctx, s.timing.TokenCall)
 	defer cancel()
-	got, err := s.upstream.PollDevice(call, d.client, code)
+	got, err := s.upstream.At(d.client).PollDevice(call, code)
 	if !refusesDevice(failure(err)) { // which says nothing about refreshes
 		defer s.learnToken(ctx, d.provider, d.gate, err)
 	}

@@ -38,7 +38,7 @@ func (s *Service) askProfile(ctx context.Context, l models.Linked, gate store.Ga
 		return models.User{}, err
 	}
 	user, err := patiently(ctx, s, l.Provider, l.Credential.SavedAt, func() (models.User, bool, error) {
-		user, err := s.upstream.UserInfo(ctx, client, models.Secret(p.Access))
+		user, err := s.upstream.At(client).UserInfo(ctx, models.Secret(p.Access))
 		return user, failure(err).Kind == providers.KindDenied, err
 	})
 	s.learnAPI(ctx, l.Provider, gate, err)

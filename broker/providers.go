@@ -63,7 +63,7 @@ func (s *Service) Provider(ctx context.Context, c models.Caller, id string) (mod
 // people's organisations consent for all of them.
 func (s *Service) shown(c models.Caller, p models.Provider) models.Provider {
 	if c.IsAdmin() {
-		p.Metadata.AdminConsentURL = s.upstream.AdminConsentURL(unsealedClient(p), s.ConnectURL(p.ID))
+		p.Metadata.AdminConsentURL = s.at(p).AdminConsentURL(s.ConnectURL(p.ID))
 	}
 	return p
 }
@@ -122,7 +122,7 @@ func (s *Service) insertProvider(ctx context.Context, c models.Caller, p *models
 func (s *Service) describe(p *models.Provider) {
 	c := unsealedClient(*p)
 	p.Fingerprint, p.FingerprintV2 = s.fingerprintV1(c), s.fingerprint(c)
-	p.Metadata.SettingsURL = s.upstream.SettingsURL(c)
+	p.Metadata.SettingsURL = s.upstream.At(c).SettingsURL()
 }
 
 func (s *Service) sealSecret(p models.Provider, secret models.Secret) (*models.SecureConfig, error) {
@@ -311,14 +311,14 @@ func (s *Service) judge(p models.Provider) []models.FieldError {
 		bad("type", "must be one of %s", strings.Join(s.upstream.Names(), ", "))
 		return wrong
 	}
-	return append(wrong, s.upstream.Validate(unsealedClient(p))...)
+	return append(wrong, s.at(p).Validate()...)
 }
 
 // judgeSecret says what is wrong with a client secret. A public client has none.
 func (s *Service) judgeSecret(p models.Provider, secret models.Secret) []models.FieldError {
 	problem := ""
 	switch {
-	case secret == "" && s.upstream.MayBePublic(unsealedClient(p)):
+	case secret == "" && s.at(p).MayBePublic():
 	case secret == "":
 		problem = "is required; only a client that config.authStyle says is public (none) has no secret"
 	default:

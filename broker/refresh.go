@@ -138,11 +138,12 @@ func (s *Service) callRefresh(ctx context.Context, id, attempt string, before *s
 	sent := l.Now
 	call, cancel := awake(ctx, s.timing.TokenCall)
 	defer cancel()
-	replace := s.upstream.Refresh
+	upstream := s.upstream.At(client)
+	replace := upstream.Refresh
 	if !l.Credential.HasRefreshToken { // only a reset gets here
-		replace = s.upstream.Reset
+		replace = upstream.Reset
 	}
-	t, err := replace(call, client, held(l, old))
+	t, err := replace(call, held(l, old))
 	s.charge(ctx, s.refreshes(l.Provider), 1)
 	if err != nil {
 		s.learnToken(ctx, l.Provider, gate, err)

@@ -157,7 +157,7 @@ func (s *Service) revokeReplaced(ctx context.Context, l models.Linked, client pr
 	if err != nil {
 		return false, err
 	}
-	outcome, err := s.upstream.RevokeAccess(ctx, client, old)
+	outcome, err := s.upstream.At(client).RevokeAccess(ctx, old)
 	s.learn(ctx, l.Provider, gate, err, store.ClassRevoke)
 	return outcome == models.OutcomeRevoked || outcome == models.OutcomeAlreadyRevoked, err
 }
@@ -168,7 +168,7 @@ func (s *Service) foundDead(ctx context.Context, l models.Linked, client provide
 	if err != nil {
 		return false, err
 	}
-	said, err := s.upstream.Check(ctx, client, providers.Tokens{Access: old})
+	said, err := s.upstream.At(client).Check(ctx, providers.Tokens{Access: old})
 	s.learnAPI(ctx, l.Provider, gate, err)
 	return err == nil && !said.Valid, err
 }

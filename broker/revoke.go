@@ -58,7 +58,7 @@ func (b *batch) revoke(ctx context.Context, l models.Linked, client providers.Cl
 	}
 	call, cancel := context.WithTimeout(ctx, b.s.timing.RevokeCall)
 	defer cancel()
-	outcome, err := b.s.upstream.Revoke(call, client, p.tokens(), scope)
+	outcome, err := b.s.upstream.At(client).Revoke(call, p.tokens(), scope)
 	ruled := b.judge(ctx, l, outcome, err)
 	ruled.asked, ruled.spared = true, spared
 	return ruled

@@ -29,7 +29,7 @@ func (s *Service) RevokeToken(ctx context.Context, c models.Caller, id string) (
 	if err != nil {
 		return RevokedToken{}, err
 	}
-	can, err := s.upstream.CanRevoke(ctx, client)
+	can, err := s.upstream.At(client).CanRevoke(ctx)
 	if err != nil {
 		return RevokedToken{}, s.upstreamFailed(l.Provider, err)
 	}
@@ -182,11 +182,11 @@ func (r *tokenRevocation) ask(ctx context.Context, l models.Linked) (models.Outc
 func (r *tokenRevocation) revoke(ctx context.Context, l models.Linked, held pair) (models.Outcome, error) {
 	switch {
 	case r.keepsGrant(l):
-		return r.s.upstream.RevokeAccess(ctx, r.client, models.Secret(held.Access))
+		return r.s.upstream.At(r.client).RevokeAccess(ctx, models.Secret(held.Access))
 	case r.takesGrant(l):
-		return r.s.upstream.Revoke(ctx, r.client, held.tokens(), models.RevokeGrant)
+		return r.s.upstream.At(r.client).Revoke(ctx, held.tokens(), models.RevokeGrant)
 	}
-	return r.s.upstream.Revoke(ctx, r.client, held.tokens(), models.RevokeToken)
+	return r.s.upstream.At(r.client).Revoke(ctx, held.tokens(), models.RevokeToken)
 }
 
 // keepsGrant reports whether the refresh token outlives its access token.

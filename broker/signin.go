@@ -191,7 +191,7 @@ func (s *Service) BeginSignIn(ctx context.Context, to SignInFor) (address string
 	p := pendingSignIn{State: randomText(), Nonce: randomText(), Verifier: randomText(), To: to, Until: time.Now().Add(signInLife)}
 	ctx, cancel := context.WithTimeout(ctx, signInCall)
 	defer cancel()
-	address, err = s.upstream.AuthorizeURL(ctx, s.signInClient(to.Again), providers.AuthorizeRequest{
+	address, err = s.upstream.At(s.signInClient(to.Again)).AuthorizeURL(ctx, providers.AuthorizeRequest{
 		State: p.State, RedirectURI: s.publicURL + SignInPath, Nonce: p.Nonce, Verifier: models.Secret(p.Verifier)})
 	if err != nil {
 		return "", "", s.signInFailed(err)
@@ -239,7 +239,7 @@ func (s *Service) openSignIn(kept models.Secret) (pendingSignIn, error) {
 // proven spends the code, and judges what the issuer says with it.
 func (s *Service) proven(ctx context.Context, p pendingSignIn, cb Callback) (SignedIn, error) {
 	client := s.signInClient(false)
-	if err := s.upstream.CheckIssuer(ctx, client, cb.Iss, true); err != nil {
+	if err := s.upstream.At(client).CheckIssuer(ctx, cb.Iss, true); err != nil {
 		return SignedIn{}, s.signInFailed(err)
 	}
 	switch {
@@ -248,11 +248,11 @@ func (s *Service) proven(ctx context.Context, p pendingSignIn, cb Callback) (Sig
 	case cb.Code == "":
 		return SignedIn{}, ErrNoSignIn
 	}
-	tokens, err := s.upstream.Exchange(ctx, client, providers.ExchangeRequest{Code: cb.Code, RedirectURI: s.publicURL + SignInPath, Verifier: models.Secret(p.Verifier)})
+	tokens, err := s.upstream.At(client).Exchange(ctx, providers.ExchangeRequest{Code: cb.Code, RedirectURI: s.publicURL + SignInPath, Verifier: models.Secret(p.Verifier)})
 	if err != nil {
 		return SignedIn{}, s.signInFailed(err)
 	}
-	claims, err := s.upstream.Claims(ctx, client, tokens, p.Nonce, s.signIn.needed(), []string{claimName})
+	claims, err := s.upstream.At(client).Claims(ctx, tokens, p.Nonce, s.signIn.needed(), []string{claimName})
 	if err != nil {
 		return SignedIn{}, s.signInFailed(err)
 	}

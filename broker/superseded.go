@@ -34,7 +34,7 @@ func (b *batch) superseded(ctx context.Context, l models.Linked, client provider
 	case !own || t.RevokesAll || b.job != nil && b.job.Type == models.JobRevokeUser:
 	case l.HasVerdict(models.VerdictExpired) || !l.Credential.HasRefreshToken && !l.Alive(): // nothing lives on
 	default:
-		if can, err := b.s.upstream.CanRevoke(ctx, client); err == nil && !can {
+		if can, err := b.s.upstream.At(client).CanRevoke(ctx); err == nil && !can {
 			return &r, nil
 		}
 		kept, err := b.s.supersededPair(l, p)

@@ -84,7 +84,12 @@ func leftAlone(wait time.Duration) error {
 // traits are what is known of how a provider's upstream behaves: its type's, and
 // what the admin knows better. False means that there is no such type any more.
 func (s *Service) traits(p models.Provider) (providers.Type, bool) {
-	return s.upstream.Traits(unsealedClient(p))
+	return s.at(p).Traits()
+}
+
+// at returns a provider's upstream for what needs no client secret.
+func (s *Service) at(p models.Provider) providers.Upstream {
+	return s.upstream.At(unsealedClient(p))
 }
 
 // failure returns the upstream error in err's chain, one without a kind for nil,

@@ -58,7 +58,7 @@ func accountHash(provider string, said providers.Account) string {
 // consentAccount is what the id_token of a consent names the account, "" where that is
 // the sub.
 func (s *Service) consentAccount(ctx context.Context, p models.Provider, client providers.Client, e exchanged) string {
-	said := s.upstream.IDTokenAccount(ctx, client, e.tokens())
+	said := s.upstream.At(client).IDTokenAccount(ctx, e.tokens())
 	if said.ID == "" {
 		return ""
 	}

@@ -16,10 +16,10 @@ type Abilities struct {
 	InstallURL string // where an app is installed, "" where the client is none
 }
 
-// Abilities returns c's. A client of an unknown type, or with a malformed host,
+// Abilities returns the client's. One of an unknown type, or with a malformed host,
 // can nothing.
-func (r *Registry) Abilities(c Client) Abilities {
-	u, err := r.recalled(c)
+func (at Upstream) Abilities() Abilities {
+	u, err := at.recalled()
 	if err != nil {
 		return Abilities{}
 	}
@@ -34,10 +34,10 @@ func (r *Registry) Abilities(c Client) Abilities {
 	return can
 }
 
-// Installations lists where c's app is installed, as far as an access token lets
-// see; none where c is no app.
-func (r *Registry) Installations(ctx context.Context, c Client, access models.Secret) ([]models.Installation, error) {
-	u, err := r.upstream(ctx, c)
+// Installations lists where the client's app is installed, as far as an access token lets
+// see; none where it is no app.
+func (at Upstream) Installations(ctx context.Context, access models.Secret) ([]models.Installation, error) {
+	u, err := at.upstream(ctx)
 	if err != nil {
 		return nil, err
 	}

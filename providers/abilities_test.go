@@ -50,7 +50,7 @@ func TestS2_ATokenIsOnlyForItsOwnPlaces(t *testing.T) {
 			t.Errorf("%s: %v", c.url, err)
 			continue
 		}
-		if got := r.Matches(c.client, u); got != c.want {
+		if got := r.At(c.client).Matches(u); got != c.want {
 			t.Errorf("%s at %s%v: %t, want %t", c.url, c.client.Host, c.client.Config["match"], got, c.want)
 		}
 	}
@@ -91,12 +91,12 @@ func TestMatchAndIconAreJudged(t *testing.T) {
 		{"icon", "http://example.com/i.svg", false}, {"icon", "//evil.com/i.svg", false}, {"icon", `/\evil.com`, false}, {"icon", "data:,", false}, {"icon", 7, false}, {"icon", "", false},
 		{"appSlug", "my-app", true}, {"appSlug", "My App", false}, {"appSlug", "../x", false}, {"appSlug", "", false}, {"appSlug", 7, false},
 	} {
-		wrong := r.Validate(Client{Type: "github", ID: "x", Config: map[string]any{c.name: c.value}})
+		wrong := r.At(Client{Type: "github", ID: "x", Config: map[string]any{c.name: c.value}}).Validate()
 		if ok := len(wrong) == 0; ok != c.ok || !ok && wrong[0].Name != "config."+c.name {
 			t.Errorf("%s %v: %v", c.name, c.value, wrong)
 		}
 	}
-	if wrong := r.Validate(Client{Type: "oidc", ID: "x", Config: map[string]any{"issuer": "https://x.example", "appSlug": "a"}}); len(wrong) != 1 {
+	if wrong := r.At(Client{Type: "oidc", ID: "x", Config: map[string]any{"issuer": "https://x.example", "appSlug": "a"}}).Validate(); len(wrong) != 1 {
 		t.Errorf("an app's name for oidc: %v", wrong)
 	}
 }
@@ -119,12 +119,12 @@ func TestAbilitiesAreKnownWithoutNetwork(t *testing.T) {
 		{Client{Type: "oidc", ID: "x", Config: map[string]any{"issuer": "https://login.example"}}, Abilities{PKCE: true}}, // its metadata was never read
 		{Client{Type: "nonesuch", ID: "x"}, Abilities{}},
 	} {
-		if diff := cmp.Diff(c.want, r.Abilities(c.client)); diff != "" {
+		if diff := cmp.Diff(c.want, r.At(c.client).Abilities()); diff != "" {
 			t.Errorf("%s %s: %s", c.client.Type, c.client.Host, diff)
 		}
 	}
 	r.issuers.entry("", "https://login.example").endpoints = Endpoints{Revoke: "https://login.example/revoke", UserInfo: "https://login.example/me"}
-	if got := r.Abilities(Client{Type: "oidc", ID: "x", Config: map[string]any{"issuer": "https://login.example"}}); !got.Revokes || !got.Validates {
+	if got := r.At(Client{Type: "oidc", ID: "x", Config: map[string]any{"issuer": "https://login.example"}}).Abilities(); !got.Revokes || !got.Validates {
 		t.Errorf("after its metadata was read: %+v", got)
 	}
 }
@@ -147,11 +147,11 @@ func TestInstallationsOfAnApp(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := Client{Type: "github", ID: "x", Host: upstream.URL}
-	if got, err := r.Installations(t.Context(), c, "ghu_x"); err != nil || got != nil || asked != 0 {
+	if got, err := r.At(c).Installations(t.Context(), "ghu_x"); err != nil || got != nil || asked != 0 {
 		t.Errorf("a client that is no app: %v %v, asked %d times", got, err, asked)
 	}
 	c.Config = map[string]any{"appSlug": "my-app"}
-	got, err := r.Installations(t.Context(), c, "ghu_x")
+	got, err := r.At(c).Installations(t.Context(), "ghu_x")
 	want := []models.Installation{
 		{ID: 7, ConfigureURL: "https://github.example/settings/installations/7", Account: models.Account{ID: 1, Login: "ada",
 			AvatarURL: "https://github.example/a.png", ProfileURL: "https://github.example/ada"}},
@@ -190,7 +190,7 @@ func TestS2_MatchNamesHostsOfTheProviderOnly(t *testing.T) {
 			config[name] = v
 		}
 		c.client.ID, c.client.Config = "x", config
-		wrong := r.Validate(c.client)
+		wrong := r.At(c.client).Validate()
 		if ok := len(wrong) == 0; ok != c.ok || !ok && wrong[0].Name != "config.match" {
 			t.Errorf("%s at %s%v: %v", c.place, c.client.Type, c.client.Config, wrong)
 		}

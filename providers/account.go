@@ -79,8 +79,8 @@ func (u *upstream) isIDTokenIssuer(iss string) bool {
 // IDTokenAccount returns whom the id_token of a consent names, for types where that
 // is another name than the one Identify returns. It is for comparison with later
 // answers: where it cannot be had there is nothing to compare with yet.
-func (r *Registry) IDTokenAccount(ctx context.Context, c Client, t Tokens) Account {
-	u, err := r.upstream(ctx, c)
+func (at Upstream) IDTokenAccount(ctx context.Context, t Tokens) Account {
+	u, err := at.upstream(ctx)
 	if err != nil || t.ID == "" || u.t.idToken != SourceIDToken || !u.readsIDToken() {
 		return Account{}
 	}

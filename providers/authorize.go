@@ -25,8 +25,8 @@ func NewVerifier() models.Secret { return models.Secret(oauth2.GenerateVerifier(
 // AuthorizeURL returns where to send the browser: an authorization request with
 // PKCE (S256, unless config.pkce is false), and a nonce for types with an
 // id_token. It asks the network only where endpoints are discovered.
-func (r *Registry) AuthorizeURL(ctx context.Context, c Client, req AuthorizeRequest) (string, error) {
-	u, err := r.upstream(ctx, c)
+func (at Upstream) AuthorizeURL(ctx context.Context, req AuthorizeRequest) (string, error) {
+	u, err := at.upstream(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -72,21 +72,21 @@ func (u *upstream) authorizeOptions(req AuthorizeRequest) ([]oauth2.AuthCodeOpti
 // it was promised or not. Missing ("") is refused where config.requireIss is
 // set, and on the browser channel where the upstream's metadata promises it;
 // clients of the API have no way to pass it on. A refusal is KindRefused.
-func (r *Registry) CheckIssuer(ctx context.Context, c Client, iss string, browser bool) error {
-	u, err := r.known(c)
+func (at Upstream) CheckIssuer(ctx context.Context, iss string, browser bool) error {
+	u, err := at.known()
 	if err != nil {
 		return err
 	}
 	if iss != "" {
 		return issuerError(u.isIssuer(iss), "the authorization response came from another issuer")
 	}
-	if required, _ := c.Config["requireIss"].(bool); required {
+	if required, _ := at.client.Config["requireIss"].(bool); required {
 		return issuerError(false, "the authorization response names no issuer")
 	}
 	if !browser {
 		return nil
 	}
-	if u, err = r.upstream(ctx, c); err != nil {
+	if u, err = at.upstream(ctx); err != nil {
 		return err
 	}
 	return issuerError(!u.e.SaysIssuer, "the authorization response names no issuer")

@@ -78,7 +78,7 @@ func TestTrap15_BitbucketScopeOrScopes(t *testing.T) {
 		w, r, c := bitbucketUpstream(t)
 		w.says("POST bitbucket.org/site/oauth2/access_token", 200,
 			`{"access_token":"a","`+name+`":"account email","expires_in":7200,"refresh_token":"r","token_type":"bearer","state":"authorization_code"}`)
-		got, err := r.Refresh(t.Context(), c, theTokens())
+		got, err := r.At(c).Refresh(t.Context(), theTokens())
 		want := Tokens{Access: "a", Refresh: "r", Scopes: []string{"account", "email"}, ExpiresIn: 2 * time.Hour, RefreshExpiresIn: 90 * 24 * time.Hour}
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%s: %v %s", name, err, diff)
@@ -94,14 +94,14 @@ func TestTrap15_BitbucketSpentRefreshToken(t *testing.T) {
 	old := s.login()
 	for _, over := range []bool{false, true} {
 		s.do(func() { s.replaying, s.graceOver = true, over })
-		_, err := s.r.Refresh(t.Context(), s.c, old)
+		_, err := s.r.At(s.c).Refresh(t.Context(), old)
 		if over == (err == nil) {
 			t.Errorf("grace over %v: %v", over, err)
 		}
 		if over {
 			return
 		}
-		if _, err := s.r.Refresh(t.Context(), s.c, old); err != nil {
+		if _, err := s.r.At(s.c).Refresh(t.Context(), old); err != nil {
 			t.Errorf("again at once: %v", err)
 		}
 	}
@@ -118,7 +118,7 @@ func TestTrap27_BitbucketLongTokens(t *testing.T) {
 	if err != nil || got.Access.Reveal() != long || got.Refresh.Reveal() != long {
 		t.Fatal(err)
 	}
-	if _, err := r.Identify(t.Context(), c, got, ""); err != nil {
+	if _, err := r.At(c).Identify(t.Context(), got, ""); err != nil {
 		t.Error(err)
 	}
 }
@@ -133,7 +133,7 @@ func TestS1_BitbucketPagesAreFollowedNowhereElse(t *testing.T) {
 	} {
 		w, r, c := bitbucketUpstream(t)
 		w.says("GET api.bitbucket.org/2.0/user/emails", 200, `{"values":[],"next":"`+next+`"}`)
-		got, err := r.UserInfo(t.Context(), c, theAccess)
+		got, err := r.At(c).UserInfo(t.Context(), theAccess)
 		if err != nil || got.Email != "" || len(w.requests()) != 2 {
 			t.Errorf("%s: %+v, %v, %d requests", next, got, err, len(w.requests()))
 		}
@@ -164,7 +164,7 @@ func TestBitbucketEmail(t *testing.T) {
 			t.Parallel()
 			w, r, c := bitbucketUpstream(t)
 			w.says("GET api.bitbucket.org/2.0/user/emails", tc.status, tc.body)
-			got, err := r.UserInfo(t.Context(), c, theAccess)
+			got, err := r.At(c).UserInfo(t.Context(), theAccess)
 			if got.Email != tc.email || KindOf(err) != tc.kind || len(w.requests()) != tc.requests {
 				t.Errorf("%+v, %v, %d requests", got, err, len(w.requests()))
 			}
@@ -192,7 +192,7 @@ func TestBitbucketScopesHoldOthers(t *testing.T) {
 func TestBitbucketRevokesNothing(t *testing.T) {
 	t.Parallel()
 	w, r, c := bitbucketUpstream(t)
-	outcome, err := r.Revoke(t.Context(), c, theTokens(), models.RevokeGrant)
+	outcome, err := r.At(c).Revoke(t.Context(), theTokens(), models.RevokeGrant)
 	if outcome != models.OutcomeUnsupported || err != nil || len(w.requests()) != 0 {
 		t.Errorf("%q, %v", outcome, err)
 	}

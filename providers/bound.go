@@ -11,12 +11,12 @@ import (
 // so what is returned for a client may never change: a change is a new version, with
 // the old one kept beside it for as long as rows hold it.
 
-// Bound returns every place that tokens and the client secret of c may be sent to,
+// Bound returns every place that tokens and the client secret may be sent to,
 // and the field that names the account (A4, K1). Each is named, so that a kind of
 // endpoint which is added later changes nothing for clients that have none. A
 // malformed host has none.
-func (r *Registry) Bound(c Client) []string {
-	u, err := r.derived(c)
+func (at Upstream) Bound() []string {
+	u, err := at.derived()
 	if err != nil {
 		return nil
 	}
@@ -30,7 +30,7 @@ func (r *Registry) Bound(c Client) []string {
 		}
 	}
 	if u.t.subPath != nil {
-		bound = append(bound, "sub "+u.t.subPath(c))
+		bound = append(bound, "sub "+u.t.subPath(at.client))
 	}
 	return bound
 }
@@ -42,15 +42,15 @@ func (r *Registry) Bound(c Client) []string {
 // endpoints, and could choose some that answer with any sub: there a grant is known
 // within its organisation only. Endpoints that revoke, introspect or begin a device
 // flow are left out, since two providers of one client may differ in them.
-func (r *Registry) Grant(c Client, org string) []string {
-	u, err := r.derived(c)
+func (at Upstream) Grant(org string) []string {
+	u, err := at.derived()
 	if err != nil {
-		return []string{c.Type, org, c.ID}
+		return []string{at.client.Type, org, at.client.ID}
 	}
 	if !u.t.configurable {
 		org = ""
 	}
-	grant := []string{c.Type, org, r.domain(c)}
+	grant := []string{at.client.Type, org, at.domain()}
 	places := []string{u.e.AuthURL, u.e.TokenURL, u.e.UserInfo, u.e.API}
 	if u.t.discovers {
 		places = []string{u.e.Issuer}
@@ -59,18 +59,18 @@ func (r *Registry) Grant(c Client, org string) []string {
 		grant = append(grant, normalised(place))
 	}
 	if u.t.subPath != nil {
-		grant = append(grant, u.t.subPath(c))
+		grant = append(grant, u.t.subPath(at.client))
 	}
 	return grant
 }
 
 // domain is what a grant-wide revocation takes along at one upstream: every token of
 // one person under the same domain.
-func (r *Registry) domain(c Client) string {
-	if t, ok := r.types[c.Type]; ok && t.domain != nil {
-		return t.domain(c)
+func (at Upstream) domain() string {
+	if t, ok := at.registry.types[at.client.Type]; ok && t.domain != nil {
+		return t.domain(at.client)
 	}
-	return c.ID
+	return at.client.ID
 }
 
 // normalised writes one place in one way (RFC 3986 section 6.2): scheme and host in
@@ -96,8 +96,8 @@ func normalised(place string) string {
 // Origins returns where tokens of the client may be sent, sorted: scheme and
 // host of every endpoint, the whole issuer where the endpoints are discovered, or
 // what the type says. A malformed host has none.
-func (r *Registry) Origins(c Client) []string {
-	u, err := r.derived(c)
+func (at Upstream) Origins() []string {
+	u, err := at.derived()
 	if err != nil {
 		return nil
 	}
@@ -119,12 +119,12 @@ func (r *Registry) Origins(c Client) []string {
 
 // FixedBefore returns what fingerprints of the first version are made of: the
 // origins, and what else config decides about where the endpoints are.
-func (r *Registry) FixedBefore(c Client) []string {
-	u, err := r.derived(c)
+func (at Upstream) FixedBefore() []string {
+	u, err := at.derived()
 	if err != nil || u.t.fixedBefore == nil {
-		return r.Origins(c)
+		return at.Origins()
 	}
-	return append(r.Origins(c), u.t.fixedBefore(u)...)
+	return append(at.Origins(), u.t.fixedBefore(u)...)
 }
 
 func origin(endpoint string) string {
@@ -137,6 +137,6 @@ func origin(endpoint string) string {
 
 // GrantBefore returns what grant keys of the first version are made of, without the
 // sub and the type.
-func (r *Registry) GrantBefore(c Client) (domain string, origins []string) {
-	return r.domain(c), r.Origins(c)
+func (at Upstream) GrantBefore() (domain string, origins []string) {
+	return at.domain(), at.Origins()
 }

@@ -75,10 +75,10 @@ func TestA4_WhatIsBoundStaysWhatItWas(t *testing.T) {
 			"issuer http://idp.test:9000, authorize http://idp.test:9000/authorize, token http://idp.test:9000/token, device http://idp.test:9000/device, revoke http://idp.test:9000/revoke, introspect http://idp.test:9000/introspect, userinfo http://idp.test:9000/userinfo",
 			"test, , c, http://idp.test:9000/authorize, http://idp.test:9000/token, http://idp.test:9000/userinfo, "},
 	} {
-		if diff := cmp.Diff(tc.bound, strings.Join(r.Bound(tc.c), ", ")); diff != "" {
+		if diff := cmp.Diff(tc.bound, strings.Join(r.At(tc.c).Bound(), ", ")); diff != "" {
 			t.Errorf("%s is bound to: %s", tc.c.Type, diff)
 		}
-		if diff := cmp.Diff(tc.grant, strings.Join(r.Grant(tc.c, "acme"), ", ")); diff != "" {
+		if diff := cmp.Diff(tc.grant, strings.Join(r.At(tc.c).Grant("acme"), ", ")); diff != "" {
 			t.Errorf("the grant of %s: %s", tc.c.Type, diff)
 		}
 	}

@@ -69,7 +69,7 @@ func TestBoxAuthorizeURL(t *testing.T) {
 	_, r, c := boxUpstream(t)
 	for _, pkce := range []bool{true, false} {
 		c.Config = map[string]any{"pkce": pkce}
-		link, err := r.AuthorizeURL(t.Context(), c, AuthorizeRequest{State: "some-state", RedirectURI: "https://broker.example/cb", Verifier: theVerifier})
+		link, err := r.At(c).AuthorizeURL(t.Context(), AuthorizeRequest{State: "some-state", RedirectURI: "https://broker.example/cb", Verifier: theVerifier})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +84,7 @@ func TestBoxAuthorizeURL(t *testing.T) {
 		}
 	}
 	c.Scopes = []string{"root_readonly"}
-	if link, _ := r.AuthorizeURL(t.Context(), c, AuthorizeRequest{State: "s", RedirectURI: "https://broker.example/cb"}); !strings.Contains(link, "scope=root_readonly") {
+	if link, _ := r.At(c).AuthorizeURL(t.Context(), AuthorizeRequest{State: "s", RedirectURI: "https://broker.example/cb"}); !strings.Contains(link, "scope=root_readonly") {
 		t.Errorf("sent to %s", link)
 	}
 }
@@ -98,7 +98,7 @@ func TestBoxTokens(t *testing.T) {
 	want := Tokens{Access: "a", Refresh: "r", ExpiresIn: time.Hour, RefreshExpiresIn: sixtyDays}
 	for name, get := range map[string]func() (Tokens, error){
 		"exchange": func() (Tokens, error) { return exchange(t, r, c) },
-		"refresh":  func() (Tokens, error) { return r.Refresh(t.Context(), c, theTokens()) },
+		"refresh":  func() (Tokens, error) { return r.At(c).Refresh(t.Context(), theTokens()) },
 	} {
 		got, err := get()
 		if err != nil {
@@ -119,7 +119,7 @@ func TestBoxUser(t *testing.T) {
 	t.Parallel()
 	f, r, c := boxUpstream(t)
 	f.says("GET api.box.com/2.0/users/me", 200, boxProfile)
-	got, err := r.Identify(t.Context(), c, theTokens(), "")
+	got, err := r.At(c).Identify(t.Context(), theTokens(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,10 +150,10 @@ func TestBoxUserFailures(t *testing.T) {
 	} {
 		f, r, c := boxUpstream(t)
 		f.mux.HandleFunc("GET api.box.com/2.0/users/me", tc.answer)
-		if _, err := r.UserInfo(t.Context(), c, theAccess); KindOf(err) != tc.kind {
+		if _, err := r.At(c).UserInfo(t.Context(), theAccess); KindOf(err) != tc.kind {
 			t.Errorf("%s: %v", name, err)
 		}
-		got, err := r.Check(t.Context(), c, theTokens())
+		got, err := r.At(c).Check(t.Context(), theTokens())
 		if got.Valid || tc.kind == KindDenied && err != nil {
 			t.Errorf("%s: checked as %v, %v", name, got, err)
 		}
@@ -207,7 +207,7 @@ func TestTrap12_BoxBadClient(t *testing.T) {
 			t.Parallel()
 			w, r := newWorld(t)
 			w.mux.HandleFunc("POST api.box.com/oauth2/token", reply(tc.status, "application/json", tc.body, "Location", "https://evil.example/token"))
-			_, err := r.Refresh(t.Context(), Client{Type: "box", ID: "id", Secret: theSecret}, theTokens())
+			_, err := r.At(Client{Type: "box", ID: "id", Secret: theSecret}).Refresh(t.Context(), theTokens())
 			want(t, err, tc.kind, tc.code)
 			if diff := cmp.Diff([]string{"api.box.com"}, w.hosts()); diff != "" || len(w.requests()) != 1 {
 				t.Errorf("%d requests: %s", len(w.requests()), diff)
@@ -239,7 +239,7 @@ func TestProtocolRule26_BoxRevoke(t *testing.T) {
 			t.Parallel()
 			f, r, c := boxUpstream(t)
 			f.says("POST api.box.com/oauth2/revoke", tc.status, tc.body)
-			outcome, err := r.Revoke(t.Context(), c, theTokens(), models.RevokeGrant)
+			outcome, err := r.At(c).Revoke(t.Context(), theTokens(), models.RevokeGrant)
 			if outcome != tc.outcome || KindOf(err) != tc.kind {
 				t.Fatalf("%q, %v", outcome, err)
 			}

@@ -17,21 +17,22 @@ const (
 	tokenCallsPerHour = "tokenCallsPerHour"
 )
 
-// Budget returns what c's config says, else what is known of its type at its host.
+// Budget returns what the client's config says, else what is known of its type at its
+// host.
 // It is shared by all that use the same client at the same host.
-func (r *Registry) Budget(c Client) Budget {
-	t, ok := r.types[c.Type]
+func (at Upstream) Budget() Budget {
+	t, ok := at.registry.types[at.client.Type]
 	if !ok {
 		return Budget{}
 	}
 	var calls, tokens int
-	if c.Host == "" || t.metered != nil && t.metered(c.Host) {
+	if at.client.Host == "" || t.metered != nil && t.metered(at.client.Host) {
 		calls, tokens = t.CallsPerHour, t.TokenCallsPerHour
 	}
-	if n, ok := perHour(c.Config[callsPerHour]); ok {
+	if n, ok := perHour(at.client.Config[callsPerHour]); ok {
 		calls = n
 	}
-	if n, ok := perHour(c.Config[tokenCallsPerHour]); ok {
+	if n, ok := perHour(at.client.Config[tokenCallsPerHour]); ok {
 		tokens = n
 	}
 	if t.revoke == nil && calls > 0 { // RFC 7009 takes one token at a time: two calls

@@ -24,7 +24,7 @@ func TestS3_BudgetsAreData(t *testing.T) {
 		{"two calls revoke one pair by RFC 7009", Client{Type: "test", Config: map[string]any{"callsPerHour": 100}}, Budget{50, 0}},
 		{"the token endpoint alone", Client{Type: "test", Config: map[string]any{"tokenCallsPerHour": 7}}, Budget{0, 7}},
 	} {
-		if got := r.Budget(c.client); got != c.want {
+		if got := r.At(c.client).Budget(); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
 	}
@@ -38,13 +38,13 @@ func TestS3_BudgetsArePositiveWholeNumbers(t *testing.T) {
 	}
 	for _, bad := range []any{0.0, -1.0, 1.5, 1e12, "5000", true, nil} {
 		for _, key := range []string{"callsPerHour", "tokenCallsPerHour"} {
-			wrong := r.Validate(Client{Type: "test", ID: "id", Config: map[string]any{key: bad}})
+			wrong := r.At(Client{Type: "test", ID: "id", Config: map[string]any{key: bad}}).Validate()
 			if len(wrong) != 1 || wrong[0].Name != "config."+key || !strings.Contains(wrong[0].Message, "whole number") {
 				t.Errorf("%s %v: %v", key, bad, wrong)
 			}
 		}
 	}
-	if wrong := r.Validate(Client{Type: "test", ID: "id", Config: map[string]any{"callsPerHour": 5000.0}}); len(wrong) > 0 {
+	if wrong := r.At(Client{Type: "test", ID: "id", Config: map[string]any{"callsPerHour": 5000.0}}).Validate(); len(wrong) > 0 {
 		t.Errorf("5000 is refused: %v", wrong)
 	}
 }

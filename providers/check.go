@@ -31,8 +31,8 @@ type Check struct {
 // Check asks whether an access token is good, in the cheapest way the upstream
 // has: an endpoint of its own, introspection (RFC 7662), or user info. That a
 // token is dead is an answer, and no error.
-func (r *Registry) Check(ctx context.Context, c Client, t Tokens) (Check, error) {
-	u, err := r.upstream(ctx, c)
+func (at Upstream) Check(ctx context.Context, t Tokens) (Check, error) {
+	u, err := at.upstream(ctx)
 	if err != nil {
 		return Check{}, err
 	}
@@ -124,8 +124,8 @@ func refused(err error) (Check, error) {
 // Reset replaces an access token that has no refresh token, where the upstream
 // can (ResetsInPlace); the old one is dead at once, and the answer is the only
 // copy of the new one. KindDenied means that the token was dead already.
-func (r *Registry) Reset(ctx context.Context, c Client, t Tokens) (Tokens, error) {
-	u, err := r.upstream(ctx, c)
+func (at Upstream) Reset(ctx context.Context, t Tokens) (Tokens, error) {
+	u, err := at.upstream(ctx)
 	if err != nil {
 		return Tokens{}, err
 	}

@@ -34,7 +34,7 @@ func TestProtocolRule29_Introspection(t *testing.T) {
 			t.Parallel()
 			f, r, c := testUpstream(t)
 			f.says("POST /introspect", tc.status, strings.ReplaceAll(tc.body, "CLIENT", c.ID))
-			got, err := r.Check(t.Context(), c, theTokens())
+			got, err := r.At(c).Check(t.Context(), theTokens())
 			if KindOf(err) != tc.kind {
 				t.Fatalf("%v", err)
 			}
@@ -75,7 +75,7 @@ func TestACheckFallsBackOnUserInfo(t *testing.T) {
 			f, r, c := testUpstream(t)
 			f.says("POST /introspect", tc.introspection.status, tc.introspection.body)
 			f.says("GET /userinfo", tc.user.status, tc.user.body)
-			got, err := r.Check(t.Context(), c, theTokens())
+			got, err := r.At(c).Check(t.Context(), theTokens())
 			if got.Valid != tc.valid || KindOf(err) != tc.kind {
 				t.Errorf("%+v, %v", got, err)
 			}
@@ -103,7 +103,7 @@ func TestGitHubCheck(t *testing.T) {
 			t.Parallel()
 			f, r, c := githubUpstream(t)
 			f.mux.HandleFunc("POST /api/v3/applications/Iv1.0123/token", reply(tc.status, "application/json", tc.body, "Retry-After", tc.header))
-			got, err := r.Check(t.Context(), c, theTokens())
+			got, err := r.At(c).Check(t.Context(), theTokens())
 			if KindOf(err) != tc.kind {
 				t.Fatalf("%v", err)
 			}
@@ -125,7 +125,7 @@ func TestGitHubReset(t *testing.T) {
 	t.Parallel()
 	f, r, c := githubUpstream(t)
 	f.says("PATCH /api/v3/applications/Iv1.0123/token", 200, `{"id":1,"token":"gho_new","scopes":["read:user","user:email"],"expires_at":null}`)
-	got, err := r.Reset(t.Context(), c, theTokens())
+	got, err := r.At(c).Reset(t.Context(), theTokens())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestGitHubReset(t *testing.T) {
 			t.Parallel()
 			f, r, c := githubUpstream(t)
 			f.says("PATCH /api/v3/applications/Iv1.0123/token", tc.status, tc.body)
-			_, err := r.Reset(t.Context(), c, theTokens())
+			_, err := r.At(c).Reset(t.Context(), theTokens())
 			if KindOf(err) != tc.kind {
 				t.Errorf("%v", err)
 			}
@@ -159,7 +159,7 @@ func TestGitHubReset(t *testing.T) {
 		t.Parallel()
 		f, r, c := githubUpstream(t)
 		f.mux.HandleFunc("PATCH /", hangUp)
-		if _, err := r.Reset(t.Context(), c, theTokens()); !failed(t, err).Ambiguous || len(f.requests()) != 1 {
+		if _, err := r.At(c).Reset(t.Context(), theTokens()); !failed(t, err).Ambiguous || len(f.requests()) != 1 {
 			t.Errorf("%v after %d requests", err, len(f.requests()))
 		}
 	})
@@ -168,7 +168,7 @@ func TestGitHubReset(t *testing.T) {
 func TestResetIsRefusedWhereThereIsNone(t *testing.T) {
 	t.Parallel()
 	f, r, c := testUpstream(t)
-	_, err := r.Reset(t.Context(), c, theTokens())
+	_, err := r.At(c).Reset(t.Context(), theTokens())
 	want(t, err, KindRefused, "")
 	if len(f.requests()) != 0 {
 		t.Error("asked the upstream")

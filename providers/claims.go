@@ -9,8 +9,8 @@ import (
 // the id_token, verified as Identify does. Where one that is needed or wanted is not among them the issuer's user info
 // adds what it has, if it names the same sub. What the id_token says stands. Without an answer of the user info, it is an
 // error that something needed is missing.
-func (r *Registry) Claims(ctx context.Context, c Client, t Tokens, nonce string, needed, wanted []string) (map[string]any, error) {
-	u, err := r.upstream(ctx, c)
+func (at Upstream) Claims(ctx context.Context, t Tokens, nonce string, needed, wanted []string) (map[string]any, error) {
+	u, err := at.upstream(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func TestProtocolRule10_ClaimsOfASignIn(t *testing.T) {
 			t.Parallel()
 			f, r, client := oidcUpstream(t)
 			f.says("GET /userinfo", c.status, c.userInfo)
-			got, err := r.Claims(t.Context(), client, Tokens{Access: theAccess, ID: sign(claims(f.URL))}, c.nonce, c.needed, c.wanted)
+			got, err := r.At(client).Claims(t.Context(), Tokens{Access: theAccess, ID: sign(claims(f.URL))}, c.nonce, c.needed, c.wanted)
 			asked := false
 			for _, q := range f.requests() {
 				asked = asked || q.path == "/userinfo"

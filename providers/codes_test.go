@@ -59,7 +59,7 @@ func TestR15_TheEndOfAGrantInEveryDialect(t *testing.T) {
 			t.Parallel()
 			f, r, c := testUpstream(t)
 			f.says("POST /token", tc.status, tc.body)
-			_, err := r.Refresh(t.Context(), c, theTokens())
+			_, err := r.At(c).Refresh(t.Context(), theTokens())
 			if e := want(t, err, tc.kind, tc.code); e.Ambiguous {
 				t.Error("a refusal is taken for an unknown outcome")
 			}
@@ -105,26 +105,26 @@ func TestR15_FinalErrorsAreConfig(t *testing.T) {
 		{400, `{"error":"another"}`, KindRefused, "another"},
 	} {
 		f, r, c := serverOf(t, map[string]any{"finalErrors": []any{"token_gone", "3001"}})
-		if wrong := r.Validate(c); len(wrong) > 0 {
+		if wrong := r.At(c).Validate(); len(wrong) > 0 {
 			t.Fatal(wrong)
 		}
 		f.says("POST /token", tc.status, tc.body)
 		f.says("POST /revoke", tc.status, tc.body)
-		_, err := r.Refresh(t.Context(), c, theTokens())
+		_, err := r.At(c).Refresh(t.Context(), theTokens())
 		want(t, err, tc.kind, tc.code)
-		outcome, err := r.Revoke(t.Context(), c, theTokens(), models.RevokeToken)
+		outcome, err := r.At(c).Revoke(t.Context(), theTokens(), models.RevokeToken)
 		if dead := tc.kind == KindDenied; (outcome == models.OutcomeAlreadyRevoked) != dead || (err == nil) != dead {
 			t.Errorf("a revocation answered %s ends %q with %v", tc.body, outcome, err)
 		}
 	}
 	for _, wrong := range []any{"token_gone", []any{}, []any{"Upper"}, []any{17.0}, []any{"invalid_client"}, []any{"server_error"}, []any{strings.Repeat("x", 65)}} {
 		_, r, c := serverOf(t, map[string]any{"finalErrors": wrong})
-		if found := r.Validate(c); len(found) != 1 || found[0].Name != "config.finalErrors" {
+		if found := r.At(c).Validate(); len(found) != 1 || found[0].Name != "config.finalErrors" {
 			t.Errorf("%v: %v", wrong, found)
 		}
 	}
 	_, r, _ := testUpstream(t)
-	if found := r.Validate(Client{Type: "github", ID: "id", Config: map[string]any{"finalErrors": []any{"x"}}}); len(found) != 1 {
+	if found := r.At(Client{Type: "github", ID: "id", Config: map[string]any{"finalErrors": []any{"x"}}}).Validate(); len(found) != 1 {
 		t.Errorf("a type whose words are known takes others: %v", found)
 	}
 }
@@ -172,7 +172,7 @@ func TestR15_ADeadTokenIsAlreadyRevoked(t *testing.T) {
 				}
 				reply(a.status, "application/json", a.body)(w, req)
 			})
-			got, err := r.Revoke(t.Context(), c, theTokens(), models.RevokeToken)
+			got, err := r.At(c).Revoke(t.Context(), theTokens(), models.RevokeToken)
 			if got != tc.want || (err == nil) != (tc.want != failed) {
 				t.Errorf("%q and %v, want %q", got, err, tc.want)
 			}
@@ -215,7 +215,7 @@ func TestR13_ASuccessThatCannotBeReadIsAmbiguous(t *testing.T) {
 					w.Write([]byte(tc.body))
 				}
 			})
-			got, err := r.Refresh(t.Context(), c, theTokens())
+			got, err := r.At(c).Refresh(t.Context(), theTokens())
 			if tc.tokens {
 				if err != nil || got.Access != "a2" || got.Refresh != "r2" {
 					t.Errorf("%v", err)
@@ -231,7 +231,7 @@ func TestR13_ASuccessThatCannotBeReadIsAmbiguous(t *testing.T) {
 		t.Parallel()
 		f, r, c := githubUpstream(t)
 		f.mux.HandleFunc("PATCH /", reply(200, "application/json", `{"token":""}`))
-		_, err := r.Reset(t.Context(), c, theTokens())
+		_, err := r.At(c).Reset(t.Context(), theTokens())
 		if e := failed(t, err); !e.Ambiguous {
 			t.Error("not ambiguous")
 		}
@@ -243,15 +243,15 @@ func TestR13_ASuccessThatCannotBeReadIsAmbiguous(t *testing.T) {
 func TestR14_DefaultLifetimeIsConfig(t *testing.T) {
 	t.Parallel()
 	_, r, c := serverOf(t, map[string]any{"defaultLifetime": 7200.0})
-	if wrong := r.Validate(c); len(wrong) > 0 {
+	if wrong := r.At(c).Validate(); len(wrong) > 0 {
 		t.Fatal(wrong)
 	}
-	if traits, _ := r.Traits(c); traits.DefaultLifetime != 2*time.Hour {
+	if traits, _ := r.At(c).Traits(); traits.DefaultLifetime != 2*time.Hour {
 		t.Errorf("it is %v", traits.DefaultLifetime)
 	}
 	for _, wrong := range []any{0.0, -1.0, 1.5, "7200", 1e12, nil} {
 		c.Config["defaultLifetime"] = wrong
-		if found := r.Validate(c); len(found) != 1 || found[0].Name != "config.defaultLifetime" {
+		if found := r.At(c).Validate(); len(found) != 1 || found[0].Name != "config.defaultLifetime" {
 			t.Errorf("%v: %v", wrong, found)
 		}
 	}

@@ -29,19 +29,19 @@ var callNames = map[call]string{exchanging: "exchange", refreshing: "refresh", a
 func (c call) make(ctx context.Context, s *strict) (outcome models.Outcome, err error) {
 	switch c {
 	case exchanging:
-		_, err = s.r.Exchange(ctx, s.c, ExchangeRequest{Code: theCode, RedirectURI: strictCallback, Verifier: theVerifier})
+		_, err = s.r.At(s.c).Exchange(ctx, ExchangeRequest{Code: theCode, RedirectURI: strictCallback, Verifier: theVerifier})
 	case refreshing:
-		_, err = s.r.Refresh(ctx, s.c, theTokens())
+		_, err = s.r.At(s.c).Refresh(ctx, theTokens())
 	case askingUser:
-		_, err = s.r.UserInfo(ctx, s.c, theAccess)
+		_, err = s.r.At(s.c).UserInfo(ctx, theAccess)
 	case checking:
-		_, err = s.r.Check(ctx, s.c, theTokens())
+		_, err = s.r.At(s.c).Check(ctx, theTokens())
 	case revoking:
-		outcome, err = s.r.Revoke(ctx, s.c, theTokens(), models.RevokeGrant)
+		outcome, err = s.r.At(s.c).Revoke(ctx, theTokens(), models.RevokeGrant)
 	case beginning:
-		_, err = s.r.BeginDevice(ctx, s.c)
+		_, err = s.r.At(s.c).BeginDevice(ctx)
 	case polling:
-		_, err = s.r.PollDevice(ctx, s.c, theCode)
+		_, err = s.r.At(s.c).PollDevice(ctx, theCode)
 	}
 	return outcome, err
 }
@@ -78,14 +78,14 @@ func (s *strict) every(answer http.HandlerFunc) {
 func cellRefusedClient(t *testing.T, s *strict) {
 	req, tokens := s.consent(), s.login()
 	s.c.Secret = "wrong/+%:"
-	if _, err := s.r.Exchange(t.Context(), s.c, req); KindOf(err) != KindClient {
+	if _, err := s.r.At(s.c).Exchange(t.Context(), req); KindOf(err) != KindClient {
 		t.Errorf("exchange: %v", err)
 	}
-	if _, err := s.r.Refresh(t.Context(), s.c, tokens); KindOf(err) != KindClient {
+	if _, err := s.r.At(s.c).Refresh(t.Context(), tokens); KindOf(err) != KindClient {
 		t.Errorf("refresh: %v", err)
 	}
 	if s.revokes(tokens) && !s.d.revokesUnasked {
-		if outcome, err := s.r.Revoke(t.Context(), s.c, tokens, models.RevokeGrant); KindOf(err) != KindClient {
+		if outcome, err := s.r.At(s.c).Revoke(t.Context(), tokens, models.RevokeGrant); KindOf(err) != KindClient {
 			t.Errorf("revoke: %q, %v", outcome, err)
 		}
 	}

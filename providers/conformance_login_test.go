@@ -10,17 +10,17 @@ import (
 func cellAuthorize(t *testing.T, s *strict) {
 	s.consent()
 	req := AuthorizeRequest{State: "the-state", RedirectURI: strictCallback, Nonce: "the-nonce", Verifier: theVerifier, SkipConsent: true}
-	link, err := s.r.AuthorizeURL(t.Context(), s.c, req)
+	link, err := s.r.At(s.c).AuthorizeURL(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	back := s.authorize(link, true)
-	if err := s.r.CheckIssuer(t.Context(), s.c, back.Get("iss"), true); err != nil {
+	if err := s.r.At(s.c).CheckIssuer(t.Context(), back.Get("iss"), true); err != nil {
 		t.Errorf("the upstream's own answer: %v", err)
 	}
-	err = s.r.CheckIssuer(t.Context(), s.c, "https://evil.example", true)
+	err = s.r.At(s.c).CheckIssuer(t.Context(), "https://evil.example", true)
 	want(t, err, KindRefused, "invalid_iss")
-	if err := s.r.CheckIssuer(t.Context(), s.c, "", true); (err != nil) != s.d.promisesIss {
+	if err := s.r.At(s.c).CheckIssuer(t.Context(), "", true); (err != nil) != s.d.promisesIss {
 		t.Errorf("no iss, promised %v: %v", s.d.promisesIss, err)
 	}
 }
@@ -29,7 +29,7 @@ func cellAuthorize(t *testing.T, s *strict) {
 func cellPKCE(t *testing.T, s *strict) {
 	req := s.consent()
 	req.Verifier = "another-verifier-0123456789-0123456789-012345"
-	_, err := s.r.Exchange(t.Context(), s.c, req)
+	_, err := s.r.At(s.c).Exchange(t.Context(), req)
 	if kind := KindOf(err); kind != KindDenied {
 		t.Errorf("another verifier: %v", err)
 	}
@@ -43,7 +43,7 @@ func cellPKCE(t *testing.T, s *strict) {
 
 func cellToken(t *testing.T, s *strict) {
 	req := s.consent()
-	got, err := s.r.Exchange(t.Context(), s.c, req)
+	got, err := s.r.At(s.c).Exchange(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,12 +54,12 @@ func cellToken(t *testing.T, s *strict) {
 	if s.d.openID && got.ID == "" {
 		t.Error("the id_token is lost")
 	}
-	if _, err := s.r.Exchange(t.Context(), s.c, req); KindOf(err) != KindDenied {
+	if _, err := s.r.At(s.c).Exchange(t.Context(), req); KindOf(err) != KindDenied {
 		t.Errorf("the same code again: %v", err)
 	}
 	req = s.consent()
 	req.RedirectURI += "&y=1"
-	if _, err := s.r.Exchange(t.Context(), s.c, req); err == nil {
+	if _, err := s.r.At(s.c).Exchange(t.Context(), req); err == nil {
 		t.Error("another redirect_uri passed")
 	}
 }
@@ -99,7 +99,7 @@ func (s *strict) echoed(scopes []string) []string {
 
 func cellUserInfo(t *testing.T, s *strict) {
 	tokens := s.login()
-	got, err := s.r.Identify(t.Context(), s.c, tokens, "the-nonce")
+	got, err := s.r.At(s.c).Identify(t.Context(), tokens, "the-nonce")
 	if err != nil {
 		t.Fatalf("%v: %s", err, texts(err))
 	}
@@ -111,7 +111,7 @@ func cellUserInfo(t *testing.T, s *strict) {
 		t.Error(diff)
 	}
 	s.expire(tokens)
-	if _, err := s.r.UserInfo(t.Context(), s.c, tokens.Access); KindOf(err) != KindDenied {
+	if _, err := s.r.At(s.c).UserInfo(t.Context(), tokens.Access); KindOf(err) != KindDenied {
 		t.Errorf("an expired token: %v", err)
 	}
 	// Trap 19: an address or a login is no account; people change and inherit them.
@@ -122,7 +122,7 @@ func cellUserInfo(t *testing.T, s *strict) {
 				s.instead[placeOf(key)] = reply(200, "application/json", body)
 			}
 		})
-		if _, err := s.r.UserInfo(t.Context(), s.c, tokens.Access); KindOf(err) != KindProtocol {
+		if _, err := s.r.At(s.c).UserInfo(t.Context(), tokens.Access); KindOf(err) != KindProtocol {
 			t.Errorf("nobody is named by %s: %v", body, err)
 		}
 	}
@@ -133,13 +133,13 @@ func cellDevice(t *testing.T, s *strict) {
 		t.Fatalf("the type has a device flow: %v, the upstream at %q", s.typ.Device, s.d.deviceURL)
 	}
 	if !s.typ.Device {
-		if n := s.asks(func() { _, err := s.r.BeginDevice(t.Context(), s.c); want(t, err, KindRefused, "") }); n != 0 {
+		if n := s.asks(func() { _, err := s.r.At(s.c).BeginDevice(t.Context()); want(t, err, KindRefused, "") }); n != 0 {
 			t.Errorf("%d requests", n)
 		}
 		return
 	}
 	for _, end := range []DeviceState{DeviceDone, DeviceExpired, DeviceDeclined} {
-		device, err := s.r.BeginDevice(t.Context(), s.c)
+		device, err := s.r.At(s.c).BeginDevice(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,12 +148,12 @@ func cellDevice(t *testing.T, s *strict) {
 		}
 		for _, state := range []DeviceState{DevicePending, DeviceSlowDown, end} {
 			s.do(func() { s.devices[device.Code.Reveal()].state = state })
-			poll, err := s.r.PollDevice(t.Context(), s.c, device.Code)
+			poll, err := s.r.At(s.c).PollDevice(t.Context(), device.Code)
 			if err != nil || poll.State != state || (poll.Tokens.Access != "") != (state == DeviceDone) {
 				t.Errorf("%s: %+v, %v", state, poll, err)
 			}
 		}
-		if _, err := s.r.PollDevice(t.Context(), s.c, device.Code); end == DeviceDone && KindOf(err) != KindDenied {
+		if _, err := s.r.At(s.c).PollDevice(t.Context(), device.Code); end == DeviceDone && KindOf(err) != KindDenied {
 			t.Errorf("the same device code again: %v", err)
 		}
 	}

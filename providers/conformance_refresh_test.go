@@ -12,7 +12,7 @@ func cellRefresh(t *testing.T, s *strict) {
 		t.Errorf("the type says that a refresh token works once: %v", s.typ.Rotates)
 	}
 	old := s.login()
-	fresh, err := s.r.Refresh(t.Context(), s.c, old)
+	fresh, err := s.r.At(s.c).Refresh(t.Context(), old)
 	if err != nil {
 		t.Fatalf("%v: %s", err, texts(err))
 	}
@@ -31,7 +31,7 @@ func cellRefresh(t *testing.T, s *strict) {
 	if fresh.Refresh == "" {
 		fresh.Refresh = old.Refresh
 	}
-	if _, err := s.r.Refresh(t.Context(), s.c, fresh); err != nil {
+	if _, err := s.r.At(s.c).Refresh(t.Context(), fresh); err != nil {
 		t.Errorf("the next refresh: %v", err)
 	}
 	s.replay(old)
@@ -42,7 +42,7 @@ func cellRefresh(t *testing.T, s *strict) {
 func (s *strict) replay(old Tokens) {
 	t := s.t
 	s.do(func() { s.replaying = true })
-	_, err := s.r.Refresh(t.Context(), s.c, old)
+	_, err := s.r.At(s.c).Refresh(t.Context(), old)
 	if alive := s.d.rotation != rotates || s.d.grace; (err == nil) != alive {
 		t.Errorf("the old refresh token, alive %v: %v", alive, err)
 	}
@@ -52,7 +52,7 @@ func (s *strict) replay(old Tokens) {
 			p.refreshDead = true
 		}
 	})
-	if _, err := s.r.Refresh(t.Context(), s.c, old); KindOf(err) != KindDenied {
+	if _, err := s.r.At(s.c).Refresh(t.Context(), old); KindOf(err) != KindDenied {
 		t.Errorf("a dead refresh token: %v", err)
 	}
 }
@@ -60,10 +60,10 @@ func (s *strict) replay(old Tokens) {
 // cellOldAccess: what the type says is what the upstream does (R7).
 func cellOldAccess(t *testing.T, s *strict) {
 	old := s.login()
-	if _, err := s.r.Refresh(t.Context(), s.c, old); err != nil {
+	if _, err := s.r.At(s.c).Refresh(t.Context(), old); err != nil {
 		t.Fatal(err)
 	}
-	_, err := s.r.UserInfo(t.Context(), s.c, old.Access)
+	_, err := s.r.At(s.c).UserInfo(t.Context(), old.Access)
 	switch {
 	case s.typ.RefreshKillsAccess && KindOf(err) != KindDenied:
 		t.Errorf("the type says that the old access token is dead: %v", err)
@@ -74,7 +74,7 @@ func cellOldAccess(t *testing.T, s *strict) {
 
 func cellCheck(t *testing.T, s *strict) {
 	tokens := s.login()
-	got, err := s.r.Check(t.Context(), s.c, tokens)
+	got, err := s.r.At(s.c).Check(t.Context(), tokens)
 	if err != nil || !got.Valid {
 		t.Fatalf("a good token: %+v, %v", got, err)
 	}
@@ -86,7 +86,7 @@ func cellCheck(t *testing.T, s *strict) {
 		t.Errorf("scopes %v out of thin air", got.Scopes)
 	}
 	s.expire(tokens)
-	if got, err := s.r.Check(t.Context(), s.c, tokens); err != nil || got.Valid {
+	if got, err := s.r.At(s.c).Check(t.Context(), tokens); err != nil || got.Valid {
 		t.Errorf("an expired token: %+v, %v", got, err)
 	}
 }
@@ -94,22 +94,22 @@ func cellCheck(t *testing.T, s *strict) {
 func cellReset(t *testing.T, s *strict) {
 	old := s.login()
 	if !s.typ.ResetsInPlace {
-		if n := s.asks(func() { _, err := s.r.Reset(t.Context(), s.c, old); want(t, err, KindRefused, "") }); n != 0 {
+		if n := s.asks(func() { _, err := s.r.At(s.c).Reset(t.Context(), old); want(t, err, KindRefused, "") }); n != 0 {
 			t.Errorf("%d requests", n)
 		}
 		return
 	}
-	fresh, err := s.r.Reset(t.Context(), s.c, old)
+	fresh, err := s.r.At(s.c).Reset(t.Context(), old)
 	if err != nil || fresh.Access == old.Access {
 		t.Fatalf("%v", err)
 	}
-	if _, err := s.r.UserInfo(t.Context(), s.c, old.Access); KindOf(err) != KindDenied {
+	if _, err := s.r.At(s.c).UserInfo(t.Context(), old.Access); KindOf(err) != KindDenied {
 		t.Errorf("the old access token: %v", err)
 	}
-	if _, err := s.r.UserInfo(t.Context(), s.c, fresh.Access); err != nil {
+	if _, err := s.r.At(s.c).UserInfo(t.Context(), fresh.Access); err != nil {
 		t.Errorf("the new access token: %v", err)
 	}
-	if _, err := s.r.Reset(t.Context(), s.c, old); KindOf(err) != KindDenied {
+	if _, err := s.r.At(s.c).Reset(t.Context(), old); KindOf(err) != KindDenied {
 		t.Errorf("the old one again: %v", err)
 	}
 }

@@ -15,7 +15,7 @@ func (s *strict) revokes(tokens Tokens) bool {
 	}
 	n := s.asks(func() {
 		for _, scope := range []models.RevokeScope{models.RevokeGrant, models.RevokeToken} {
-			if outcome, err := s.r.Revoke(s.t.Context(), s.c, tokens, scope); outcome != models.OutcomeUnsupported || err != nil {
+			if outcome, err := s.r.At(s.c).Revoke(s.t.Context(), tokens, scope); outcome != models.OutcomeUnsupported || err != nil {
 				s.t.Errorf("nothing can be revoked, got %q, %v", outcome, err)
 			}
 		}
@@ -28,7 +28,7 @@ func (s *strict) revokes(tokens Tokens) bool {
 
 func (s *strict) mustRevoke(tokens Tokens, scope models.RevokeScope) {
 	s.t.Helper()
-	if outcome, err := s.r.Revoke(s.t.Context(), s.c, tokens, scope); outcome != models.OutcomeRevoked || err != nil {
+	if outcome, err := s.r.At(s.c).Revoke(s.t.Context(), tokens, scope); outcome != models.OutcomeRevoked || err != nil {
 		s.t.Errorf("%s: %q, %v", scope, outcome, err)
 	}
 }
@@ -36,7 +36,7 @@ func (s *strict) mustRevoke(tokens Tokens, scope models.RevokeScope) {
 // again: a revocation may be repeated.
 func (s *strict) again(tokens Tokens, scope models.RevokeScope) {
 	s.t.Helper()
-	outcome, err := s.r.Revoke(s.t.Context(), s.c, tokens, scope)
+	outcome, err := s.r.At(s.c).Revoke(s.t.Context(), tokens, scope)
 	if err != nil || outcome != models.OutcomeRevoked && outcome != models.OutcomeAlreadyRevoked {
 		s.t.Errorf("again: %q, %v", outcome, err)
 	}
@@ -81,7 +81,7 @@ func cellRevokeAccess(t *testing.T, s *strict) {
 	if !s.revokes(tokens) {
 		return
 	}
-	outcome, err := s.r.RevokeAccess(t.Context(), s.c, tokens.Access)
+	outcome, err := s.r.At(s.c).RevokeAccess(t.Context(), tokens.Access)
 	access, refresh := s.is(tokens)
 	if err != nil || outcome == models.OutcomeRevoked && access {
 		t.Errorf("%q, %v, and the access token lives: %v", outcome, err, access)
@@ -107,7 +107,7 @@ func cellRevokeExpired(t *testing.T, s *strict) {
 		t.Errorf("the type says that a living access token is needed: %v", s.typ.RevokeNeedsAccess)
 	}
 	s.expire(tokens)
-	outcome, err := s.r.Revoke(t.Context(), s.c, tokens, models.RevokeToken)
+	outcome, err := s.r.At(s.c).Revoke(t.Context(), tokens, models.RevokeToken)
 	_, refresh := s.is(tokens)
 	switch {
 	case err != nil:
@@ -117,7 +117,7 @@ func cellRevokeExpired(t *testing.T, s *strict) {
 	case !s.d.needsAccess && refresh:
 		t.Errorf("trap 13: the refresh token survived, %q", outcome)
 	}
-	if outcome, err := s.r.Revoke(t.Context(), s.c, Tokens{}, models.RevokeGrant); outcome != models.OutcomeNoLiveToken || err != nil {
+	if outcome, err := s.r.At(s.c).Revoke(t.Context(), Tokens{}, models.RevokeGrant); outcome != models.OutcomeNoLiveToken || err != nil {
 		t.Errorf("nothing to send: %q, %v", outcome, err)
 	}
 }

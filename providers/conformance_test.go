@@ -84,7 +84,7 @@ func conform(t *testing.T, name, host string, d dialect) {
 // login is a whole consent: authorize, come back, exchange.
 func (s *strict) login() Tokens {
 	s.t.Helper()
-	t, err := s.r.Exchange(s.t.Context(), s.c, s.consent())
+	t, err := s.r.At(s.c).Exchange(s.t.Context(), s.consent())
 	if err != nil {
 		s.t.Fatalf("exchange: %v (%s)", err, texts(err))
 	}
@@ -95,7 +95,7 @@ func (s *strict) login() Tokens {
 func (s *strict) consent() ExchangeRequest {
 	s.t.Helper()
 	req := AuthorizeRequest{State: "the-state", RedirectURI: strictCallback, Nonce: "the-nonce", Verifier: theVerifier}
-	link, err := s.r.AuthorizeURL(s.t.Context(), s.c, req)
+	link, err := s.r.At(s.c).AuthorizeURL(s.t.Context(), req)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -163,13 +163,13 @@ func (s *strict) isDocument(r request) bool {
 }
 
 func cellValid(t *testing.T, s *strict) {
-	if wrong := s.r.Validate(s.c); wrong != nil {
+	if wrong := s.r.At(s.c).Validate(); wrong != nil {
 		t.Error(wrong)
 	}
 }
 
 func cellSettings(t *testing.T, s *strict) {
-	if got := s.r.SettingsURL(s.c); got != s.d.settingsURL {
+	if got := s.r.At(s.c).SettingsURL(); got != s.d.settingsURL {
 		t.Errorf("settings at %q, want %q", got, s.d.settingsURL)
 	} else if got != "" && !strings.HasPrefix(got, "https://") {
 		t.Errorf("%s is no page for people", got)

@@ -53,8 +53,8 @@ const (
 // BeginDevice asks for a device code (RFC 8628 §3.1), with the client's
 // authentication. KindRefused means that the upstream has no device flow, or has
 // it switched off for this client.
-func (r *Registry) BeginDevice(ctx context.Context, c Client) (Device, error) {
-	u, err := r.upstream(ctx, c)
+func (at Upstream) BeginDevice(ctx context.Context) (Device, error) {
+	u, err := at.upstream(ctx)
 	if err != nil {
 		return Device{}, err
 	}
@@ -120,8 +120,8 @@ var deviceStates = map[string]DeviceState{
 // PollDevice asks once whether the person has consented. A wait is an answer and
 // no error; how often to ask is the caller's duty. GitHub says all of it with
 // HTTP 200.
-func (r *Registry) PollDevice(ctx context.Context, c Client, code models.Secret) (DevicePoll, error) {
-	u, err := r.upstream(ctx, c)
+func (at Upstream) PollDevice(ctx context.Context, code models.Secret) (DevicePoll, error) {
+	u, err := at.upstream(ctx)
 	if err != nil {
 		return DevicePoll{}, err
 	}

@@ -37,7 +37,7 @@ func TestDeviceAuthorization(t *testing.T) {
 			t.Parallel()
 			f, r, c := testUpstream(t)
 			f.says("POST /device", tc.status, tc.body)
-			got, err := r.BeginDevice(t.Context(), c)
+			got, err := r.At(c).BeginDevice(t.Context())
 			if KindOf(err) != tc.kind {
 				t.Fatalf("%v", err)
 			}
@@ -79,7 +79,7 @@ func TestProtocolRule31_DevicePoll(t *testing.T) {
 			t.Parallel()
 			f, r, c := testUpstream(t)
 			f.says("POST /token", tc.status, tc.body)
-			got, err := r.PollDevice(t.Context(), c, theCode)
+			got, err := r.At(c).PollDevice(t.Context(), theCode)
 			if KindOf(err) != tc.kind {
 				t.Fatalf("%v", err)
 			}
@@ -97,17 +97,17 @@ func TestExtraParameters(t *testing.T) {
 	t.Parallel()
 	_, r, c := testUpstream(t)
 	c.Config = map[string]any{"authorizeParams": map[string]any{"login_hint": "ada@example.com", "prompt": "select_account"}}
-	if wrong := r.Validate(c); wrong != nil {
+	if wrong := r.At(c).Validate(); wrong != nil {
 		t.Fatal(wrong)
 	}
-	link, err := r.AuthorizeURL(t.Context(), c, AuthorizeRequest{State: "s", RedirectURI: "https://broker.example/cb", Verifier: theVerifier})
+	link, err := r.At(c).AuthorizeURL(t.Context(), AuthorizeRequest{State: "s", RedirectURI: "https://broker.example/cb", Verifier: theVerifier})
 	if err != nil || !strings.Contains(link, "login_hint=ada%40example.com") || !strings.Contains(link, "prompt=select_account") {
 		t.Errorf("%s, %v", link, err)
 	}
 	for _, bad := range []any{"x", map[string]any{"state": "mine"}, map[string]any{"Redirect_URI": "https://evil.example"},
 		map[string]any{"response_mode": "fragment"}, map[string]any{"a b": "c"}, map[string]any{"a": 1}, map[string]any{"a": "x\n"}} {
 		c.Config["authorizeParams"] = bad
-		if wrong := r.Validate(c); len(wrong) != 1 || wrong[0].Name != "config.authorizeParams" {
+		if wrong := r.At(c).Validate(); len(wrong) != 1 || wrong[0].Name != "config.authorizeParams" {
 			t.Errorf("%v: %v", bad, wrong)
 		}
 	}

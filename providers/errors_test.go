@@ -59,7 +59,7 @@ func TestKindOfTokenErrors(t *testing.T) {
 			t.Parallel()
 			f, r, c := testUpstream(t)
 			f.says("POST /token", tc.status, tc.body)
-			_, err := r.Refresh(t.Context(), c, theTokens())
+			_, err := r.At(c).Refresh(t.Context(), theTokens())
 			e := want(t, err, tc.kind, tc.code)
 			unread := tc.status == 200 && (tc.kind == KindProtocol || tc.body == "" || tc.body == htmlPage) // R13
 			if e.Status != tc.status || e.Ambiguous != unread || e.Unreadable != unread {
@@ -118,7 +118,7 @@ func TestR3_Ambiguous(t *testing.T) {
 		t.Parallel()
 		f, r, c := testUpstream(t)
 		f.mux.HandleFunc("POST /token", hangUp)
-		_, err := r.Refresh(t.Context(), c, theTokens())
+		_, err := r.At(c).Refresh(t.Context(), theTokens())
 		if e := want(t, err, KindTransient, ""); !e.Ambiguous {
 			t.Error("not ambiguous")
 		}
@@ -134,7 +134,7 @@ func TestR3_Ambiguous(t *testing.T) {
 			w.Header().Set("Content-Length", "1000")
 			fmt.Fprint(w, `{"access_token":"half`)
 		})
-		_, err := r.Refresh(t.Context(), c, theTokens())
+		_, err := r.At(c).Refresh(t.Context(), theTokens())
 		if e := want(t, err, KindTransient, ""); !e.Ambiguous {
 			t.Error("not ambiguous")
 		}
@@ -148,7 +148,7 @@ func TestR3_Ambiguous(t *testing.T) {
 			cancel()
 			<-r.Context().Done()
 		})
-		_, err := r.Refresh(ctx, c, theTokens())
+		_, err := r.At(c).Refresh(ctx, theTokens())
 		if e := want(t, err, KindTransient, ""); !e.Ambiguous {
 			t.Error("not ambiguous")
 		}
@@ -158,7 +158,7 @@ func TestR3_Ambiguous(t *testing.T) {
 		t.Parallel()
 		f, r, c := testUpstream(t)
 		f.Close()
-		_, err := r.Refresh(t.Context(), c, theTokens())
+		_, err := r.At(c).Refresh(t.Context(), theTokens())
 		if e := want(t, err, KindTransient, ""); e.Ambiguous {
 			t.Error("ambiguous, though nothing was sent")
 		}
@@ -170,7 +170,7 @@ func TestR3_Ambiguous(t *testing.T) {
 		f.mux.HandleFunc("GET /.well-known/openid-configuration", hangUp)
 		r := newRegistry(t, Options{Allow: []string{f.host()}})
 		c := Client{Type: "oidc", ID: "id", Config: map[string]any{"issuer": f.URL}}
-		_, err := r.Refresh(t.Context(), c, theTokens())
+		_, err := r.At(c).Refresh(t.Context(), theTokens())
 		if e := want(t, err, KindTransient, ""); e.Ambiguous {
 			t.Error("ambiguous, though no refresh token was sent")
 		}
@@ -193,7 +193,7 @@ func TestR3_Ambiguous(t *testing.T) {
 			}
 		}()
 		r := newRegistry(t, Options{TestHost: "https://" + listener.Addr().String()})
-		_, err = r.Refresh(t.Context(), Client{Type: "test", ID: "id"}, theTokens())
+		_, err = r.At(Client{Type: "test", ID: "id"}).Refresh(t.Context(), theTokens())
 		if e := want(t, err, KindTransient, ""); e.Ambiguous {
 			t.Error("ambiguous, though nothing was sent")
 		}
@@ -212,7 +212,7 @@ func TestTokenCallsUseFreshConnections(t *testing.T) {
 	})
 	seen := map[string]bool{}
 	for range cap(peers) {
-		if _, err := r.Refresh(t.Context(), c, theTokens()); err != nil {
+		if _, err := r.At(c).Refresh(t.Context(), theTokens()); err != nil {
 			t.Fatal(err)
 		}
 		seen[<-peers] = true
@@ -287,16 +287,16 @@ func everyCall(t *testing.T, h http.HandlerFunc) []func() error {
 		f.mux.HandleFunc("/", h)
 		calls = append(calls,
 			func() error { _, err := exchange(t, r, c); return err },
-			func() error { _, err := r.Refresh(t.Context(), c, theTokens()); return err },
-			func() error { _, err := r.UserInfo(t.Context(), c, theAccess); return err },
-			func() error { _, err := r.Revoke(t.Context(), c, theTokens(), models.RevokeGrant); return err },
-			func() error { _, err := r.Revoke(t.Context(), c, theTokens(), models.RevokeToken); return err },
-			func() error { _, err := r.Check(t.Context(), c, theTokens()); return err },
-			func() error { _, err := r.Reset(t.Context(), c, theTokens()); return err },
-			func() error { _, err := r.BeginDevice(t.Context(), c); return err },
-			func() error { _, err := r.PollDevice(t.Context(), c, theCode); return err },
+			func() error { _, err := r.At(c).Refresh(t.Context(), theTokens()); return err },
+			func() error { _, err := r.At(c).UserInfo(t.Context(), theAccess); return err },
+			func() error { _, err := r.At(c).Revoke(t.Context(), theTokens(), models.RevokeGrant); return err },
+			func() error { _, err := r.At(c).Revoke(t.Context(), theTokens(), models.RevokeToken); return err },
+			func() error { _, err := r.At(c).Check(t.Context(), theTokens()); return err },
+			func() error { _, err := r.At(c).Reset(t.Context(), theTokens()); return err },
+			func() error { _, err := r.At(c).BeginDevice(t.Context()); return err },
+			func() error { _, err := r.At(c).PollDevice(t.Context(), theCode); return err },
 			func() error {
-				_, err := r.Identify(t.Context(), c, Tokens{Access: theAccess, ID: theRefresh}, "n")
+				_, err := r.At(c).Identify(t.Context(), Tokens{Access: theAccess, ID: theRefresh}, "n")
 				return err
 			},
 		)

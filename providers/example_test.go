@@ -28,7 +28,7 @@ func Example() {
 	verifier := providers.NewVerifier()
 	const callback = "http://localhost:5173/callback"
 
-	address, err := registry.AuthorizeURL(ctx, client, providers.AuthorizeRequest{State: "some-state", RedirectURI: callback, Verifier: verifier})
+	address, err := registry.At(client).AuthorizeURL(ctx, providers.AuthorizeRequest{State: "some-state", RedirectURI: callback, Verifier: verifier})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -38,12 +38,12 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	tokens, err := registry.Exchange(ctx, client, providers.ExchangeRequest{Code: code, RedirectURI: callback, Verifier: verifier})
+	tokens, err := registry.At(client).Exchange(ctx, providers.ExchangeRequest{Code: code, RedirectURI: callback, Verifier: verifier})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	user, err := registry.Identify(ctx, client, tokens, "")
+	user, err := registry.At(client).Identify(ctx, tokens, "")
 	if err != nil {
 		fmt.Println(err)
 		return

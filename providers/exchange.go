@@ -23,8 +23,8 @@ type ExchangeRequest struct {
 
 // Exchange spends an authorization code (RFC 6749 §4.1.3). Once a 2xx with an
 // access token was read there is no error, whatever else is odd about it.
-func (r *Registry) Exchange(ctx context.Context, c Client, req ExchangeRequest) (Tokens, error) {
-	u, err := r.upstream(ctx, c)
+func (at Upstream) Exchange(ctx context.Context, req ExchangeRequest) (Tokens, error) {
+	u, err := at.upstream(ctx)
 	if err != nil {
 		return Tokens{}, err
 	}
@@ -45,11 +45,11 @@ func (r *Registry) Exchange(ctx context.Context, c Client, req ExchangeRequest) 
 // Refresh spends a refresh token (RFC 6749 §6), without a scope where the type
 // can do without, and otherwise with those of t, so that it can never ask for more
 // than was granted. The answer's Refresh is "" when none came: the old one lives on.
-func (r *Registry) Refresh(ctx context.Context, c Client, t Tokens) (Tokens, error) {
+func (at Upstream) Refresh(ctx context.Context, t Tokens) (Tokens, error) {
 	if t.Refresh == "" {
 		return Tokens{}, &Error{Kind: KindDenied, Err: errors.New("there is no refresh token")}
 	}
-	u, err := r.upstream(ctx, c)
+	u, err := at.upstream(ctx)
 	if err != nil {
 		return Tokens{}, err
 	}

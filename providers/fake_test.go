@@ -150,7 +150,7 @@ func githubUpstream(t *testing.T) (*fake, *Registry, Client) {
 
 func exchange(t *testing.T, r *Registry, c Client) (Tokens, error) {
 	t.Helper()
-	return r.Exchange(t.Context(), c, ExchangeRequest{Code: theCode, RedirectURI: "https://broker.example/cb", Verifier: theVerifier})
+	return r.At(c).Exchange(t.Context(), ExchangeRequest{Code: theCode, RedirectURI: "https://broker.example/cb", Verifier: theVerifier})
 }
 
 func theTokens() Tokens { return Tokens{Access: theAccess, Refresh: theRefresh} }

@@ -39,7 +39,7 @@ func TestA4_FixedEndpoints(t *testing.T) {
 	r := withType(t, placed())
 	c := Client{Type: "placed", ID: "x", Config: map[string]any{"tokenUrl": "https://idp.example/t"}}
 	want := []string{"https://idp.example", "", "https://idp.example/t", "", "", "", "", ""}
-	if diff := cmp.Diff(want, r.FixedBefore(c)); diff != "" {
+	if diff := cmp.Diff(want, r.At(c).FixedBefore()); diff != "" {
 		t.Error(diff)
 	}
 	for _, c := range []Client{
@@ -48,7 +48,7 @@ func TestA4_FixedEndpoints(t *testing.T) {
 		{Type: "oidc", ID: "x", Config: map[string]any{"issuer": "https://idp.example/a", "refreshKillsAccess": false}},
 		{Type: "gone", ID: "x"},
 	} {
-		if diff := cmp.Diff(r.Origins(c), r.FixedBefore(c)); diff != "" {
+		if diff := cmp.Diff(r.At(c).Origins(), r.At(c).FixedBefore()); diff != "" {
 			t.Errorf("%s: %s", c.Type, diff)
 		}
 	}
@@ -108,12 +108,12 @@ func TestImpossibleSettings(t *testing.T) {
 		"config.device":     {Type: "placed", ID: "x", Config: map[string]any{"device": true}},
 		"config.requireIss": {Type: "placed", ID: "x", Config: map[string]any{"requireIss": true}},
 	} {
-		if wrong := r.Validate(c); len(wrong) != 1 || wrong[0].Name != name {
+		if wrong := r.At(c).Validate(); len(wrong) != 1 || wrong[0].Name != name {
 			t.Errorf("%s: %v", name, wrong)
 		}
 	}
 	good := Client{Type: "oidc", ID: "x", Config: map[string]any{"issuer": "https://idp.example", "device": true, "requireIss": true}}
-	if wrong := r.Validate(good); wrong != nil {
+	if wrong := r.At(good).Validate(); wrong != nil {
 		t.Errorf("%v", wrong)
 	}
 }
@@ -126,11 +126,11 @@ func TestAdminConsentURL(t *testing.T) {
 	typ.DefaultScopes = []string{"a", "b"}
 	c := Client{Type: "placed", ID: "x&y", Secret: theSecret}
 	const page = "https://login.example/adminconsent?client_id=x%26y&redirect_uri=https%3A%2F%2Fgrantd.example%2Fcb&scope=a+b"
-	if got := withType(t, typ).AdminConsentURL(c, "https://grantd.example/cb"); got != page {
+	if got := withType(t, typ).At(c).AdminConsentURL("https://grantd.example/cb"); got != page {
 		t.Errorf("sent to %s", got)
 	}
 	for _, name := range []string{"github", "oidc", "gone"} {
-		if got := newRegistry(t, Options{}).AdminConsentURL(Client{Type: name, ID: "x"}, "https://grantd.example/cb"); got != "" {
+		if got := newRegistry(t, Options{}).At(Client{Type: name, ID: "x"}).AdminConsentURL("https://grantd.example/cb"); got != "" {
 			t.Errorf("%s sends admins to %s", name, got)
 		}
 	}

@@ -44,7 +44,7 @@ func TestGitHubUser(t *testing.T) {
 			f, r, c := githubUpstream(t)
 			f.says("GET /api/v3/user", 200, tc.user)
 			f.says("GET /api/v3/user/emails", tc.emailsStatus, tc.emails)
-			got, err := r.Identify(t.Context(), c, theTokens(), "")
+			got, err := r.At(c).Identify(t.Context(), theTokens(), "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -66,12 +66,12 @@ func TestGitHubUserFailures(t *testing.T) {
 		f, r, c := githubUpstream(t)
 		f.says("GET /api/v3/user", 200, user)
 		f.says("GET /api/v3/user/emails", 200, octoEmails)
-		_, err := r.UserInfo(t.Context(), c, theAccess)
+		_, err := r.At(c).UserInfo(t.Context(), theAccess)
 		want(t, err, kind, "")
 	}
 	f, r, c := githubUpstream(t)
 	f.says("GET /api/v3/user", 401, `{"message":"Bad credentials"}`)
-	_, err := r.UserInfo(t.Context(), c, theAccess)
+	_, err := r.At(c).UserInfo(t.Context(), theAccess)
 	want(t, err, KindDenied, "")
 }
 
@@ -106,7 +106,7 @@ func TestProtocolRule26_GitHubRevoke(t *testing.T) {
 				t.Parallel()
 				f, r, c := githubUpstream(t)
 				f.mux.HandleFunc("DELETE /api/v3/applications/{id}/"+what, reply(tc.status, "application/json", tc.body, tc.headers...))
-				outcome, err := r.Revoke(t.Context(), c, theTokens(), scope)
+				outcome, err := r.At(c).Revoke(t.Context(), theTokens(), scope)
 				if outcome != tc.outcome || KindOf(err) != tc.kind {
 					t.Errorf("%q, %v", outcome, err)
 				}
@@ -122,7 +122,7 @@ func TestProtocolRule26_GitHubRevoke(t *testing.T) {
 func TestGitHubRevokeNeedsAnAccessToken(t *testing.T) {
 	t.Parallel()
 	f, r, c := githubUpstream(t)
-	outcome, err := r.Revoke(t.Context(), c, Tokens{Refresh: theRefresh}, models.RevokeGrant)
+	outcome, err := r.At(c).Revoke(t.Context(), Tokens{Refresh: theRefresh}, models.RevokeGrant)
 	if outcome != models.OutcomeNoLiveToken || err != nil || len(f.requests()) != 0 {
 		t.Errorf("%q, %v, %d requests", outcome, err, len(f.requests()))
 	}
@@ -133,14 +133,14 @@ func TestS2_ClientIDIsPathEscaped(t *testing.T) {
 	f, r, c := githubUpstream(t)
 	c.ID = "a/../b?c#d%e"
 	f.says("DELETE /api/v3/applications/{id}/grant", 204, "")
-	if _, err := r.Revoke(t.Context(), c, theTokens(), models.RevokeGrant); err != nil {
+	if _, err := r.At(c).Revoke(t.Context(), theTokens(), models.RevokeGrant); err != nil {
 		t.Fatal(err)
 	}
 	escaped := url.PathEscape(c.ID)
 	if got := f.last(t).path; got != "/api/v3/applications/"+escaped+"/grant" {
 		t.Error(got)
 	}
-	if got := r.SettingsURL(c); got != f.URL+"/settings/connections/applications/"+escaped {
+	if got := r.At(c).SettingsURL(); got != f.URL+"/settings/connections/applications/"+escaped {
 		t.Error(got)
 	}
 }
@@ -202,24 +202,24 @@ func walk(t *testing.T, r *Registry, c Client) {
 	if host == "" {
 		host = "github.com"
 	}
-	link, err := r.AuthorizeURL(t.Context(), c, AuthorizeRequest{State: "s", Verifier: theVerifier})
+	link, err := r.At(c).AuthorizeURL(t.Context(), AuthorizeRequest{State: "s", Verifier: theVerifier})
 	if err != nil || !strings.HasPrefix(link, "https://"+host+"/") {
 		t.Errorf("authorize at %s, %v", link, err)
 	}
-	if link := r.SettingsURL(c); !strings.HasPrefix(link, "https://"+host+"/") {
+	if link := r.At(c).SettingsURL(); !strings.HasPrefix(link, "https://"+host+"/") {
 		t.Errorf("settings at %s", link)
 	}
 	if _, err := exchange(t, r, c); err != nil {
 		t.Error(err)
 	}
-	if _, err := r.Refresh(t.Context(), c, theTokens()); err != nil {
+	if _, err := r.At(c).Refresh(t.Context(), theTokens()); err != nil {
 		t.Error(err)
 	}
-	if _, err := r.Identify(t.Context(), c, theTokens(), ""); err != nil {
+	if _, err := r.At(c).Identify(t.Context(), theTokens(), ""); err != nil {
 		t.Error(err)
 	}
 	for _, scope := range []models.RevokeScope{models.RevokeGrant, models.RevokeToken} {
-		if outcome, err := r.Revoke(t.Context(), c, theTokens(), scope); outcome != models.OutcomeRevoked || err != nil {
+		if outcome, err := r.At(c).Revoke(t.Context(), theTokens(), scope); outcome != models.OutcomeRevoked || err != nil {
 			t.Errorf("%s: %q, %v", scope, outcome, err)
 		}
 	}

@@ -82,7 +82,7 @@ func TestS2_GitLabPath(t *testing.T) {
 		"/./a": false, "/a?b": false, "/a#b": false, "/a%2e": false, "/a b": false, "/a@b": false, `/a\b`: false, ".evil.example": false,
 		"/" + strings.Repeat("a", maxPath): false, 7: false,
 	} {
-		wrong := r.Validate(Client{Type: "gitlab", ID: "x", Host: "git.example.com", Config: map[string]any{"path": path}})
+		wrong := r.At(Client{Type: "gitlab", ID: "x", Host: "git.example.com", Config: map[string]any{"path": path}}).Validate()
 		if ok && wrong != nil || !ok && (len(wrong) != 1 || wrong[0].Name != "config.path") {
 			t.Errorf("%v: %v", path, wrong)
 		}
@@ -94,7 +94,7 @@ func TestA4_GitLabPathIsPartOfTheOrigin(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, Options{})
 	at := func(path any) []string {
-		return r.Origins(Client{Type: "gitlab", ID: "x", Host: "git.example.com", Config: map[string]any{"path": path}})
+		return r.At(Client{Type: "gitlab", ID: "x", Host: "git.example.com", Config: map[string]any{"path": path}}).Origins()
 	}
 	if diff := cmp.Diff([]string{"https://git.example.com/a"}, at("/a")); diff != "" {
 		t.Error(diff)
@@ -111,7 +111,7 @@ func TestTrap13_GitLabRevokesWithTheRefreshTokenOnly(t *testing.T) {
 	for _, scope := range []models.RevokeScope{models.RevokeGrant, models.RevokeToken} {
 		f, r, c := gitlabUpstream(t)
 		f.says("POST /oauth/revoke", 200, `{}`)
-		outcome, err := r.Revoke(t.Context(), c, theTokens(), scope)
+		outcome, err := r.At(c).Revoke(t.Context(), theTokens(), scope)
 		if outcome != models.OutcomeRevoked || err != nil {
 			t.Fatalf("%q, %v", outcome, err)
 		}
@@ -122,7 +122,7 @@ func TestTrap13_GitLabRevokesWithTheRefreshTokenOnly(t *testing.T) {
 	}
 	f, r, c := gitlabUpstream(t)
 	f.says("POST /oauth/revoke", 200, `{}`)
-	if outcome, err := r.Revoke(t.Context(), c, Tokens{Access: theAccess}, models.RevokeGrant); outcome != models.OutcomeRevoked || err != nil ||
+	if outcome, err := r.At(c).Revoke(t.Context(), Tokens{Access: theAccess}, models.RevokeGrant); outcome != models.OutcomeRevoked || err != nil ||
 		f.last(t).form(t).Get("token") != theAccess {
 		t.Errorf("a device's access token without a refresh token: %q, %v", outcome, err)
 	}
@@ -136,13 +136,13 @@ func TestTrap14_GitLabWrongSecretReadsLikeADeadGrant(t *testing.T) {
 	s := newStrict(t, "gitlab", "gitlab.com", gitlabDialect("https://gitlab.com", nil))
 	tokens := s.login()
 	s.c.Secret = "wrong"
-	_, err := s.r.Refresh(t.Context(), s.c, tokens)
+	_, err := s.r.At(s.c).Refresh(t.Context(), tokens)
 	want(t, err, KindClient, "invalid_client")
 
 	f, r, c := gitlabUpstream(t)
 	f.says("POST /oauth/token", 400, `{"error":"invalid_grant"}`)
 	c.Secret = "wrong"
-	_, err = r.Refresh(t.Context(), c, theTokens())
+	_, err = r.At(c).Refresh(t.Context(), theTokens())
 	want(t, err, KindDenied, "invalid_grant")
 }
 
@@ -152,7 +152,7 @@ func TestGitLabIssuer(t *testing.T) {
 	r := newRegistry(t, Options{})
 	c := Client{Type: "gitlab", ID: "x", Host: "git.example.com", Config: map[string]any{"path": "/a"}}
 	for iss, ok := range map[string]bool{"https://git.example.com/a": true, "": true, "https://git.example.com": false, "https://gitlab.com": false} {
-		if err := r.CheckIssuer(t.Context(), c, iss, true); (err == nil) != ok {
+		if err := r.At(c).CheckIssuer(t.Context(), iss, true); (err == nil) != ok {
 			t.Errorf("%q: %v", iss, err)
 		}
 	}
@@ -163,7 +163,7 @@ func TestGitLabUserWithoutAnAddress(t *testing.T) {
 	t.Parallel()
 	f, r, c := gitlabUpstream(t)
 	f.says("GET /oauth/userinfo", 200, `{"sub":"7001","nickname":"ada"}`)
-	got, err := r.UserInfo(t.Context(), c, theAccess)
+	got, err := r.At(c).UserInfo(t.Context(), theAccess)
 	if err != nil || got.Sub != "7001" || got.Email != "" {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -176,7 +176,7 @@ func TestGitLabCheckTellsTheEnd(t *testing.T) {
 	r := newRegistry(t, Options{Allow: []string{f.host()}, Now: func() time.Time { return now }})
 	f.says("GET /oauth/token/info", 200, `{"scope":["api"],"expires_in":60,"expires_in_seconds":60,"application":{"uid":"id"}}`)
 	for id, ours := range map[string]bool{"id": true, "another": false} {
-		got, err := r.Check(t.Context(), Client{Type: "gitlab", ID: id, Host: f.URL, Scopes: []string{"api", "email"}}, theTokens())
+		got, err := r.At(Client{Type: "gitlab", ID: id, Host: f.URL, Scopes: []string{"api", "email"}}).Check(t.Context(), theTokens())
 		end := now.Add(time.Minute)
 		want := Check{Valid: true, ForClient: ours, Scopes: []string{"api"}, Missing: []string{"email"}, ExpiresAt: &end}
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {

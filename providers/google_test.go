@@ -98,7 +98,7 @@ func TestTrap07_GoogleRevocationTakesTheProject(t *testing.T) {
 		googleID: "123456789012", "123456789012-other.apps.googleusercontent.com": "123456789012",
 		"old.apps.googleusercontent.com": "old.apps.googleusercontent.com", "-x": "-x", "12a-x": "12a-x", "123": "123", "a-1": "a-1",
 	} {
-		if got := r.domain(Client{Type: "google", ID: id}); got != domain {
+		if got := r.At(Client{Type: "google", ID: id}).domain(); got != domain {
 			t.Errorf("%s is of project %s", id, got)
 		}
 	}
@@ -143,7 +143,7 @@ func TestGooglePrompt(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, Options{})
 	for _, bad := range []any{"login", "none", "", 7} {
-		wrong := r.Validate(Client{Type: "google", ID: googleID, Config: map[string]any{"prompt": bad}})
+		wrong := r.At(Client{Type: "google", ID: googleID, Config: map[string]any{"prompt": bad}}).Validate()
 		if len(wrong) != 1 || wrong[0].Name != "config.prompt" {
 			t.Errorf("%v: %v", bad, wrong)
 		}
@@ -176,7 +176,7 @@ func TestTrap10_GoogleDroppedRefreshToken(t *testing.T) {
 		}
 		reply(200, "application/json", `{}`)(rw, req)
 	})
-	outcome, err := r.Revoke(t.Context(), c, theTokens(), models.RevokeGrant)
+	outcome, err := r.At(c).Revoke(t.Context(), theTokens(), models.RevokeGrant)
 	if outcome != models.OutcomeRevoked || err != nil || len(w.requests()) != 2 {
 		t.Errorf("%q, %v, %d requests", outcome, err, len(w.requests()))
 	}
@@ -186,7 +186,7 @@ func TestGoogleRevokesWithOneToken(t *testing.T) {
 	t.Parallel()
 	w, r, c := googleUpstream(t)
 	w.says("POST oauth2.googleapis.com/revoke", 200, `{}`)
-	if outcome, err := r.Revoke(t.Context(), c, theTokens(), models.RevokeGrant); outcome != models.OutcomeRevoked || err != nil {
+	if outcome, err := r.At(c).Revoke(t.Context(), theTokens(), models.RevokeGrant); outcome != models.OutcomeRevoked || err != nil {
 		t.Fatalf("%q, %v", outcome, err)
 	}
 	if diff := cmp.Diff(url.Values{"token": {theRefresh}}, w.last(t).form(t)); diff != "" || len(w.requests()) != 1 {
@@ -214,7 +214,7 @@ func TestTrap22_GoogleIssuer(t *testing.T) {
 	r := newRegistry(t, Options{})
 	for iss, ok := range map[string]bool{"https://accounts.google.com": true, "": true, "accounts.google.com": false,
 		"https://accounts.google.com/": false, "https://evil.example": false} {
-		if err := r.CheckIssuer(t.Context(), Client{Type: "google", ID: googleID}, iss, true); (err == nil) != ok {
+		if err := r.At(Client{Type: "google", ID: googleID}).CheckIssuer(t.Context(), iss, true); (err == nil) != ok {
 			t.Errorf("%q: %v", iss, err)
 		}
 	}

@@ -13,18 +13,18 @@ import (
 func callAll(t *testing.T, r *Registry, c Client) {
 	t.Helper()
 	ctx := t.Context()
-	_, _ = r.AuthorizeURL(ctx, c, AuthorizeRequest{State: "s", RedirectURI: "https://broker.example/cb", Nonce: "n", Verifier: theVerifier})
+	_, _ = r.At(c).AuthorizeURL(ctx, AuthorizeRequest{State: "s", RedirectURI: "https://broker.example/cb", Nonce: "n", Verifier: theVerifier})
 	_, _ = exchange(t, r, c)
-	_, _ = r.Refresh(ctx, c, theTokens())
-	_, _ = r.Identify(ctx, c, theTokens(), "n")
-	_, _ = r.UserInfo(ctx, c, theAccess)
-	_, _ = r.Revoke(ctx, c, theTokens(), models.RevokeGrant)
-	_, _ = r.Revoke(ctx, c, theTokens(), models.RevokeToken)
-	_, _ = r.RevokeAccess(ctx, c, theAccess)
-	_, _ = r.Check(ctx, c, theTokens())
-	_, _ = r.Reset(ctx, c, theTokens())
-	_, _ = r.BeginDevice(ctx, c)
-	_, _ = r.PollDevice(ctx, c, theCode)
+	_, _ = r.At(c).Refresh(ctx, theTokens())
+	_, _ = r.At(c).Identify(ctx, theTokens(), "n")
+	_, _ = r.At(c).UserInfo(ctx, theAccess)
+	_, _ = r.At(c).Revoke(ctx, theTokens(), models.RevokeGrant)
+	_, _ = r.At(c).Revoke(ctx, theTokens(), models.RevokeToken)
+	_, _ = r.At(c).RevokeAccess(ctx, theAccess)
+	_, _ = r.At(c).Check(ctx, theTokens())
+	_, _ = r.At(c).Reset(ctx, theTokens())
+	_, _ = r.At(c).BeginDevice(ctx)
+	_, _ = r.At(c).PollDevice(ctx, theCode)
 }
 
 // configured are the settings that make types without a host of their own speak to
@@ -61,11 +61,11 @@ func TestS1_NothingIsDialledButTheProvidersOwnHost(t *testing.T) {
 			own := []string{host}
 			if c.Host == "" && c.Config == nil {
 				own = nil
-				for _, origin := range r.Origins(c) {
+				for _, origin := range r.At(c).Origins() {
 					own = append(own, strings.TrimPrefix(origin, "https://"))
 				}
 			}
-			if u, err := r.derived(c); err == nil && u.e.Keys != "" { // where no token is sent
+			if u, err := r.At(c).derived(); err == nil && u.e.Keys != "" { // where no token is sent
 				own = append(own, strings.TrimPrefix(origin(u.e.Keys), "https://"))
 			}
 			callAll(t, r, c)
@@ -77,7 +77,7 @@ func TestS1_NothingIsDialledButTheProvidersOwnHost(t *testing.T) {
 			if len(w.requests()) == 0 {
 				t.Error("nothing was dialled at all")
 			}
-			for _, origin := range r.Origins(c) {
+			for _, origin := range r.At(c).Origins() {
 				if !slices.Contains(own, strings.TrimPrefix(origin, "https://")) {
 					t.Errorf("tokens are bound to %s, which is none of %v", origin, own)
 				}

@@ -18,18 +18,18 @@ import (
 // Identify returns whose tokens a code was exchanged for: it verifies the
 // id_token, where the type has one, against the nonce of the request, and asks
 // for user info. Both must name the same sub (OIDC Core §5.3.2).
-func (r *Registry) Identify(ctx context.Context, c Client, t Tokens, nonce string) (models.User, error) {
-	return r.identify(ctx, c, t, func(given string) bool { return nonce != "" && given == nonce })
+func (at Upstream) Identify(ctx context.Context, t Tokens, nonce string) (models.User, error) {
+	return at.identify(ctx, t, func(given string) bool { return nonce != "" && given == nonce })
 }
 
 // IdentifyDevice is Identify for what a device flow brought. Its request has no
 // nonce, so an id_token that carries one was made for another.
-func (r *Registry) IdentifyDevice(ctx context.Context, c Client, t Tokens) (models.User, error) {
-	return r.identify(ctx, c, t, func(given string) bool { return given == "" })
+func (at Upstream) IdentifyDevice(ctx context.Context, t Tokens) (models.User, error) {
+	return at.identify(ctx, t, func(given string) bool { return given == "" })
 }
 
-func (r *Registry) identify(ctx context.Context, c Client, t Tokens, nonce func(string) bool) (models.User, error) {
-	u, err := r.upstream(ctx, c)
+func (at Upstream) identify(ctx context.Context, t Tokens, nonce func(string) bool) (models.User, error) {
+	u, err := at.upstream(ctx)
 	if err != nil {
 		return models.User{}, err
 	}
@@ -56,8 +56,8 @@ func (r *Registry) identify(ctx context.Context, c Client, t Tokens, nonce func(
 
 // UserInfo asks the upstream who an access token belongs to. KindDenied means
 // that the token is dead, which a refresh may cure.
-func (r *Registry) UserInfo(ctx context.Context, c Client, access models.Secret) (models.User, error) {
-	u, err := r.upstream(ctx, c)
+func (at Upstream) UserInfo(ctx context.Context, access models.Secret) (models.User, error) {
+	u, err := at.upstream(ctx)
 	if err != nil {
 		return models.User{}, err
 	}

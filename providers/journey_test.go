@@ -30,42 +30,42 @@ func TestJourney(t *testing.T) {
 func journey(t *testing.T, r *Registry, c Client, scope models.RevokeScope) {
 	const callback = "https://broker.example/cb"
 	verifier := NewVerifier()
-	link, err := r.AuthorizeURL(t.Context(), c, AuthorizeRequest{State: "some-state", RedirectURI: callback, Verifier: verifier})
+	link, err := r.At(c).AuthorizeURL(t.Context(), AuthorizeRequest{State: "some-state", RedirectURI: callback, Verifier: verifier})
 	if err != nil {
 		t.Fatal(err)
 	}
 	answer := consent(t, link)
-	if err := r.CheckIssuer(t.Context(), c, answer.Get("iss"), true); err != nil {
+	if err := r.At(c).CheckIssuer(t.Context(), answer.Get("iss"), true); err != nil {
 		t.Fatal(err)
 	}
-	first, err := r.Exchange(t.Context(), c, ExchangeRequest{Code: models.Secret(answer.Get("code")), RedirectURI: callback, Verifier: verifier})
+	first, err := r.At(c).Exchange(t.Context(), ExchangeRequest{Code: models.Secret(answer.Get("code")), RedirectURI: callback, Verifier: verifier})
 	if err != nil || first.Refresh == "" || first.ExpiresIn <= 0 || first.Flags != nil {
 		t.Fatalf("%+v, %v", first, err)
 	}
-	user, err := r.Identify(t.Context(), c, first, "")
+	user, err := r.At(c).Identify(t.Context(), first, "")
 	if err != nil || user.Sub == "" || user.Email == "" {
 		t.Fatalf("%+v, %v", user, err)
 	}
-	second, err := r.Refresh(t.Context(), c, first)
+	second, err := r.At(c).Refresh(t.Context(), first)
 	if err != nil || second.Refresh == first.Refresh || second.Refresh == "" {
 		t.Fatalf("%+v, %v", second, err)
 	}
-	_, err = r.UserInfo(t.Context(), c, first.Access)
+	_, err = r.At(c).UserInfo(t.Context(), first.Access)
 	if KindOf(err) != KindDenied {
 		t.Errorf("R7: the old access token: %v", err)
 	}
-	if outcome, err := r.Revoke(t.Context(), c, second, scope); outcome != models.OutcomeRevoked || err != nil {
+	if outcome, err := r.At(c).Revoke(t.Context(), second, scope); outcome != models.OutcomeRevoked || err != nil {
 		t.Errorf("%q, %v", outcome, err)
 	}
-	if _, err := r.UserInfo(t.Context(), c, second.Access); KindOf(err) != KindDenied {
+	if _, err := r.At(c).UserInfo(t.Context(), second.Access); KindOf(err) != KindDenied {
 		t.Errorf("after the revocation: %v", err)
 	}
-	outcome, err := r.Revoke(t.Context(), c, second, scope)
+	outcome, err := r.At(c).Revoke(t.Context(), second, scope)
 	if err != nil || outcome != models.OutcomeRevoked && outcome != models.OutcomeAlreadyRevoked {
 		t.Errorf("again: %q, %v", outcome, err)
 	}
 	c.Secret = "wrong"
-	if _, err := r.Refresh(t.Context(), c, second); KindOf(err) != KindClient {
+	if _, err := r.At(c).Refresh(t.Context(), second); KindOf(err) != KindClient {
 		t.Errorf("wrong secret: %v", err)
 	}
 }

@@ -40,13 +40,13 @@ func TestAKeyThatCannotBeUsedIsSkipped(t *testing.T) {
 			t.Parallel()
 			for _, keys := range []string{odd + ",KEY", "KEY," + odd} {
 				f, r, c := withKeys(t, keys)
-				user, err := r.Identify(t.Context(), c, Tokens{Access: theAccess, ID: sign(claims(f.URL))}, "n")
+				user, err := r.At(c).Identify(t.Context(), Tokens{Access: theAccess, ID: sign(claims(f.URL))}, "n")
 				if err != nil || user.Sub != "u1" {
 					t.Errorf("%s: %v", keys, err)
 				}
 			}
 			f, r, c := withKeys(t, odd)
-			_, err := r.Identify(t.Context(), c, Tokens{Access: theAccess, ID: sign(claims(f.URL))}, "n")
+			_, err := r.At(c).Identify(t.Context(), Tokens{Access: theAccess, ID: sign(claims(f.URL))}, "n")
 			want(t, err, KindProtocol, "") // read, and no outage
 		})
 	}
@@ -75,7 +75,7 @@ func TestSignedUserInfoMayLeaveOutIssuerAndAudience(t *testing.T) {
 				tc.claims["iss"] = f.URL
 			}
 			f.mux.HandleFunc("GET /userinfo", reply(200, "application/jwt", sign(tc.claims).Reveal()))
-			user, err := r.UserInfo(t.Context(), c, theAccess)
+			user, err := r.At(c).UserInfo(t.Context(), theAccess)
 			if tc.ok && (err != nil || user.Sub != "u1") {
 				t.Errorf("%v", err)
 			}
@@ -117,11 +117,11 @@ func TestR12_WhomTheIDTokenOfARefreshNames(t *testing.T) {
 			t.Parallel()
 			f, r, c := oidcUpstream(t)
 			f.says("GET /userinfo", 200, `{"sub":"u1"}`)
-			if _, err := r.Identify(t.Context(), c, Tokens{Access: theAccess, ID: sign(claims(f.URL))}, "n"); err != nil {
+			if _, err := r.At(c).Identify(t.Context(), Tokens{Access: theAccess, ID: sign(claims(f.URL))}, "n"); err != nil {
 				t.Fatal(err) // the keys are known from here on
 			}
 			f.says("POST /token", 200, asJSON(map[string]any{"access_token": "a", "id_token": tc.id(f.URL).Reveal()}))
-			got, err := r.Refresh(t.Context(), c, theTokens())
+			got, err := r.At(c).Refresh(t.Context(), theTokens())
 			if err != nil || got.Account.ID != tc.named || (len(got.Flags) > 0) != tc.flag {
 				t.Errorf("%+v %v, %v", got.Account, got.Flags, err)
 			}
@@ -139,7 +139,7 @@ func TestR12_ARefreshWaitsForNoKeys(t *testing.T) {
 	release := make(chan struct{})
 	f.mux.HandleFunc("GET /keys/slow", func(http.ResponseWriter, *http.Request) { <-release })
 	f.says("POST /token", 200, asJSON(map[string]any{"access_token": "a", "id_token": sign(claims(f.URL)).Reveal()}))
-	got, err := r.Refresh(t.Context(), c, theTokens()) // would hang otherwise
+	got, err := r.At(c).Refresh(t.Context(), theTokens()) // would hang otherwise
 	close(release)
 	if err != nil || got.Access != "a" || got.Account != (Account{}) {
 		t.Errorf("%+v, %v", got, err)
@@ -169,7 +169,7 @@ func TestA403OfUserInfoIsExplainedByIntrospection(t *testing.T) {
 			f, r, c := testUpstream(t)
 			f.says("GET /userinfo", 403, tc.body)
 			f.says("POST /introspect", tc.status, tc.introspection)
-			_, err := r.UserInfo(t.Context(), c, theAccess)
+			_, err := r.At(c).UserInfo(t.Context(), theAccess)
 			if KindOf(err) != tc.kind {
 				t.Errorf("%v", err)
 			}

@@ -74,16 +74,16 @@ func segments(path string) ([]string, bool) {
 	return parts, true
 }
 
-// Matches reports whether c's tokens are for the repository: it is below one of
-// config.match's places or, without any, on the host that c belongs to.
-func (r *Registry) Matches(c Client, repository GitURL) bool {
-	return slices.ContainsFunc(r.places(c), func(p place) bool { return p.holds(repository.place) })
+// Matches reports whether the client's tokens are for the repository: it is below one of
+// config.match's places or, without any, on the host that the client belongs to.
+func (at Upstream) Matches(repository GitURL) bool {
+	return slices.ContainsFunc(at.places(), func(p place) bool { return p.holds(repository.place) })
 }
 
-func (r *Registry) places(c Client) []place {
-	listed, given := c.Config["match"].([]any)
+func (at Upstream) places() []place {
+	listed, given := at.client.Config["match"].([]any)
 	if !given {
-		return r.home(c)
+		return at.home()
 	}
 	var all []place
 	for _, v := range listed {
@@ -96,12 +96,12 @@ func (r *Registry) places(c Client) []place {
 }
 
 // home is the host that a client belongs to, none where the type has no host.
-func (r *Registry) home(c Client) []place {
-	t, ok := r.types[c.Type]
+func (at Upstream) home() []place {
+	t, ok := at.registry.types[at.client.Type]
 	if !ok {
 		return nil
 	}
-	base, err := t.base(c)
+	base, err := t.base(at.client)
 	u, parseErr := url.Parse(base)
 	if err != nil || parseErr != nil || u.Host == "" {
 		return nil
@@ -157,7 +157,7 @@ func (r *Registry) ownerOf(host string, own []string) *Type {
 		if t.isTest() || !t.fixesHosts(Client{}) {
 			continue
 		}
-		u, err := r.derived(Client{Type: name})
+		u, err := r.At(Client{Type: name}).derived()
 		if err != nil {
 			continue
 		}
@@ -180,7 +180,7 @@ func (t *Type) isTest() bool { return strings.Contains(t.DefaultHost, "://") }
 // for beside them.
 func (u *upstream) hosts() []string {
 	hosts := slices.Clone(u.t.tokenHosts)
-	for _, p := range u.home(u.c) {
+	for _, p := range u.At(u.c).home() {
 		hosts = append(hosts, p.host)
 	}
 	for _, endpoint := range append(u.e.urls(), u.e.Issuer) {

@@ -93,7 +93,7 @@ func microsoftUpstream(t *testing.T) (*fake, *Registry, Client) {
 
 func microsoftAuthorizeURL(t *testing.T, c Client, skip bool) *url.URL {
 	t.Helper()
-	link, err := newRegistry(t, Options{}).AuthorizeURL(t.Context(), c, AuthorizeRequest{
+	link, err := newRegistry(t, Options{}).At(c).AuthorizeURL(t.Context(), AuthorizeRequest{
 		State: "some-state", RedirectURI: "https://broker.example/cb", Verifier: theVerifier, SkipConsent: skip})
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +123,7 @@ func TestTrap17_MicrosoftPKCEIsSentUnasked(t *testing.T) {
 	w, r := newWorld(t)
 	w.says("/", 200, `{"issuer":"https://login.microsoftonline.com/{tenantid}/v2.0"}`)
 	c := Client{Type: "microsoft", ID: "id", Secret: theSecret}
-	link, err := r.AuthorizeURL(t.Context(), c, AuthorizeRequest{State: "s", RedirectURI: "https://broker.example/cb", Verifier: theVerifier})
+	link, err := r.At(c).AuthorizeURL(t.Context(), AuthorizeRequest{State: "s", RedirectURI: "https://broker.example/cb", Verifier: theVerifier})
 	if err != nil || !strings.Contains(link, "code_challenge_method=S256") || !strings.Contains(link, "code_challenge=") {
 		t.Errorf("%s, %v", link, err)
 	}
@@ -141,7 +141,7 @@ func TestMicrosoftTenants(t *testing.T) {
 	r := newRegistry(t, Options{})
 	for _, tenant := range []string{"common", "organizations", "consumers", theTenant, "x.onmicrosoft.com", "xn--bcher-kva.example"} {
 		c := Client{Type: "microsoft", ID: "id", Config: map[string]any{"tenant": tenant}}
-		if wrong := r.Validate(c); wrong != nil {
+		if wrong := r.At(c).Validate(); wrong != nil {
 			t.Errorf("%s: %v", tenant, wrong)
 		}
 		if u := microsoftAuthorizeURL(t, c, false); u.Path != "/"+tenant+"/oauth2/v2.0/authorize" || u.Host != "login.microsoftonline.com" {
@@ -152,7 +152,7 @@ func TestMicrosoftTenants(t *testing.T) {
 		"a.example\\b", "evil.example:8443", "@evil.example", "x@evil.example", " a.example", "a.example\n", "1.2.3.4", "ä.example",
 		"{" + theTenant + "}", theTenant + "0", strings.ToUpper("abcdefab-2222-3333-4444-555555555555"), strings.Repeat("a.", 127) + "ex", 7, nil} {
 		c := Client{Type: "microsoft", ID: "id", Config: map[string]any{"tenant": tenant}}
-		if wrong := r.Validate(c); len(wrong) != 1 || wrong[0].Name != "config.tenant" {
+		if wrong := r.At(c).Validate(); len(wrong) != 1 || wrong[0].Name != "config.tenant" {
 			t.Errorf("%v: %v", tenant, wrong)
 		}
 	}
@@ -172,14 +172,14 @@ func TestMicrosoftClouds(t *testing.T) {
 			w, r := newWorld(t)
 			w.says("/", 200, "{}")
 			c := Client{Type: "microsoft", ID: "id", Secret: theSecret, Config: map[string]any{"cloud": cloud, "tenant": theTenant}}
-			if wrong := r.Validate(c); wrong != nil {
+			if wrong := r.At(c).Validate(); wrong != nil {
 				t.Fatal(wrong)
 			}
 			callAll(t, r, c)
 			if diff := cmp.Diff(own, w.hosts()); diff != "" {
 				t.Error(diff)
 			}
-			if diff := cmp.Diff([]string{"https://" + own[0], "https://" + own[1]}, r.Origins(c)); diff != "" {
+			if diff := cmp.Diff([]string{"https://" + own[0], "https://" + own[1]}, r.At(c).Origins()); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -187,14 +187,14 @@ func TestMicrosoftClouds(t *testing.T) {
 	r := newRegistry(t, Options{})
 	for _, cloud := range []any{"", "germany", "https://evil.example", "GLOBAL", 1} {
 		c := Client{Type: "microsoft", ID: "id", Config: map[string]any{"cloud": cloud}}
-		if wrong := r.Validate(c); len(wrong) != 1 || wrong[0].Name != "config.cloud" {
+		if wrong := r.At(c).Validate(); len(wrong) != 1 || wrong[0].Name != "config.cloud" {
 			t.Errorf("%v: %v", cloud, wrong)
 		}
-		if origins := r.Origins(c); origins != nil {
+		if origins := r.At(c).Origins(); origins != nil {
 			t.Errorf("%v leads to %v", cloud, origins)
 		}
 	}
-	if wrong := r.Validate(Client{Type: "microsoft", ID: "id", Host: "login.evil.example"}); len(wrong) != 1 || wrong[0].Name != "metadata.host" {
+	if wrong := r.At(Client{Type: "microsoft", ID: "id", Host: "login.evil.example"}).Validate(); len(wrong) != 1 || wrong[0].Name != "metadata.host" {
 		t.Errorf("%v", wrong)
 	}
 }
@@ -204,7 +204,7 @@ func TestA4_MicrosoftTenantIsFixed(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, Options{})
 	at := func(config map[string]any) []string {
-		return r.FixedBefore(Client{Type: "microsoft", ID: "id", Config: config})
+		return r.At(Client{Type: "microsoft", ID: "id", Config: config}).FixedBefore()
 	}
 	common := at(nil)
 	if diff := cmp.Diff(common, at(map[string]any{"tenant": "common", "cloud": "global", "pkce": false})); diff != "" {
@@ -225,9 +225,9 @@ func TestMicrosoftTokens(t *testing.T) {
 	want := Tokens{Access: "a", Refresh: "r", ID: "i", Scopes: granted, ExpiresIn: 3599 * time.Second, RefreshExpiresIn: ninetyDays}
 	for name, get := range map[string]func() (Tokens, error){
 		"exchange": func() (Tokens, error) { return exchange(t, r, c) },
-		"refresh":  func() (Tokens, error) { return r.Refresh(t.Context(), c, theTokens()) },
+		"refresh":  func() (Tokens, error) { return r.At(c).Refresh(t.Context(), theTokens()) },
 		"device": func() (Tokens, error) {
-			poll, err := r.PollDevice(t.Context(), c, theCode)
+			poll, err := r.At(c).PollDevice(t.Context(), theCode)
 			return poll.Tokens, err
 		},
 	} {
@@ -251,7 +251,7 @@ func TestTrap25_MicrosoftSecretArrivesWhole(t *testing.T) {
 	t.Parallel()
 	f, r, c := microsoftUpstream(t)
 	f.says("/", 200, entraTokens)
-	if _, err := r.Refresh(t.Context(), c, theTokens()); err != nil {
+	if _, err := r.At(c).Refresh(t.Context(), theTokens()); err != nil {
 		t.Fatal(err)
 	}
 	sent := f.lastPost(t)
@@ -297,7 +297,7 @@ func TestProtocolRule22_MicrosoftRefreshScopes(t *testing.T) {
 			f.says("/", 200, entraTokens)
 			held := theTokens()
 			held.Scopes = tc.granted
-			if _, err := r.Refresh(t.Context(), c, held); err != nil {
+			if _, err := r.At(c).Refresh(t.Context(), held); err != nil {
 				t.Fatal(err)
 			}
 			form := f.lastPost(t).form(t)
@@ -365,7 +365,7 @@ func TestMicrosoftTokenErrors(t *testing.T) {
 			t.Parallel()
 			f, r, c := microsoftUpstream(t)
 			f.says("/", tc.status, tc.body)
-			_, err := r.Refresh(t.Context(), c, theTokens())
+			_, err := r.At(c).Refresh(t.Context(), theTokens())
 			want(t, err, tc.kind, tc.code)
 		})
 	}
@@ -376,7 +376,7 @@ func TestTrap28_MicrosoftErrorsAreNotQuoted(t *testing.T) {
 	t.Parallel()
 	f, r, c := microsoftUpstream(t)
 	f.says("/", 400, `{"error":"invalid_grant","error_description":"AADSTS9002313: `+theRefresh+`","trace_id":"`+theAccess+`"}`)
-	_, err := r.Refresh(t.Context(), c, theTokens())
+	_, err := r.At(c).Refresh(t.Context(), theTokens())
 	if e := want(t, err, KindDenied, "invalid_grant"); discloses(texts(err)) || e.Description != "" {
 		t.Error("the error quotes a token")
 	}
@@ -421,7 +421,7 @@ func TestMicrosoftUser(t *testing.T) {
 			w.says("GET graph.microsoft.com/v1.0/me", 200, tc.body)
 			tokens := theTokens()
 			tokens.ID = "eyJ.claims-that-nobody-reads.x"
-			got, err := r.Identify(t.Context(), Client{Type: "microsoft", ID: "id"}, tokens, "n")
+			got, err := r.At(Client{Type: "microsoft", ID: "id"}).Identify(t.Context(), tokens, "n")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -453,7 +453,7 @@ func TestMicrosoftUserFailures(t *testing.T) {
 	} {
 		f, r, c := microsoftUpstream(t)
 		f.says("GET graph.microsoft.com/v1.0/me", tc.status, tc.body)
-		if _, err := r.UserInfo(t.Context(), c, theAccess); KindOf(err) != tc.kind {
+		if _, err := r.At(c).UserInfo(t.Context(), theAccess); KindOf(err) != tc.kind {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -467,13 +467,13 @@ func TestTrap19_MicrosoftAddressesIdentifyNobody(t *testing.T) {
 	victim := `{"id":"87d349ed-44d7-43e1-9a83-5f2406dee5bd","mail":"ada@x.example","userPrincipalName":"ada@x.example"}`
 	attacker := strings.Replace(victim, "87d349ed", "ffffffff", 1)
 	f.says("GET graph.microsoft.com/v1.0/me", 200, victim)
-	one, err := r.Identify(t.Context(), c, theTokens(), "")
+	one, err := r.At(c).Identify(t.Context(), theTokens(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	f, r, c = microsoftUpstream(t)
 	f.says("GET graph.microsoft.com/v1.0/me", 200, attacker)
-	two, err := r.Identify(t.Context(), c, theTokens(), "")
+	two, err := r.At(c).Identify(t.Context(), theTokens(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -494,11 +494,11 @@ func TestTrap16_MicrosoftRevokesNothing(t *testing.T) {
 	f, r, c := microsoftUpstream(t)
 	f.says("/", 204, "")
 	for _, scope := range []models.RevokeScope{models.RevokeGrant, models.RevokeToken} {
-		if outcome, err := r.Revoke(t.Context(), c, theTokens(), scope); outcome != models.OutcomeUnsupported || err != nil {
+		if outcome, err := r.At(c).Revoke(t.Context(), theTokens(), scope); outcome != models.OutcomeUnsupported || err != nil {
 			t.Errorf("%q, %v", outcome, err)
 		}
 	}
-	if outcome, err := r.RevokeAccess(t.Context(), c, theAccess); outcome != models.OutcomeUnsupported || err != nil {
+	if outcome, err := r.At(c).RevokeAccess(t.Context(), theAccess); outcome != models.OutcomeUnsupported || err != nil {
 		t.Errorf("%q, %v", outcome, err)
 	}
 	if n := len(f.requests()); n != 0 {
@@ -522,7 +522,7 @@ func TestTrap31_MicrosoftDevice(t *testing.T) {
 	f, r, c := microsoftUpstream(t)
 	f.says("POST login.microsoftonline.com/common/oauth2/v2.0/devicecode", 200, `{"device_code":"d","user_code":"AB12CD34",
 		"verification_uri":"https://microsoft.com/devicelogin","expires_in":900,"interval":5,"message":"To sign in, use a web browser"}`)
-	got, err := r.BeginDevice(t.Context(), c)
+	got, err := r.At(c).BeginDevice(t.Context())
 	want := Device{Code: "d", UserCode: "AB12CD34", VerificationURI: "https://microsoft.com/devicelogin", ExpiresIn: 900 * time.Second, Interval: 5 * time.Second}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
@@ -534,13 +534,13 @@ func TestTrap31_MicrosoftDevice(t *testing.T) {
 		"expired_token": DeviceExpired, "code_expired": DeviceExpired, "slow_down": DeviceSlowDown} {
 		f, r, c := microsoftUpstream(t)
 		f.says("POST login.microsoftonline.com/common/oauth2/v2.0/token", 400, `{"error":"`+code+`","error_description":"AADSTS70016: x"}`)
-		if poll, err := r.PollDevice(t.Context(), c, theCode); err != nil || poll.State != state {
+		if poll, err := r.At(c).PollDevice(t.Context(), theCode); err != nil || poll.State != state {
 			t.Errorf("%s: %v, %v", code, poll.State, err)
 		}
 	}
 	f, r, c = microsoftUpstream(t)
 	f.says("/", 400, `{"error":"bad_verification_code","error_description":"x"}`)
-	if _, err := r.PollDevice(t.Context(), c, theCode); KindOf(err) != KindDenied {
+	if _, err := r.At(c).PollDevice(t.Context(), theCode); KindOf(err) != KindDenied {
 		t.Errorf("%v", err)
 	}
 }
@@ -568,11 +568,11 @@ func TestA3_MicrosoftIssuer(t *testing.T) {
 			base + "{tenantid}/v2.0", base + theTenant + "/v2.0/", base + theTenant, base + theTenant + "/v1.0", base + "/v2.0", base + "a/b/v2.0", base + theTenant + "/x/v2.0",
 			"https://login.microsoftonline.us/" + theTenant + "/v2.0", "https://evil.example/" + theTenant + "/v2.0", "https://sts.windows.net/" + theTenant + "/", "x"})
 		for _, iss := range all {
-			if err := r.CheckIssuer(t.Context(), c, iss, true); (err == nil) != slices.Contains(tc.good, iss) {
+			if err := r.At(c).CheckIssuer(t.Context(), iss, true); (err == nil) != slices.Contains(tc.good, iss) {
 				t.Errorf("%v: %s: %v", tc.config, iss, err)
 			}
 		}
-		if err := r.CheckIssuer(t.Context(), c, "", true); err != nil {
+		if err := r.At(c).CheckIssuer(t.Context(), "", true); err != nil {
 			t.Errorf("none: %v", err)
 		}
 	}
@@ -592,10 +592,10 @@ func TestMicrosoftPages(t *testing.T) {
 		{map[string]any{"cloud": "china"}, "", "https://login.partner.microsoftonline.cn/organizations/v2.0/adminconsent"},
 	} {
 		c := Client{Type: "microsoft", ID: "id", Secret: theSecret, Config: tc.config}
-		if got := r.SettingsURL(c); got != tc.settings {
+		if got := r.At(c).SettingsURL(); got != tc.settings {
 			t.Errorf("%v: settings at %q", tc.config, got)
 		}
-		page, query, _ := strings.Cut(r.AdminConsentURL(c, "https://broker.example/cb"), "?")
+		page, query, _ := strings.Cut(r.At(c).AdminConsentURL("https://broker.example/cb"), "?")
 		q, _ := url.ParseQuery(query)
 		if page != tc.admin || page != "" && (q.Get("client_id") != "id" || q.Get("redirect_uri") != "https://broker.example/cb" ||
 			q.Get("scope") != "openid profile email offline_access User.Read" || len(q) != 3) {

@@ -88,7 +88,7 @@ func TestOAuth2Settings(t *testing.T) {
 		"without PKCE":    {"pkce": false},
 		"more parameters": {"authorizeParams": map[string]any{"access_type": "offline"}},
 	} {
-		if wrong := r.Validate(Client{Type: "oauth2", ID: "x", Config: oauth2Config(base, changes)}); wrong != nil {
+		if wrong := r.At(Client{Type: "oauth2", ID: "x", Config: oauth2Config(base, changes)}).Validate(); wrong != nil {
 			t.Errorf("%s: %v", name, wrong)
 		}
 	}
@@ -128,12 +128,12 @@ func TestOAuth2Settings(t *testing.T) {
 		{"revokesSingly", map[string]any{"revokesSingly": "yes"}},
 		{"token_url", map[string]any{"token_url": "https://idp.example/t"}},
 	} {
-		wrong := r.Validate(Client{Type: "oauth2", ID: "x", Config: oauth2Config(base, tc.changes)})
+		wrong := r.At(Client{Type: "oauth2", ID: "x", Config: oauth2Config(base, tc.changes)}).Validate()
 		if len(wrong) != 1 || wrong[0].Name != "config."+tc.field {
 			t.Errorf("%v: %v", tc.changes, wrong)
 		}
 	}
-	if wrong := r.Validate(Client{Type: "oauth2", ID: "x", Host: "idp.example", Config: oauth2Config(base, nil)}); len(wrong) != 1 || wrong[0].Name != "metadata.host" {
+	if wrong := r.At(Client{Type: "oauth2", ID: "x", Host: "idp.example", Config: oauth2Config(base, nil)}).Validate(); len(wrong) != 1 || wrong[0].Name != "metadata.host" {
 		t.Errorf("%v", wrong)
 	}
 }
@@ -141,7 +141,7 @@ func TestOAuth2Settings(t *testing.T) {
 func TestOAuth2AuthorizeURL(t *testing.T) {
 	t.Parallel()
 	_, r, c := oauth2Upstream(t, nil)
-	link, err := r.AuthorizeURL(t.Context(), c, AuthorizeRequest{State: "some-state", RedirectURI: "https://broker.example/cb", Verifier: theVerifier})
+	link, err := r.At(c).AuthorizeURL(t.Context(), AuthorizeRequest{State: "some-state", RedirectURI: "https://broker.example/cb", Verifier: theVerifier})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,10 +153,10 @@ func TestOAuth2AuthorizeURL(t *testing.T) {
 		t.Errorf("sent to %s", link)
 	}
 	c.Scopes = nil
-	if link, _ := r.AuthorizeURL(t.Context(), c, AuthorizeRequest{State: "s", RedirectURI: "https://broker.example/cb", Verifier: theVerifier}); strings.Contains(link, "scope=") {
+	if link, _ := r.At(c).AuthorizeURL(t.Context(), AuthorizeRequest{State: "s", RedirectURI: "https://broker.example/cb", Verifier: theVerifier}); strings.Contains(link, "scope=") {
 		t.Errorf("asks for scopes that nobody named: %s", link)
 	}
-	if got := r.SettingsURL(c); got != "https://idp.example/apps" {
+	if got := r.At(c).SettingsURL(); got != "https://idp.example/apps" {
 		t.Errorf("settings at %q", got)
 	}
 }
@@ -172,9 +172,9 @@ func TestTrap25_OAuth2ClientAuthentication(t *testing.T) {
 			f.says("/", 200, `{"access_token":"a","active":true,"device_code":"d","user_code":"u","verification_uri":"https://idp.example/d"}`)
 			for path, call := range map[string]func() error{
 				"/t": func() error { _, err := exchange(t, r, c); return err },
-				"/r": func() error { _, err := r.Revoke(t.Context(), c, theTokens(), models.RevokeGrant); return err },
-				"/i": func() error { _, err := r.Check(t.Context(), c, theTokens()); return err },
-				"/d": func() error { _, err := r.BeginDevice(t.Context(), c); return err },
+				"/r": func() error { _, err := r.At(c).Revoke(t.Context(), theTokens(), models.RevokeGrant); return err },
+				"/i": func() error { _, err := r.At(c).Check(t.Context(), theTokens()); return err },
+				"/d": func() error { _, err := r.At(c).BeginDevice(t.Context()); return err },
 			} {
 				if err := call(); err != nil {
 					t.Fatalf("%s: %v", path, err)
@@ -214,7 +214,7 @@ func TestOAuth2User(t *testing.T) {
 			t.Parallel()
 			f, r, c := oauth2Upstream(t, map[string]any{"claims": tc.claims})
 			f.says("GET /u", 200, tc.body)
-			got, err := r.Identify(t.Context(), c, theTokens(), "")
+			got, err := r.At(c).Identify(t.Context(), theTokens(), "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -259,7 +259,7 @@ func TestOAuth2RefusesAnswersWithoutASub(t *testing.T) {
 	} {
 		f, r, c := oauth2Upstream(t, tc.changes)
 		f.says("GET /u", 200, tc.body)
-		if _, err := r.Identify(t.Context(), c, theTokens(), ""); KindOf(err) != KindProtocol {
+		if _, err := r.At(c).Identify(t.Context(), theTokens(), ""); KindOf(err) != KindProtocol {
 			t.Errorf("%v in %s: %v", tc.changes, tc.body, err)
 		}
 	}
@@ -272,7 +272,7 @@ func TestA4_OAuth2IsFixedWhereConfigPutsIt(t *testing.T) {
 	r := newRegistry(t, Options{})
 	const base = "https://idp.example"
 	at := func(changes map[string]any) []string {
-		return r.FixedBefore(Client{Type: "oauth2", ID: "x", Config: oauth2Config(base, changes)})
+		return r.At(Client{Type: "oauth2", ID: "x", Config: oauth2Config(base, changes)}).FixedBefore()
 	}
 	before := at(nil)
 	for _, name := range []string{"authorizeUrl", "tokenUrl", "revokeUrl", "introspectUrl", "userInfoUrl", "deviceUrl", "issuer"} {
@@ -292,7 +292,7 @@ func TestA4_OAuth2IsFixedWhereConfigPutsIt(t *testing.T) {
 			t.Errorf("%v moves it: %s", same, diff)
 		}
 	}
-	if diff := cmp.Diff([]string{base}, r.Origins(Client{Type: "oauth2", ID: "x", Config: oauth2Config(base, nil)})); diff != "" {
+	if diff := cmp.Diff([]string{base}, r.At(Client{Type: "oauth2", ID: "x", Config: oauth2Config(base, nil)}).Origins()); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -314,7 +314,7 @@ func TestA3_OAuth2Issuer(t *testing.T) {
 		{nil, "", true},
 	} {
 		c := Client{Type: "oauth2", ID: "x", Config: oauth2Config(base, tc.changes)}
-		if err := r.CheckIssuer(t.Context(), c, tc.iss, true); (err == nil) != tc.ok {
+		if err := r.At(c).CheckIssuer(t.Context(), tc.iss, true); (err == nil) != tc.ok {
 			t.Errorf("%v, iss %q: %v", tc.changes, tc.iss, err)
 		}
 	}
@@ -324,20 +324,20 @@ func TestA3_OAuth2Issuer(t *testing.T) {
 func TestOAuth2WithTheLeast(t *testing.T) {
 	t.Parallel()
 	f, r, c := oauth2Upstream(t, map[string]any{"revokeUrl": nil, "introspectUrl": nil, "deviceUrl": nil, "settingsUrl": nil})
-	if outcome, err := r.Revoke(t.Context(), c, theTokens(), models.RevokeGrant); outcome != models.OutcomeUnsupported || err != nil {
+	if outcome, err := r.At(c).Revoke(t.Context(), theTokens(), models.RevokeGrant); outcome != models.OutcomeUnsupported || err != nil {
 		t.Errorf("%q, %v", outcome, err)
 	}
-	if _, err := r.BeginDevice(t.Context(), c); KindOf(err) != KindRefused {
+	if _, err := r.At(c).BeginDevice(t.Context()); KindOf(err) != KindRefused {
 		t.Errorf("%v", err)
 	}
 	if n := len(f.requests()); n != 0 {
 		t.Errorf("%d requests", n)
 	}
 	f.says("GET /u", 200, `{"sub":"1"}`)
-	if got, err := r.Check(t.Context(), c, theTokens()); !got.Valid || err != nil {
+	if got, err := r.At(c).Check(t.Context(), theTokens()); !got.Valid || err != nil {
 		t.Errorf("checked by user info: %v, %v", got, err)
 	}
-	if got := r.SettingsURL(c); got != "" {
+	if got := r.At(c).SettingsURL(); got != "" {
 		t.Errorf("settings at %q", got)
 	}
 }
@@ -348,7 +348,7 @@ func TestOAuth2Tokens(t *testing.T) {
 	t.Parallel()
 	f, r, c := oauth2Upstream(t, nil)
 	f.says("POST /t", 200, `{"access_token":"a","refresh_token":"r","expires_in":"3600"}`)
-	got, err := r.Refresh(t.Context(), c, theTokens())
+	got, err := r.At(c).Refresh(t.Context(), theTokens())
 	if diff := cmp.Diff(Tokens{Access: "a", Refresh: "r", ExpiresIn: time.Hour}, got); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}
@@ -360,7 +360,7 @@ func TestOAuth2Tokens(t *testing.T) {
 		for _, status := range []int{200, 400, 401} {
 			f, r, c := oauth2Upstream(t, nil)
 			f.says("POST /t", status, body)
-			if _, err := r.Refresh(t.Context(), c, theTokens()); KindOf(err) != kind {
+			if _, err := r.At(c).Refresh(t.Context(), theTokens()); KindOf(err) != kind {
 				t.Errorf("%d %s: %v", status, body, err)
 			}
 		}
@@ -396,17 +396,17 @@ func TestTrap28_OAuth2ErrorsAreNotQuoted(t *testing.T) {
 		c := Client{Type: "oauth2", ID: "x", Secret: theSecret, Config: oauth2Config("https://idp.example", map[string]any{"userInfoUrl": "https://api.idp.example/u"})}
 		for name, call := range map[string]func() error{
 			"exchange": func() error { _, err := exchange(t, r, c); return err },
-			"refresh":  func() error { _, err := r.Refresh(t.Context(), c, theTokens()); return err },
-			"user":     func() error { _, err := r.UserInfo(t.Context(), c, theAccess); return err },
-			"check":    func() error { _, err := r.Check(t.Context(), c, theTokens()); return err },
-			"begin":    func() error { _, err := r.BeginDevice(t.Context(), c); return err },
-			"poll":     func() error { _, err := r.PollDevice(t.Context(), c, theCode); return err },
+			"refresh":  func() error { _, err := r.At(c).Refresh(t.Context(), theTokens()); return err },
+			"user":     func() error { _, err := r.At(c).UserInfo(t.Context(), theAccess); return err },
+			"check":    func() error { _, err := r.At(c).Check(t.Context(), theTokens()); return err },
+			"begin":    func() error { _, err := r.At(c).BeginDevice(t.Context()); return err },
+			"poll":     func() error { _, err := r.At(c).PollDevice(t.Context(), theCode); return err },
 		} {
 			if err := call(); err == nil || discloses(texts(err)) {
 				t.Errorf("%s: took it for an answer, or quotes it", name)
 			}
 		}
-		_, err := r.Revoke(t.Context(), c, theTokens(), models.RevokeGrant)
+		_, err := r.At(c).Revoke(t.Context(), theTokens(), models.RevokeGrant)
 		if discloses(texts(err)) {
 			t.Error("the revocation's error quotes it")
 		}

@@ -151,7 +151,7 @@ func TestProtocolRule10_IDToken(t *testing.T) {
 			t.Parallel()
 			f, r, c := oidcUpstream(t)
 			f.says("GET /userinfo", 200, `{"sub":"u1"}`)
-			user, err := r.Identify(t.Context(), c, Tokens{Access: theAccess, ID: tc.token(claims(f.URL))}, "n")
+			user, err := r.At(c).Identify(t.Context(), Tokens{Access: theAccess, ID: tc.token(claims(f.URL))}, "n")
 			if !tc.ok {
 				want(t, err, KindProtocol, "")
 				return
@@ -173,9 +173,9 @@ func TestProtocolRule10_EmptyNonceNeverMatches(t *testing.T) {
 	f.says("GET /userinfo", 200, `{"sub":"u1"}`)
 	token := claims(f.URL)
 	token["nonce"] = ""
-	_, err := r.Identify(t.Context(), c, Tokens{Access: theAccess, ID: sign(token)}, "")
+	_, err := r.At(c).Identify(t.Context(), Tokens{Access: theAccess, ID: sign(token)}, "")
 	want(t, err, KindProtocol, "")
-	if _, err := r.AuthorizeURL(t.Context(), c, AuthorizeRequest{State: "s", Verifier: theVerifier}); err == nil {
+	if _, err := r.At(c).AuthorizeURL(t.Context(), AuthorizeRequest{State: "s", Verifier: theVerifier}); err == nil {
 		t.Error("asked for an id_token without a nonce")
 	}
 }
@@ -186,14 +186,14 @@ func TestProtocolRule10_ADeviceHasNoNonce(t *testing.T) {
 	f, r, c := oidcUpstream(t)
 	f.says("GET /userinfo", 200, `{"sub":"u1"}`)
 	token := claims(f.URL)
-	_, err := r.IdentifyDevice(t.Context(), c, Tokens{Access: theAccess, ID: sign(token)})
+	_, err := r.At(c).IdentifyDevice(t.Context(), Tokens{Access: theAccess, ID: sign(token)})
 	want(t, err, KindProtocol, "")
 	delete(token, "nonce")
-	user, err := r.IdentifyDevice(t.Context(), c, Tokens{Access: theAccess, ID: sign(token)})
+	user, err := r.At(c).IdentifyDevice(t.Context(), Tokens{Access: theAccess, ID: sign(token)})
 	if err != nil || user.Sub != "u1" {
 		t.Errorf("%+v, %v", user, err)
 	}
-	_, err = r.IdentifyDevice(t.Context(), c, Tokens{Access: theAccess})
+	_, err = r.At(c).IdentifyDevice(t.Context(), Tokens{Access: theAccess})
 	want(t, err, KindProtocol, "")
 }
 
@@ -201,7 +201,7 @@ func TestOIDCKeysUnavailableIsTransient(t *testing.T) {
 	t.Parallel()
 	f, r, c := oidcWith(t, func(m map[string]any) { m["jwks_uri"] = m["jwks_uri"].(string) + "/gone" })
 	f.says("GET /keys/gone", 503, "<html>")
-	_, err := r.Identify(t.Context(), c, Tokens{Access: theAccess, ID: sign(claims(f.URL))}, "n")
+	_, err := r.At(c).Identify(t.Context(), Tokens{Access: theAccess, ID: sign(claims(f.URL))}, "n")
 	want(t, err, KindTransient, "")
 }
 
@@ -210,7 +210,7 @@ func TestOIDCUser(t *testing.T) {
 	f, r, c := oidcUpstream(t)
 	f.says("GET /userinfo", 200, `{"sub":"u1","name":"Ada L","given_name":"Ada","family_name":"L","preferred_username":"ada",
 		"email":null,"picture":"http://pics.example/a.png","locale":"en","groups":["x"],"updated_at":1700000000}`)
-	got, err := r.UserInfo(t.Context(), c, theAccess)
+	got, err := r.At(c).UserInfo(t.Context(), theAccess)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +238,7 @@ func TestOIDCSignedUserInfo(t *testing.T) {
 			f, r, c := oidcUpstream(t)
 			body := tc.token(map[string]any{"iss": f.URL, "sub": "u1"}).Reveal()
 			f.mux.HandleFunc("GET /userinfo", reply(200, "application/jwt", body))
-			user, err := r.UserInfo(t.Context(), c, theAccess)
+			user, err := r.At(c).UserInfo(t.Context(), theAccess)
 			if tc.ok && (err != nil || user.Sub != "u1") {
 				t.Errorf("%+v, %v", user, err)
 			}
@@ -252,11 +252,11 @@ func TestOIDCSignedUserInfo(t *testing.T) {
 func TestOIDCWithoutUserInfoEndpoint(t *testing.T) {
 	t.Parallel()
 	f, r, c := oidcWith(t, func(m map[string]any) { delete(m, "userinfo_endpoint") })
-	user, err := r.Identify(t.Context(), c, Tokens{Access: theAccess, ID: sign(claims(f.URL))}, "n")
+	user, err := r.At(c).Identify(t.Context(), Tokens{Access: theAccess, ID: sign(claims(f.URL))}, "n")
 	if err != nil || user.Sub != "u1" || user.Email != "ada@x.example" {
 		t.Errorf("%+v, %v", user, err)
 	}
-	_, err = r.UserInfo(t.Context(), c, theAccess)
+	_, err = r.At(c).UserInfo(t.Context(), theAccess)
 	want(t, err, KindRefused, "")
 }
 
@@ -269,7 +269,7 @@ func TestS2_Sub(t *testing.T) {
 	} {
 		f, r, c := testUpstream(t)
 		f.says("GET /userinfo", 200, `{"sub":`+sub+`}`)
-		_, err := r.UserInfo(t.Context(), c, theAccess)
+		_, err := r.At(c).UserInfo(t.Context(), theAccess)
 		if (err == nil) != ok {
 			t.Errorf("sub %s: %v", sub, err)
 		}
@@ -321,13 +321,13 @@ func TestOIDCCheckIssuer(t *testing.T) {
 	t.Parallel()
 	for _, promised := range []bool{true, false} {
 		_, r, c := oidcWith(t, func(m map[string]any) { m["authorization_response_iss_parameter_supported"] = promised })
-		if err := r.CheckIssuer(t.Context(), c, "", true); (err == nil) == promised {
+		if err := r.At(c).CheckIssuer(t.Context(), "", true); (err == nil) == promised {
 			t.Errorf("promised %v, missing: %v", promised, err)
 		}
-		if err := r.CheckIssuer(t.Context(), c, c.Config["issuer"].(string), true); err != nil {
+		if err := r.At(c).CheckIssuer(t.Context(), c.Config["issuer"].(string), true); err != nil {
 			t.Error(err)
 		}
-		if err := r.CheckIssuer(t.Context(), c, "https://evil.example", false); err == nil {
+		if err := r.At(c).CheckIssuer(t.Context(), "https://evil.example", false); err == nil {
 			t.Error("another issuer passed")
 		}
 	}
@@ -337,11 +337,11 @@ func TestOIDCRevoke(t *testing.T) {
 	t.Parallel()
 	f, r, c := oidcUpstream(t)
 	f.says("POST /revoke", 200, "")
-	if outcome, err := r.Revoke(t.Context(), c, theTokens(), models.RevokeGrant); outcome != models.OutcomeRevoked || err != nil {
+	if outcome, err := r.At(c).Revoke(t.Context(), theTokens(), models.RevokeGrant); outcome != models.OutcomeRevoked || err != nil {
 		t.Errorf("%q, %v", outcome, err)
 	}
 	_, r, c = oidcWith(t, func(m map[string]any) { delete(m, "revocation_endpoint") })
-	if outcome, err := r.Revoke(t.Context(), c, theTokens(), models.RevokeGrant); outcome != models.OutcomeUnsupported || err != nil {
+	if outcome, err := r.At(c).Revoke(t.Context(), theTokens(), models.RevokeGrant); outcome != models.OutcomeUnsupported || err != nil {
 		t.Errorf("%q, %v", outcome, err)
 	}
 }
@@ -402,7 +402,7 @@ func TestProtocolRule33_Metadata(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, r, c := oidcWith(t, change)
-			_, err := r.AuthorizeURL(t.Context(), c, AuthorizeRequest{State: "s", Nonce: "n", Verifier: theVerifier})
+			_, err := r.At(c).AuthorizeURL(t.Context(), AuthorizeRequest{State: "s", Nonce: "n", Verifier: theVerifier})
 			if e := failed(t, err); e.Kind != KindProtocol || e.Advice == "" {
 				t.Errorf("%s %q: %s", e.Kind, e.Code, e.Advice)
 			}
@@ -417,7 +417,7 @@ func TestDiscoveryFailureEndsNobodysGrant(t *testing.T) {
 		f := newFake(t)
 		f.says("/", status, `{"error":"invalid_grant"}`)
 		r := newRegistry(t, Options{Allow: []string{f.host()}})
-		_, err := r.Refresh(t.Context(), Client{Type: "oidc", ID: "id", Config: map[string]any{"issuer": f.URL}}, theTokens())
+		_, err := r.At(Client{Type: "oidc", ID: "id", Config: map[string]any{"issuer": f.URL}}).Refresh(t.Context(), theTokens())
 		if KindOf(err) != kind {
 			t.Errorf("%d: %v", status, err)
 		}
@@ -443,7 +443,7 @@ func TestDiscoveryIsCachedAndOutlivesTrouble(t *testing.T) {
 	ask := func(seconds, total int64) {
 		t.Helper()
 		clock.Store(seconds)
-		if _, err := r.AuthorizeURL(t.Context(), c, AuthorizeRequest{State: "s", Nonce: "n", Verifier: theVerifier}); err != nil {
+		if _, err := r.At(c).AuthorizeURL(t.Context(), AuthorizeRequest{State: "s", Nonce: "n", Verifier: theVerifier}); err != nil {
 			t.Fatal(err)
 		}
 		if n := fetches.Load(); n != total {
@@ -475,7 +475,7 @@ func TestDiscoveryOneFetchAtATime(t *testing.T) {
 	r := newRegistry(t, Options{Allow: []string{f.host()}})
 	c := Client{Type: "oidc", ID: "id", Config: map[string]any{"issuer": f.URL}}
 	ask := func(ctx context.Context) error {
-		_, err := r.AuthorizeURL(ctx, c, AuthorizeRequest{State: "s", Nonce: "n", Verifier: theVerifier})
+		_, err := r.At(c).AuthorizeURL(ctx, AuthorizeRequest{State: "s", Nonce: "n", Verifier: theVerifier})
 		return err
 	}
 	errs := make(chan error, callers)

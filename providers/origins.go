@@ -71,10 +71,10 @@ const (
 	ForFacts                     // user info, and whether a token is good
 )
 
-// CalledAt returns the origins that c's calls of one purpose go to, as far as that is
+// CalledAt returns the origins that the client's calls of one purpose go to, as far as that is
 // known without asking the network: none for an issuer whose metadata has not been read.
-func (r *Registry) CalledAt(c Client, purpose Purpose) []string {
-	u, err := r.recalled(c)
+func (at Upstream) CalledAt(purpose Purpose) []string {
+	u, err := at.recalled()
 	if err != nil {
 		return nil
 	}

@@ -22,7 +22,7 @@ func cellOrigins(t *testing.T, s *strict) {
 			if tokens.Refresh == "" {
 				return nil
 			}
-			fresh, err := s.r.Refresh(ctx, s.c, tokens)
+			fresh, err := s.r.At(s.c).Refresh(ctx, tokens)
 			if fresh.Refresh == "" {
 				fresh.Refresh = tokens.Refresh
 			}
@@ -33,18 +33,18 @@ func cellOrigins(t *testing.T, s *strict) {
 			if !s.typ.ResetsInPlace {
 				return nil
 			}
-			fresh, err := s.r.Reset(ctx, s.c, tokens)
+			fresh, err := s.r.At(s.c).Reset(ctx, tokens)
 			fresh.Refresh = tokens.Refresh
 			tokens = fresh
 			return err
 		}},
 		{"user info", ForFacts, func(ctx context.Context) error {
-			_, err := s.r.UserInfo(ctx, s.c, tokens.Access)
+			_, err := s.r.At(s.c).UserInfo(ctx, tokens.Access)
 			return err
 		}},
-		{"check", ForFacts, func(ctx context.Context) error { _, err := s.r.Check(ctx, s.c, tokens); return err }},
+		{"check", ForFacts, func(ctx context.Context) error { _, err := s.r.At(s.c).Check(ctx, tokens); return err }},
 		{"revoke", ForRevocation, func(ctx context.Context) error {
-			_, err := s.r.Revoke(ctx, s.c, tokens, models.RevokeGrant)
+			_, err := s.r.At(s.c).Revoke(ctx, tokens, models.RevokeGrant)
 			return err
 		}},
 	}
@@ -53,7 +53,7 @@ func cellOrigins(t *testing.T, s *strict) {
 		if err := c.call(ctx); err != nil {
 			t.Fatalf("%s: %v (%s)", c.name, err, texts(err))
 		}
-		expected := s.r.CalledAt(s.c, c.purpose)
+		expected := s.r.At(s.c).CalledAt(c.purpose)
 		for _, origin := range AnsweredBy(ctx) {
 			if !slices.Contains(expected, origin) {
 				t.Errorf("%s was answered by %s, expected were %v", c.name, origin, expected)

@@ -14,7 +14,7 @@ import (
 
 func authorizeQuery(t *testing.T, r *Registry, c Client, req AuthorizeRequest) (string, url.Values) {
 	t.Helper()
-	raw, err := r.AuthorizeURL(t.Context(), c, req)
+	raw, err := r.At(c).AuthorizeURL(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestProtocolRule05_PKCE(t *testing.T) {
 		}
 
 		req.Verifier = ""
-		if _, err := r.AuthorizeURL(t.Context(), c, req); err == nil {
+		if _, err := r.At(c).AuthorizeURL(t.Context(), req); err == nil {
 			t.Errorf("%s: went without PKCE unasked", c.Type)
 		}
 
@@ -86,7 +86,7 @@ func TestProtocolRule06_SameRedirectURI(t *testing.T) {
 	if at != f.URL+"/authorize" || q.Get("redirect_uri") != uri || q.Get("state") != "s" || q.Get("response_type") != "code" {
 		t.Errorf("%s %v", at, q)
 	}
-	if _, err := r.Exchange(t.Context(), c, ExchangeRequest{Code: theCode, RedirectURI: uri}); err != nil {
+	if _, err := r.At(c).Exchange(t.Context(), ExchangeRequest{Code: theCode, RedirectURI: uri}); err != nil {
 		t.Fatal(err)
 	}
 	form := f.last(t).form(t)
@@ -126,7 +126,7 @@ func TestProtocolRule07_MixUpIssuer(t *testing.T) {
 		{"missing though required, api, A3", strict, "", false, false},
 	}
 	for _, tc := range cases {
-		err := r.CheckIssuer(t.Context(), tc.c, tc.iss, tc.browser)
+		err := r.At(tc.c).CheckIssuer(t.Context(), tc.iss, tc.browser)
 		if (err == nil) != tc.ok {
 			t.Errorf("%s: %v", tc.name, err)
 		}
@@ -209,7 +209,7 @@ func TestProtocolRule13_ClientAuthentication(t *testing.T) {
 		f.says("POST /token", 200, `{"access_token":"a"}`)
 		f.says("POST /revoke", 200, ``)
 		exchange(t, r, c)
-		r.Revoke(t.Context(), c, theTokens(), models.RevokeGrant)
+		r.At(c).Revoke(t.Context(), theTokens(), models.RevokeGrant)
 		if len(f.requests()) != 3 {
 			t.Fatalf("%d requests", len(f.requests()))
 		}
@@ -239,7 +239,7 @@ func TestProtocolRule13_ClientAuthentication(t *testing.T) {
 		t.Parallel()
 		f, r, c := githubUpstream(t)
 		f.says("DELETE /api/v3/applications/{id}/grant", 204, "")
-		r.Revoke(t.Context(), c, theTokens(), models.RevokeGrant)
+		r.At(c).Revoke(t.Context(), theTokens(), models.RevokeGrant)
 		if got := basic(t, f.last(t)); got != c.ID+":"+theSecret {
 			t.Errorf("%q", got)
 		}
@@ -304,7 +304,7 @@ func TestProtocolRule25_UserInfoErrors(t *testing.T) {
 			t.Parallel()
 			f, r, c := testUpstream(t)
 			f.mux.HandleFunc("GET /userinfo", reply(tc.status, "application/json", tc.body, "WWW-Authenticate", tc.challenge))
-			_, err := r.UserInfo(t.Context(), c, theAccess)
+			_, err := r.At(c).UserInfo(t.Context(), theAccess)
 			want(t, err, tc.kind, tc.code)
 			got := f.requests()[0]
 			if got.header.Get("Authorization") != "Bearer "+theAccess || strings.Contains(got.path, theAccess) {
@@ -349,7 +349,7 @@ func TestProtocolRule26_RevokeByForm(t *testing.T) {
 					reply(400, "application/json", `{"error":"`+code+`"}`)(w, nil)
 				}
 			})
-			outcome, err := r.Revoke(t.Context(), c, tc.tokens, models.RevokeGrant)
+			outcome, err := r.At(c).Revoke(t.Context(), tc.tokens, models.RevokeGrant)
 			if outcome != tc.outcome || KindOf(err) != tc.kind {
 				t.Errorf("%q, %v", outcome, err)
 			}

@@ -106,6 +106,17 @@ func New(o Options) (*Registry, error) {
 	return r, nil
 }
 
+// At returns c's upstream. It asks nothing of the network, and c may be of no type at all:
+// what is asked of the value says so.
+func (r *Registry) At(c Client) Upstream { return Upstream{registry: r, client: c} }
+
+// Upstream is what a client is registered at: its type, and whatever the type and the
+// client's settings say about the server. It travels by value, as the client does.
+type Upstream struct {
+	registry *Registry
+	client   Client
+}
+
 // Type returns the type of that name.
 func (r *Registry) Type(name string) (*Type, bool) {
 	t, ok := r.types[name]

@@ -14,8 +14,8 @@ import (
 // type can (RevokesSingly). It may be repeated: the outcome of tokens that are
 // dead already is revoked or already_revoked, depending on what the upstream
 // tells. With nothing to send it is no_live_token.
-func (r *Registry) Revoke(ctx context.Context, c Client, t Tokens, scope models.RevokeScope) (models.Outcome, error) {
-	u, err := r.upstream(ctx, c)
+func (at Upstream) Revoke(ctx context.Context, t Tokens, scope models.RevokeScope) (models.Outcome, error) {
+	u, err := at.upstream(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -26,8 +26,8 @@ func (r *Registry) Revoke(ctx context.Context, c Client, t Tokens, scope models.
 }
 
 // CanRevoke reports whether the upstream has a way to give tokens back.
-func (r *Registry) CanRevoke(ctx context.Context, c Client) (bool, error) {
-	u, err := r.upstream(ctx, c)
+func (at Upstream) CanRevoke(ctx context.Context) (bool, error) {
+	u, err := at.upstream(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -36,8 +36,8 @@ func (r *Registry) CanRevoke(ctx context.Context, c Client) (bool, error) {
 
 // RevokeAccess revokes the access token alone; the refresh token stays alive where
 // the type can have it so (RevokesAccessAlone). Outcomes are Revoke's.
-func (r *Registry) RevokeAccess(ctx context.Context, c Client, access models.Secret) (models.Outcome, error) {
-	return r.Revoke(ctx, c, Tokens{Access: access}, models.RevokeToken)
+func (at Upstream) RevokeAccess(ctx context.Context, access models.Secret) (models.Outcome, error) {
+	return at.Revoke(ctx, Tokens{Access: access}, models.RevokeToken)
 }
 
 // revokeByForm is RFC 7009: first the refresh token, which is what lives longest

@@ -136,7 +136,7 @@ func TestS1_PlainHTTPOnlyWhereListed(t *testing.T) {
 	host, _, _ := net.SplitHostPort(f.host())
 	for _, allow := range [][]string{nil, {host}, {"127.0.0.0/8"}, {host + ":1"}} {
 		r := newRegistry(t, Options{Allow: allow})
-		if got := r.Validate(c); len(got) != 1 || got[0].Name != "metadata.host" {
+		if got := r.At(c).Validate(); len(got) != 1 || got[0].Name != "metadata.host" {
 			t.Errorf("allow %v: %v", allow, got)
 		}
 		_, err := exchange(t, r, c)

@@ -11,7 +11,7 @@ import (
 
 func theURL(t *testing.T, r *Registry, c Client) error {
 	t.Helper()
-	_, err := r.AuthorizeURL(t.Context(), c, AuthorizeRequest{State: "s", Nonce: "n", Verifier: theVerifier})
+	_, err := r.At(c).AuthorizeURL(t.Context(), AuthorizeRequest{State: "s", Nonce: "n", Verifier: theVerifier})
 	return err
 }
 
@@ -36,9 +36,9 @@ func TestAPublicClientSendsItsIDAlone(t *testing.T) {
 			f.says("POST /introspect", 200, `{"active":true}`)
 			change(&c)
 			exchange(t, r, c)
-			r.Refresh(t.Context(), c, theTokens())
-			r.Check(t.Context(), c, theTokens())
-			outcome, err := r.Revoke(t.Context(), c, theTokens(), models.RevokeGrant)
+			r.At(c).Refresh(t.Context(), theTokens())
+			r.At(c).Check(t.Context(), theTokens())
+			outcome, err := r.At(c).Revoke(t.Context(), theTokens(), models.RevokeGrant)
 			if outcome != models.OutcomeRevoked || err != nil {
 				t.Errorf("revoked: %q, %v", outcome, err)
 			}
@@ -73,7 +73,7 @@ func TestMayBePublic(t *testing.T) {
 		{"github", nil, false}, {"github", "none", false}, {"nonesuch", nil, false},
 	} {
 		c := Client{Type: tc.typ, ID: "id", Config: map[string]any{"authStyle": tc.style}}
-		if got := r.MayBePublic(c); got != tc.may {
+		if got := r.At(c).MayBePublic(); got != tc.may {
 			t.Errorf("%s with authStyle %v: %v", tc.typ, tc.style, got)
 		}
 	}
@@ -109,7 +109,7 @@ func TestConfigSaysHowTheClientAuthenticates(t *testing.T) {
 	}
 	_, r, c := oidcUpstream(t)
 	c.Config["authStyle"] = "auto"
-	if wrong := r.Validate(c); len(wrong) != 1 || wrong[0].Name != "config.authStyle" {
+	if wrong := r.At(c).Validate(); len(wrong) != 1 || wrong[0].Name != "config.authStyle" {
 		t.Errorf("auto: %v", wrong)
 	}
 }
@@ -171,29 +171,29 @@ func TestConfigNamesEndpointsThatMetadataLacks(t *testing.T) {
 	})
 	f.says("POST /revoke_token", 200, "")
 	f.says("POST /ask", 200, `{"active":true}`)
-	before := r.FixedBefore(c)
+	before := r.At(c).FixedBefore()
 	c.Config["revokeUrl"], c.Config["introspectUrl"] = f.URL+"/revoke_token", f.URL+"/ask"
-	if wrong := r.Validate(c); len(wrong) > 0 {
+	if wrong := r.At(c).Validate(); len(wrong) > 0 {
 		t.Fatal(wrong)
 	}
-	if outcome, err := r.Revoke(t.Context(), c, theTokens(), models.RevokeGrant); outcome != models.OutcomeRevoked || err != nil {
+	if outcome, err := r.At(c).Revoke(t.Context(), theTokens(), models.RevokeGrant); outcome != models.OutcomeRevoked || err != nil {
 		t.Errorf("revoked: %q, %v", outcome, err)
 	}
-	if said, err := r.Check(t.Context(), c, theTokens()); err != nil || !said.Valid {
+	if said, err := r.At(c).Check(t.Context(), theTokens()); err != nil || !said.Valid {
 		t.Errorf("checked: %+v, %v", said, err)
 	}
-	if can := r.Abilities(c); !can.Revokes || !can.Validates {
+	if can := r.At(c).Abilities(); !can.Revokes || !can.Validates {
 		t.Errorf("%+v", can)
 	}
-	if fixed := r.FixedBefore(c); len(fixed) != len(before)+2 {
+	if fixed := r.At(c).FixedBefore(); len(fixed) != len(before)+2 {
 		t.Errorf("fixed are %v, were %v", fixed, before)
 	}
 	c.Config["revokeUrl"] = "https://elsewhere.example/r"
-	if origins := strings.Join(r.Origins(c), " "); origins != f.URL+" https://elsewhere.example" {
+	if origins := strings.Join(r.At(c).Origins(), " "); origins != f.URL+" https://elsewhere.example" {
 		t.Errorf("bound to %s", origins)
 	}
 	c.Config["revokeUrl"] = "ftp://elsewhere.example/r"
-	if wrong := r.Validate(c); len(wrong) != 1 || wrong[0].Name != "config.revokeUrl" {
+	if wrong := r.At(c).Validate(); len(wrong) != 1 || wrong[0].Name != "config.revokeUrl" {
 		t.Errorf("ftp: %v", wrong)
 	}
 }

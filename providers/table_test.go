@@ -56,7 +56,7 @@ func tables(r *Registry) string {
 		}
 		b.WriteString("\n|---|" + strings.Repeat("---|", len(columns)) + "\n")
 		for _, name := range r.Names() {
-			u, err := r.derived(Client{Type: name, ID: "CLIENT_ID"})
+			u, err := r.At(Client{Type: name, ID: "CLIENT_ID"}).derived()
 			if err != nil {
 				panic(err)
 			}

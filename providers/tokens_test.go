@@ -71,7 +71,7 @@ func TestProtocolRule15_ExpiresIn(t *testing.T) {
 			t.Parallel()
 			f, r, c := testUpstream(t)
 			f.says("POST /token", 200, `{"access_token":"a","refresh_token":"b","token_type":"bearer","expires_in":`+tc.value+`}`)
-			got, err := r.Refresh(t.Context(), c, theTokens())
+			got, err := r.At(c).Refresh(t.Context(), theTokens())
 			if err != nil {
 				t.Fatalf("R6: the tokens were lost: %v", err)
 			}
@@ -109,7 +109,7 @@ func TestR6_EveryAnswerWithATokenIsKept(t *testing.T) {
 			t.Parallel()
 			f, r, c := testUpstream(t)
 			f.mux.HandleFunc("POST /token", reply(tc.status, tc.contentType, tc.body))
-			got, err := r.Refresh(t.Context(), c, theTokens())
+			got, err := r.At(c).Refresh(t.Context(), theTokens())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -191,7 +191,7 @@ func TestProtocolRule17_AnswerWithoutRefreshToken(t *testing.T) {
 	t.Parallel()
 	f, r, c := testUpstream(t)
 	f.says("POST /token", 200, `{"access_token":"a","expires_in":3599}`)
-	got, err := r.Refresh(t.Context(), c, theTokens())
+	got, err := r.At(c).Refresh(t.Context(), theTokens())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func TestProtocolRule22_RefreshAsksForNoScope(t *testing.T) {
 	f, r, c := testUpstream(t)
 	c.Scopes = []string{"everything"}
 	f.says("POST /token", 200, `{"access_token":"a"}`)
-	if _, err := r.Refresh(t.Context(), c, theTokens()); err != nil {
+	if _, err := r.At(c).Refresh(t.Context(), theTokens()); err != nil {
 		t.Fatal(err)
 	}
 	form := f.last(t).form(t)
@@ -229,7 +229,7 @@ func TestProtocolRule22_RefreshAsksForNoScope(t *testing.T) {
 func TestRefreshWithoutATokenAsksNobody(t *testing.T) {
 	t.Parallel()
 	f, r, c := testUpstream(t)
-	_, err := r.Refresh(t.Context(), c, Tokens{Access: theAccess})
+	_, err := r.At(c).Refresh(t.Context(), Tokens{Access: theAccess})
 	want(t, err, KindDenied, "")
 	if n := len(f.requests()); n != 0 {
 		t.Errorf("%d requests", n)

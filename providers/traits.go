@@ -14,18 +14,18 @@ var traitSettings = []setting{
 	{name: "revokesSingly", check: isBool},
 }
 
-// Traits returns c's type as it is for this client: where config has a say in how
+// Traits returns the type as it is for this client: where config has a say in how
 // the upstream behaves, that is heeded. False means that there is no such type.
-func (r *Registry) Traits(c Client) (Type, bool) {
-	t, ok := r.types[c.Type]
+func (at Upstream) Traits() (Type, bool) {
+	t, ok := at.registry.types[at.client.Type]
 	if !ok {
 		return Type{}, false
 	}
 	traits := *t
 	if t.configurable {
-		decide(&traits.RefreshKillsAccess, c.Config["refreshKillsAccess"])
-		decide(&traits.RevokesSingly, c.Config["revokesSingly"])
-		if d, ok := wholeSeconds(c.Config["defaultLifetime"]); ok {
+		decide(&traits.RefreshKillsAccess, at.client.Config["refreshKillsAccess"])
+		decide(&traits.RevokesSingly, at.client.Config["revokesSingly"])
+		if d, ok := wholeSeconds(at.client.Config["defaultLifetime"]); ok {
 			traits.DefaultLifetime = d
 		}
 	}

@@ -17,7 +17,7 @@ func TestR7_ConfigDecidesAboutTraits(t *testing.T) {
 		{map[string]any{"refreshKillsAccess": true, "revokesSingly": false}, true, false},
 		{map[string]any{"refreshKillsAccess": "false", "revokesSingly": 1}, true, false},
 	} {
-		got, ok := r.Traits(Client{Type: "oidc", ID: "x", Config: tc.config})
+		got, ok := r.At(Client{Type: "oidc", ID: "x", Config: tc.config}).Traits()
 		if !ok || got.RefreshKillsAccess != tc.kills || got.RevokesSingly != tc.spare {
 			t.Errorf("%v: %v, kills %v, singly %v", tc.config, ok, got.RefreshKillsAccess, got.RevokesSingly)
 		}
@@ -25,7 +25,7 @@ func TestR7_ConfigDecidesAboutTraits(t *testing.T) {
 	if typ, _ := r.Type("oidc"); !typ.RefreshKillsAccess || typ.RevokesSingly {
 		t.Error("one client's config changed the type of all")
 	}
-	if _, ok := r.Traits(Client{Type: "gone"}); ok {
+	if _, ok := r.At(Client{Type: "gone"}).Traits(); ok {
 		t.Error("an unknown type has traits")
 	}
 }
@@ -35,18 +35,18 @@ func TestTraitsAreNotForEveryType(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, Options{})
 	c := Client{Type: "github", ID: "x", Config: map[string]any{"refreshKillsAccess": false}}
-	if got, _ := r.Traits(c); !got.RefreshKillsAccess {
+	if got, _ := r.At(c).Traits(); !got.RefreshKillsAccess {
 		t.Error("a setting that is not the type's was heeded")
 	}
-	if wrong := r.Validate(c); len(wrong) != 1 || wrong[0].Name != "config.refreshKillsAccess" {
+	if wrong := r.At(c).Validate(); len(wrong) != 1 || wrong[0].Name != "config.refreshKillsAccess" {
 		t.Errorf("%v", wrong)
 	}
 	c = Client{Type: "oidc", ID: "x", Config: map[string]any{"issuer": "https://idp.example", "refreshKillsAccess": false, "revokesSingly": true}}
-	if wrong := r.Validate(c); wrong != nil {
+	if wrong := r.At(c).Validate(); wrong != nil {
 		t.Errorf("%v", wrong)
 	}
 	c.Config["revokesSingly"] = "yes"
-	if wrong := r.Validate(c); len(wrong) != 1 || wrong[0].Name != "config.revokesSingly" {
+	if wrong := r.At(c).Validate(); len(wrong) != 1 || wrong[0].Name != "config.revokesSingly" {
 		t.Errorf("%v", wrong)
 	}
 }

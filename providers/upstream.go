@@ -9,7 +9,7 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// upstream is a client at its endpoints: what one call works with.
+// upstream is an Upstream at its endpoints: what one call works with.
 type upstream struct {
 	*Registry
 	t *Type
@@ -17,18 +17,18 @@ type upstream struct {
 	e Endpoints
 }
 
-// derived returns c's upstream as it follows from c alone, whether or not it may
-// be spoken to.
-func (r *Registry) derived(c Client) (*upstream, error) {
-	t, ok := r.types[c.Type]
+// derived returns what follows from the client alone, whether or not it may be spoken
+// to.
+func (at Upstream) derived() (*upstream, error) {
+	t, ok := at.registry.types[at.client.Type]
 	if !ok {
-		return nil, &Error{Kind: KindRefused, Err: fmt.Errorf("unknown provider type %q", c.Type)}
+		return nil, &Error{Kind: KindRefused, Err: fmt.Errorf("unknown provider type %q", at.client.Type)}
 	}
-	base, err := t.base(c)
+	base, err := t.base(at.client)
 	if err != nil {
 		return nil, unreachable(errBlocked, false)
 	}
-	u := &upstream{Registry: r, t: t, c: c, e: t.at(c, base)}
+	u := &upstream{Registry: at.registry, t: t, c: at.client, e: t.at(at.client, base)}
 	if u.e.Public {
 		u.c.Secret = ""
 	}
@@ -47,41 +47,41 @@ func (t *Type) base(c Client) (string, error) {
 	return t.DefaultHost, nil
 }
 
-// known returns c's upstream as far as it is known without network. A host that
+// known returns as much as is known without network. A host that
 // has left the allow list is a blocked one, and blocked looks like unreachable.
-func (r *Registry) known(c Client) (*upstream, error) {
-	if c.Host != "" && r.allow.checkHost(c.Host) != nil {
+func (at Upstream) known() (*upstream, error) {
+	if at.client.Host != "" && at.registry.allow.checkHost(at.client.Host) != nil {
 		return nil, unreachable(errBlocked, false)
 	}
-	u, err := r.derived(c)
+	u, err := at.derived()
 	if err != nil {
 		return nil, err
 	}
 	for _, endpoint := range u.e.urls() {
-		if endpoint != "" && r.allow.checkURL(endpoint, true) != nil {
+		if endpoint != "" && at.registry.allow.checkURL(endpoint, true) != nil {
 			return nil, unreachable(errBlocked, false)
 		}
 	}
 	return u, nil
 }
 
-// recalled is derived with what the metadata of c's issuer said when it was last read
+// recalled is derived with what the metadata of the client's issuer said when it was last read
 // here, if it ever was.
-func (r *Registry) recalled(c Client) (*upstream, error) {
-	u, err := r.derived(c)
+func (at Upstream) recalled() (*upstream, error) {
+	u, err := at.derived()
 	if err == nil && u.t.discovers {
-		u.e = u.e.completedBy(r.issuers.remembered(c.Owner, u.e.Issuer))
+		u.e = u.e.completedBy(at.registry.issuers.remembered(at.client.Owner, u.e.Issuer))
 	}
 	return u, err
 }
 
-// upstream returns c's upstream with every endpoint, discovered if need be.
-func (r *Registry) upstream(ctx context.Context, c Client) (*upstream, error) {
-	u, err := r.known(c)
+// upstream returns the client at every endpoint, discovered if need be.
+func (at Upstream) upstream(ctx context.Context) (*upstream, error) {
+	u, err := at.known()
 	if err != nil || !u.t.discovers {
 		return u, err
 	}
-	found, err := r.issuers.endpoints(ctx, c.Owner, u.e.Issuer)
+	found, err := at.registry.issuers.endpoints(ctx, at.client.Owner, u.e.Issuer)
 	if err != nil {
 		return u, err
 	}
@@ -92,11 +92,11 @@ func (r *Registry) upstream(ctx context.Context, c Client) (*upstream, error) {
 	return u, nil
 }
 
-// MayBePublic reports whether c may do without a client secret (RFC 6749 §2.1):
+// MayBePublic reports whether the client may do without a client secret (RFC 6749 §2.1):
 // where config.authStyle says so, or leaves it open.
-func (r *Registry) MayBePublic(c Client) bool {
-	t, ok := r.types[c.Type]
-	style := c.setting("authStyle")
+func (at Upstream) MayBePublic() bool {
+	t, ok := at.registry.types[at.client.Type]
+	style := at.client.setting("authStyle")
 	return ok && t.public && (style == "none" || style == "")
 }
 
@@ -142,12 +142,12 @@ func (u *upstream) pkce() bool {
 // to the client for all of them, "" where there is none. Afterwards the admin is
 // sent to redirectURI. What arrives there proves nothing and changes nothing here,
 // so there is no state for it to match.
-func (r *Registry) AdminConsentURL(c Client, redirectURI string) string {
-	u, err := r.derived(c)
+func (at Upstream) AdminConsentURL(redirectURI string) string {
+	u, err := at.derived()
 	if err != nil || u.e.AdminConsent == "" {
 		return ""
 	}
-	q := url.Values{"client_id": {c.ID}, "redirect_uri": {redirectURI}, "scope": {strings.Join(u.scopes(), " ")}}
+	q := url.Values{"client_id": {at.client.ID}, "redirect_uri": {redirectURI}, "scope": {strings.Join(u.scopes(), " ")}}
 	return u.e.AdminConsent + "?" + q.Encode()
 }
 
@@ -163,8 +163,8 @@ func (r *Registry) RegisterURL(c Client) string {
 
 // SettingsURL returns the page where people see and withdraw what they granted
 // to the client, "" where none is known.
-func (r *Registry) SettingsURL(c Client) string {
-	u, err := r.derived(c)
+func (at Upstream) SettingsURL() string {
+	u, err := at.derived()
 	if err != nil {
 		return ""
 	}

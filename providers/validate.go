@@ -66,10 +66,10 @@ func isBool(_ allowlist, v any) string {
 // Validate judges what an admin wrote, without network, and names each wrong
 // field as the API does: clientId, metadata.host, scopes, config.issuer. The
 // secret is not looked at.
-func (r *Registry) Validate(c Client) []models.FieldError {
-	t, ok := r.types[c.Type]
+func (at Upstream) Validate() []models.FieldError {
+	t, ok := at.registry.types[at.client.Type]
 	if !ok {
-		return []models.FieldError{{Name: "type", Message: "must be one of " + strings.Join(r.names, ", ")}}
+		return []models.FieldError{{Name: "type", Message: "must be one of " + strings.Join(at.registry.names, ", ")}}
 	}
 	var wrong []models.FieldError
 	note := func(name, message string) {
@@ -77,22 +77,22 @@ func (r *Registry) Validate(c Client) []models.FieldError {
 			wrong = append(wrong, models.FieldError{Name: name, Message: message})
 		}
 	}
-	note("clientId", checkClientID(c.ID))
-	note("metadata.host", r.checkHost(t, c.Host))
-	note("scopes", checkScopes(t, c.Scopes))
-	for _, e := range r.checkConfig(t, c.Config) {
+	note("clientId", checkClientID(at.client.ID))
+	note("metadata.host", at.registry.checkHost(t, at.client.Host))
+	note("scopes", checkScopes(t, at.client.Scopes))
+	for _, e := range at.registry.checkConfig(t, at.client.Config) {
 		note(e.Name, e.Message)
 	}
 	if len(wrong) > 0 {
 		return wrong
 	}
-	return r.impossible(t, c)
+	return at.registry.impossible(t, at.client)
 }
 
 // impossible finds settings that ask for what the client's endpoints lack, or for what
 // is not theirs.
 func (r *Registry) impossible(t *Type, c Client) []models.FieldError {
-	u, err := r.derived(c)
+	u, err := r.At(c).derived()
 	if err != nil {
 		return nil
 	}

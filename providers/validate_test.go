@@ -13,7 +13,7 @@ func TestS2_MetadataHost(t *testing.T) {
 	good := []string{"", "git.example.com", "git.example.com:8443", "localhost", "git", "xn--bcher-kva.example", "10.0.0.1", "10.0.0.1:99",
 		"10.0.0.2:8080", "192.168.3.4", "[::1]:8080", "http://dev.example:8080", "http://10.0.0.2:8080", "http://[::1]:8080"}
 	for _, host := range good {
-		if got := r.Validate(Client{Type: "github", ID: "id", Host: host}); got != nil {
+		if got := r.At(Client{Type: "github", ID: "id", Host: host}).Validate(); got != nil {
 			t.Errorf("%q: %v", host, got)
 		}
 	}
@@ -25,7 +25,7 @@ func TestS2_MetadataHost(t *testing.T) {
 		"http://dev.example:8081", "http://10.0.0.1", "user:pass@git.example.com", strings.Repeat("a.", 130) + "com", strings.Repeat("a", 64) + ".com"}
 	for _, host := range bad {
 		c := Client{Type: "github", ID: "id", Host: host}
-		if got := r.Validate(c); len(got) != 1 || got[0].Name != "metadata.host" {
+		if got := r.At(c).Validate(); len(got) != 1 || got[0].Name != "metadata.host" {
 			t.Errorf("%q: %v", host, got)
 		}
 		if _, err := exchange(t, r, c); KindOf(err) != KindTransient {
@@ -67,14 +67,14 @@ func TestValidateNamesEachField(t *testing.T) {
 	}
 	for _, tc := range cases {
 		var got []string
-		for _, e := range r.Validate(tc.c) {
+		for _, e := range r.At(tc.c).Validate() {
 			got = append(got, e.Name)
 		}
 		if diff := cmp.Diff(tc.want, got); diff != "" {
 			t.Errorf("%s: %s", tc.name, diff)
 		}
 	}
-	got := r.Validate(Client{Type: "oidc", ID: "x", Config: map[string]any{"issuer": "https://a.example", "issure": 1}})
+	got := r.At(Client{Type: "oidc", ID: "x", Config: map[string]any{"issuer": "https://a.example", "issure": 1}}).Validate()
 	if len(got) != 1 || got[0].Name != "config.issure" || !strings.HasPrefix(got[0].Message, "is unknown: type oidc knows ") ||
 		!strings.Contains(got[0].Message, ", issuer, ") {
 		t.Error(got)
@@ -87,7 +87,7 @@ func TestS2_Issuer(t *testing.T) {
 	for _, issuer := range []string{"", "idp.example", "/x", "http://idp.example", "http://localhost:9001", "https://", "https:///x", "https://u:p@idp.example",
 		"https://idp.example?x=1", "https://idp.example?", "https://idp.example#x", "https://idp.example#", "https://127.0.0.1", "https://[::1]/",
 		"https://10.0.0.1:8443/x", "file:///etc/passwd", "https:idp.example", "https://idp.example:0", "https://" + strings.Repeat("a", 2048)} {
-		if got := r.Validate(Client{Type: "oidc", ID: "x", Config: map[string]any{"issuer": issuer}}); len(got) != 1 || got[0].Name != "config.issuer" {
+		if got := r.At(Client{Type: "oidc", ID: "x", Config: map[string]any{"issuer": issuer}}).Validate(); len(got) != 1 || got[0].Name != "config.issuer" {
 			t.Errorf("%q: %v", issuer, got)
 		}
 	}
@@ -118,7 +118,7 @@ func TestA4_OriginsAreStable(t *testing.T) {
 	unlisted := newRegistry(t, Options{TestHost: "http://localhost:9000"})
 	for _, tc := range cases {
 		for _, r := range []*Registry{r, r, unlisted} {
-			if diff := cmp.Diff(tc.want, r.Origins(tc.c)); diff != "" {
+			if diff := cmp.Diff(tc.want, r.At(tc.c).Origins()); diff != "" {
 				t.Errorf("%s %s: %s", tc.c.Type, tc.c.Host, diff)
 			}
 		}
@@ -137,7 +137,7 @@ func TestTypes(t *testing.T) {
 		if !ok || typ.Name != name || typ.DisplayName == "" || typ.at == nil {
 			t.Errorf("%s is not whole", name)
 		}
-		if c := (Client{Type: name, ID: "x"}); r.domain(c) != "x" {
+		if c := (Client{Type: name, ID: "x"}); r.At(c).domain() != "x" {
 			t.Errorf("D1: %s has another revocation domain", name)
 		}
 	}
