@@ -13,8 +13,8 @@ import (
 // not during a pause they asked for (S3). Tokens that live are handed out meanwhile.
 // After a pause one caller goes first, for whose answer the others wait no longer than
 // probe.
-func (s *Service) admit(ctx context.Context, p models.Provider, probe time.Duration, classes ...store.Class) (store.Gate, error) {
-	g, err := s.store.Pass(ctx, s.upstreamOf(p, classes...), probe, classes...)
+func (at upstream) admit(ctx context.Context, probe time.Duration, classes ...store.Class) (store.Gate, error) {
+	g, err := at.s.store.Pass(ctx, at.called(classes...), probe, classes...)
 	switch {
 	case err != nil:
 		return g, err
@@ -28,39 +28,39 @@ func (s *Service) admit(ctx context.Context, p models.Provider, probe time.Durat
 // one ends what its call was the probe for. A consent asks for user info without
 // passing a gate, lest it be lost, but what it is told counts too. ctx is the one that
 // the call was made under: it knows which origin answered.
-func (s *Service) learn(ctx context.Context, p models.Provider, gate store.Gate, answer error, class store.Class) {
+func (at upstream) learn(ctx context.Context, gate store.Gate, answer error, class store.Class) {
 	ctx = context.WithoutCancel(ctx)
 	switch up := failure(answer); {
 	case up.Kind == providers.KindTransient && up.RetryAfter > 0:
-		s.notePause(ctx, p, class, up.RetryAfter)
+		at.notePause(ctx, class, up.RetryAfter)
 	case gate.Probe && up.Kind != providers.KindTransient:
-		s.endPause(ctx, p, gate)
+		at.endPause(ctx, gate)
 	}
 }
 
-func (s *Service) admitAPI(ctx context.Context, p models.Provider) (store.Gate, error) {
-	return s.admit(ctx, p, callProbe, store.ClassAPI)
+func (at upstream) admitAPI(ctx context.Context) (store.Gate, error) {
+	return at.admit(ctx, callProbe, store.ClassAPI)
 }
 
-func (s *Service) learnAPI(ctx context.Context, p models.Provider, gate store.Gate, answer error) {
-	s.learn(ctx, p, gate, answer, store.ClassAPI)
+func (at upstream) learnAPI(ctx context.Context, gate store.Gate, answer error) {
+	at.learn(ctx, gate, answer, store.ClassAPI)
 }
 
 // admitToken passes the token endpoint for an import or a device. While the provider's
 // answers cannot be read, what is spent there would be lost, and it may only go as the
 // probe (R13). The code of a consent does not pass here: it would lapse.
-func (s *Service) admitToken(ctx context.Context, p models.Provider) (store.Gate, error) {
-	gate, err := s.admit(ctx, p, s.timing.TokenCall, store.ClassToken)
-	if err != nil || p.InTrouble() != models.TroubleUnreadable {
+func (at upstream) admitToken(ctx context.Context) (store.Gate, error) {
+	gate, err := at.admit(ctx, at.s.timing.TokenCall, store.ClassToken)
+	if err != nil || at.provider.InTrouble() != models.TroubleUnreadable {
 		return gate, err
 	}
-	now, err := s.store.Now(ctx)
+	now, err := at.s.store.Now(ctx)
 	if err != nil {
 		return gate, err
 	}
-	return gate, s.takeProbe(ctx, p, "", now)
+	return gate, at.s.takeProbe(ctx, at.provider, "", now)
 }
 
-func (s *Service) learnToken(ctx context.Context, p models.Provider, gate store.Gate, answer error) {
-	s.learn(ctx, p, gate, answer, store.ClassToken)
+func (at upstream) learnToken(ctx context.Context, gate store.Gate, answer error) {
+	at.learn(ctx, gate, answer, store.ClassToken)
 }

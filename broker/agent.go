@@ -46,7 +46,7 @@ func (s *Service) AgentToken(ctx context.Context, c models.Caller, q AgentQuery)
 // forGit puts a token where git looks for it.
 func (s *Service) forGit(p models.Provider, t Token) AgentToken {
 	answer := AgentToken{Access: t.Access, Type: p.Type, Username: t.Access, ExpiresAt: t.ExpiresAt}
-	if typ, ok := s.traits(p); ok && typ.GitUser != "" {
+	if typ, ok := s.at(p).Traits(); ok && typ.GitUser != "" {
 		answer.Username, answer.Password = models.Secret(typ.GitUser), t.Access
 	}
 	return answer

@@ -38,7 +38,7 @@ func (s *Service) Authorize(ctx context.Context, c models.Caller, r AuthorizeReq
 	if err := s.completeRequest(p, &r); err != nil {
 		return AuthorizeAnswer{}, err
 	}
-	client, err := s.client(ctx, p)
+	at, err := s.open(ctx, p)
 	if err != nil {
 		return AuthorizeAnswer{}, err
 	}
@@ -46,13 +46,12 @@ func (s *Service) Authorize(ctx context.Context, c models.Caller, r AuthorizeReq
 	if err != nil {
 		return AuthorizeAnswer{}, err
 	}
-	client.SkipConsent = f.SkipConsent
-	target, err := s.upstream.At(client).AuthorizeURL(ctx, providers.AuthorizeRequest{
-		State: r.State, RedirectURI: f.RedirectURI, Nonce: req.Nonce,
+	target, err := at.AuthorizeURL(ctx, providers.AuthorizeRequest{
+		State: r.State, SkipConsent: f.SkipConsent, RedirectURI: f.RedirectURI, Nonce: req.Nonce,
 		Verifier: models.Secret(req.Verifier),
 	})
 	if err != nil {
-		return AuthorizeAnswer{}, s.upstreamFailed(p, err)
+		return AuthorizeAnswer{}, at.failed(err)
 	}
 	if len(target) >= maxRedirectURL {
 		if _, err := s.store.FailFlow(ctx, f.ID, "too_long", models.FlowOpen); err != nil {

@@ -28,20 +28,20 @@ type batch struct {
 	urgent  bool            // somebody waits: its calls are not held up, but count
 
 	mu       sync.Mutex
-	clients  map[string]providers.Client // opened for this batch, and not kept beyond it (H1)
-	gates    map[string]*store.Gate      // by provider: whether it may be asked (S3)
-	shares   map[string]*allowance       // by provider: how many calls are left to the batch
-	refused  []models.Linked             // those whose revocation was refused to the client
-	accepted bool                        // another one was accepted
-	stopped  bool                        // the client is refused, so that the rest is not tried (D4)
-	revoked  []string                    // grants of which a whole revocation was sent
+	opened   map[string]upstream    // opened for this batch, and not kept beyond it (H1)
+	gates    map[string]*store.Gate // by provider: whether it may be asked (S3)
+	shares   map[string]*allowance  // by provider: how many calls are left to the batch
+	refused  []models.Linked        // those whose revocation was refused to the client
+	accepted bool                   // another one was accepted
+	stopped  bool                   // the client is refused, so that the rest is not tried (D4)
+	revoked  []string               // grants of which a whole revocation was sent
 }
 
 // openBatch loads what a lease holds and leases what its items need: their
 // credentials, except those a refresh is using (R9), and their grants, except
 // those somebody else decides about (D1).
 func (s *Service) openBatch(ctx context.Context, lease string, job *models.Job) (*batch, error) {
-	b := &batch{s: s, lease: lease, job: job, clients: map[string]providers.Client{}, gates: map[string]*store.Gate{}, shares: map[string]*allowance{}, sizes: map[string]int{}, users: map[string]bool{}}
+	b := &batch{s: s, lease: lease, job: job, opened: map[string]upstream{}, gates: map[string]*store.Gate{}, shares: map[string]*allowance{}, sizes: map[string]int{}, users: map[string]bool{}}
 	var err error
 	if err = s.upgradeItems(ctx, lease); err != nil {
 		return b, err
@@ -111,7 +111,7 @@ func (b *batch) attempt(ctx context.Context, l *models.Linked) ruling {
 	if ctx.Err() != nil {
 		return ruling{reason: "stopped"}
 	}
-	client, err := b.client(ctx, l.Provider)
+	at, err := b.open(ctx, l.Provider)
 	if undecryptable(err) {
 		return settled(models.OutcomeFailed, "undecryptable")
 	}
@@ -129,7 +129,7 @@ func (b *batch) attempt(ctx context.Context, l *models.Linked) ruling {
 		*r = b.limited(*l, *r)
 	} else {
 		*l = ready
-		ruled := b.revoke(ctx, ready, client)
+		ruled := b.revoke(ctx, ready, at)
 		r = &ruled
 	}
 	b.learn(ctx, *l, *r)
@@ -146,7 +146,7 @@ func (b *batch) admit(ctx context.Context, p models.Provider) *ruling {
 	}
 	g, asked := b.gates[p.ID]
 	if !asked {
-		fresh, err := b.s.store.Pass(ctx, b.s.upstreamOf(p, store.ClassRevoke), b.s.timing.RevokeCall, store.ClassRevoke)
+		fresh, err := b.s.store.Pass(ctx, b.s.at(p).called(store.ClassRevoke), b.s.timing.RevokeCall, store.ClassRevoke)
 		if err != nil {
 			return &ruling{reason: "database", after: b.s.timing.Backoff}
 		}
@@ -178,26 +178,26 @@ func (b *batch) learn(ctx context.Context, l models.Linked, r ruling) {
 	b.mu.Unlock()
 	switch {
 	case r.pause > 0:
-		b.s.notePause(ctx, p, store.ClassRevoke, r.pause)
+		b.s.at(p).notePause(ctx, store.ClassRevoke, r.pause)
 	case gate.Probe && (r.outcome != "" || r.attempt):
-		b.s.endPause(ctx, p, gate)
+		b.s.at(p).endPause(ctx, gate)
 	}
 }
 
 // deletes reports whether the batch belongs to the deletion of one provider.
 func (b *batch) deletes() bool { return b.job != nil && b.job.Type == models.JobDeleteProvider }
 
-func (b *batch) client(ctx context.Context, p models.Provider) (providers.Client, error) {
+func (b *batch) open(ctx context.Context, p models.Provider) (upstream, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if client, ok := b.clients[p.ID]; ok {
-		return client, nil
+	if at, ok := b.opened[p.ID]; ok {
+		return at, nil
 	}
-	client, err := b.s.client(ctx, p)
+	at, err := b.s.open(ctx, p)
 	if err == nil {
-		b.clients[p.ID] = client
+		b.opened[p.ID] = at
 	}
-	return client, err
+	return at, err
 }
 
 // write settles what ended and gives the rest back.

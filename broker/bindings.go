@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/grantd/grantd/models"
-	"github.com/grantd/grantd/providers"
 	"github.com/grantd/grantd/secrets"
 )
 
@@ -34,7 +33,7 @@ func (s *Service) openSecret(p models.Provider, config models.SecureConfig) (mod
 	var secret string
 	owner := s.secretOwner(config.ID, p)
 	err := s.openJSON(owner, config.Sealed, &secret)
-	if undecryptable(err) && s.fingerprintV1(unsealedClient(p)) == p.Fingerprint {
+	if undecryptable(err) && s.at(p).fingerprintV1() == p.Fingerprint {
 		owner = s.secretOwnerV1(config.ID, p)
 		err = s.openJSON(owner, config.Sealed, &secret)
 	}
@@ -43,44 +42,44 @@ func (s *Service) openSecret(p models.Provider, config models.SecureConfig) (mod
 
 // fingerprint names a client and what must not change under its tokens: every
 // endpoint, and the field that names the account (A4).
-func (s *Service) fingerprint(c providers.Client) string {
-	return digest("fingerprint", append([]string{c.Type, c.ID}, s.upstream.At(c).Bound()...)...)
+func (at upstream) fingerprint() string {
+	return digest("fingerprint", append([]string{at.provider.Type, at.provider.ClientID}, at.Bound()...)...)
 }
 
-func (s *Service) fingerprintV1(c providers.Client) string {
-	return digestV1(append([]string{c.Type, c.ID}, s.upstream.At(c).FixedBefore()...)...)
+func (at upstream) fingerprintV1() string {
+	return digestV1(append([]string{at.provider.Type, at.provider.ClientID}, at.FixedBefore()...)...)
 }
 
 // describes reports whether a provider's fingerprint is that of its row, in either
 // version.
 func (s *Service) describes(p models.Provider) bool {
-	c := unsealedClient(p)
-	return s.fingerprintV1(c) == p.Fingerprint || s.fingerprint(c) == p.FingerprintV2
+	at := s.at(p)
+	return at.fingerprintV1() == p.Fingerprint || at.fingerprint() == p.FingerprintV2
 }
 
 // samePlace reports whether a changed provider is the client it was, however its
 // endpoints are written now.
 func (s *Service) samePlace(before, after models.Provider) bool {
-	return s.describes(before) && s.fingerprint(unsealedClient(before)) == s.fingerprint(unsealedClient(after))
+	return s.describes(before) && s.at(before).fingerprint() == s.at(after).fingerprint()
 }
 
 // grantKey names what a grant-wide revocation upstream would take: this account's
 // grant to this client, whichever provider holds it here (D1).
-func (s *Service) grantKey(c providers.Client, org, sub string) string {
-	return digest("grant", append(s.upstream.At(c).Grant(org), sub)...)
+func (at upstream) grantKey(org, sub string) string {
+	return digest("grant", append(at.Grant(org), sub)...)
 }
 
-func (s *Service) grantKeyV1(c providers.Client, sub string) string {
-	domain, origins := s.upstream.At(c).GrantBefore()
-	return digestV1(append([]string{c.Type, domain, sub}, origins...)...)
+func (at upstream) grantKeyV1(sub string) string {
+	domain, origins := at.GrantBefore()
+	return digestV1(append([]string{at.provider.Type, domain, sub}, origins...)...)
 }
 
 // setGrant sets the grant keys of an authorization: also that of the first version, as
 // long as processes may run that know no other.
-func (s *Service) setGrant(a *models.Authorization, c providers.Client) {
-	a.GrantKey, a.GrantKeyV1 = s.grantKey(c, a.OrgID, a.Sub), ""
-	if s.former.Load() {
-		a.GrantKeyV1 = s.grantKeyV1(c, a.Sub)
+func (at upstream) setGrant(a *models.Authorization) {
+	a.GrantKey, a.GrantKeyV1 = at.grantKey(a.OrgID, a.Sub), ""
+	if at.s.former.Load() {
+		a.GrantKeyV1 = at.grantKeyV1(a.Sub)
 	}
 }
 

@@ -52,17 +52,17 @@ func (s *Service) BeginConnect(ctx context.Context, v Visitor, name, to string) 
 	if own := s.ConnectURL(p.ID); len(p.RedirectURIs) > 0 && !slices.Contains(p.RedirectURIs, own) {
 		return "", models.Errorf(models.CodeConflict, "This provider's consents may not return here: an admin must add %s to its redirectUris, and register it at the provider.", own)
 	}
-	client, err := s.client(ctx, p)
+	at, err := s.open(ctx, p)
 	if err != nil {
 		return "", err
 	}
 	state := randomText()
 	f := newFlow(v.Caller, p, models.ChannelBrowser, state, s.ConnectURL(p.ID))
 	req := request{Verifier: randomText(), Nonce: randomText(), Session: hashOf(v.Session.Reveal()), Return: to}
-	target, err := s.upstream.At(client).AuthorizeURL(ctx, providers.AuthorizeRequest{
+	target, err := at.AuthorizeURL(ctx, providers.AuthorizeRequest{
 		State: state, RedirectURI: f.RedirectURI, Nonce: req.Nonce, Verifier: models.Secret(req.Verifier)})
 	if err != nil {
-		return "", s.upstreamFailed(p, err)
+		return "", at.failed(err)
 	}
 	if f.Sealed, err = s.sealJSON(flowOwner(f, "request"), req); err != nil {
 		return "", err

@@ -96,7 +96,7 @@ func (s *Service) checkNewest(ctx context.Context, id string) (models.Linked, er
 		}
 		said, err := s.askCheck(ctx, l)
 		if err != nil {
-			return l, s.upstreamFailed(l.Provider, err)
+			return l, s.at(l.Provider).failed(err)
 		}
 		newest, err := s.noteCheck(ctx, l, said)
 		if err != nil {
@@ -113,19 +113,19 @@ func (s *Service) checkNewest(ctx context.Context, id string) (models.Linked, er
 // askCheck asks the upstream, unless it asked to be left alone (S3).
 func (s *Service) askCheck(ctx context.Context, l models.Linked) (providers.Check, error) {
 	ctx = providers.WithAnswers(ctx)
-	gate, err := s.admitAPI(ctx, l.Provider)
+	gate, err := s.at(l.Provider).admitAPI(ctx)
 	if err != nil {
 		return providers.Check{}, err
 	}
-	client, p, err := s.opened(ctx, l)
+	at, p, err := s.opened(ctx, l)
 	if err != nil {
 		return providers.Check{}, err
 	}
 	said, err := patiently(ctx, s, l.Provider, l.Credential.SavedAt, func() (providers.Check, bool, error) {
-		said, err := s.upstream.At(client).Check(ctx, p.tokens())
+		said, err := at.Check(ctx, p.tokens())
 		return said, err == nil && !said.Valid, err
 	})
-	s.learnAPI(ctx, l.Provider, gate, err)
+	at.learnAPI(ctx, gate, err)
 	return said, err
 }
 

@@ -101,11 +101,11 @@ func (s *Service) spend(ctx context.Context, c models.Caller, p models.Provider,
 		if !p.Usable() {
 			return Completed{}, s.providerOff(ctx, f)
 		}
-		client, err := s.client(ctx, p)
+		at, err := s.open(ctx, p)
 		if err != nil {
 			return Completed{}, err
 		}
-		if err := s.upstream.At(client).CheckIssuer(ctx, cb.Iss, f.Channel == models.ChannelBrowser); err != nil {
+		if err := at.CheckIssuer(ctx, cb.Iss, f.Channel == models.ChannelBrowser); err != nil {
 			return Completed{}, s.foreignIssuer(ctx, p, f, err)
 		}
 		claimed, err := s.store.ClaimFlow(ctx, f.ID, code)
@@ -114,7 +114,7 @@ func (s *Service) spend(ctx context.Context, c models.Caller, p models.Provider,
 		}
 		if claimed {
 			f.Status, f.CodeHash = models.FlowClaimed, code
-			return s.collect(ctx, c, f, func(ctx context.Context) error { return s.exchange(ctx, client, p, f, cb.Code) })
+			return s.collect(ctx, c, f, func(ctx context.Context) error { return s.exchange(ctx, at, f, cb.Code) })
 		}
 		if f, err = s.store.Flow(ctx, f.ID); err != nil {
 			return Completed{}, err
@@ -150,7 +150,7 @@ func (s *Service) collect(ctx context.Context, c models.Caller, f models.Flow, e
 }
 
 // exchange spends the code and saves what it brought, before judging it.
-func (s *Service) exchange(ctx context.Context, client providers.Client, p models.Provider, f models.Flow, code models.Secret) error {
+func (s *Service) exchange(ctx context.Context, at upstream, f models.Flow, code models.Secret) error {
 	var req request
 	if err := s.openJSON(flowOwner(f, "request"), f.Sealed, &req); err != nil {
 		return err
@@ -161,12 +161,12 @@ func (s *Service) exchange(ctx context.Context, client providers.Client, p model
 	}
 	call, cancel := awake(ctx, s.timing.TokenCall)
 	defer cancel()
-	t, err := s.upstream.At(client).Exchange(call, providers.ExchangeRequest{
+	t, err := at.Exchange(call, providers.ExchangeRequest{
 		Code: code, RedirectURI: f.RedirectURI, Verifier: models.Secret(req.Verifier)})
 	if err != nil {
-		return s.exchangeFailed(ctx, p, f, err)
+		return s.exchangeFailed(ctx, at.provider, f, err)
 	}
-	defer s.accepted(ctx, p)
+	defer s.accepted(ctx, at.provider)
 	return s.keepExchange(ctx, f, newExchanged(t, sent))
 }
 
@@ -231,7 +231,7 @@ func (s *Service) exchangeFailed(ctx context.Context, p models.Provider, f model
 		return &models.Error{Code: models.CodeBadRequest, Detail: "invalid_grant", Err: err,
 			Message: "The provider does not accept the code: it is wrong, expired or was used before. Start again with authorize."}
 	}
-	err = s.upstreamFailed(p, err)
+	err = s.at(p).failed(err)
 	if e, ok := errors.AsType[*models.Error](err); ok && up.Kind == providers.KindTransient && up.Advice == "" {
 		again := *e // the code may be spent, so that asking again with it cannot help
 		again.Message = "The provider could not be reached to redeem the code. Start again with authorize."
@@ -249,7 +249,7 @@ func (s *Service) providerOff(ctx context.Context, f models.Flow) error {
 
 func (s *Service) foreignIssuer(ctx context.Context, p models.Provider, f models.Flow, err error) error {
 	if up := failure(err); up.Kind == providers.KindTransient || up.Advice != "" {
-		return s.upstreamFailed(p, err)
+		return s.at(p).failed(err)
 	}
 	if _, err := s.store.FailFlow(ctx, f.ID, "issuer", models.FlowOpen); err != nil {
 		return err
@@ -298,20 +298,20 @@ func (s *Service) own(ctx context.Context, c models.Caller, f models.Flow) (Comp
 	if err := s.openJSON(flowOwner(f, "request"), f.Sealed, &req); err != nil {
 		return Completed{}, err
 	}
-	client, err := s.client(ctx, p)
+	at, err := s.open(ctx, p)
 	if err != nil {
 		return Completed{}, err
 	}
-	user, err := askedTwice(ctx, s.lagOf(ctx, p, e.SentAt), func() (models.User, bool, error) {
-		user, err := s.identify(ctx, client, f, e, req)
+	user, err := askedTwice(ctx, at.lagOf(ctx, e.SentAt), func() (models.User, bool, error) {
+		user, err := s.identify(ctx, at, f, e, req)
 		return user, unsettled(failure(err)), err
 	})
-	s.learnAPI(ctx, p, store.Gate{}, err)
+	at.learnAPI(ctx, store.Gate{}, err)
 	if err == nil {
 		err = s.askFirst(ctx, f, req, user)
 	}
 	if err == nil {
-		err = s.link(ctx, c, p, client, f, e, user)
+		err = s.link(ctx, c, at, f, e, user)
 	}
 	if _, upstream := errors.AsType[*providers.Error](err); upstream {
 		err = s.notIdentified(ctx, p, f, e, err)
@@ -330,14 +330,14 @@ func (s *Service) own(ctx context.Context, c models.Caller, f models.Flow) (Comp
 
 // identify asks whose the tokens are. What was imported has no id_token that could be
 // bound to a request of ours, and a device's carries no nonce.
-func (s *Service) identify(ctx context.Context, client providers.Client, f models.Flow, e exchanged, req request) (models.User, error) {
+func (s *Service) identify(ctx context.Context, at upstream, f models.Flow, e exchanged, req request) (models.User, error) {
 	switch f.Channel {
 	case models.ChannelDevice:
-		return s.upstream.At(client).IdentifyDevice(ctx, e.tokens())
+		return at.IdentifyDevice(ctx, e.tokens())
 	case models.ChannelImport:
-		return s.upstream.At(client).UserInfo(ctx, models.Secret(e.Access))
+		return at.UserInfo(ctx, models.Secret(e.Access))
 	default:
-		return s.upstream.At(client).Identify(ctx, e.tokens(), req.Nonce)
+		return at.Identify(ctx, e.tokens(), req.Nonce)
 	}
 }
 
@@ -351,7 +351,7 @@ func unsettled(up *providers.Error) bool {
 // does not say whose they are, and sees to their revocation when what it says is wrong.
 func (s *Service) notIdentified(ctx context.Context, p models.Provider, f models.Flow, e exchanged, err error) error {
 	if up := failure(err); up.Kind == providers.KindTransient || up.Advice != "" {
-		return s.upstreamFailed(p, err)
+		return s.at(p).failed(err)
 	} else if unsettled(up) {
 		return &models.Error{Code: models.CodeUpstream, Detail: "identity", RetryAfter: tryAgain, Err: err,
 			Message: "The provider did not say who consented. Send the same state and code again shortly; if that does not help, start again with authorize."}

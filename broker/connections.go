@@ -35,7 +35,7 @@ func (s *Service) ConnectionAt(ctx context.Context, v Visitor, name string) (Con
 
 // connection describes a provider and its link, which is empty for none.
 func (s *Service) connection(p models.Provider, l models.Linked) Connection {
-	c := Connection{Provider: p, Scopes: s.askedScopes(p, p.Scopes)}
+	c := Connection{Provider: p, Scopes: s.at(p).askedScopes(p.Scopes)}
 	if l.Authorization.ID == "" {
 		return c
 	}

@@ -36,7 +36,7 @@ func (s *Service) BeginDevice(ctx context.Context, c models.Caller, providerID s
 	if err := s.allowsDevice(p); err != nil {
 		return DeviceFlow{}, err
 	}
-	client, err := s.client(ctx, p)
+	at, err := s.open(ctx, p)
 	if err != nil {
 		return DeviceFlow{}, err
 	}
@@ -46,7 +46,7 @@ func (s *Service) BeginDevice(ctx context.Context, c models.Caller, providerID s
 	}
 	call, cancel := context.WithTimeout(ctx, s.timing.CallerWait)
 	defer cancel()
-	d, err := s.upstream.At(client).BeginDevice(call)
+	d, err := at.BeginDevice(call)
 	if err != nil {
 		if !refusesDevice(failure(err)) {
 			s.consentRefused(ctx, p, c, err)
@@ -60,7 +60,7 @@ func (s *Service) BeginDevice(ctx context.Context, c models.Caller, providerID s
 // easier to abuse than a consent in the browser that asked for it (RFC 8628
 // section 5.4), so that an admin has to want it.
 func (s *Service) allowsDevice(p models.Provider) error {
-	t, known := s.traits(p)
+	t, known := s.at(p).Traits()
 	on, _ := p.Config["device"].(bool)
 	switch {
 	case known && !t.Device:
@@ -75,7 +75,7 @@ func (s *Service) allowsDevice(p models.Provider) error {
 func (s *Service) deviceRefused(p models.Provider, err error) error {
 	up, _ := errors.AsType[*providers.Error](err)
 	if up == nil || !refusesDevice(up) {
-		return s.upstreamFailed(p, err)
+		return s.at(p).failed(err)
 	}
 	return &models.Error{Code: models.CodeUpstream, Detail: up.Code, Err: fmt.Errorf("provider %s: %w", p.ID, err),
 		Message: "The provider does not let this OAuth client begin a device flow. An admin must switch it on there, where the client is registered."}

@@ -202,9 +202,9 @@ func (s *Service) askInstallations(ctx context.Context, c models.Caller, id stri
 	if err != nil {
 		return nil, err
 	}
-	client, p, err := s.opened(ctx, l)
+	at, p, err := s.opened(ctx, l)
 	if err != nil {
 		return nil, err
 	}
-	return s.upstream.At(client).Installations(ctx, models.Secret(p.Access))
+	return at.Installations(ctx, models.Secret(p.Access))
 }

@@ -39,7 +39,7 @@ func (s *Service) Import(ctx context.Context, c models.Caller, in Import) (Compl
 	if err := s.countImport(c); err != nil {
 		return Completed{}, err
 	}
-	client, err := s.client(ctx, p)
+	at, err := s.open(ctx, p)
 	if err != nil {
 		return Completed{}, err
 	}
@@ -53,7 +53,7 @@ func (s *Service) Import(ctx context.Context, c models.Caller, in Import) (Compl
 			return Completed{}, err
 		}
 		if mine {
-			err = s.takeIn(ctx, client, p, f, in)
+			err = s.takeIn(ctx, at, f, in)
 		}
 		if err != nil {
 			return Completed{}, err
@@ -124,35 +124,35 @@ func (s *Service) importFlow(ctx context.Context, c models.Caller, p models.Prov
 
 // takeIn has the upstream prove whose client the token is for, and saves what there
 // is of it then, before judging anything else by the answer.
-func (s *Service) takeIn(ctx context.Context, client providers.Client, p models.Provider, f models.Flow, in Import) error {
+func (s *Service) takeIn(ctx context.Context, at upstream, f models.Flow, in Import) error {
 	ctx = providers.WithAnswers(ctx)
 	sent, err := s.store.Now(ctx)
 	if err != nil {
 		return err
 	}
-	prove, admit, learn := s.proveAccess, s.admitAPI, s.learnAPI
+	prove, admit, learn := s.proveAccess, at.admitAPI, at.learnAPI
 	if in.Refresh != "" {
-		prove, admit, learn = s.proveRefresh, s.admitToken, s.learnToken
-		defer s.charge(ctx, s.refreshes(p), 1)
+		prove, admit, learn = s.proveRefresh, at.admitToken, at.learnToken
+		defer s.charge(ctx, at.refreshes(), 1)
 	}
-	gate, err := admit(ctx, p)
+	gate, err := admit(ctx)
 	if err != nil {
-		return s.notProven(ctx, p, f, err)
+		return s.notProven(ctx, at, f, err)
 	}
-	e, err := prove(ctx, client, in, sent)
-	defer learn(ctx, p, gate, err)
+	e, err := prove(ctx, at, in, sent)
+	defer learn(ctx, gate, err)
 	if err != nil {
-		return s.notProven(ctx, p, f, err)
+		return s.notProven(ctx, at, f, err)
 	}
 	return s.keepExchange(ctx, f, e)
 }
 
 // proveRefresh spends the refresh token. Where the upstream does not replace it, it is
 // still in use wherever it came from.
-func (s *Service) proveRefresh(ctx context.Context, client providers.Client, in Import, sent time.Time) (exchanged, error) {
+func (s *Service) proveRefresh(ctx context.Context, at upstream, in Import, sent time.Time) (exchanged, error) {
 	call, cancel := awake(ctx, s.timing.TokenCall)
 	defer cancel()
-	t, err := s.upstream.At(client).Refresh(call, providers.Tokens{Refresh: in.Refresh})
+	t, err := at.Refresh(call, providers.Tokens{Refresh: in.Refresh})
 	e := newExchanged(t, sent)
 	if e.Refresh == "" || e.Refresh == in.Refresh.Reveal() {
 		e.Refresh, e.Theirs = in.Refresh.Reveal(), true
@@ -162,8 +162,8 @@ func (s *Service) proveRefresh(ctx context.Context, client providers.Client, in 
 
 var errNoProof = models.Errorf(models.CodeInvalid, "This provider cannot prove whose client an access token is for; import a refresh token.")
 
-func (s *Service) proveAccess(ctx context.Context, client providers.Client, in Import, sent time.Time) (exchanged, error) {
-	said, err := s.upstream.At(client).Check(ctx, providers.Tokens{Access: in.Access})
+func (s *Service) proveAccess(ctx context.Context, at upstream, in Import, sent time.Time) (exchanged, error) {
+	said, err := at.Check(ctx, providers.Tokens{Access: in.Access})
 	switch {
 	case err != nil:
 		return exchanged{}, err
@@ -181,7 +181,7 @@ func (s *Service) proveAccess(ctx context.Context, client providers.Client, in I
 }
 
 // notProven ends the flow; of the token nothing is kept.
-func (s *Service) notProven(ctx context.Context, p models.Provider, f models.Flow, err error) error {
+func (s *Service) notProven(ctx context.Context, at upstream, f models.Flow, err error) error {
 	up := failure(err)
 	if _, saveErr := s.store.FailFlow(context.WithoutCancel(ctx), f.ID, "import_"+string(up.Kind), models.FlowClaimed); saveErr != nil {
 		s.log.Error("ending a flow failed", "flow", f.ID, "error", saveErr)
@@ -190,7 +190,7 @@ func (s *Service) notProven(ctx context.Context, p models.Provider, f models.Flo
 		return &models.Error{Code: models.CodeBadRequest, Detail: "invalid_grant", Err: err,
 			Message: "The provider does not accept the token for this client: it is wrong, expired, revoked, was used before or belongs to another client. Nothing was stored."}
 	}
-	return s.upstreamFailed(p, err)
+	return at.failed(err)
 }
 
 // resumeImport goes on with an import that was left halfway, on behalf of who asked

@@ -15,10 +15,10 @@ import (
 // link gives a flow's tokens their owner while it has the say over the grant: a
 // late revocation of the same grant comes before, or sees the new authorization
 // live and spares it (D1).
-func (s *Service) link(ctx context.Context, c models.Caller, p models.Provider, client providers.Client, f models.Flow, e exchanged, user models.User) error {
-	idTokenAccount := s.consentAccount(ctx, p, client, e)
+func (s *Service) link(ctx context.Context, c models.Caller, at upstream, f models.Flow, e exchanged, user models.User) error {
+	idTokenAccount := s.consentAccount(ctx, at, e)
 	grant := models.Authorization{OrgID: f.OrgID, Sub: user.Sub}
-	s.setGrant(&grant, client)
+	at.setGrant(&grant)
 	keys, owner := s.grantKeys(grant), newID()
 	defer func() {
 		if err := s.store.ReleaseGrants(context.WithoutCancel(ctx), owner, nil); err != nil {
@@ -33,8 +33,8 @@ func (s *Service) link(ctx context.Context, c models.Caller, p models.Provider, 
 		return err
 	}
 	if revoked { // the whole grant, since the code was sent: these tokens may have gone with it
-		again, err := s.upstream.At(client).UserInfo(ctx, models.Secret(e.Access))
-		s.learnAPI(ctx, p, store.Gate{}, err)
+		again, err := at.UserInfo(ctx, models.Secret(e.Access))
+		at.learnAPI(ctx, store.Gate{}, err)
 		if err == nil && again.Sub != user.Sub {
 			err = &providers.Error{Kind: providers.KindProtocol, Code: identityMismatch}
 		}
@@ -42,7 +42,7 @@ func (s *Service) link(ctx context.Context, c models.Caller, p models.Provider, 
 			return err
 		}
 	}
-	return s.linkHeld(ctx, c, client, f, e, user, idTokenAccount)
+	return s.linkHeld(ctx, c, at, f, e, user, idTokenAccount)
 }
 
 // leaseGrants takes the leases on all keys of a grant, one after the other.
@@ -77,14 +77,14 @@ func (s *Service) leaseGrant(ctx context.Context, key, owner string, lease time.
 // provider (D2): the account's authorization lives on with new tokens, or is
 // made; and if the provider is no longer active, what was granted is kept only to
 // be revoked.
-func (s *Service) linkHeld(ctx context.Context, c models.Caller, client providers.Client, f models.Flow, e exchanged, user models.User, idTokenAccount string) error {
+func (s *Service) linkHeld(ctx context.Context, c models.Caller, at upstream, f models.Flow, e exchanged, user models.User, idTokenAccount string) error {
 	var off bool
 	err := s.store.Tx(ctx, func(tx *store.Store) error {
 		p, err := tx.HoldProvider(ctx, f.ProviderID)
 		if err != nil {
 			return err
 		}
-		a := s.newAuthorization(p, client, f, e, user)
+		a := s.newAuthorization(at, f, e, user)
 		a.IDTokenAccount = idTokenAccount
 		if off = !p.Usable() || p.Fingerprint != f.Fingerprint; off {
 			return s.keepToRevoke(ctx, tx, p, f, e, a, revocable(f), "provider_off")
@@ -138,30 +138,30 @@ func flowMoved(ok bool) error {
 	return errFlowMoved
 }
 
-func (s *Service) newAuthorization(p models.Provider, client providers.Client, f models.Flow, e exchanged, user models.User) models.Authorization {
+func (s *Service) newAuthorization(at upstream, f models.Flow, e exchanged, user models.User) models.Authorization {
 	a := models.Authorization{
-		ID: newID(), OrgID: f.OrgID, UserID: f.UserID, ProviderID: p.ID, CredentialID: newID(), OAuthClientID: p.ClientID,
+		ID: newID(), OrgID: f.OrgID, UserID: f.UserID, ProviderID: at.provider.ID, CredentialID: newID(), OAuthClientID: at.provider.ClientID,
 		Sub: user.Sub, Login: cmp.Or(user.NickName, user.Name), Email: user.Email, Picture: user.Picture,
-		Scopes: s.granted(p, f, e), MissingScopes: e.Missing, ScopesCut: e.ScopesCut,
-		Fingerprint: f.Fingerprint, FingerprintV2: s.fingerprint(client), Revoke: models.RevokeGrant, ItemDueAt: alwaysDue,
+		Scopes: at.granted(f, e), MissingScopes: e.Missing, ScopesCut: e.ScopesCut,
+		Fingerprint: f.Fingerprint, FingerprintV2: at.fingerprint(), Revoke: models.RevokeGrant, ItemDueAt: alwaysDue,
 	}
-	s.setGrant(&a, client)
+	at.setGrant(&a)
 	return a
 }
 
 // granted are the scopes that a flow's tokens have: where the upstream does not say,
 // those that were asked for (RFC 6749 section 5.1).
-func (s *Service) granted(p models.Provider, f models.Flow, e exchanged) models.Strings {
+func (at upstream) granted(f models.Flow, e exchanged) models.Strings {
 	if e.Scopes != nil {
 		return e.Scopes
 	}
-	return s.askedScopes(p, f.Scopes)
+	return at.askedScopes(f.Scopes)
 }
 
 // askedScopes are the scopes that a consent asks for: the provider's, or else those
 // of its type.
-func (s *Service) askedScopes(p models.Provider, scopes models.Strings) models.Strings {
-	if t, ok := s.traits(p); ok && len(scopes) == 0 {
+func (at upstream) askedScopes(scopes models.Strings) models.Strings {
+	if t, ok := at.Traits(); ok && len(scopes) == 0 {
 		return t.DefaultScopes
 	}
 	return scopes
@@ -251,7 +251,7 @@ func (s *Service) replacePair(ctx context.Context, tx *store.Store, a models.Aut
 // refresh tokens are not replaced, as at Google, only a person's first consent brings
 // one, and it goes with every access token since.
 func (s *Service) lastingRefresh(l models.Linked) string {
-	t, ok := s.traits(l.Provider)
+	t, ok := s.at(l.Provider).Traits()
 	if !ok || t.Rotates || l.HasVerdict(models.VerdictExpired) {
 		return ""
 	}
@@ -348,7 +348,7 @@ func (s *Service) keepToRevoke(ctx context.Context, tx *store.Store, p models.Pr
 
 // disown leaves the tokens of a flow that found no owner to be revoked, alone.
 func (s *Service) disown(ctx context.Context, p models.Provider, f models.Flow, e exchanged, why string) error {
-	a := s.newAuthorization(p, unsealedClient(p), f, e, models.User{})
+	a := s.newAuthorization(s.at(p), f, e, models.User{})
 	a.GrantKey, a.GrantKeyV1 = "", ""
 	return s.leaveToRevoke(ctx, f, e, a, models.RevokeToken, why)
 }
@@ -381,7 +381,7 @@ func (s *Service) lastLifetime(l models.Linked) time.Duration {
 }
 
 func (s *Service) configuredLifetime(p models.Provider) time.Duration {
-	t, ok := s.traits(p)
+	t, ok := s.at(p).Traits()
 	if !ok {
 		return 0
 	}

@@ -157,14 +157,14 @@ func (s *Service) decline(ctx context.Context, p models.Provider, f models.Flow,
 	if err != nil {
 		return err
 	}
-	client, err := s.client(ctx, p)
+	at, err := s.open(ctx, p)
 	if err != nil {
 		return err
 	}
-	user, err := s.identify(ctx, client, f, e, req)
+	user, err := s.identify(ctx, at, f, e, req)
 	if err != nil { // without knowing whose they are, no more than the tokens may be revoked
 		return s.disown(ctx, p, f, e, failedAccountDeclined)
 	}
-	a := s.newAuthorization(p, client, f, e, user)
+	a := s.newAuthorization(at, f, e, user)
 	return s.leaveToRevoke(ctx, f, e, a, models.RevokeGrant, failedAccountDeclined)
 }

@@ -47,18 +47,19 @@ func (s *Service) outlookAt(ctx context.Context, of store.Items, provider string
 	if err != nil {
 		return outlook{}, err
 	}
-	asked, err := s.pausedFor(ctx, p, store.ClassRevoke)
+	at := s.at(p)
+	asked, err := at.pausedFor(ctx, store.ClassRevoke)
 	if err != nil {
 		return outlook{}, err
 	}
-	paced, err := s.pausedFor(ctx, p, store.ClassRevokePace)
+	paced, err := at.pausedFor(ctx, store.ClassRevokePace)
 	if err != nil {
 		return outlook{}, err
 	}
-	proof, err := s.awaitsProof(ctx, p, of)
+	proof, err := at.awaitsProof(ctx, of)
 	o := outlook{paused: max(asked, paced, proof)}
 	o.least = o.paused
-	if share := s.revocations(p); share.perHour > 0 {
+	if share := at.revocations(); share.perHour > 0 {
 		atOnce, every := jobs.Evenly(share.perHour)
 		if paced == 0 {
 			n -= int64(atOnce)
@@ -70,21 +71,21 @@ func (s *Service) outlookAt(ctx context.Context, of store.Items, provider string
 
 // awaitsProof returns how long nothing can be done because each token has to be
 // refreshed before it is revoked, and refreshes have used up their share.
-func (s *Service) awaitsProof(ctx context.Context, p models.Provider, of store.Items) (time.Duration, error) {
-	if t, ok := s.traits(p); !ok || !t.RevokeNeedsAccess {
+func (at upstream) awaitsProof(ctx context.Context, of store.Items) (time.Duration, error) {
+	if t, ok := at.Traits(); !ok || !t.RevokeNeedsAccess {
 		return 0, nil
 	}
-	wait, err := s.pausedFor(ctx, p, store.ClassTokenPace)
+	wait, err := at.pausedFor(ctx, store.ClassTokenPace)
 	if err != nil || wait == 0 {
 		return 0, err
 	}
-	due, _, err := s.store.NextItemDue(ctx, of)
+	due, _, err := at.s.store.NextItemDue(ctx, of)
 	return min(due, wait), err
 }
 
 // pausedFor returns how long a class of calls still waits.
-func (s *Service) pausedFor(ctx context.Context, p models.Provider, class store.Class) (time.Duration, error) {
-	left, _, err := s.store.PauseOf(ctx, s.upstreamOf(p, class), class)
+func (at upstream) pausedFor(ctx context.Context, class store.Class) (time.Duration, error) {
+	left, _, err := at.s.store.PauseOf(ctx, at.called(class), class)
 	if left == nil {
 		return 0, err
 	}

@@ -23,34 +23,34 @@ type share struct {
 
 // halfOf names the share by the organisation: a client id is public, so that anybody
 // could use up a bucket that goes by nothing but what providers say (T1).
-func (s *Service) halfOf(p models.Provider, class store.Class, perHour int) share {
+func (at upstream) halfOf(class store.Class, perHour int) share {
 	if perHour == 0 {
 		return share{}
 	}
 	half := max(1, perHour/2)
-	return share{fmt.Sprintf("grantd:%s:%d:%s %s %s", class, half, p.OrgID, strings.Join(s.at(p).Origins(), ","), p.ClientID), half}
+	return share{fmt.Sprintf("grantd:%s:%d:%s %s %s", class, half, at.provider.OrgID, strings.Join(at.Origins(), ","), at.provider.ClientID), half}
 }
 
 // revocations is the share of the revocations.
-func (s *Service) revocations(p models.Provider) share {
-	return s.halfOf(p, store.ClassRevoke, s.at(p).Budget().Revocations)
+func (at upstream) revocations() share {
+	return at.halfOf(store.ClassRevoke, at.Budget().Revocations)
 }
 
 // refreshes is the share of the calls to the token endpoint.
-func (s *Service) refreshes(p models.Provider) share {
-	return s.halfOf(p, store.ClassToken, s.at(p).Budget().TokenCalls)
+func (at upstream) refreshes() share {
+	return at.halfOf(store.ClassToken, at.Budget().TokenCalls)
 }
 
 // take grants up to want calls out of a provider's share. Where it grants none it
 // returns how long to wait, and writes it down for all who look at the provider.
-func (s *Service) take(ctx context.Context, p models.Provider, of share, class store.Class, want int) (int, time.Duration) {
+func (at upstream) take(ctx context.Context, of share, class store.Class, want int) (int, time.Duration) {
 	if of.perHour == 0 {
 		return want, 0
 	}
-	got, wait := s.pace.Take(ctx, of.key, of.perHour, want)
+	got, wait := at.s.pace.Take(ctx, of.key, of.perHour, want)
 	wait = min(wait, longestPause) // those who did not ask may have overdrawn it by more
 	if wait > 0 {
-		s.notePause(ctx, p, class, wait)
+		at.notePause(ctx, class, wait)
 	}
 	return got, wait
 }
@@ -70,8 +70,8 @@ func (s *Service) charge(ctx context.Context, of share, n int) {
 
 // aheadWait returns how long a refresh that nobody asked for has to wait, 0 when it
 // may go on. It takes nothing: the call itself counts, whoever makes it.
-func (s *Service) aheadWait(ctx context.Context, p models.Provider) time.Duration {
-	_, wait := s.take(ctx, p, s.refreshes(p), store.ClassTokenPace, 0)
+func (at upstream) aheadWait(ctx context.Context) time.Duration {
+	_, wait := at.take(ctx, at.refreshes(), store.ClassTokenPace, 0)
 	return wait
 }
 
@@ -83,19 +83,19 @@ func (s *Service) heldUp(ctx context.Context, id string, due func(models.Linked)
 	if err != nil || !due(l) || l.Credential.AttemptID != nil {
 		return false
 	}
-	return s.aheadWait(ctx, l.Provider) > 0
+	return s.at(l.Provider).aheadWait(ctx) > 0
 }
 
-// upstreamOf is where the provider's calls to a class of endpoints go, as far as that
+// called is where the provider's calls to a class of endpoints go, as far as that
 // is known before one is made.
-func (s *Service) upstreamOf(p models.Provider, classes ...store.Class) store.Upstream {
-	at := store.Upstream{ProviderID: p.ID, OrgID: p.OrgID}
+func (at upstream) called(classes ...store.Class) store.Upstream {
+	where := store.Upstream{ProviderID: at.provider.ID, OrgID: at.provider.OrgID}
 	for _, class := range classes {
 		if purpose, ok := purposes[class]; ok {
-			at.Origins = append(at.Origins, s.at(p).CalledAt(purpose)...)
+			where.Origins = append(where.Origins, at.CalledAt(purpose)...)
 		}
 	}
-	return at
+	return where
 }
 
 var purposes = map[store.Class]providers.Purpose{
@@ -105,20 +105,20 @@ var purposes = map[store.Class]providers.Purpose{
 // notePause has the provider's calls to a class of endpoints wait. What an upstream
 // asked for is noted for the origin that did, which is the last one that answered
 // under ctx; where none did, it concerns the provider alone.
-func (s *Service) notePause(ctx context.Context, p models.Provider, class store.Class, d time.Duration) {
-	pause := store.Pause{ProviderID: p.ID, OrgID: p.OrgID, Class: class}
+func (at upstream) notePause(ctx context.Context, class store.Class, d time.Duration) {
+	pause := store.Pause{ProviderID: at.provider.ID, OrgID: at.provider.OrgID, Class: class}
 	if answered := providers.AnsweredBy(ctx); len(answered) > 0 {
 		pause.Origin = answered[len(answered)-1]
 	}
-	if err := s.store.Pause(ctx, pause, d); err != nil {
-		s.log.Warn("noting a pause failed", "provider", p.ID, "error", err)
+	if err := at.s.store.Pause(ctx, pause, d); err != nil {
+		at.s.log.Warn("noting a pause failed", "provider", at.provider.ID, "error", err)
 	}
 }
 
 // endPause ends what the probe under ctx was sent for.
-func (s *Service) endPause(ctx context.Context, p models.Provider, gate store.Gate) {
-	if err := s.store.EndPause(ctx, gate, providers.AnsweredBy(ctx)); err != nil {
-		s.log.Warn("ending a pause failed", "provider", p.ID, "error", err)
+func (at upstream) endPause(ctx context.Context, gate store.Gate) {
+	if err := at.s.store.EndPause(ctx, gate, providers.AnsweredBy(ctx)); err != nil {
+		at.s.log.Warn("ending a pause failed", "provider", at.provider.ID, "error", err)
 	}
 }
 
@@ -136,7 +136,7 @@ func (b *batch) afford(ctx context.Context, l models.Linked) *ruling {
 		return nil
 	}
 	if b.s.needsProof(l) {
-		if wait := b.s.aheadWait(ctx, l.Provider); wait > 0 {
+		if wait := b.s.at(l.Provider).aheadWait(ctx); wait > 0 {
 			return &ruling{reason: "paced", after: wait}
 		}
 	}
@@ -157,8 +157,8 @@ func (b *batch) allowanceOf(ctx context.Context, p models.Provider) *allowance {
 		return a
 	}
 	a = &allowance{granted: b.sizes[p.ID]}
-	if !b.granted {
-		a.granted, a.wait = b.s.take(ctx, p, b.s.revocations(p), store.ClassRevokePace, a.granted)
+	if at := b.s.at(p); !b.granted {
+		a.granted, a.wait = at.take(ctx, at.revocations(), store.ClassRevokePace, a.granted)
 	}
 	a.left = a.granted
 	b.shares[p.ID] = a
@@ -182,6 +182,6 @@ func (b *batch) account(ctx context.Context, rulings []ruling) {
 		if !b.urgent {
 			granted = b.allowanceOf(ctx, p).granted
 		}
-		b.s.charge(ctx, b.s.revocations(p), asked[id]-granted)
+		b.s.charge(ctx, b.s.at(p).revocations(), asked[id]-granted)
 	}
 }

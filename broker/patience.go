@@ -16,7 +16,7 @@ func patiently[T any](ctx context.Context, s *Service, p models.Provider, made t
 	if !refused {
 		return answer, err
 	}
-	wait := s.lagOf(ctx, p, made)
+	wait := s.at(p).lagOf(ctx, made)
 	if wait == 0 {
 		return answer, err
 	}
@@ -43,12 +43,12 @@ func again[T any](ctx context.Context, wait time.Duration, answer T, err error, 
 
 // lagOf is how long to wait before a refusal counts, a second at most; 0 when it
 // counts at once.
-func (s *Service) lagOf(ctx context.Context, p models.Provider, made time.Time) time.Duration {
-	t, ok := s.traits(p)
+func (at upstream) lagOf(ctx context.Context, made time.Time) time.Duration {
+	t, ok := at.Traits()
 	if !ok || t.Lag == 0 {
 		return 0
 	}
-	if now, err := s.store.Now(ctx); err != nil || now.Sub(made) > 3*t.Lag {
+	if now, err := at.s.store.Now(ctx); err != nil || now.Sub(made) > 3*t.Lag {
 		return 0
 	}
 	return min(t.Lag, longestLag)

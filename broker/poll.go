@@ -75,7 +75,7 @@ type devicePoll struct {
 	provider models.Provider
 	flow     models.Flow // as it was before
 	sent     time.Time
-	client   providers.Client
+	at       upstream
 	gate     store.Gate
 	attempt  string
 }
@@ -85,10 +85,10 @@ func (s *Service) poll(ctx context.Context, d devicePoll) (Completed, error) {
 	var req request
 	err := s.openJSON(flowOwner(d.flow, "request"), d.flow.Sealed, &req)
 	if err == nil {
-		d.client, err = s.client(ctx, d.provider)
+		d.at, err = s.open(ctx, d.provider)
 	}
 	if err == nil {
-		d.gate, err = s.admitToken(ctx, d.provider)
+		d.gate, err = d.at.admitToken(ctx)
 	}
 	if err != nil {
 		return Completed{}, err
@@ -111,9 +111,9 @@ func (s *Service) exchangeDevice(ctx context.Context, d devicePoll, code models.
 	ctx = providers.WithAnswers(ctx)
 	call, cancel := awake(ctx, s.timing.TokenCall)
 	defer cancel()
-	got, err := s.upstream.At(d.client).PollDevice(call, code)
+	got, err := d.at.PollDevice(call, code)
 	if !refusesDevice(failure(err)) { // which says nothing about refreshes
-		defer s.learnToken(ctx, d.provider, d.gate, err)
+		defer d.at.learnToken(ctx, d.gate, err)
 	}
 	if err != nil {
 		return s.pollFailed(ctx, d, err)

@@ -15,7 +15,7 @@ func (s *Service) UserInfo(ctx context.Context, c models.Caller, id string) (mod
 	if err != nil {
 		return models.User{}, err
 	}
-	gate, err := s.admitAPI(ctx, l.Provider)
+	gate, err := s.at(l.Provider).admitAPI(ctx)
 	if err != nil {
 		return models.User{}, err
 	}
@@ -26,22 +26,22 @@ func (s *Service) UserInfo(ctx context.Context, c models.Caller, id string) (mod
 		}
 	}
 	if err != nil {
-		return models.User{}, s.upstreamFailed(l.Provider, err)
+		return models.User{}, s.at(l.Provider).failed(err)
 	}
 	return user, nil
 }
 
 func (s *Service) askProfile(ctx context.Context, l models.Linked, gate store.Gate) (models.User, error) {
 	ctx = providers.WithAnswers(ctx)
-	client, p, err := s.opened(ctx, l)
+	at, p, err := s.opened(ctx, l)
 	if err != nil {
 		return models.User{}, err
 	}
 	user, err := patiently(ctx, s, l.Provider, l.Credential.SavedAt, func() (models.User, bool, error) {
-		user, err := s.upstream.At(client).UserInfo(ctx, models.Secret(p.Access))
+		user, err := at.UserInfo(ctx, models.Secret(p.Access))
 		return user, failure(err).Kind == providers.KindDenied, err
 	})
-	s.learnAPI(ctx, l.Provider, gate, err)
+	at.learnAPI(ctx, gate, err)
 	if err != nil {
 		return user, err
 	}

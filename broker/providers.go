@@ -120,9 +120,9 @@ func (s *Service) insertProvider(ctx context.Context, c models.Caller, p *models
 
 // describe sets what follows from the client and its host.
 func (s *Service) describe(p *models.Provider) {
-	c := unsealedClient(*p)
-	p.Fingerprint, p.FingerprintV2 = s.fingerprintV1(c), s.fingerprint(c)
-	p.Metadata.SettingsURL = s.upstream.At(c).SettingsURL()
+	at := s.at(*p)
+	p.Fingerprint, p.FingerprintV2 = at.fingerprintV1(), at.fingerprint()
+	p.Metadata.SettingsURL = at.SettingsURL()
 }
 
 func (s *Service) sealSecret(p models.Provider, secret models.Secret) (*models.SecureConfig, error) {
@@ -206,7 +206,7 @@ func (s *Service) applyChange(ctx context.Context, tx *store.Store, c models.Cal
 // confidential one needs one.
 func (s *Service) keepSecret(ctx context.Context, tx *store.Store, before, after models.Provider, ch *models.ProviderPatch) error {
 	kept, err := s.clientSecret(ctx, tx, before)
-	respelt := after.Fingerprint == before.Fingerprint && s.fingerprintV1(unsealedClient(after)) != before.Fingerprint
+	respelt := after.Fingerprint == before.Fingerprint && s.at(after).fingerprintV1() != before.Fingerprint
 	switch {
 	case err == nil && kept != "" && respelt:
 		ch.ClientSecret = &kept // what is bound to the origins as they were written must be bound anew

@@ -64,7 +64,7 @@ func (s *Service) refreshOnce(ctx context.Context, id string, due func(models.Li
 		if err := waitsForProbe(l); err != nil {
 			return l, err
 		}
-		gate, err := s.admit(ctx, l.Provider, s.timing.TokenCall, store.ClassToken)
+		gate, err := s.at(l.Provider).admit(ctx, s.timing.TokenCall, store.ClassToken)
 		if err != nil {
 			return l, err
 		}
@@ -131,25 +131,24 @@ func (s *Service) callRefresh(ctx context.Context, id, attempt string, before *s
 	if err != nil || !due(l) {
 		return l, errors.Join(err, s.giveUpLease(ctx, l, attempt, before))
 	}
-	client, old, err := s.opened(ctx, l)
+	at, old, err := s.opened(ctx, l)
 	if err != nil {
 		return l, errors.Join(err, s.giveUpLease(ctx, l, attempt, before))
 	}
 	sent := l.Now
 	call, cancel := awake(ctx, s.timing.TokenCall)
 	defer cancel()
-	upstream := s.upstream.At(client)
-	replace := upstream.Refresh
+	replace := at.Refresh
 	if !l.Credential.HasRefreshToken { // only a reset gets here
-		replace = upstream.Reset
+		replace = at.Reset
 	}
 	t, err := replace(call, held(l, old))
-	s.charge(ctx, s.refreshes(l.Provider), 1)
+	s.charge(ctx, at.refreshes(), 1)
 	if err != nil {
-		s.learnToken(ctx, l.Provider, gate, err)
+		at.learnToken(ctx, gate, err)
 		return l, s.refreshFailed(ctx, l, attempt, before != nil, err)
 	}
-	defer s.learnToken(ctx, l.Provider, gate, nil) // saved first, judged afterwards (R6)
+	defer at.learnToken(ctx, gate, nil) // saved first, judged afterwards (R6)
 	if s.isAnother(ctx, l, t.Account) {
 		return l, s.strangersTokens(ctx, l, attempt, old, newExchanged(t, sent))
 	}

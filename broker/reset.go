@@ -56,7 +56,7 @@ func (s *Service) newToken(ctx context.Context, c models.Caller, id string) (Tok
 
 // resettable says why a token cannot be reset, nil when it can.
 func (s *Service) resettable(l models.Linked) error {
-	t, ok := s.traits(l.Provider)
+	t, ok := s.at(l.Provider).Traits()
 	switch {
 	case l.Mismatched():
 		return strangers()
@@ -133,8 +133,8 @@ func (s *Service) notReset(l models.Linked, err error) error {
 // found dead. What its type is known to do is no proof: where that token can be revoked
 // alone it is, else the upstream is asked about it. False is also that nobody knows.
 func (s *Service) endReplaced(ctx context.Context, l models.Linked) bool {
-	t, ok := s.traits(l.Provider)
-	client, old, err := s.opened(ctx, l)
+	at, old, err := s.opened(ctx, l)
+	t, ok := at.Traits()
 	if !ok || err != nil {
 		return false
 	}
@@ -142,9 +142,9 @@ func (s *Service) endReplaced(ctx context.Context, l models.Linked) bool {
 	defer cancel()
 	var ended bool
 	if t.RevokesAccessAlone {
-		ended, err = s.revokeReplaced(call, l, client, models.Secret(old.Access))
+		ended, err = revokeReplaced(call, at, models.Secret(old.Access))
 	} else {
-		ended, err = s.foundDead(call, l, client, models.Secret(old.Access))
+		ended, err = foundDead(call, at, models.Secret(old.Access))
 	}
 	if err != nil {
 		s.log.Warn("it could not be found out whether a token that was reset is dead; it may live until it expires", "authorization", l.Authorization.ID, "error", err)
@@ -152,24 +152,24 @@ func (s *Service) endReplaced(ctx context.Context, l models.Linked) bool {
 	return ended && err == nil
 }
 
-func (s *Service) revokeReplaced(ctx context.Context, l models.Linked, client providers.Client, old models.Secret) (bool, error) {
-	gate, err := s.admit(ctx, l.Provider, callProbe, store.ClassRevoke)
+func revokeReplaced(ctx context.Context, at upstream, old models.Secret) (bool, error) {
+	gate, err := at.admit(ctx, callProbe, store.ClassRevoke)
 	if err != nil {
 		return false, err
 	}
-	outcome, err := s.upstream.At(client).RevokeAccess(ctx, old)
-	s.learn(ctx, l.Provider, gate, err, store.ClassRevoke)
+	outcome, err := at.RevokeAccess(ctx, old)
+	at.learn(ctx, gate, err, store.ClassRevoke)
 	return outcome == models.OutcomeRevoked || outcome == models.OutcomeAlreadyRevoked, err
 }
 
 // foundDead asks about the access token alone.
-func (s *Service) foundDead(ctx context.Context, l models.Linked, client providers.Client, old models.Secret) (bool, error) {
-	gate, err := s.admitAPI(ctx, l.Provider)
+func foundDead(ctx context.Context, at upstream, old models.Secret) (bool, error) {
+	gate, err := at.admitAPI(ctx)
 	if err != nil {
 		return false, err
 	}
-	said, err := s.upstream.At(client).Check(ctx, providers.Tokens{Access: old})
-	s.learnAPI(ctx, l.Provider, gate, err)
+	said, err := at.Check(ctx, providers.Tokens{Access: old})
+	at.learnAPI(ctx, gate, err)
 	return err == nil && !said.Valid, err
 }
 

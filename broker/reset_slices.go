@@ -57,7 +57,7 @@ func (s *Service) resetSize(ctx context.Context, j models.Job) (int, time.Durati
 	case err != nil:
 		return 0, 0, err
 	}
-	until, over, err := s.store.PauseOf(ctx, s.upstreamOf(p, store.ClassToken), store.ClassToken)
+	until, over, err := s.store.PauseOf(ctx, s.at(p).called(store.ClassToken), store.ClassToken)
 	switch {
 	case err != nil:
 		return 0, 0, err
@@ -113,7 +113,7 @@ func (s *Service) resetItem(ctx context.Context, item store.ResetItem) ruling {
 	if r != nil {
 		return *r
 	}
-	if wait := s.aheadWait(ctx, l.Provider); wait > 0 { // people's own refreshes come first (S3)
+	if wait := s.at(l.Provider).aheadWait(ctx); wait > 0 { // people's own refreshes come first (S3)
 		return ruling{reason: "paced", after: wait}
 	}
 	dead, err := s.replaceToken(ctx, l)

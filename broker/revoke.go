@@ -32,14 +32,14 @@ func settled(o models.Outcome, reason string) ruling { return ruling{outcome: o,
 // revoke takes one item back upstream. The lease of the item, of its credential
 // and of its grant are the batch's, so that no refresh runs meanwhile (R9) and no
 // newer consent becomes live (D1).
-func (b *batch) revoke(ctx context.Context, l models.Linked, client providers.Client) ruling {
+func (b *batch) revoke(ctx context.Context, l models.Linked, at upstream) ruling {
 	p, err := b.s.openPair(l)
 	if err != nil {
 		return settled(models.OutcomeFailed, "undecryptable")
 	}
 	scope, spared, r := b.scopeOf(l)
 	if r == nil && scope == models.RevokeToken && !b.s.singly(l) {
-		r, err = b.superseded(ctx, l, client, p)
+		r, err = b.superseded(ctx, l, at, p)
 	}
 	if err != nil {
 		return ruling{reason: "database", after: b.s.timing.Backoff}
@@ -58,7 +58,7 @@ func (b *batch) revoke(ctx context.Context, l models.Linked, client providers.Cl
 	}
 	call, cancel := context.WithTimeout(ctx, b.s.timing.RevokeCall)
 	defer cancel()
-	outcome, err := b.s.upstream.At(client).Revoke(call, p.tokens(), scope)
+	outcome, err := at.Revoke(call, p.tokens(), scope)
 	ruled := b.judge(ctx, l, outcome, err)
 	ruled.asked, ruled.spared = true, spared
 	return ruled
@@ -107,13 +107,13 @@ func (b *batch) scopeOf(l models.Linked) (models.RevokeScope, bool, *ruling) {
 // singly reports whether an item's pair can be revoked without taking the others of
 // its grant along.
 func (s *Service) singly(l models.Linked) bool {
-	t, ok := s.traits(l.Provider)
+	t, ok := s.at(l.Provider).Traits()
 	return !ok || t.RevokesSingly
 }
 
 // noProof reports that nothing is left which the upstream would accept.
 func (s *Service) noProof(l models.Linked) *ruling {
-	t, ok := s.traits(l.Provider)
+	t, ok := s.at(l.Provider).Traits()
 	if !ok {
 		r := settled(models.OutcomeFailed, "unknown_type")
 		return &r
@@ -251,7 +251,7 @@ func wantsProof(l models.Linked) bool {
 
 // needsProof reports that a refresh comes before the revocation.
 func (s *Service) needsProof(l models.Linked) bool {
-	t, ok := s.traits(l.Provider)
+	t, ok := s.at(l.Provider).Traits()
 	return ok && t.RevokeNeedsAccess && !l.Alive() && l.Credential.HasRefreshToken && !l.HasVerdict(models.VerdictExpired)
 }
 

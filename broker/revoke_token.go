@@ -25,18 +25,18 @@ func (s *Service) RevokeToken(ctx context.Context, c models.Caller, id string) (
 	if err != nil {
 		return RevokedToken{}, err
 	}
-	client, err := s.client(ctx, l.Provider)
+	at, err := s.open(ctx, l.Provider)
 	if err != nil {
 		return RevokedToken{}, err
 	}
-	can, err := s.upstream.At(client).CanRevoke(ctx)
+	can, err := at.CanRevoke(ctx)
 	if err != nil {
-		return RevokedToken{}, s.upstreamFailed(l.Provider, err)
+		return RevokedToken{}, at.failed(err)
 	}
 	if !can {
 		return RevokedToken{}, irrevocable(l)
 	}
-	r := &tokenRevocation{s: s, caller: c, client: client, lease: newID()}
+	r := &tokenRevocation{s: s, caller: c, at: at, lease: newID()}
 	return detach(s, ctx, s.timing.CallerWait, s.timing.itemLease(), late, func(ctx context.Context) (RevokedToken, error) {
 		return r.run(ctx, l)
 	})
@@ -50,7 +50,7 @@ func irrevocable(l models.Linked) error {
 type tokenRevocation struct {
 	s      *Service
 	caller models.Caller
-	client providers.Client
+	at     upstream
 	lease  string // of the grant, then of the credential: always in this order (D1)
 }
 
@@ -65,7 +65,7 @@ func (r *tokenRevocation) run(ctx context.Context, l models.Linked) (RevokedToke
 // takesGrant reports whether the upstream can only revoke all that the person
 // granted to the client.
 func (r *tokenRevocation) takesGrant(l models.Linked) bool {
-	t, ok := r.s.traits(l.Provider)
+	t, ok := r.at.Traits()
 	return ok && !t.RevokesAccessAlone && !t.RevokesSingly && len(r.s.grantKeys(l.Authorization)) > 0
 }
 
@@ -128,7 +128,7 @@ func (r *tokenRevocation) send(ctx context.Context, id string) (RevokedToken, er
 	}
 	outcome, err := r.ask(ctx, l)
 	if err != nil {
-		return RevokedToken{}, r.s.upstreamFailed(l.Provider, err)
+		return RevokedToken{}, r.at.failed(err)
 	}
 	if outcome == models.OutcomeUnsupported {
 		return RevokedToken{}, irrevocable(l)
@@ -167,14 +167,14 @@ func (r *tokenRevocation) ask(ctx context.Context, l models.Linked) (models.Outc
 	if err != nil {
 		return "", err
 	}
-	gate, err := r.s.admit(ctx, l.Provider, callProbe, store.ClassRevoke)
+	gate, err := r.at.admit(ctx, callProbe, store.ClassRevoke)
 	if err != nil {
 		return "", err
 	}
 	call, cancel := context.WithTimeout(ctx, r.s.timing.RevokeCall)
 	defer cancel()
 	outcome, err := r.revoke(call, l, held)
-	r.s.learn(ctx, l.Provider, gate, err, store.ClassRevoke)
+	r.at.learn(ctx, gate, err, store.ClassRevoke)
 	return outcome, err
 }
 
@@ -182,16 +182,16 @@ func (r *tokenRevocation) ask(ctx context.Context, l models.Linked) (models.Outc
 func (r *tokenRevocation) revoke(ctx context.Context, l models.Linked, held pair) (models.Outcome, error) {
 	switch {
 	case r.keepsGrant(l):
-		return r.s.upstream.At(r.client).RevokeAccess(ctx, models.Secret(held.Access))
+		return r.at.RevokeAccess(ctx, models.Secret(held.Access))
 	case r.takesGrant(l):
-		return r.s.upstream.At(r.client).Revoke(ctx, held.tokens(), models.RevokeGrant)
+		return r.at.Revoke(ctx, held.tokens(), models.RevokeGrant)
 	}
-	return r.s.upstream.At(r.client).Revoke(ctx, held.tokens(), models.RevokeToken)
+	return r.at.Revoke(ctx, held.tokens(), models.RevokeToken)
 }
 
 // keepsGrant reports whether the refresh token outlives its access token.
 func (r *tokenRevocation) keepsGrant(l models.Linked) bool {
-	t, ok := r.s.traits(l.Provider)
+	t, ok := r.at.Traits()
 	return ok && t.RevokesAccessAlone
 }
 

@@ -173,14 +173,6 @@ func unsealedClient(p models.Provider) providers.Client {
 	return c
 }
 
-// client is a provider as an OAuth client, with its secret opened.
-func (s *Service) client(ctx context.Context, p models.Provider) (providers.Client, error) {
-	c := unsealedClient(p)
-	var err error
-	c.Secret, err = s.clientSecret(ctx, s.store, p)
-	return c, err
-}
-
 // clientSecret opens a provider's client secret, "" for a public client.
 func (s *Service) clientSecret(ctx context.Context, in *store.Store, p models.Provider) (models.Secret, error) {
 	config, err := in.ProviderSecret(ctx, p)
@@ -189,15 +181,4 @@ func (s *Service) clientSecret(ctx context.Context, in *store.Store, p models.Pr
 	}
 	secret, _, err := s.openSecret(p, config)
 	return secret, err
-}
-
-// opened is what a call upstream about an authorization takes: its provider's client,
-// and its tokens.
-func (s *Service) opened(ctx context.Context, l models.Linked) (providers.Client, pair, error) {
-	client, err := s.client(ctx, l.Provider)
-	if err != nil {
-		return client, pair{}, err
-	}
-	p, err := s.openPair(l)
-	return client, p, err
 }

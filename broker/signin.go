@@ -238,8 +238,8 @@ func (s *Service) openSignIn(kept models.Secret) (pendingSignIn, error) {
 
 // proven spends the code, and judges what the issuer says with it.
 func (s *Service) proven(ctx context.Context, p pendingSignIn, cb Callback) (SignedIn, error) {
-	client := s.signInClient(false)
-	if err := s.upstream.At(client).CheckIssuer(ctx, cb.Iss, true); err != nil {
+	issuer := s.upstream.At(s.signInClient(false))
+	if err := issuer.CheckIssuer(ctx, cb.Iss, true); err != nil {
 		return SignedIn{}, s.signInFailed(err)
 	}
 	switch {
@@ -248,11 +248,11 @@ func (s *Service) proven(ctx context.Context, p pendingSignIn, cb Callback) (Sig
 	case cb.Code == "":
 		return SignedIn{}, ErrNoSignIn
 	}
-	tokens, err := s.upstream.At(client).Exchange(ctx, providers.ExchangeRequest{Code: cb.Code, RedirectURI: s.publicURL + SignInPath, Verifier: models.Secret(p.Verifier)})
+	tokens, err := issuer.Exchange(ctx, providers.ExchangeRequest{Code: cb.Code, RedirectURI: s.publicURL + SignInPath, Verifier: models.Secret(p.Verifier)})
 	if err != nil {
 		return SignedIn{}, s.signInFailed(err)
 	}
-	claims, err := s.upstream.At(client).Claims(ctx, tokens, p.Nonce, s.signIn.needed(), []string{claimName})
+	claims, err := issuer.Claims(ctx, tokens, p.Nonce, s.signIn.needed(), []string{claimName})
 	if err != nil {
 		return SignedIn{}, s.signInFailed(err)
 	}

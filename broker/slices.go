@@ -213,7 +213,7 @@ func (r *sliceRun) size(ctx context.Context, j models.Job) (int, share, error) {
 	if err != nil {
 		return 0, share{}, err
 	}
-	until, over, err := r.s.store.PauseOf(ctx, r.s.upstreamOf(p, store.ClassRevoke), store.ClassRevoke)
+	until, over, err := r.s.store.PauseOf(ctx, r.s.at(p).called(store.ClassRevoke), store.ClassRevoke)
 	if err != nil {
 		return 0, share{}, err
 	}
@@ -225,8 +225,9 @@ func (r *sliceRun) size(ctx context.Context, j models.Job) (int, share, error) {
 	if over {
 		want = 1
 	}
-	of := r.s.revocations(p)
-	n, wait := r.s.take(ctx, p, of, store.ClassRevokePace, want)
+	at := r.s.at(p)
+	of := at.revocations()
+	n, wait := at.take(ctx, of, store.ClassRevokePace, want)
 	r.holdUp(wait)
 	return n, of, nil
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/grantd/grantd/models"
-	"github.com/grantd/grantd/providers"
 	"github.com/grantd/grantd/secrets"
 	"github.com/grantd/grantd/store"
 )
@@ -18,10 +17,10 @@ import (
 // superseded rules on such a pair. Behind another organisation's authorization nothing
 // is kept, since there is no knowing when that one ends; nor for a job that revokes a
 // user, of whom nothing is to stay.
-func (b *batch) superseded(ctx context.Context, l models.Linked, client providers.Client, p pair) (*ruling, error) {
+func (b *batch) superseded(ctx context.Context, l models.Linked, at upstream, p pair) (*ruling, error) {
 	a := l.Authorization
 	own, other := b.live.Of(a.GrantKey, a.OrgID)
-	t, _ := b.s.traits(l.Provider)
+	t, _ := at.Traits()
 	if b.job == nil && (own || other) && (t.RevokesAll || !own) {
 		// A single item waits for the newer consent's end, or its provider's, as long as
 		// tombstones are kept.
@@ -34,7 +33,7 @@ func (b *batch) superseded(ctx context.Context, l models.Linked, client provider
 	case !own || t.RevokesAll || b.job != nil && b.job.Type == models.JobRevokeUser:
 	case l.HasVerdict(models.VerdictExpired) || !l.Credential.HasRefreshToken && !l.Alive(): // nothing lives on
 	default:
-		if can, err := b.s.upstream.At(client).CanRevoke(ctx); err == nil && !can {
+		if can, err := at.CanRevoke(ctx); err == nil && !can {
 			return &r, nil
 		}
 		kept, err := b.s.supersededPair(l, p)

@@ -130,6 +130,6 @@ func dead(l models.Linked) error {
 }
 
 func (s *Service) refreshKillsAccess(l models.Linked) bool {
-	t, ok := s.traits(l.Provider)
+	t, ok := s.at(l.Provider).Traits()
 	return !ok || t.RefreshKillsAccess
 }

@@ -72,10 +72,9 @@ const (
 func (s *Service) upgradeProviders(ctx context.Context) (bool, error) {
 	all, err := s.store.V1Providers(ctx, upgradeBatch)
 	for _, p := range all {
-		c := unsealedClient(p)
-		v2 := unknownProvider
-		if s.fingerprintV1(c) == p.Fingerprint {
-			v2 = s.fingerprint(c)
+		at, v2 := s.at(p), unknownProvider
+		if at.fingerprintV1() == p.Fingerprint {
+			v2 = at.fingerprint()
 		}
 		err = errors.Join(err, s.store.SetFingerprint(ctx, p, v2))
 	}
@@ -87,12 +86,12 @@ func (s *Service) upgradeAuthorizations(ctx context.Context, rows []store.V1Row)
 	to := make([]store.V2Keys, len(rows))
 	for i, r := range rows {
 		to[i] = store.V2Keys{ID: r.Authorization.ID, Fingerprint: unknownClient}
-		c := unsealedClient(r.Provider)
-		if r.Authorization.Fingerprint == s.fingerprintV1(c) {
-			to[i].Fingerprint = s.fingerprint(c)
+		at := s.at(r.Provider)
+		if r.Authorization.Fingerprint == at.fingerprintV1() {
+			to[i].Fingerprint = at.fingerprint()
 		}
 		if r.Authorization.GrantKeyV1 != "" {
-			to[i].GrantKey = s.grantKey(c, r.Authorization.OrgID, r.Authorization.Sub)
+			to[i].GrantKey = at.grantKey(r.Authorization.OrgID, r.Authorization.Sub)
 		}
 	}
 	return s.store.SetKeys(ctx, to)

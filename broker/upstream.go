@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -9,19 +10,52 @@ import (
 	"github.com/grantd/grantd/providers"
 )
 
-// upstreamFailed turns a failure of a provider into a sentence for the caller.
+// upstream is a provider's upstream as the broker asks it: bound to the provider's
+// client, with what was learned of it (admit, learn), what it takes in an hour (take) and what tokens there are bound to (fingerprint, grantKey).
+type upstream struct {
+	providers.Upstream
+	s        *Service
+	provider models.Provider
+}
+
+// at returns a provider's upstream for what needs no client secret. What calls it takes
+// open.
+func (s *Service) at(p models.Provider) upstream {
+	return upstream{s.upstream.At(unsealedClient(p)), s, p}
+}
+
+// open returns a provider's upstream with the client secret.
+func (s *Service) open(ctx context.Context, p models.Provider) (upstream, error) {
+	c := unsealedClient(p)
+	var err error
+	c.Secret, err = s.clientSecret(ctx, s.store, p)
+	return upstream{s.upstream.At(c), s, p}, err
+}
+
+// opened is what a call upstream about an authorization takes: its provider's upstream,
+// and its tokens.
+func (s *Service) opened(ctx context.Context, l models.Linked) (upstream, pair, error) {
+	at, err := s.open(ctx, l.Provider)
+	if err != nil {
+		return at, pair{}, err
+	}
+	p, err := s.openPair(l)
+	return at, p, err
+}
+
+// failed turns a failure of a provider into a sentence for the caller.
 // Refused, blocked and timed out look the same (S1).
-func (s *Service) upstreamFailed(p models.Provider, err error) error {
+func (at upstream) failed(err error) error {
 	var known *models.Error
 	var up *providers.Error
 	switch {
 	case errors.As(err, &known):
 		return err
 	case !errors.As(err, &up):
-		return fmt.Errorf("asking provider %s: %w", p.ID, err)
+		return fmt.Errorf("asking provider %s: %w", at.provider.ID, err)
 	}
 	if up.Err != nil { // for the log alone: it tells a blocked address from a slow one
-		err = fmt.Errorf("provider %s: %w: %w", p.ID, err, up.Err)
+		err = fmt.Errorf("provider %s: %w: %w", at.provider.ID, err, up.Err)
 	}
 	switch {
 	case up.Advice != "":
@@ -43,7 +77,7 @@ func (s *Service) answerTo(l models.Linked, err error) error {
 	case l.Provider.InTrouble() != "":
 		return inTrouble(l.Provider, l.Now)
 	}
-	known, ok := errors.AsType[*models.Error](s.upstreamFailed(l.Provider, err))
+	known, ok := errors.AsType[*models.Error](s.at(l.Provider).failed(err))
 	if !ok {
 		return err
 	}
@@ -79,17 +113,6 @@ var late = &models.Error{Code: models.CodeUpstream, RetryAfter: tryLate,
 func leftAlone(wait time.Duration) error {
 	return &models.Error{Code: models.CodeUpstream, RetryAfter: wait,
 		Message: "The provider asked to be left alone for a while. Try again later."}
-}
-
-// traits are what is known of how a provider's upstream behaves: its type's, and
-// what the admin knows better. False means that there is no such type any more.
-func (s *Service) traits(p models.Provider) (providers.Type, bool) {
-	return s.at(p).Traits()
-}
-
-// at returns a provider's upstream for what needs no client secret.
-func (s *Service) at(p models.Provider) providers.Upstream {
-	return s.upstream.At(unsealedClient(p))
 }
 
 // failure returns the upstream error in err's chain, one without a kind for nil,

@@ -202,7 +202,7 @@ func (s *Service) refreshFailed(ctx context.Context, l models.Linked, attempt st
 	s.tellTrouble(begun)
 	now, readErr := s.store.Linked(ctx, l.Authorization.ID)
 	if readErr != nil || saveErr != nil || said == saysNotNow {
-		return s.upstreamFailed(l.Provider, err)
+		return s.at(l.Provider).failed(err)
 	}
 	return s.answerTo(now, err)
 }

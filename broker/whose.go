@@ -57,12 +57,12 @@ func accountHash(provider string, said providers.Account) string {
 
 // consentAccount is what the id_token of a consent names the account, "" where that is
 // the sub.
-func (s *Service) consentAccount(ctx context.Context, p models.Provider, client providers.Client, e exchanged) string {
-	said := s.upstream.At(client).IDTokenAccount(ctx, e.tokens())
+func (s *Service) consentAccount(ctx context.Context, at upstream, e exchanged) string {
+	said := at.IDTokenAccount(ctx, e.tokens())
 	if said.ID == "" {
 		return ""
 	}
-	return accountHash(p.ID, said)
+	return accountHash(at.provider.ID, said)
 }
 
 // strangersTokens ends an authorization whose refresh or reset brought another
