@@ -119,7 +119,7 @@ func (s *Service) troubled(ctx context.Context, c models.Caller) ([]Troubled, er
 	rows = within(c, rows)
 	var all []Troubled
 	for _, p := range rows[:min(len(rows), shownAtMost)] {
-		all = append(all, Troubled{p, s.troubleMessage(p, now), s.upstream.RegisterURL(unsealedClient(p))})
+		all = append(all, Troubled{p, s.troubleMessage(p, now), s.at(p).RegisterURL()})
 	}
 	return all, err
 }
@@ -177,7 +177,7 @@ func (s *Service) waitsFor(p models.Provider, pause store.Pause) bool {
 	if pause.ProviderID != "" {
 		return pause.ProviderID == p.ID
 	}
-	return slices.Contains(s.upstreamOf(p, pause.Class).Origins, pause.Origin)
+	return slices.Contains(s.at(p).called(pause.Class).Origins, pause.Origin)
 }
 
 func (s *Service) unfinishedJobs(ctx context.Context, c models.Caller) ([]models.Job, error) {
@@ -261,7 +261,7 @@ func (s *Service) ProviderDetails(ctx context.Context, c models.Caller, id strin
 		return ProviderDetails{}, err
 	}
 	d := ProviderDetails{ProviderOverview: overview[0], CallbackURL: s.ConnectURL(p.ID),
-		RegisterURL: s.upstream.RegisterURL(unsealedClient(p)), AskedScopes: s.askedScopes(p, p.Scopes)}
+		RegisterURL: s.at(p).RegisterURL(), AskedScopes: s.at(p).askedScopes(p.Scopes)}
 	if p.DeleteJobID != nil {
 		j, err := s.store.Job(ctx, *p.DeleteJobID)
 		if err != nil && !store.IsNotFound(err) {

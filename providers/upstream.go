@@ -153,8 +153,8 @@ func (at Upstream) AdminConsentURL(redirectURI string) string {
 
 // RegisterURL returns the page where the upstream's vendor has clients registered, such as this one, "" where none is
 // known.
-func (r *Registry) RegisterURL(c Client) string {
-	u, err := r.derived(c)
+func (at Upstream) RegisterURL() string {
+	u, err := at.derived()
 	if err != nil {
 		return ""
 	}
