@@ -74,12 +74,12 @@ func (s *Service) BeginConnect(ctx context.Context, v Visitor, name, to string) 
 // is not of this session finds nothing and spends nothing. The same answer of the
 // upstream again has the same result (T5). Where the consent is known, the result
 // tells where it leads, also beside an error.
-func (s *Service) CompleteConnect(ctx context.Context, v Visitor, cb Callback) (Returned, error) {
+func (s *Service) CompleteConnect(ctx context.Context, v Visitor, cb models.Callback) (Returned, error) {
 	p, err := s.namedProvider(ctx, v.Caller, cb.ProviderID)
 	if err != nil {
 		return Returned{}, err
 	}
-	f, over, err := s.store.FlowByState(ctx, v.Caller, p.ID, hashOf(cb.State))
+	f, over, err := s.store.FlowByState(ctx, v.Caller, p.ID, hashOf(cb.State.Reveal()))
 	if err != nil && !store.IsNotFound(err) {
 		return Returned{}, err
 	}
@@ -117,7 +117,7 @@ func (s *Service) CompleteConnect(ctx context.Context, v Visitor, cb Callback) (
 // endedBefore reports whether a consent has ended with this very answer of the
 // upstream, and how. Any other answer to a consent that has ended is refused
 // elsewhere.
-func endedBefore(f models.Flow, cb Callback) (bool, error) {
+func endedBefore(f models.Flow, cb models.Callback) (bool, error) {
 	sameCode := cb.Code != "" && bytes.Equal(f.CodeHash, hashOf(cb.Code.Reveal()))
 	switch {
 	case f.Status == models.FlowDone && sameCode:
@@ -130,7 +130,7 @@ func endedBefore(f models.Flow, cb Callback) (bool, error) {
 	return false, nil
 }
 
-func (s *Service) endedMeanwhile(ctx context.Context, flow string, cb Callback) error {
+func (s *Service) endedMeanwhile(ctx context.Context, flow string, cb models.Callback) error {
 	f, err := s.store.Flow(ctx, flow)
 	if err != nil {
 		return err

@@ -12,15 +12,6 @@ import (
 	"github.com/grantd/grantd/store"
 )
 
-// Callback is what the upstream sent the person back with: a code or an error,
-// never both (RFC 6749 section 4.1.2).
-type Callback struct {
-	ProviderID, State       string
-	Code                    models.Secret
-	Error, ErrorDescription string
-	Iss                     string // RFC 9207, "" when absent
-}
-
 // Completed is a finished consent.
 type Completed struct {
 	Authorization models.Authorization
@@ -34,7 +25,7 @@ var errBadState = models.Errorf(models.CodeBadRequest,
 // is; once the code is spent, what it brought is saved before anything else, and
 // the same caller with the same state and code may fetch a result that was never
 // delivered (R10). It answers within the caller's patience, or says to ask again.
-func (s *Service) Complete(ctx context.Context, c models.Caller, cb Callback) (Completed, error) {
+func (s *Service) Complete(ctx context.Context, c models.Caller, cb models.Callback) (Completed, error) {
 	p, err := s.visibleProvider(ctx, c, cb.ProviderID)
 	if err != nil {
 		return Completed{}, err
@@ -42,7 +33,7 @@ func (s *Service) Complete(ctx context.Context, c models.Caller, cb Callback) (C
 	if (cb.Code == "") == (cb.Error == "") {
 		return Completed{}, models.Invalid(models.FieldError{Name: "code", Message: "send either code or error, not both and not neither"})
 	}
-	f, over, err := s.store.FlowByState(ctx, c, p.ID, hashOf(cb.State))
+	f, over, err := s.store.FlowByState(ctx, c, p.ID, hashOf(cb.State.Reveal()))
 	switch {
 	case store.IsNotFound(err):
 		return Completed{}, errBadState
@@ -58,7 +49,7 @@ func (s *Service) Complete(ctx context.Context, c models.Caller, cb Callback) (C
 
 // declined ends a flow that came back with an error instead of a code. Nothing is
 // asked of the token endpoint, and an authorization that exists stays as it is.
-func (s *Service) declined(ctx context.Context, c models.Caller, f models.Flow, cb Callback) error {
+func (s *Service) declined(ctx context.Context, c models.Caller, f models.Flow, cb models.Callback) error {
 	code, ended := providers.ConsentError(cb.Error), false
 	err := s.store.Tx(ctx, func(tx *store.Store) error {
 		var err error
@@ -95,7 +86,7 @@ func declinedMessage(code string) string {
 }
 
 // spend exchanges the code, or joins whoever is doing so already.
-func (s *Service) spend(ctx context.Context, c models.Caller, p models.Provider, f models.Flow, cb Callback) (Completed, error) {
+func (s *Service) spend(ctx context.Context, c models.Caller, p models.Provider, f models.Flow, cb models.Callback) (Completed, error) {
 	code := hashOf(cb.Code.Reveal())
 	if f.Status == models.FlowOpen {
 		if !p.Usable() {

@@ -13,7 +13,7 @@ import (
 )
 
 // begun is a consent whose person has approved it, up to the callback.
-func begun(t *testing.T, h *brokertest.House, p models.Provider, account string) broker.Callback {
+func begun(t *testing.T, h *brokertest.House, p models.Provider, account string) models.Callback {
 	t.Helper()
 	back := h.Approve(t, h.Authorize(t, h.User, p), account)
 	back.ProviderID = p.ID
@@ -103,7 +103,7 @@ func TestADeclinedConsentChangesNothing(t *testing.T) {
 		p := h.Provider(t, "test")
 		a := h.Consent(t, h.User, p, "ada")
 		answer := h.Authorize(t, h.User, p)
-		back := broker.Callback{ProviderID: p.ID, State: answer.State, Error: "access_denied", ErrorDescription: "<script>alert(1)</script>"}
+		back := models.Callback{ProviderID: p.ID, State: models.Secret(answer.State), Error: "access_denied", ErrorDescription: "<script>alert(1)</script>"}
 		_, err := h.Service.Complete(ctx, h.User.Caller, back)
 		wantCode(t, err, models.CodeBadRequest)
 		back.Error, back.Code = "", "some-code"

@@ -10,25 +10,16 @@ import (
 	"github.com/grantd/grantd/store"
 )
 
-// Import is a token that somebody has already, of a consent that was given elsewhere.
-// Exactly one of the two is given.
-type Import struct {
-	ProviderID string
-	Refresh    models.Secret
-	Access     models.Secret
-	ExpiresIn  time.Duration // of the access token; 0 means unknown
-}
-
 // Import takes a token into an authorization of the caller's own (A6), once the
 // upstream has shown that it belongs to the provider's client: a refresh token by
 // being refreshed, an access token where the upstream says whom it was issued to. It
 // is a flow like a consent's, with the token in the code's place, so that what a
 // refresh token was spent on is saved before anything else (R10). The same import
 // again, within the flow's life, finds its result.
-func (s *Service) Import(ctx context.Context, c models.Caller, in Import) (Completed, error) {
+func (s *Service) Import(ctx context.Context, c models.Caller, in models.Import) (Completed, error) {
 	p, err := s.visibleProvider(ctx, c, in.ProviderID)
 	if err == nil {
-		err = in.check()
+		err = checkImport(in)
 	}
 	if err == nil && !p.Usable() {
 		err = models.Errorf(models.CodeConflict, "The provider is %s; tokens can be imported only while it is active.", p.Status)
@@ -69,36 +60,36 @@ func (s *Service) Import(ctx context.Context, c models.Caller, in Import) (Compl
 var importAgain = &models.Error{Code: models.CodeUpstream, RetryAfter: tryAgain,
 	Message: "The same import has just failed. Send it again."}
 
-func (in Import) check() error {
+func checkImport(in models.Import) error {
 	wrong := func(field, message string) error {
 		return models.Invalid(models.FieldError{Name: field, Message: message})
 	}
 	switch {
-	case (in.Refresh == "") == (in.Access == ""):
+	case (in.RefreshToken == "") == (in.AccessToken == ""):
 		return wrong("refreshToken", "send either refreshToken or accessToken, not both and not neither")
-	case len(in.Refresh) > providers.MaxToken:
+	case len(in.RefreshToken) > providers.MaxToken:
 		return wrong("refreshToken", "must be at most 16 KiB")
-	case len(in.Access) > providers.MaxToken:
+	case len(in.AccessToken) > providers.MaxToken:
 		return wrong("accessToken", "must be at most 16 KiB")
-	case in.ExpiresIn != 0 && in.Access == "":
+	case in.ExpiresIn != 0 && in.AccessToken == "":
 		return wrong("expiresIn", "goes with accessToken only")
-	case in.ExpiresIn < 0 || in.ExpiresIn > maxLifetime:
+	case in.ExpiresIn < 0 || in.ExpiresIn > int64(maxLifetime/time.Second):
 		return wrong("expiresIn", "must be the seconds that the access token still lives")
 	}
 	return nil
 }
 
-// state stands in a consent's state's place, so that its hash finds the flow of the
+// stateOf stands in a consent's state's place, so that its hash finds the flow of the
 // same import.
-func (in Import) state() string {
-	return "import " + in.Refresh.Reveal() + " " + in.Access.Reveal()
+func stateOf(in models.Import) string {
+	return "import " + in.RefreshToken.Reveal() + " " + in.AccessToken.Reveal()
 }
 
 // importFlow opens a flow, or finds the one of the same import. One that failed, or
 // whose time is over, makes room.
-func (s *Service) importFlow(ctx context.Context, c models.Caller, p models.Provider, in Import) (models.Flow, error) {
+func (s *Service) importFlow(ctx context.Context, c models.Caller, p models.Provider, in models.Import) (models.Flow, error) {
 	for {
-		f := newFlow(c, p, models.ChannelImport, in.state(), "")
+		f := newFlow(c, p, models.ChannelImport, stateOf(in), "")
 		var err error
 		if f.Sealed, err = s.sealJSON(flowOwner(f, "request"), request{}); err != nil {
 			return f, err
@@ -124,14 +115,14 @@ func (s *Service) importFlow(ctx context.Context, c models.Caller, p models.Prov
 
 // takeIn has the upstream prove whose client the token is for, and saves what there
 // is of it then, before judging anything else by the answer.
-func (s *Service) takeIn(ctx context.Context, at upstream, f models.Flow, in Import) error {
+func (s *Service) takeIn(ctx context.Context, at upstream, f models.Flow, in models.Import) error {
 	ctx = providers.WithAnswers(ctx)
 	sent, err := s.store.Now(ctx)
 	if err != nil {
 		return err
 	}
 	prove, admit, learn := s.proveAccess, at.admitAPI, at.learnAPI
-	if in.Refresh != "" {
+	if in.RefreshToken != "" {
 		prove, admit, learn = s.proveRefresh, at.admitToken, at.learnToken
 		defer s.charge(ctx, at.refreshes(), 1)
 	}
@@ -149,21 +140,21 @@ func (s *Service) takeIn(ctx context.Context, at upstream, f models.Flow, in Imp
 
 // proveRefresh spends the refresh token. Where the upstream does not replace it, it is
 // still in use wherever it came from.
-func (s *Service) proveRefresh(ctx context.Context, at upstream, in Import, sent time.Time) (exchanged, error) {
+func (s *Service) proveRefresh(ctx context.Context, at upstream, in models.Import, sent time.Time) (exchanged, error) {
 	call, cancel := awake(ctx, s.timing.TokenCall)
 	defer cancel()
-	t, err := at.Refresh(call, providers.Tokens{Refresh: in.Refresh})
+	t, err := at.Refresh(call, providers.Tokens{Refresh: in.RefreshToken})
 	e := newExchanged(t, sent)
-	if e.Refresh == "" || e.Refresh == in.Refresh.Reveal() {
-		e.Refresh, e.Theirs = in.Refresh.Reveal(), true
+	if e.Refresh == "" || e.Refresh == in.RefreshToken.Reveal() {
+		e.Refresh, e.Theirs = in.RefreshToken.Reveal(), true
 	}
 	return e, err
 }
 
 var errNoProof = models.Errorf(models.CodeInvalid, "This provider cannot prove whose client an access token is for; import a refresh token.")
 
-func (s *Service) proveAccess(ctx context.Context, at upstream, in Import, sent time.Time) (exchanged, error) {
-	said, err := at.Check(ctx, providers.Tokens{Access: in.Access})
+func (s *Service) proveAccess(ctx context.Context, at upstream, in models.Import, sent time.Time) (exchanged, error) {
+	said, err := at.Check(ctx, providers.Tokens{Access: in.AccessToken})
 	switch {
 	case err != nil:
 		return exchanged{}, err
@@ -172,7 +163,7 @@ func (s *Service) proveAccess(ctx context.Context, at upstream, in Import, sent 
 	case !said.ForClient:
 		return exchanged{}, errNoProof
 	}
-	e := newExchanged(providers.Tokens{Access: in.Access, Scopes: said.Scopes, Missing: said.Missing, ExpiresIn: in.ExpiresIn}, sent)
+	e := newExchanged(providers.Tokens{Access: in.AccessToken, Scopes: said.Scopes, Missing: said.Missing, ExpiresIn: time.Duration(in.ExpiresIn) * time.Second}, sent)
 	e.Theirs, e.ScopesCut = true, said.ScopesCut
 	if said.ExpiresAt != nil {
 		e.ExpiresIn = max(time.Second, said.ExpiresAt.Sub(sent))

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/brokertest"
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/store"
@@ -185,7 +184,7 @@ func TestT1_AnotherOrganisationsPausesAreItsOwn(t *testing.T) {
 			for i := range n {
 				who := orgs[i%len(orgs)]
 				q := posing(t, h, who, m, i)
-				_, err := h.Service.Import(ctx, who.Caller, broker.Import{ProviderID: q.ID, Refresh: models.Secret(fmt.Sprint("made-up", i))})
+				_, err := h.Service.Import(ctx, who.Caller, models.Import{ProviderID: q.ID, RefreshToken: models.Secret(fmt.Sprint("made-up", i))})
 				wantCode(t, err, wants)
 			}
 		}

@@ -162,7 +162,7 @@ func (r rotation) wantNothingLost(t *testing.T, all []models.Authorization) {
 // not.
 func TestK3_AConsentUnderWaySurvivesARotation(t *testing.T) {
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
-		var open, half broker.Callback
+		var open, half models.Callback
 		r := rotating(t, b, func(h *brokertest.House) {
 			p := h.Provider(t, "test")
 			open, half = begun(t, h, p, "linus"), begun(t, h, p, "ada")
@@ -177,7 +177,7 @@ func TestK3_AConsentUnderWaySurvivesARotation(t *testing.T) {
 			t.Fatal(err)
 		}
 		last := r.process(t)
-		for _, cb := range []broker.Callback{open, half} {
+		for _, cb := range []models.Callback{open, half} {
 			must(last.Service.Complete(ctx, last.User.Caller, cb))(t)
 		}
 		if n := last.IdP.Stats().Calls[testidp.Exchange]; n != 2 {

@@ -212,9 +212,9 @@ var (
 
 // CompleteSignIn takes what the issuer sent a person back with, and tells who that is. kept is what BeginSignIn had the
 // browser keep. What the person signs in for is told beside an error too, where it is known.
-func (s *Service) CompleteSignIn(ctx context.Context, kept models.Secret, cb Callback) (SignedIn, SignInFor, error) {
+func (s *Service) CompleteSignIn(ctx context.Context, kept models.Secret, cb models.Callback) (SignedIn, SignInFor, error) {
 	p, err := s.openSignIn(kept)
-	if err != nil || subtle.ConstantTimeCompare([]byte(p.State), []byte(cb.State)) != 1 {
+	if err != nil || subtle.ConstantTimeCompare([]byte(p.State), []byte(cb.State.Reveal())) != 1 {
 		return SignedIn{}, SignInFor{}, ErrNoSignIn
 	}
 	ctx, cancel := context.WithTimeout(ctx, signInCall)
@@ -237,7 +237,7 @@ func (s *Service) openSignIn(kept models.Secret) (pendingSignIn, error) {
 }
 
 // proven spends the code, and judges what the issuer says with it.
-func (s *Service) proven(ctx context.Context, p pendingSignIn, cb Callback) (SignedIn, error) {
+func (s *Service) proven(ctx context.Context, p pendingSignIn, cb models.Callback) (SignedIn, error) {
 	issuer := s.upstream.At(s.signInClient(false))
 	if err := issuer.CheckIssuer(ctx, cb.Iss, true); err != nil {
 		return SignedIn{}, s.signInFailed(err)

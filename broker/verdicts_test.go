@@ -278,7 +278,7 @@ func TestR5_NobodyTalksAClientIntoTrouble(t *testing.T) {
 			if _, err := h.Service.BeginDevice(ctx, who.Caller, p.ID); err == nil {
 				t.Error("a device flow began")
 			}
-			if _, err := h.Service.Import(ctx, who.Caller, broker.Import{ProviderID: p.ID, Refresh: "made-up"}); err == nil {
+			if _, err := h.Service.Import(ctx, who.Caller, models.Import{ProviderID: p.ID, RefreshToken: "made-up"}); err == nil {
 				t.Error("a made-up token was imported")
 			}
 		}
@@ -374,7 +374,7 @@ func TestR13_UnreadableSuccessesPauseTheTokenClass(t *testing.T) {
 		_, err := h.Service.Token(ctx, people[3].Caller, all[3].ID, 0)
 		wantCode(t, err, models.CodeUpstream)
 		_, refresh := h.IdP.Mint(brokertest.ClientID, "grace")
-		_, err = h.Service.Import(ctx, h.Colleague.Caller, broker.Import{ProviderID: p.ID, Refresh: models.Secret(refresh)})
+		_, err = h.Service.Import(ctx, h.Colleague.Caller, models.Import{ProviderID: p.ID, RefreshToken: models.Secret(refresh)})
 		wantCode(t, err, models.CodeUpstream)
 		if n := h.IdP.Stats().Calls[testidp.Refresh] - before[testidp.Refresh]; n != 0 {
 			t.Errorf("the token endpoint was asked %d times in its pause", n)

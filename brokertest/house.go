@@ -233,7 +233,7 @@ func (h *House) Authorize(t testing.TB, who Person, p models.Provider) broker.Au
 
 // Approve follows the address as the account's browser would, and returns what
 // comes back to the callback, less the provider.
-func (h *House) Approve(t testing.TB, a broker.AuthorizeAnswer, account string) broker.Callback {
+func (h *House) Approve(t testing.TB, a broker.AuthorizeAnswer, account string) models.Callback {
 	t.Helper()
 	target := must(url.Parse(a.RedirectURL))(t)
 	q := target.Query()
@@ -251,7 +251,7 @@ func (h *House) Approve(t testing.TB, a broker.AuthorizeAnswer, account string) 
 		t.Fatalf("the authorization server answered %s without a redirect", answer.Status)
 	}
 	got := back.Query()
-	return broker.Callback{State: got.Get("state"), Code: models.Secret(got.Get("code")),
+	return models.Callback{State: models.Secret(got.Get("state")), Code: models.Secret(got.Get("code")),
 		Error: got.Get("error"), ErrorDescription: got.Get("error_description"), Iss: got.Get("iss")}
 }
 

@@ -36,36 +36,12 @@ func (c *Client) Authorize(ctx context.Context, provider string, r AuthorizeRequ
 	return answer, c.call(ctx, http.MethodPost, at("providers", provider, "authorize/"), query, nil, &answer)
 }
 
-// Callback is what the person brought back from the upstream: a code, or an
-// error.
-type Callback struct {
-	ProviderID string
-	State      string
-	Code       models.Secret
-	Error      string
-	Detail     string // error_description
-	Iss        string
-}
-
 // ReturnTo reads a callback from the query the person returned with.
-func ReturnTo(provider string, query url.Values) Callback {
-	return Callback{
-		ProviderID: provider,
-		State:      query.Get("state"),
-		Code:       models.Secret(query.Get("code")),
-		Error:      query.Get("error"),
-		Detail:     query.Get("error_description"),
-		Iss:        query.Get("iss"),
+func ReturnTo(provider string, query url.Values) models.Callback {
+	return models.Callback{
+		ProviderID: provider, State: models.Secret(query.Get("state")), Code: models.Secret(query.Get("code")),
+		Error: query.Get("error"), ErrorDescription: query.Get("error_description"), Iss: query.Get("iss"),
 	}
-}
-
-type callbackBody struct {
-	ProviderID string `json:"providerId"`
-	State      string `json:"state"`
-	Code       string `json:"code,omitempty"`
-	Error      string `json:"error,omitempty"`
-	Detail     string `json:"error_description,omitempty"`
-	Iss        string `json:"iss,omitempty"`
 }
 
 // Completed is a consent that became an authorization.
@@ -75,10 +51,9 @@ type Completed struct {
 }
 
 // Complete ends a consent. It must be called by whoever began it, and once.
-func (c *Client) Complete(ctx context.Context, cb Callback) (Completed, error) {
-	body := callbackBody{cb.ProviderID, cb.State, cb.Code.Reveal(), cb.Error, cb.Detail, cb.Iss}
+func (c *Client) Complete(ctx context.Context, cb models.Callback) (Completed, error) {
 	var done Completed
-	return done, c.call(ctx, http.MethodPost, "providers/callback/", nil, body, &done)
+	return done, c.call(ctx, http.MethodPost, "providers/callback/", nil, cb, &done)
 }
 
 // AuthorizationQuery filters a list of authorizations. Empty means all that the

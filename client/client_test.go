@@ -92,6 +92,12 @@ func TestCalls(t *testing.T) {
 			_, err := c.Complete(ctx, ReturnTo("p", map[string][]string{"state": {"x"}, "code": {"c0de"}, "iss": {"i"}}))
 			return err
 		}, "POST /api/v2/externalOAuth/providers/callback/", `{"providerId":"p","state":"x","code":"c0de","iss":"i"}`},
+		"import": {ok(`{}`), func(c *Client) error {
+			_, err := c.ImportToken(ctx, models.Import{ProviderID: "p", AccessToken: "t0k3n", ExpiresIn: 60})
+			return err
+		}, "POST /api/v2/externalOAuth/authorizedProviders/import/", `{"providerId":"p","accessToken":"t0k3n","expiresIn":60}`},
+		"poll": {ok(`{}`), func(c *Client) error { _, err := c.PollDevice(ctx, "p", "c0de"); return err },
+			"POST /api/v2/externalOAuth/providers/p/device/poll/", `{"deviceCode":"c0de"}`},
 		"disconnect": {answer{status: 204}, func(c *Client) error { return c.Disconnect(ctx, "a") },
 			"DELETE /api/v2/externalOAuth/authorizedProviders/a/", ""},
 		"token": {answer{status: 201, body: `{}`}, func(c *Client) error { _, err := c.Token(ctx, "a"); return err },

@@ -28,7 +28,9 @@ func (c *Client) BeginDevice(ctx context.Context, provider string) (Device, erro
 // Until then it fails with an [Error] whose Detail is authorization_pending or
 // slow_down: ask again after its RetryAfter. Any other is final.
 func (c *Client) PollDevice(ctx context.Context, provider string, code models.Secret) (Completed, error) {
-	body := map[string]string{"deviceCode": code.Reveal()}
+	body := struct {
+		DeviceCode models.Secret `json:"deviceCode"`
+	}{code}
 	var done Completed
 	return done, c.call(ctx, http.MethodPost, at("providers", provider, "device/poll/"), nil, body, &done)
 }

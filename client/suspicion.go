@@ -65,28 +65,9 @@ func (c *Client) RevokeUser(ctx context.Context, user string) (location string, 
 	return c.accepted(ctx, http.MethodDelete, "authorizedProviders/", url.Values{"userId": {user}}, nil)
 }
 
-// Import is a token of a consent that was given elsewhere. Exactly one of RefreshToken
-// and AccessToken is given.
-type Import struct {
-	ProviderID   string
-	RefreshToken models.Secret
-	AccessToken  models.Secret
-	ExpiresIn    time.Duration // how long the access token still lives, where the upstream does not say; 0 is without end
-}
-
-// importBody has the tokens in plain text, because a models.Secret encodes as
-// "[redacted]".
-type importBody struct {
-	ProviderID   string `json:"providerId"`
-	RefreshToken string `json:"refreshToken,omitempty"`
-	AccessToken  string `json:"accessToken,omitempty"`
-	ExpiresIn    int64  `json:"expiresIn,omitempty"` // seconds
-}
-
 // ImportToken makes an authorization of the caller's out of a token, once the upstream
 // has shown that the token was issued to the provider's client.
-func (c *Client) ImportToken(ctx context.Context, i Import) (Completed, error) {
-	body := importBody{i.ProviderID, i.RefreshToken.Reveal(), i.AccessToken.Reveal(), int64(i.ExpiresIn / time.Second)}
+func (c *Client) ImportToken(ctx context.Context, token models.Import) (Completed, error) {
 	var done Completed
-	return done, c.call(ctx, http.MethodPost, "authorizedProviders/import/", nil, body, &done)
+	return done, c.call(ctx, http.MethodPost, "authorizedProviders/import/", nil, token, &done)
 }

@@ -99,8 +99,8 @@ func (p *Pages) takeReturn(c echo.Context) error {
 	v, err := p.visitor(ctx)
 	var back broker.Returned
 	if err == nil {
-		back, err = p.service.CompleteConnect(ctx, v, broker.Callback{
-			ProviderID: models.Storable(c.Param("provider")), State: q.Get("state"), Code: models.Secret(q.Get("code")),
+		back, err = p.service.CompleteConnect(ctx, v, models.Callback{
+			ProviderID: models.Storable(c.Param("provider")), State: models.Secret(q.Get("state")), Code: models.Secret(q.Get("code")),
 			Error: q.Get("error"), ErrorDescription: q.Get("error_description"), Iss: q.Get("iss"),
 		})
 	}

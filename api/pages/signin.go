@@ -103,8 +103,8 @@ func (p *Pages) takeSignedIn(c echo.Context) error {
 			return goTo(c, p.at("/"))
 		}
 	}
-	in, to, err := p.service.CompleteSignIn(r.Context(), kept, broker.Callback{
-		State: q.Get("state"), Code: models.Secret(q.Get("code")), Error: q.Get("error"), Iss: q.Get("iss")})
+	in, to, err := p.service.CompleteSignIn(r.Context(), kept, models.Callback{
+		State: models.Secret(q.Get("state")), Code: models.Secret(q.Get("code")), Error: q.Get("error"), Iss: q.Get("iss")})
 	if err == nil {
 		err = p.signIn(c, in)
 	}

@@ -75,7 +75,7 @@ func TestTheGoClientHasEveryOperation(t *testing.T) {
 	begun, err := user.Authorize(ctx, p.ID, client.AuthorizeRequest{RedirectURI: brokertest.Callback})
 	try("authorize", err)
 	back := h.Approve(t, brokerAnswer(begun), "ada")
-	done, err := user.Complete(ctx, client.Callback{ProviderID: p.ID, State: back.State, Code: back.Code, Iss: back.Iss})
+	done, err := user.Complete(ctx, models.Callback{ProviderID: p.ID, State: back.State, Code: back.Code, Iss: back.Iss})
 	try("callback", err)
 	id := done.Authorization.ID
 	n, err = count(user.Authorizations(ctx, client.AuthorizationQuery{}))
@@ -107,7 +107,7 @@ func TestTheGoClientHasEveryOperation(t *testing.T) {
 	}
 
 	_, refresh := h.IdP.Mint(brokertest.ClientID, "grace")
-	imported, err := user.ImportToken(ctx, client.Import{ProviderID: p.ID, RefreshToken: models.Secret(refresh)})
+	imported, err := user.ImportToken(ctx, models.Import{ProviderID: p.ID, RefreshToken: models.Secret(refresh)})
 	try("import", err)
 	device, err := user.BeginDevice(ctx, p.ID)
 	try("begin device", err)

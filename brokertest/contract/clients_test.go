@@ -86,7 +86,7 @@ func TestTheConsentOfAWebAppOnThePythonSDK(t *testing.T) {
 			t.Errorf("%d characters do not fit", size)
 		}
 		got := h.Approve(t, answerOf(t, begun), "ada")
-		done := want(t, 200, send("POST", root+"providers/callback/", `{"providerId":"`+p+`","state":"`+got.State+`","code":"`+secret(got.Code)+`"}`, json))
+		done := want(t, 200, send("POST", root+"providers/callback/", `{"providerId":"`+p+`","state":"`+got.State.Reveal()+`","code":"`+secret(got.Code)+`"}`, json))
 		authorized := done["authorizedProvider"].(object)
 
 		token := want(t, 201, send("POST", tokenOf(text(t, authorized, "id")), "", json))

@@ -119,7 +119,7 @@ func (s *surfer) consents(address, account string) string {
 func (s *surfer) approves(target, account string) string {
 	s.t.Helper()
 	back := s.h.Approve(s.t, broker.AuthorizeAnswer{RedirectURL: target}, account)
-	q := url.Values{"state": {back.State}, "code": {secret(back.Code)}}
+	q := url.Values{"state": {secret(back.State)}, "code": {secret(back.Code)}}
 	if back.Iss != "" {
 		q.Set("iss", back.Iss)
 	}

@@ -77,7 +77,7 @@ func TestA2_TheSameOpenStateGivesTheSameAnswer(t *testing.T) {
 		begin(t, h, h.User, other, q)
 
 		back := h.Approve(t, first, "ada")
-		want(t, 200, h.Do(t, h.User, "POST", callback, object{"providerId": p, "state": back.State, "code": secret(back.Code)}))
+		want(t, 200, h.Do(t, h.User, "POST", callback, object{"providerId": p, "state": back.State.Reveal(), "code": secret(back.Code)}))
 		wantFields(t, h.Do(t, h.User, "POST", authorizeAt(p)+"?"+q.Encode(), nil), "state")
 	})
 }

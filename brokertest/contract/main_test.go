@@ -220,7 +220,7 @@ func begin(t testing.TB, h *brokertest.House, who brokertest.Person, providerID 
 func approved(t testing.TB, h *brokertest.House, who brokertest.Person, providerID, account string) object {
 	t.Helper()
 	back := h.Approve(t, begin(t, h, who, providerID, nil), account)
-	return object{"providerId": providerID, "state": back.State, "code": back.Code.Reveal()}
+	return object{"providerId": providerID, "state": back.State.Reveal(), "code": back.Code.Reveal()}
 }
 
 // consent goes the whole way, and returns the authorization's id.

@@ -38,7 +38,7 @@ func (x *things) needCallback() {
 	p := x.h.Provider(x.t, "test")
 	back := x.h.Approve(x.t, x.h.Authorize(x.t, x.h.User, p), "ada")
 	x.provider = p.ID
-	x.callback = object{"providerId": p.ID, "state": back.State, "code": secret(back.Code)}
+	x.callback = object{"providerId": p.ID, "state": back.State.Reveal(), "code": secret(back.Code)}
 }
 
 func (x *things) needDeviceProvider() {

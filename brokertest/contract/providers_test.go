@@ -509,7 +509,7 @@ func TestA1_TheStoredRedirectURIIsReusedByteForByte(t *testing.T) {
 		p := createID(t, h, nil)
 		q := url.Values{"redirect_uri": {"http://localhost:5173/%7Ea//b/?providerId=" + p + "&e=&x=%2f%2F+ü"}}
 		back := h.Approve(t, begin(t, h, h.User, p, q), "ada")
-		want(t, 200, h.Do(t, h.User, "POST", callback, object{"providerId": p, "state": back.State, "code": secret(back.Code)}))
+		want(t, 200, h.Do(t, h.User, "POST", callback, object{"providerId": p, "state": back.State.Reveal(), "code": secret(back.Code)}))
 	})
 }
 

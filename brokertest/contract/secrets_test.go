@@ -123,7 +123,7 @@ func (s *story) approved(p, account string) object {
 	t, h := s.t, s.h
 	begun := want(t, 200, s.do(h.User, "POST", authorizeAt(p)+"?redirect_uri="+url.QueryEscape(brokertest.Callback), nil))
 	back := h.Approve(t, answerOf(t, begun), account)
-	return object{"providerId": p, "state": back.State, "code": secret(back.Code)}
+	return object{"providerId": p, "state": back.State.Reveal(), "code": secret(back.Code)}
 }
 
 // consents goes the way to an authorization with every wrong turn.

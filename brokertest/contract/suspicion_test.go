@@ -83,7 +83,7 @@ func TestWhatWasGrantedIsTold(t *testing.T) {
 		narrowed.RawQuery = q.Encode()
 		begun.RedirectURL = narrowed.String()
 		back := h.Approve(t, begun, "ada")
-		a := want(t, 200, h.Do(t, h.User, "POST", callback, object{"providerId": p, "state": back.State, "code": secret(back.Code)}))["authorizedProvider"].(object)
+		a := want(t, 200, h.Do(t, h.User, "POST", callback, object{"providerId": p, "state": back.State.Reveal(), "code": secret(back.Code)}))["authorizedProvider"].(object)
 		wantScopes(t, a, "profile email", "files")
 		id := text(t, a, "id")
 		wantScopes(t, list(t, want(t, 200, h.Do(t, h.User, "GET", root+"authorizedProviders/", nil))["data"])[0], "profile email", "files")

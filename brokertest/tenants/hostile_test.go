@@ -89,7 +89,7 @@ func (w *world) day(t *testing.T) *day {
 	} {
 		var all []models.Authorization
 		for i := range colleagues {
-			var back broker.Callback
+			var back models.Callback
 			d.call("authorize", func() (string, error) {
 				answer, err := w.Service.Authorize(ctx, w.User.Caller, broker.AuthorizeRequest{ProviderID: p.ID, RedirectURI: brokertest.Callback})
 				if err == nil {
@@ -176,13 +176,13 @@ func (w *world) attack(t *testing.T, round int) (stop func()) {
 	}
 	kinds := []func(i int){
 		func(i int) { // F1: a pause, and a budget that is used up
-			_, _ = w.Service.Import(ctx, w.hostile.Caller, broker.Import{ProviderID: posing[i%3].ID, Refresh: models.Secret(fmt.Sprint("made-up-", round, i))})
+			_, _ = w.Service.Import(ctx, w.hostile.Caller, models.Import{ProviderID: posing[i%3].ID, RefreshToken: models.Secret(fmt.Sprint("made-up-", round, i))})
 		},
 		func(i int) { // F1 and F2: the same client and accounts
 			_, _ = w.Service.Reset(ctx, w.hostile.Caller, twins[i%len(twins)].ID)
 		},
 		func(i int) { // F3: what no database stores, left behind as flows and tombstones
-			done, err := w.Service.Import(ctx, w.hostile.Caller, broker.Import{ProviderID: poisoning[i%3].ID, Refresh: models.Secret(fmt.Sprint("poison-", round, i))})
+			done, err := w.Service.Import(ctx, w.hostile.Caller, models.Import{ProviderID: poisoning[i%3].ID, RefreshToken: models.Secret(fmt.Sprint("poison-", round, i))})
 			if err == nil {
 				_ = w.Service.Disconnect(ctx, w.hostile.Caller, done.Authorization.ID)
 			}

@@ -313,7 +313,7 @@ func othersPause(t *testing.T, w *world) {
 	for i := range 3 {
 		q := w.provider(t, w.hostile, models.ProviderInput{Type: "oauth2",
 			Config: configured(w.throttling, map[string]any{"deviceUrl": w.IdPURL + "/device", "introspectUrl": w.IdPURL + "/introspect"})})
-		_, err := w.Service.Import(ctx, w.hostile.Caller, broker.Import{ProviderID: q.ID, Refresh: models.Secret(fmt.Sprint("made-up-", i))})
+		_, err := w.Service.Import(ctx, w.hostile.Caller, models.Import{ProviderID: q.ID, RefreshToken: models.Secret(fmt.Sprint("made-up-", i))})
 		wantCode(t, "an import that is throttled", err, models.CodeUpstream)
 	}
 	a := w.Consent(t, w.User, p, "ada")
@@ -336,7 +336,7 @@ func othersProvider(t *testing.T, w *world) {
 	wantCode(t, "change", err, models.CodeNotFound)
 	_, err = w.Service.DeleteProvider(ctx, c, p.ID, true)
 	wantCode(t, "deletion", err, models.CodeNotFound)
-	_, err = w.Service.Import(ctx, c, broker.Import{ProviderID: p.ID, Refresh: "made-up"})
+	_, err = w.Service.Import(ctx, c, models.Import{ProviderID: p.ID, RefreshToken: "made-up"})
 	wantCode(t, "import", err, models.CodeNotFound)
 	w.Consent(t, w.User, p, "ada")
 }

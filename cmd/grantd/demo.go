@@ -210,7 +210,7 @@ func (d *demo) consent(ctx context.Context, p *person, aloud bool) error {
 	}
 	show.result("back at %s", cut(back.String(), 80))
 	cb := client.ReturnTo(d.provider.ID, back.Query())
-	show.curl("$API/providers/callback/", strings.ToUpper(p.name), fmt.Sprintf("{\n  \"providerId\": %q,\n  \"state\": %q,\n  \"code\": %q}", cb.ProviderID, cb.State, cb.Code.Reveal()))
+	show.curl("$API/providers/callback/", strings.ToUpper(p.name), fmt.Sprintf("{\n  \"providerId\": %q,\n  \"state\": %q,\n  \"code\": %q}", cb.ProviderID, cb.State.Reveal(), cb.Code.Reveal()))
 	done, err := p.grantd.Complete(ctx, cb)
 	if err != nil {
 		return expected("an authorization for "+p.name, err)
