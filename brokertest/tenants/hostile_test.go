@@ -24,38 +24,54 @@ import (
 // it may have open at once is for the limits to say (T2): here it is bounded by itself.
 const (
 	enough     = 2 // rounds, if one of them was good
-	rounds     = 8 // at most: other work on the machine makes single rounds slow
+	rounds     = 8 // at most, where none was good
 	listens    = 100
 	attackers  = 4
 	attacks    = 400 // in each round, at most
 	colleagues = 8   // whose accounts acme connects in a round
+
+	// foreign is the share of the processors that others may take in a round. While they
+	// take more, the attack cannot be told from them by how long calls take.
+	foreign = 0.25
 )
 
 // TestT1_AHostileOrganisationChangesNothing: while one organisation does at full strength
 // what strangers have found (F1, F2, F3, F5), another consents, refreshes, disconnects
 // and deletes. Its outcomes and counts are those of a round in peace, always, and in the
-// best of the rounds its slowest calls take no more than twice as long.
+// best of the rounds its slowest calls take no more than twice as long. Rounds in which
+// other programs keep the machine busy say nothing about that.
 func TestT1_AHostileOrganisationChangesNothing(t *testing.T) {
 	mean := newMean(t)
 	w := newWorld(t, brokertest.Options{Backend: brokertest.Servers, Allow: []string{strings.TrimPrefix(mean.URL, "http://")}})
 	w.throttling = mean.URL + "/throttled"
 	w.day(t) // warms up what a process has to make once
-	var ratios []float64
-	for i := 0; i < enough || i < rounds && slices.Min(ratios) > 2; i++ {
+	var ratios, elsewhere []float64
+	for i := 0; i < enough || i < rounds && !good(ratios); i++ {
+		share := others(t)
 		peace := w.day(t)
 		stop := w.attack(t, i)
 		war := w.day(t)
 		stop()
+		elsewhere = append(elsewhere, share())
 		if diff := cmp.Diff(peace.outcomes, war.outcomes); diff != "" {
 			t.Errorf("another organisation changed what happened (-in peace +under attack):\n%s", diff)
 		}
-		ratios = append(ratios, float64(war.p99())/float64(peace.p99()))
-		t.Logf("round %d: p99 %s in peace, %s under attack", i, peace.p99(), war.p99())
+		if elsewhere[i] <= foreign {
+			ratios = append(ratios, float64(war.p99())/float64(peace.p99()))
+		}
+		t.Logf("round %d: p99 %s in peace, %s under attack; others took %.0f %% of the processors", i, peace.p99(), war.p99(), 100*elsewhere[i])
 	}
-	if best := slices.Min(ratios); best > 2 {
-		t.Errorf("under attack the slowest calls take %.1f times as long in every round: %.1f", best, ratios)
+	switch {
+	case len(ratios) == 0:
+		t.Logf("how long calls take under attack was not judged: others took a share of the processors in every round: %.2f", elsewhere)
+	case !good(ratios):
+		t.Errorf("under attack the slowest calls take %.1f times as long in every round: %.1f", slices.Min(ratios), ratios)
 	}
 }
+
+// good reports that under attack the slowest calls took no more than twice as long in some
+// round.
+func good(ratios []float64) bool { return len(ratios) > 0 && slices.Min(ratios) <= 2 }
 
 // day is what acme does, how it ended and how long each call took.
 type day struct {
