@@ -21,23 +21,25 @@ func bitbucketType() *Type {
 		// What a token may do is ticked on the OAuth consumer; the parameter is
 		// tolerated, and what was granted is read from the answer.
 		DefaultScopes: []string{"account", "email"},
-
-		// Since May 2026 each refresh brings the next refresh token; the spent one works
-		// on for about ten minutes, and an access token until it expires. One that is not
-		// used for three months lapses, of which no answer tells.
-		// https://community.developer.atlassian.com/t/99003
-		Rotates:            true,
-		GitUser:            "x-token-auth",
-		RefreshKillsAccess: false,
-		RefreshLife:        90 * 24 * time.Hour,
-		// There is no revocation, so none takes anything along: it is always reported
-		// as unsupported.
-		RevokesSingly: true,
-
-		at:     bitbucketAt,
-		user:   bitbucketUser,
-		check:  bitbucketCheck,
-		grants: heldBy(bitbucketHolders),
+		Behaviour: Behaviour{
+			// Since May 2026 each refresh brings the next refresh token; the spent one works
+			// on for about ten minutes, and an access token until it expires. One that is not
+			// used for three months lapses, of which no answer tells.
+			// https://community.developer.atlassian.com/t/99003
+			Rotates:            true,
+			GitUser:            "x-token-auth",
+			RefreshKillsAccess: false,
+			RefreshLife:        90 * 24 * time.Hour,
+			// There is no revocation, so none takes anything along: it is always reported
+			// as unsupported.
+			RevokesSingly: true,
+		},
+		hooks: hooks{
+			at:     bitbucketAt,
+			user:   bitbucketUser,
+			check:  bitbucketCheck,
+			grants: heldBy(bitbucketHolders),
+		},
 	}
 }
 

@@ -20,19 +20,21 @@ func boxType() *Type {
 		Name:        "box",
 		DisplayName: "Box",
 		DefaultHost: "box.com",
-
-		// Said to end the old pair once the new one is used; not documented.
-		RefreshKillsAccess: true,
-		// Whether a revocation takes along what else the person granted to the client
-		// is not documented. So it is expected to.
-		RevokesSingly: false,
-		Rotates:       true,
-		// A refresh token is good for one use within 60 days, and no answer says so:
-		// https://developer.box.com/guides/authentication/tokens/refresh/
-		RefreshLife: 60 * 24 * time.Hour,
-
-		at:   boxAt,
-		user: boxUser,
+		Behaviour: Behaviour{
+			// Said to end the old pair once the new one is used; not documented.
+			RefreshKillsAccess: true,
+			// Whether a revocation takes along what else the person granted to the client
+			// is not documented. So it is expected to.
+			RevokesSingly: false,
+			Rotates:       true,
+			// A refresh token is good for one use within 60 days, and no answer says so:
+			// https://developer.box.com/guides/authentication/tokens/refresh/
+			RefreshLife: 60 * 24 * time.Hour,
+		},
+		hooks: hooks{
+			at:   boxAt,
+			user: boxUser,
+		},
 	}
 }
 

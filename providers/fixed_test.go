@@ -18,17 +18,19 @@ func withType(t *testing.T, typ *Type, allow ...string) *Registry {
 // placed is a type whose token endpoint is where config says.
 func placed() *Type {
 	return &Type{
-		Name: "placed",
-		at: func(c Client, _ string) Endpoints {
-			text := func(name string) string { s, _ := c.Config[name].(string); return s }
-			return Endpoints{
-				Endpoint: oauth2.Endpoint{TokenURL: text("tokenUrl"), AuthStyle: oauth2.AuthStyleInHeader},
-				UserInfo: text("userInfoUrl"),
-				Public:   c.Config["public"] == true,
-			}
+		Name:     "placed",
+		settings: []setting{{name: "tokenUrl", check: isIssuer}},
+		hooks: hooks{
+			at: func(c Client, _ string) Endpoints {
+				text := func(name string) string { s, _ := c.Config[name].(string); return s }
+				return Endpoints{
+					Endpoint: oauth2.Endpoint{TokenURL: text("tokenUrl"), AuthStyle: oauth2.AuthStyleInHeader},
+					UserInfo: text("userInfoUrl"),
+					Public:   c.Config["public"] == true,
+				}
+			},
+			fixedBefore: func(u *upstream) []string { return u.e.urls() },
 		},
-		fixedBefore: func(u *upstream) []string { return u.e.urls() },
-		settings:    []setting{{name: "tokenUrl", check: isIssuer}},
 	}
 }
 

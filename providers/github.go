@@ -24,34 +24,37 @@ func githubType() *Type {
 		DefaultHost:   "github.com",
 		SelfManaged:   true,
 		DefaultScopes: []string{"read:user", "user:email"},
+		settings:      []setting{{name: "appSlug", check: isAppSlug}},
+		Behaviour: Behaviour{
+			RefreshKillsAccess: true,
+			RevokesSingly:      true,
+			RevokeNeedsAccess:  true,
+			RevokesAccessAlone: true,
+			Rotates:            true,
+			ResetsInPlace:      true,
+			Lag:                time.Second, // its replicas learn of a new token one after the other
+			Device:             true,
 
-		RefreshKillsAccess: true,
-		RevokesSingly:      true,
-		RevokeNeedsAccess:  true,
-		RevokesAccessAlone: true,
-		Rotates:            true,
-		ResetsInPlace:      true,
-		Lag:                time.Second, // its replicas learn of a new token one after the other
-		Device:             true,
+			// The REST API with the client's id and secret: 5,000 an hour, as documented.
+			// Of the token endpoint operators report about 2,000. Enterprise Server has no
+			// limits unless its admin sets some.
+			CallsPerHour:      5000,
+			TokenCallsPerHour: 2000,
 
-		// The REST API with the client's id and secret: 5,000 an hour, as documented.
-		// Of the token endpoint operators report about 2,000. Enterprise Server has no
-		// limits unless its admin sets some.
-		CallsPerHour:      5000,
-		TokenCallsPerHour: 2000,
-		metered:           githubCloud,
+			GitUser: "x-access-token",
+		},
+		hooks: hooks{
+			metered: githubCloud,
 
-		GitUser:  "x-access-token",
-		settings: []setting{{name: "appSlug", check: isAppSlug}},
-
-		at:            githubAt,
-		user:          githubUser,
-		grants:        heldBy(githubHolders),
-		revoke:        githubRevoke,
-		check:         githubCheck,
-		reset:         githubReset,
-		installURL:    githubInstallURL,
-		installations: githubInstallations,
+			at:            githubAt,
+			user:          githubUser,
+			grants:        heldBy(githubHolders),
+			revoke:        githubRevoke,
+			check:         githubCheck,
+			reset:         githubReset,
+			installURL:    githubInstallURL,
+			installations: githubInstallations,
+		},
 	}
 }
 

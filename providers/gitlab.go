@@ -19,21 +19,24 @@ func gitlabType() *Type {
 		SelfManaged:   true,
 		DefaultScopes: []string{"openid", "profile", "email"},
 
-		// One row of its database holds an access token and its refresh token. A
-		// refresh replaces the row, without a grace, and a revocation by either token
-		// ends both, and no other pair of the person.
-		RefreshKillsAccess: true,
-		RevokesSingly:      true,
-		RevokesAccessAlone: false,
-		Rotates:            true,
-		GitUser:            "oauth2",
-		Device:             true, // 17.2 and later; older ones answer 404
-
 		settings: []setting{{name: "path", check: isPath}},
-		at:       gitlabAt,
-		origins:  func(u *upstream) []string { return []string{u.e.Issuer} },
-		revoke:   gitlabRevoke,
-		check:    gitlabCheck,
+		Behaviour: Behaviour{
+			// One row of its database holds an access token and its refresh token. A
+			// refresh replaces the row, without a grace, and a revocation by either token
+			// ends both, and no other pair of the person.
+			RefreshKillsAccess: true,
+			RevokesSingly:      true,
+			RevokesAccessAlone: false,
+			Rotates:            true,
+			GitUser:            "oauth2",
+			Device:             true, // 17.2 and later; older ones answer 404
+		},
+		hooks: hooks{
+			at:      gitlabAt,
+			origins: func(u *upstream) []string { return []string{u.e.Issuer} },
+			revoke:  gitlabRevoke,
+			check:   gitlabCheck,
+		},
 	}
 }
 

@@ -22,31 +22,34 @@ func googleType() *Type {
 		tokenHosts:    []string{"googleapis.com", "googlesource.com", "source.developers.google.com"},
 		DefaultScopes: []string{"openid", "email", "profile"},
 
-		// A refresh brings an access token and nothing else. The refresh token stays,
-		// and dies of six months without use, unless an answer says sooner (people may
-		// consent for a time). Seven days for a project in "testing" are not told.
-		// https://developers.google.com/identity/protocols/oauth2#expiration
-		Rotates:            false,
-		RefreshKillsAccess: false,
-		RefreshLife:        180 * 24 * time.Hour,
+		settings: []setting{{name: "prompt", check: isGooglePrompt}},
+		idToken:  SourceUser,
+		Behaviour: Behaviour{
+			// A refresh brings an access token and nothing else. The refresh token stays,
+			// and dies of six months without use, unless an answer says sooner (people may
+			// consent for a time). Seven days for a project in "testing" are not told.
+			// https://developers.google.com/identity/protocols/oauth2#expiration
+			Rotates:            false,
+			RefreshKillsAccess: false,
+			RefreshLife:        180 * 24 * time.Hour,
 
-		// Whichever token is revoked, everything goes that the person granted to the
-		// project: the other scopes, and the tokens of its other clients.
-		// https://developers.google.com/identity/protocols/oauth2/web-server#tokenrevoke
-		RevokesSingly:      false,
-		RevokesAll:         true,
-		RevokesAccessAlone: false,
-		domain:             googleProject,
+			// Whichever token is revoked, everything goes that the person granted to the
+			// project: the other scopes, and the tokens of its other clients.
+			// https://developers.google.com/identity/protocols/oauth2/web-server#tokenrevoke
+			RevokesSingly:      false,
+			RevokesAll:         true,
+			RevokesAccessAlone: false,
 
-		// For clients of the type "TVs and limited input", with few scopes.
-		Device: true,
-
-		settings:  []setting{{name: "prompt", check: isGooglePrompt}},
-		idToken:   SourceUser,
-		at:        googleAt,
-		authorize: googleAuthorize,
-		grants:    heldBy(googleScopes),
-		revoke:    googleRevoke,
+			// For clients of the type "TVs and limited input", with few scopes.
+			Device: true,
+		},
+		hooks: hooks{
+			domain:    googleProject,
+			at:        googleAt,
+			authorize: googleAuthorize,
+			grants:    heldBy(googleScopes),
+			revoke:    googleRevoke,
+		},
 	}
 }
 

@@ -35,30 +35,33 @@ func microsoftType() *Type {
 		// User.Read is for user info, offline_access for a refresh token.
 		DefaultScopes: []string{"openid", "profile", "email", "offline_access", "User.Read"},
 
-		// A refresh brings a new refresh token and lets the old one live, as it does the
-		// old access token. Unused ones live for 90 days, and no answer says so:
-		// https://learn.microsoft.com/entra/identity-platform/refresh-tokens
-		RefreshKillsAccess: false,
-		Rotates:            false,
-		RefreshLife:        90 * 24 * time.Hour,
-		// There is no revocation. The nearest thing, Graph's revokeSignInSessions, ends
-		// the person's sessions with every application, and so is never called. What is
-		// never sent takes nothing along.
-		RevokesSingly: true,
-		Device:        true,
-
 		settings: []setting{
 			{name: "cloud", check: isMicrosoftCloud},
 			{name: "tenant", check: isMicrosoftTenant},
 		},
-		idToken:     SourceIDToken, // its sub is another name than Graph's id
-		at:          microsoftAt,
-		fixedBefore: func(u *upstream) []string { return u.e.urls() }, // the tenant is in the paths
-		authorize:   microsoftAuthorize,
-		refresh:     microsoftRefresh,
-		grants:      microsoftGrants,
-		isIssuer:    microsoftIsIssuer,
-		user:        microsoftUser,
+		idToken: SourceIDToken, // its sub is another name than Graph's id
+		Behaviour: Behaviour{
+			// A refresh brings a new refresh token and lets the old one live, as it does the
+			// old access token. Unused ones live for 90 days, and no answer says so:
+			// https://learn.microsoft.com/entra/identity-platform/refresh-tokens
+			RefreshKillsAccess: false,
+			Rotates:            false,
+			RefreshLife:        90 * 24 * time.Hour,
+			// There is no revocation. The nearest thing, Graph's revokeSignInSessions, ends
+			// the person's sessions with every application, and so is never called. What is
+			// never sent takes nothing along.
+			RevokesSingly: true,
+			Device:        true,
+		},
+		hooks: hooks{
+			at:          microsoftAt,
+			fixedBefore: func(u *upstream) []string { return u.e.urls() }, // the tenant is in the paths
+			authorize:   microsoftAuthorize,
+			refresh:     microsoftRefresh,
+			grants:      microsoftGrants,
+			isIssuer:    microsoftIsIssuer,
+			user:        microsoftUser,
+		},
 	}
 }
 

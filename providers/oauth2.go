@@ -25,12 +25,6 @@ func oauth2Type() *Type {
 		Name:        "oauth2",
 		DisplayName: "OAuth 2.0",
 
-		// What an unknown server does, on the safe side, as for oidc.
-		RefreshKillsAccess: true,
-		RevokesSingly:      false,
-		Rotates:            true,
-		Device:             true,
-
 		configurable: true,
 		public:       true,
 		settings: []setting{
@@ -45,11 +39,20 @@ func oauth2Type() *Type {
 			{name: "tokenUrl", required: true, check: isEndpoint},
 			{name: "userInfoUrl", required: true, check: isEndpoint},
 		},
-		at:   oauth2At,
-		user: oauth2User,
+		Behaviour: Behaviour{
+			// What an unknown server does, on the safe side, as for oidc.
+			RefreshKillsAccess: true,
+			RevokesSingly:      false,
+			Rotates:            true,
+			Device:             true,
+		},
+		hooks: hooks{
+			at:   oauth2At,
+			user: oauth2User,
 
-		fixedBefore: oauth2FixedBefore,
-		subPath:     oauth2SubPath,
+			fixedBefore: oauth2FixedBefore,
+			subPath:     oauth2SubPath,
+		},
 	}
 }
 

@@ -14,13 +14,6 @@ func oidcType() *Type {
 		DisplayName:   "OpenID Connect",
 		DefaultScopes: []string{oidc.ScopeOpenID, "profile", "email", oidc.ScopeOfflineAccess},
 
-		// What an unknown server does, on the safe side: it rotates, and may drop
-		// the whole grant when one of its tokens is revoked (RFC 7009 §2.1).
-		RefreshKillsAccess: true,
-		RevokesSingly:      false,
-		Rotates:            true,
-		Device:             true,
-
 		openID:       true,
 		idToken:      SourceUser,
 		discovers:    true,
@@ -32,10 +25,20 @@ func oidcType() *Type {
 			{name: "issuer", required: true, check: isIssuer},
 			{name: "revokeUrl", check: isEndpoint},
 		},
-		at:        oidcAt,
-		authorize: oidcAuthorize,
+		Behaviour: Behaviour{
+			// What an unknown server does, on the safe side: it rotates, and may drop
+			// the whole grant when one of its tokens is revoked (RFC 7009 §2.1).
+			RefreshKillsAccess: true,
+			RevokesSingly:      false,
+			Rotates:            true,
+			Device:             true,
+		},
+		hooks: hooks{
+			at:        oidcAt,
+			authorize: oidcAuthorize,
 
-		fixedBefore: oidcFixedBefore,
+			fixedBefore: oidcFixedBefore,
+		},
 	}
 }
 

@@ -11,14 +11,16 @@ func testType(base string) *Type {
 		DefaultHost:   base,
 		SelfManaged:   true,
 		DefaultScopes: []string{"profile", "email"},
-
-		RefreshKillsAccess: true,
-		RevokesSingly:      true,
-		RevokesAccessAlone: true,
-		Rotates:            true,
-		Device:             true,
-
-		at: testAt,
+		Behaviour: Behaviour{
+			RefreshKillsAccess: true,
+			RevokesSingly:      true,
+			RevokesAccessAlone: true,
+			Rotates:            true,
+			Device:             true,
+		},
+		hooks: hooks{
+			at: testAt,
+		},
 	}
 }
 

@@ -22,6 +22,33 @@ type Type struct {
 	SelfManaged   bool
 	DefaultScopes []string
 
+	Behaviour
+	// tokenHosts are hosts that tokens are good for beside those of the endpoints, and
+	// that config.match may therefore name.
+	tokenHosts []string
+	// openID: the token answer carries an id_token, which is required and bound
+	// to the request by a nonce.
+	openID bool
+	// idToken says what the sub of an id_token names: SourceUser where it is the
+	// account that user info names, SourceIDToken where it is a name of its own, and ""
+	// where id_tokens are not read.
+	idToken Source
+	// discovers: at knows the issuer and what config says; metadata names the rest.
+	discovers bool
+	// configurable: config decides about traits (see Traits), since the type is
+	// many servers.
+	configurable bool
+	// public: clients without a secret are possible (see MayBePublic).
+	public bool
+	// settings are the keys of config beside the common ones.
+	settings []setting
+
+	hooks
+}
+
+// Behaviour is what is known of how an upstream treats tokens and callers. See Traits for
+// what config may say better.
+type Behaviour struct {
 	// RefreshKillsAccess says that a refresh ends the old access token at once.
 	RefreshKillsAccess bool
 	// RevokesSingly says that one pair of tokens can be revoked without taking
@@ -51,40 +78,21 @@ type Type struct {
 	Lag time.Duration
 	// Device says that the upstream may support the device flow (RFC 8628).
 	Device bool
-
 	// CallsPerHour is how many calls with the client's own credentials, revocations
 	// among them, the upstream takes per host and OAuth client; 0 = not known.
 	CallsPerHour int
 	// TokenCallsPerHour is the same for the token endpoint.
 	TokenCallsPerHour int
-
-	// metered reports whether the two figures hold at a host other than
-	// DefaultHost; nil = they do not: whoever runs it sets limits, or none.
-	metered func(host string) bool
 	// GitUser is the user name that git sends with an access token as password;
 	// "" where the token itself is the user name.
 	GitUser string
-	// tokenHosts are hosts that tokens are good for beside those of the endpoints, and
-	// that config.match may therefore name.
-	tokenHosts []string
+}
 
-	// openID: the token answer carries an id_token, which is required and bound
-	// to the request by a nonce.
-	openID bool
-	// idToken says what the sub of an id_token names: SourceUser where it is the
-	// account that user info names, SourceIDToken where it is a name of its own, and ""
-	// where id_tokens are not read.
-	idToken Source
-	// discovers: at knows the issuer and what config says; metadata names the rest.
-	discovers bool
-	// configurable: config decides about traits (see Traits), since the type is
-	// many servers.
-	configurable bool
-	// public: clients without a secret are possible (see MayBePublic).
-	public bool
-	// settings are the keys of config beside the common ones.
-	settings []setting
-
+// hooks are where a type does otherwise than the standards say.
+type hooks struct {
+	// metered reports whether the two figures hold at a host other than
+	// DefaultHost; nil = they do not: whoever runs it sets limits, or none.
+	metered func(host string) bool
 	// at gives the endpoints below base ("https://" and the host), without
 	// network and always the same for the same client.
 	at func(c Client, base string) Endpoints
