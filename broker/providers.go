@@ -73,8 +73,12 @@ func (s *Service) CreateProvider(ctx context.Context, c models.Caller, in models
 	if err := onlyUnlimitedAdmins(c); err != nil {
 		return models.Provider{}, err
 	}
+	return s.createProvider(ctx, c, newID(), in)
+}
+
+func (s *Service) createProvider(ctx context.Context, c models.Caller, id string, in models.ProviderInput) (models.Provider, error) {
 	p := models.Provider{
-		ID: newID(), OrgID: c.OrgID, Name: in.Name, Slug: in.Slug, Type: in.Type, Status: models.ProviderActive,
+		ID: id, OrgID: c.OrgID, Name: in.Name, Slug: in.Slug, Type: in.Type, Status: models.ProviderActive,
 		ClientID: in.ClientID, SecureConfigID: newID(), SkipConsent: in.SkipConsent,
 		Metadata: models.ProviderMetadata{Host: in.Metadata.Host}, Scopes: in.Scopes, RedirectURIs: in.RedirectURIs,
 		Config: in.Config, Description: in.Description, SecretVersion: 1,

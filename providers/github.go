@@ -24,7 +24,7 @@ func githubType() *Type {
 		DefaultHost:   "github.com",
 		SelfManaged:   true,
 		DefaultScopes: []string{"read:user", "user:email"},
-		settings:      []setting{{name: "appSlug", check: isAppSlug}},
+		settings:      []setting{{name: "appSlug", check: isAppSlug, about: About{Label: "Name of the GitHub App", Help: "As in its address, github.com/apps/<name>. People are then led to install it.", Example: "my-app"}}},
 		Behaviour: Behaviour{
 			RefreshKillsAccess: true,
 			RevokesSingly:      true,

@@ -19,7 +19,7 @@ func gitlabType() *Type {
 		SelfManaged:   true,
 		DefaultScopes: []string{"openid", "profile", "email"},
 
-		settings: []setting{{name: "path", check: isPath}},
+		settings: []setting{{name: "path", check: isPath, about: About{Label: "Path", Help: "Where GitLab lives below a path of the host.", Example: "/gitlab"}}},
 		Behaviour: Behaviour{
 			// One row of its database holds an access token and its refresh token. A
 			// refresh replaces the row, without a grace, and a revocation by either token

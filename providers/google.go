@@ -22,7 +22,7 @@ func googleType() *Type {
 		tokenHosts:    []string{"googleapis.com", "googlesource.com", "source.developers.google.com"},
 		DefaultScopes: []string{"openid", "email", "profile"},
 
-		settings: []setting{{name: "prompt", check: isGooglePrompt}},
+		settings: []setting{{name: "prompt", check: isGooglePrompt, about: About{Label: "Prompt", Help: "What Google asks people each time. An account chooser alone brings no new refresh token.", Entry: EntryChoice, Choices: googlePrompts}}},
 		idToken:  SourceUser,
 		Behaviour: Behaviour{
 			// A refresh brings an access token and nothing else. The refresh token stays,

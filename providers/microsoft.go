@@ -36,8 +36,8 @@ func microsoftType() *Type {
 		DefaultScopes: []string{"openid", "profile", "email", "offline_access", "User.Read"},
 
 		settings: []setting{
-			{name: "cloud", check: isMicrosoftCloud},
-			{name: "tenant", check: isMicrosoftTenant},
+			{name: "cloud", check: isMicrosoftCloud, about: About{Label: "Cloud", Help: "The national cloud, if it is not the global one.", Entry: EntryChoice, Choices: slices.Sorted(maps.Keys(microsoftClouds))}},
+			{name: "tenant", check: isMicrosoftTenant, about: About{Label: "Tenant", Help: "Whose accounts: common, organizations, consumers, or one tenant by its id or domain.", Example: "contoso.onmicrosoft.com"}},
 		},
 		idToken: SourceIDToken, // its sub is another name than Graph's id
 		Behaviour: Behaviour{

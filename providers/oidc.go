@@ -20,10 +20,10 @@ func oidcType() *Type {
 		configurable: true,
 		public:       true,
 		settings: []setting{
-			{name: "authStyle", check: isAuthStyle},
-			{name: "introspectUrl", check: isEndpoint},
-			{name: "issuer", required: true, check: isIssuer},
-			{name: "revokeUrl", check: isEndpoint},
+			{name: "authStyle", check: isAuthStyle, about: aboutAuthStyle},
+			{name: "introspectUrl", check: isEndpoint, about: aboutIntrospectURL},
+			{name: "issuer", required: true, check: isIssuer, about: aboutIssuer},
+			{name: "revokeUrl", check: isEndpoint, about: aboutRevokeURL},
 		},
 		Behaviour: Behaviour{
 			// What an unknown server does, on the safe side: it rotates, and may drop

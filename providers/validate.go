@@ -16,18 +16,19 @@ type setting struct {
 	name     string
 	required bool
 	check    func(allow allowlist, v any) string
+	about    About
 }
 
 // commonSettings are known to every type.
 var commonSettings = []setting{
-	{name: "authorizeParams", check: areParams},
-	{name: "device", check: isBool},
-	{name: "pkce", check: isBool},
-	{name: "requireIss", check: isBool},
-	{name: callsPerHour, check: isPerHour},
-	{name: tokenCallsPerHour, check: isPerHour},
-	{name: "icon", check: isIcon},
-	{name: "match", check: isMatch},
+	{name: "authorizeParams", check: areParams, about: About{Label: "Further parameters", Help: "Sent with the authorization request.", Example: "audience=https://api.example.com", Entry: EntryPairs}},
+	{name: "device", check: isBool, about: About{Label: "Consent on another device", Help: "Whether people may consent with a code on another device (RFC 8628). The provider must allow it for the client.", Entry: EntryYesNo}},
+	{name: "pkce", check: isBool, about: About{Label: "PKCE", Help: "On unless it is switched off, for a provider that chokes on it.", Entry: EntryYesNo}},
+	{name: "requireIss", check: isBool, about: About{Label: "Require iss", Help: "Refuse answers that do not say which issuer they come from (RFC 9207).", Entry: EntryYesNo}},
+	{name: callsPerHour, check: isPerHour, about: About{Label: "Calls an hour", Help: "How many calls with the client the provider takes in an hour. Work in the background leaves half of them to people.", Example: "5000", Entry: EntryNumber}},
+	{name: tokenCallsPerHour, check: isPerHour, about: About{Label: "Token calls an hour", Help: "The same for the token endpoint.", Example: "2000", Entry: EntryNumber}},
+	{name: "icon", check: isIcon, about: About{Label: "Icon", Help: "An https address, or a path on this host, which alone the pages show.", Example: "/icons/example.svg"}},
+	{name: "match", check: isMatch, about: About{Label: "Places that tokens are for", Help: "Hosts, with a path if need be, by which git and agents find the provider. Without any its own host.", Example: "git.example.com/team", Entry: EntryList}},
 }
 
 // ours are the parameters of an authorization request that protect it or decide

@@ -16,6 +16,10 @@ func (k *Console) listProviders(c echo.Context, v broker.Visitor) error {
 
 // done are the messages of the page that a form leads back to, by what its address says.
 var done = map[string]string{
+	"registered": "The provider is registered. Register its callback address at the provider, if that is not done yet.",
+	"changed":    "The changes are saved.",
+	"secret":     "The new client secret is saved. What waited because of the old one is tried again.",
+
 	"on":  "The provider is switched on.",
 	"off": "The provider is switched off. Nobody gets tokens of its connections until it is switched on again.",
 }

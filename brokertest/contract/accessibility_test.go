@@ -150,6 +150,10 @@ func TestTheConsoleIsAccessible(t *testing.T) {
 	}
 	b.do(t, chromedp.Navigate(h.URL+"/console/providers/"+p+"/delete"), chromedp.WaitVisible(css("#name")), chromedp.SendKeys(css("#name"), "another"), chromedp.Click(css("#confirm")), chromedp.WaitVisible(css("#problem")))
 	b.isAccessible(t, script, "the wrong name")
+	at("a form with long choices", "/console/providers/new?type=oauth2")
+	b.do(t, chromedp.Navigate(h.URL+"/console/providers/"+p+"/edit"), chromedp.WaitVisible(css("#slug ~ *, summary")), chromedp.SetValue(css("#slug"), "No Slug"), chromedp.SetValue(css("[id='metadata.host']"), "no host"),
+		chromedp.Click(css("#save")), chromedp.WaitVisible(css("#problem")))
+	b.isAccessible(t, script, "a form with errors")
 	b.do(t, chromedp.Navigate(h.URL+"/console/providers/"+p), chromedp.Click(css("#switch")), chromedp.WaitVisible(css("#done")))
 	b.isAccessible(t, script, "switched off")
 }

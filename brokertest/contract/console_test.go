@@ -1,6 +1,7 @@
 package contract_test
 
 import (
+	"html/template"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -17,13 +18,15 @@ import (
 func consolePages(provider, job string) []string {
 	return []string{
 		"/console/", "/console", "/console/providers", "/console/providers/" + provider, "/console/providers/" + provider + "/delete",
+		"/console/providers/new", "/console/providers/new?type=test", "/console/providers/" + provider + "/edit", "/console/providers/" + provider + "/secret",
 		"/console/jobs", "/console/jobs?status=ERROR", "/console/jobs/" + job,
 	}
 }
 
 // consoleForms are its forms.
 func consoleForms(provider string) []string {
-	return []string{"/console/providers/" + provider + "/status", "/console/providers/" + provider + "/delete"}
+	of := "/console/providers/" + provider
+	return []string{of + "/status", of + "/delete", of + "/edit", of + "/secret"}
 }
 
 // admin is a browser with the organisation's admin signed in.
@@ -64,7 +67,7 @@ func TestA6_TheConsoleIsForAdmins(t *testing.T) {
 			}
 		}
 		for _, at := range consoleForms(p) {
-			form := url.Values{"status": {"inactive"}, "name": {"Test"}, "force": {"1"}}
+			form := url.Values{"status": {"inactive"}, "name": {"Test"}, "force": {"1"}, "clientSecret": {"another"}}
 			if got := stranger.post(at, form); got.status != 303 || !strings.HasPrefix(got.to, "/sign-in?") {
 				t.Errorf("%s: a stranger gets %d to %s", at, got.status, got.to)
 			}
@@ -121,7 +124,7 @@ func TestTheConsoleShowsMarkupAsText(t *testing.T) {
 	pauses(t, h, p, "acme", quoted)
 	for _, at := range consolePages(p, job) {
 		got := s.get(at)
-		if got.status != 200 || strings.Contains(got.body, "<script") || strings.Contains(got.body, "<i>") || strings.Contains(got.body, "<b>") || !strings.Contains(got.body, "&lt;script") {
+		if got.status != 200 || strings.Contains(got.body, "<script") || strings.Contains(got.body, "<i>") || strings.Contains(got.body, "<b>") || strings.Contains(at, p) && !strings.Contains(got.body, "&lt;script") {
 			t.Errorf("%s: %d %s", at, got.status, got.body)
 		}
 	}
@@ -322,5 +325,175 @@ func TestWhatCannotBeUndoneNeedsARecentSignIn(t *testing.T) {
 	wantPage(t, s.get(in.to), 200, "type its name")
 	if n := column(t, h, "SELECT id FROM jobs WHERE type = 'DELETE_PROVIDER'"); len(n) > 0 {
 		t.Errorf("jobs were made: %v", n)
+	}
+}
+
+func newForm(t *testing.T, s *surfer, typ string) string {
+	t.Helper()
+	got := s.get("/console/providers/new?type=" + typ)
+	wantPage(t, got, 200, `name="clientSecret"`)
+	m := regexp.MustCompile(`name="form" value="([^"]+)"`).FindStringSubmatch(got.body)
+	if m == nil {
+		t.Fatal("the form has no name")
+	}
+	return m[1]
+}
+
+// An admin registers a provider with the form of its type. What is wrong stands beside its field in the API's words, what
+// was entered stays, but for the secret; and a form that is sent twice registers one provider.
+func TestAnAdminRegistersAProviderInTheConsole(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.House) {
+		s := admin(t, h)
+		types := s.get("/console/providers/new")
+		for _, typ := range h.Upstream.Names() {
+			wantPage(t, types, 200, `id="type-`+typ+`"`)
+			got := s.get("/console/providers/new?type=" + typ)
+			for _, setting := range h.Upstream.Settings(typ) {
+				wantPage(t, got, 200, `name="config.`+setting.Name+`"`, `id="config.`+setting.Name+`-help"`)
+			}
+		}
+
+		name := newForm(t, s, "oauth2")
+		form := url.Values{"type": {"oauth2"}, "form": {name}, "name": {"Our <b>server</b>"}, "clientId": {brokertest.ClientID}, "clientSecret": {brokertest.ClientSecret},
+			"scopes": {"read  write"}, "redirectUris": {"https://a.example/cb\r\nftp://b.example"}, "description": {"Ours.\r\nAsk us."}, "slug": {"Not A Slug"},
+			"config.authStyle": {"basic"}, "config.authorizeUrl": {h.IdPURL + "/authorize"}, "config.tokenUrl": {h.IdPURL + "/token"}, "config.userInfoUrl": {"nowhere"},
+			"config.claims": {"sub=data.id\nemail=data.mail"}, "config.match": {"git.example.com"}, "config.pkce": {"false"}, "config.callsPerHour": {"many"}}
+		wrong := s.post("/console/providers/new", form)
+		wantPage(t, wrong, 422, "Our &lt;b&gt;server&lt;/b&gt;", "read  write", "Not A Slug", "sub=data.id\nemail=data.mail", "Ours.\nAsk us.", `<option value="false" selected>`,
+			`value="many"`, "must be a whole number of calls per hour", `href="#slug"`, `id="slug-problem"`, "must be 1 to 63 lower-case letters", `id="redirectUris-problem"`, "[1] must use https",
+			`id="config.userInfoUrl-problem"`, `value="`+name+`"`, "<details open>")
+		for field, is := range map[string]string{"slug": "Not A Slug", "config.callsPerHour": "many", "redirectUris": "", "config.userInfoUrl": "nowhere"} {
+			api := h.Do(t, h.Admin, "POST", root+"providers/", object{"name": "x", "type": "oauth2", "clientId": "x", "clientSecret": "x", "slug": "Not A Slug", "redirectUris": []any{"https://a.example/cb", "ftp://b.example"},
+				"config": object{"authStyle": "basic", "authorizeUrl": h.IdPURL + "/authorize", "tokenUrl": h.IdPURL + "/token", "userInfoUrl": "nowhere", "callsPerHour": "many"}})
+			for _, f := range list(t, want(t, 422, api)["errorFields"]) {
+				if strings.HasPrefix(f["name"].(string), field) && !strings.Contains(wrong.body, template.HTMLEscapeString(f["message"].(string))) {
+					t.Errorf("of %s=%q the form does not say what the API does: %q", field, is, f["message"])
+				}
+			}
+		}
+		if strings.Contains(wrong.body, template.HTMLEscapeString(brokertest.ClientSecret)) {
+			t.Error("the secret comes back")
+		}
+
+		for name, value := range map[string]string{"redirectUris": "", "slug": "", "config.userInfoUrl": h.IdPURL + "/userinfo", "config.callsPerHour": "600"} {
+			form.Set(name, value)
+		}
+		var at string
+		for range 2 {
+			done := s.post("/console/providers/new", form)
+			if done.status != 303 || at != "" && done.to != at {
+				t.Fatalf("%d to %q: %s", done.status, done.to, done.body)
+			}
+			at = done.to
+		}
+		wantPage(t, s.get(at), 200, "The provider is registered", "/callback", "Our &lt;b&gt;server")
+		made := list(t, want(t, 200, h.Do(t, h.Admin, "GET", root+"providers/", nil))["data"])
+		if len(made) != 1 {
+			t.Fatalf("%d providers", len(made))
+		}
+		config := object{"authStyle": "basic", "authorizeUrl": h.IdPURL + "/authorize", "tokenUrl": h.IdPURL + "/token", "userInfoUrl": h.IdPURL + "/userinfo",
+			"claims": object{"sub": "data.id", "email": "data.mail"}, "match": []any{"git.example.com"}, "pkce": false, "callsPerHour": 600}
+		for field, is := range map[string]any{"name": "Our <b>server</b>", "slug": "our-b-server-b", "scopes": []any{"read", "write"}, "description": "Ours.\nAsk us.", "config": config} {
+			if !same(object{field: made[0][field]}, object{field: is}) {
+				t.Errorf("%s is %v, want %v", field, made[0][field], is)
+			}
+		}
+
+		// The same form of somebody else's makes their own, and one that was deleted is not made again.
+		foreign := surf(t, h)
+		foreign.signIn(h.Other)
+		if theirs := foreign.post("/console/providers/new", form); theirs.status != 303 || theirs.to == at {
+			t.Errorf("another organisation: %d to %q: %s", theirs.status, theirs.to, theirs.body)
+		}
+		deleted(t, h, text(t, made[0], "id"))
+		wantPage(t, s.post("/console/providers/new", form), 409, "was sent before")
+		form.Set("form", "made-up")
+		wantPage(t, s.post("/console/providers/new", form), 400, "Begin a new one")
+	})
+}
+
+// Sent twice at once, too.
+func TestAFormThatIsSentTwiceAtOnceRegistersOneProvider(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.House) {
+		s := admin(t, h)
+		form := url.Values{"type": {"test"}, "form": {newForm(t, s, "test")}, "name": {"Test"}, "clientId": {brokertest.ClientID}, "clientSecret": {brokertest.ClientSecret}}
+		got := make(chan page)
+		for range 4 {
+			go func() { got <- s.post("/console/providers/new", form) }()
+		}
+		to := map[string]bool{}
+		for range 4 {
+			to[(<-got).to] = true
+		}
+		if len(to) != 1 || to[""] || len(ids(t, want(t, 200, h.Do(t, h.Admin, "GET", root+"providers/", nil)))) != 1 {
+			t.Errorf("the forms led to %v", to)
+		}
+	})
+}
+
+// An admin changes a provider: what was not touched stays as it is, and what the API refuses is refused.
+func TestAnAdminChangesAProviderInTheConsole(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.House) {
+		p := createID(t, h, object{"type": "github", "metadata": object{"host": h.IdPURL}, "scopes": []any{"repo"}, "redirectUris": []any{"http://localhost:5173/oauth/callback"},
+			"config": object{"match": []any{"b.example", "a.example"}, "authorizeParams": object{"x": "a=b"}, "pkce": true, "callsPerHour": 700}})
+		s := admin(t, h)
+		at := "/console/providers/" + p + "/edit"
+		before := want(t, 200, h.Do(t, h.Admin, "GET", provider(p), nil))
+		form := url.Values{"name": {"Test"}, "metadata.host": {h.IdPURL}, "scopes": {"repo"}, "redirectUris": {"http://localhost:5173/oauth/callback"}, "slug": {text(t, before, "slug")},
+			"config.match": {"b.example\r\na.example"}, "config.authorizeParams": {"x=a=b"}, "config.pkce": {"true"}, "config.callsPerHour": {"700"}}
+		wantPage(t, s.get(at), 200, `value="repo"`, ">\nb.example\na.example</textarea>", ">\nx=a=b</textarea>", `value="700"`, `<option value="true" selected>`, "readonly")
+		if done := s.post(at, form); done.status != 303 {
+			t.Fatalf("%d: %s", done.status, done.body)
+		}
+		if after := want(t, 200, h.Do(t, h.Admin, "GET", provider(p), nil)); !same(before, after) {
+			t.Errorf("a form that changes nothing changed %v to %v", before, after)
+		}
+		for name, value := range map[string]string{"name": "Renamed", "scopes": "", "config.pkce": "", "config.authorizeParams": ""} {
+			form.Set(name, value)
+		}
+		done := s.post(at, form)
+		wantPage(t, s.get(done.to), 200, "The changes are saved", "Renamed")
+		after := want(t, 200, h.Do(t, h.Admin, "GET", provider(p), nil))
+		if after["name"] != "Renamed" || !same(object{"c": after["config"], "s": after["scopes"]}, object{"c": object{"match": []any{"b.example", "a.example"}, "callsPerHour": 700}, "s": []any{}}) {
+			t.Errorf("it is %v", after)
+		}
+
+		form.Set("config.match", "")
+		if done := s.post(at, form); done.status != 303 {
+			t.Fatalf("%d: %s", done.status, done.body)
+		}
+		form.Set("metadata.host", "")
+		wantPage(t, s.post(at, form), 422, `id="clientSecret-problem"`, "must be given again", `value="Renamed"`)
+		form.Set("metadata.host", h.IdPURL)
+		form.Set("clientSecret", " spaced ")
+		refused := s.post(at, form)
+		if wantPage(t, refused, 422, `id="clientSecret-problem"`); strings.Contains(refused.body, "spaced") {
+			t.Error("the secret comes back")
+		}
+		form.Del("clientSecret")
+		consent(t, h, h.User, p, "ada")
+		form.Set("metadata.host", "")
+		wantPage(t, s.post(at, form), 409, "create a new provider instead")
+	})
+}
+
+// A new client secret ends the trouble that the old one made.
+func TestAnAdminSetsANewSecretInTheConsole(t *testing.T) {
+	h := embedded(t)
+	p := createID(t, h, object{"clientSecret": "wrong"})
+	change(t, h, "UPDATE providers SET trouble = 'client', trouble_version = secret_version, trouble_since = created_at")
+	s := admin(t, h)
+	at := "/console/providers/" + p + "/secret"
+	wantPage(t, s.get("/console/"), 200, `href="`+at+`"`)
+	refused := s.post(at, url.Values{"clientSecret": {"with a break\n"}})
+	if wantPage(t, refused, 422, `id="problem"`, "must be printable"); strings.Contains(refused.body, "with a break") {
+		t.Error("the secret comes back")
+	}
+	wantPage(t, s.post(at, url.Values{"clientSecret": {""}}), 422, `id="problem"`)
+	wantPage(t, s.get(s.post(at, url.Values{"clientSecret": {brokertest.ClientSecret}}).to), 200, "secret is saved")
+	wantPage(t, s.get("/console/"), 200, `id="quiet"`)
+	consent(t, h, h.User, p, "ada")
+	if strings.Contains(h.Log.String(), brokertest.ClientSecret) || strings.Contains(dump(t, h), brokertest.ClientSecret) {
+		t.Error("the secret is kept in the open")
 	}
 }
