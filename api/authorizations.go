@@ -10,13 +10,14 @@ import (
 type authorizationList struct {
 	ProviderID string `query:"providerId" doc:"Only those of this provider."`
 	Status     string `query:"status" doc:"Only those that are active, expired, invalidOAuthClient or invalidProviderState."`
+	Account    string `query:"account" doc:"Only those of this account: its sub, login or e-mail address, exactly."`
 	UserID     string `query:"userId" doc:"Only those of this user: for admins, and for services, which have to name one."`
 	Paging
 }
 
 func (s *Server) listAuthorizations(ctx context.Context, c models.Caller, in *authorizationList) (*answer[List[models.Authorization]], error) {
 	page, err := s.service.Authorizations(ctx, c, broker.AuthorizationQuery{
-		ProviderID: storable(in.ProviderID), Status: storable(in.Status), UserID: storable(in.UserID),
+		ProviderID: storable(in.ProviderID), Status: storable(in.Status), UserID: storable(in.UserID), Account: storable(in.Account),
 		Limit: in.Limit, Cursor: storable(in.Cursor),
 	})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 type AuthorizationQuery struct {
 	ProviderID string
 	Status     string
+	Account    string // its sub, login or e-mail address
 	UserID     string // an admin's; a user sees its own in any case
 	Limit      int    // 0 means 100
 	Cursor     string
@@ -24,7 +25,7 @@ func (s *Service) Authorizations(ctx context.Context, c models.Caller, q Authori
 	if err != nil {
 		return Page[models.Authorization]{}, err
 	}
-	f := store.AuthorizationFilter{Providers: c.Limits(), UserID: q.UserID, ProviderID: q.ProviderID, Status: models.AuthorizationStatus(q.Status), After: after, Limit: limit + 1}
+	f := store.AuthorizationFilter{Providers: c.Limits(), UserID: q.UserID, Account: q.Account, ProviderID: q.ProviderID, Status: models.AuthorizationStatus(q.Status), After: after, Limit: limit + 1}
 	if q.Status != "" {
 		if err := oneOf("status", models.AuthorizationStatuses, q.Status); err != nil {
 			return Page[models.Authorization]{}, err

@@ -317,8 +317,8 @@ func (s *Service) JobReport(ctx context.Context, c models.Caller, id string) (Jo
 	return r, err
 }
 
-// countOf is a detail that is a count.
-func countOf(d models.Detail) (int64, bool) {
+// CountOf reads a detail of a job that is a count.
+func CountOf(d models.Detail) (int64, bool) {
 	text, _ := d.Value.(string)
 	n, err := strconv.ParseInt(text, 10, 64)
 	return n, err == nil
@@ -328,7 +328,7 @@ func countOf(d models.Detail) (int64, bool) {
 func (r *JobReport) count() {
 	byName := map[string]int64{}
 	for _, d := range r.Details {
-		if n, ok := countOf(d); ok {
+		if n, ok := CountOf(d); ok {
 			byName[d.Name] = n
 		}
 	}

@@ -62,6 +62,7 @@ type AuthorizationQuery struct {
 	ProviderID string
 	Status     models.AuthorizationStatus
 	UserID     string // for admins
+	Account    string // its sub, login or e-mail address
 }
 
 // Authorizations goes through the authorizations that the caller may see.
@@ -70,6 +71,7 @@ func (c *Client) Authorizations(ctx context.Context, q AuthorizationQuery) iter.
 	set(query, "providerId", q.ProviderID)
 	set(query, "status", string(q.Status))
 	set(query, "userId", q.UserID)
+	set(query, "account", q.Account)
 	return list[models.Authorization](ctx, c, "authorizedProviders/", query)
 }
 

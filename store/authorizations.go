@@ -11,6 +11,7 @@ import (
 type AuthorizationFilter struct {
 	Providers  []string // ids; nil does not filter
 	UserID     string
+	Account    string // its sub, login or e-mail address
 	ProviderID string
 	Status     models.AuthorizationStatus
 	After      *Position
@@ -25,6 +26,9 @@ func (s *Store) Authorizations(ctx context.Context, org string, f AuthorizationF
 	}
 	if f.UserID != "" {
 		q = q.Where("user_id = ?", f.UserID)
+	}
+	if f.Account != "" {
+		q = q.Where("? IN (sub, login, email)", f.Account)
 	}
 	if f.ProviderID != "" {
 		q = q.Where("provider_id = ?", f.ProviderID)

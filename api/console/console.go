@@ -76,6 +76,17 @@ func (k *Console) Mount(e *echo.Echo) {
 	e.POST("/console/providers/:id/delete", k.lastingForm(k.takeDelete))
 	e.GET("/console/jobs", k.page(k.listJobs))
 	e.GET("/console/jobs/:id", k.page(k.showJob))
+	e.GET("/console/connections", k.page(k.listConnections))
+	e.GET("/console/connections/revoke", k.lasting(k.askToRevoke))
+	e.POST("/console/connections/revoke", k.lastingForm(k.takeRevoke))
+	e.GET("/console/connections/:id/disconnect", k.lasting(k.askToDisconnect))
+	e.POST("/console/connections/:id/disconnect", k.lastingForm(k.takeDisconnect))
+	e.GET("/console/audit", k.page(k.listAudit))
+	e.GET("/console/statistics", k.page(k.statistics))
+	e.POST("/console/statistics/count", k.form(k.takeCount))
+	e.GET("/console/sessions", k.page(k.listSessions))
+	e.GET("/console/sessions/:id/end", k.lasting(k.askToEndSession))
+	e.POST("/console/sessions/:id/end", k.lastingForm(k.takeEndSession))
 }
 
 // handler answers a request of an admin's.

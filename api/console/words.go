@@ -14,16 +14,17 @@ import (
 
 // functions are what the templates may call, beside those of the pages.
 var functions = template.FuncMap{
-	"providerStatus": func(p models.Provider) string { return providerStatus(p) },
-	"jobType":        func(t models.JobType) string { return word(jobTypes, t) },
-	"jobStatus":      func(s models.JobStatus) string { return word(jobStatuses, s) },
-	"pauseOf":        func(class string) string { return word(pauses, class) },
-	"detail":         detail,
-	"pager":          pager,
-	"connectionBar":  connectionBar,
-	"notWorking":     notWorking,
-	"setting":        setting,
-	"clock":          func(t time.Time) string { return t.UTC().Format("15:04:05 UTC") },
+	"connectionStatus": func(s models.AuthorizationStatus) string { return word(connectionStatuses, s) },
+	"providerStatus":   func(p models.Provider) string { return providerStatus(p) },
+	"jobType":          func(t models.JobType) string { return word(jobTypes, t) },
+	"jobStatus":        func(s models.JobStatus) string { return word(jobStatuses, s) },
+	"pauseOf":          func(class string) string { return word(pauses, class) },
+	"detail":           detail,
+	"pager":            pager,
+	"connectionBar":    connectionBar,
+	"notWorking":       notWorking,
+	"setting":          setting,
+	"clock":            func(t time.Time) string { return t.UTC().Format("15:04:05 UTC") },
 }
 
 // pages are the ways from one page of a list to those beside it, "" for none.

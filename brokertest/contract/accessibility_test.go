@@ -150,6 +150,11 @@ func TestTheConsoleIsAccessible(t *testing.T) {
 	}
 	b.do(t, chromedp.Navigate(h.URL+"/console/providers/"+p+"/delete"), chromedp.WaitVisible(css("#name")), chromedp.SendKeys(css("#name"), "another"), chromedp.Click(css("#confirm")), chromedp.WaitVisible(css("#problem")))
 	b.isAccessible(t, script, "the wrong name")
+	counted := startStats(t, h)
+	ended(t, h, counted)
+	at("statistics", "/console/statistics")
+	at("a statistic's job", "/console/jobs/"+counted)
+	at("disconnect", "/console/connections/"+ids(t, want(t, 200, h.Do(t, h.Admin, "GET", root+"authorizedProviders/?limit=1", nil)))[0]+"/disconnect")
 	at("a form with long choices", "/console/providers/new?type=oauth2")
 	b.do(t, chromedp.Navigate(h.URL+"/console/providers/"+p+"/edit"), chromedp.WaitVisible(css("#slug ~ *, summary")), chromedp.SetValue(css("#slug"), "No Slug"), chromedp.SetValue(css("[id='metadata.host']"), "no host"),
 		chromedp.Click(css("#save")), chromedp.WaitVisible(css("#problem")))

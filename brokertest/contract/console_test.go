@@ -19,6 +19,8 @@ func consolePages(provider, job string) []string {
 	return []string{
 		"/console/", "/console", "/console/providers", "/console/providers/" + provider, "/console/providers/" + provider + "/delete",
 		"/console/providers/new", "/console/providers/new?type=test", "/console/providers/" + provider + "/edit", "/console/providers/" + provider + "/secret",
+		"/console/connections", "/console/connections?userId=ada&status=active", "/console/connections/revoke?userId=ada", "/console/connections/revoke",
+		"/console/audit", "/console/audit?action=provider.created&from=2026-01-01", "/console/statistics", "/console/sessions", "/console/sessions?userId=ada", "/console/sessions/" + unknownID + "/end",
 		"/console/jobs", "/console/jobs?status=ERROR", "/console/jobs/" + job,
 	}
 }
@@ -128,6 +130,9 @@ func TestTheConsoleShowsMarkupAsText(t *testing.T) {
 			t.Errorf("%s: %d %s", at, got.status, got.body)
 		}
 	}
+	wantPage(t, s.get("/console/connections"), 200, "&lt;script")
+	wantPage(t, s.get("/console/connections?userId="+url.QueryEscape(markup)), 200, `value="&#34;`)
+	wantPage(t, s.get("/console/audit?userId="+url.QueryEscape(markup)+"&from=%3Cscript%3E"), 200, `value="&lt;script&gt;"`)
 	// What is typed comes back as text too.
 	wantPage(t, s.post("/console/providers/"+p+"/delete", url.Values{"name": {`"><script>`}}), 422, `value="&#34;&gt;&lt;script&gt;"`)
 }
@@ -496,4 +501,75 @@ func TestAnAdminSetsANewSecretInTheConsole(t *testing.T) {
 	if strings.Contains(h.Log.String(), brokertest.ClientSecret) || strings.Contains(dump(t, h), brokertest.ClientSecret) {
 		t.Error("the secret is kept in the open")
 	}
+}
+
+// An admin finds a connection by its user or account, ends it, ends everything of a user, and signs somebody out. Every
+// form may be sent twice, needs a recent sign-in, comes from the console alone, and is audited with the admin's name.
+func TestAnAdminEndsConnectionsAndSessionsInTheConsole(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.House) {
+		p := createID(t, h, nil)
+		adas, graces := consent(t, h, h.User, p, "ada"), consent(t, h, h.Colleague, p, "grace")
+		s, user, foreign := admin(t, h), surf(t, h), surf(t, h)
+		user.signIn(h.User)
+		foreign.signIn(h.Other)
+		for search, found := range map[string]bool{"userId=ada": true, "account=ada": true, "account=grace": false, "providerId=" + p: true, "status=active": true, "status=expired": false, "userId=nobody": false} {
+			got := s.get("/console/connections?" + search)
+			if got.status != 200 || strings.Contains(got.body, `id="connection-`+adas+`"`) != found {
+				t.Errorf("%s: %d %s", search, got.status, got.body)
+			}
+		}
+		if got := ids(t, want(t, 200, h.Do(t, h.Admin, "GET", root+"authorizedProviders/?account=grace", nil))); len(got) != 1 || got[0] != graces {
+			t.Errorf("the API finds %v", got)
+		}
+		wantPage(t, s.get("/console/connections?status=odd"), 422)
+
+		sessionID := column(t, h, "SELECT id FROM browser_sessions WHERE user_id = 'ada'")[0]
+		disconnect, end := "/console/connections/"+adas+"/disconnect", "/console/sessions/"+sessionID+"/end"
+		for at, form := range map[string]url.Values{disconnect: nil, end: nil, "/console/connections/revoke": {"userId": {"grace"}}, "/console/statistics/count": nil} {
+			wantPage(t, s.send("POST", at, form.Encode(), from("cross-site")), 403, "another site")
+			wantPage(t, user.post(at, form), 403, "Only for admins")
+			if got := surf(t, h).post(at, form); got.status != 303 || !strings.HasPrefix(got.to, "/sign-in?") {
+				t.Errorf("%s: a stranger gets %d", at, got.status)
+			}
+		}
+		for _, at := range []string{disconnect, end} {
+			foreign.post(at, nil)
+		}
+		foreign.post("/console/connections/revoke", url.Values{"userId": {"grace"}})
+		accessToken(t, h, h.User, adas)
+		accessToken(t, h, h.Colleague, graces)
+		wantPage(t, user.get("/connections"), 200, "Signed in as ada")
+
+		wantPage(t, s.get(disconnect), 200, `<strong id="account">ada</strong>`)
+		for range 2 {
+			if done := s.post(disconnect, nil); done.status != 303 || done.to != "/console/connections" {
+				t.Fatalf("%d to %q: %s", done.status, done.to, done.body)
+			}
+		}
+		want(t, 404, h.Do(t, h.User, "POST", tokenOf(adas), nil))
+		wantPage(t, s.get("/console/connections/revoke?userId=grace"), 200, "1 connection goes", "grace")
+		job := s.post("/console/connections/revoke", url.Values{"userId": {"grace"}})
+		ended(t, h, strings.TrimPrefix(job.to, "/console/jobs/"))
+		wantPage(t, s.get(job.to), 200, "Completed", "grace", `Revoked at the provider</th><td class="number">1</td>`)
+		want(t, 404, h.Do(t, h.Colleague, "POST", tokenOf(graces), nil))
+		wantPage(t, s.post("/console/connections/revoke", url.Values{"userId": {""}}), 422)
+
+		wantPage(t, s.get("/console/sessions?userId=ada"), 200, `id="session-`+sessionID+`"`)
+		for range 2 {
+			if done := s.post(end, nil); done.status != 303 || done.to != "/console/sessions" {
+				t.Fatalf("%d to %q: %s", done.status, done.to, done.body)
+			}
+		}
+		wantPage(t, user.get("/connections"), 200, `id="sign-in"`)
+
+		counted := s.post("/console/statistics/count", nil)
+		ended(t, h, strings.TrimPrefix(counted.to, "/console/jobs/"))
+		wantPage(t, s.get("/console/statistics"), 200, "Counted", "test, active", "Connected", `<rect class=`)
+		trail := s.get("/console/audit?userId=root")
+		wantPage(t, trail, 200, "authorization.unlinked", "job.created", "session:", adas)
+		if got := s.get("/console/audit?action=authorization.unlinked"); strings.Contains(got.body, "<td><code>job.created") {
+			t.Errorf("the filter lets others through: %s", got.body)
+		}
+		wantPage(t, s.get("/console/audit?to=2001-01-01"), 200, "Nothing of that kind")
+	})
 }

@@ -1,0 +1,99 @@
+package console
+
+import (
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/grantd/grantd/broker"
+	"github.com/grantd/grantd/models"
+)
+
+// What happened, and how much there is.
+
+func (k *Console) listAudit(c echo.Context, v broker.Visitor) error {
+	q := broker.AuditQuery{UserID: query(c, "userId"), ProviderID: query(c, "providerId"), JobID: query(c, "jobId"), AuthorizationID: query(c, "authorizationId"),
+		From: day(query(c, "from")), Limit: pageSize, Cursor: query(c, "cursor")}
+	if to := day(query(c, "to")); !to.IsZero() {
+		q.To = to.AddDate(0, 0, 1) // the day itself counts
+	}
+	action := query(c, "action")
+	if action != "" {
+		q.Actions = []string{action}
+	}
+	page, err := k.service.AuditTrail(c.Request().Context(), v.Caller, q)
+	return k.answer(c, err, "console-audit", screen{"audit", "Audit", struct {
+		broker.Page[models.AuditEvent]
+		Query            broker.AuditQuery
+		Action, From, To string
+		Actions          []models.Action
+	}{page, q, action, query(c, "from"), query(c, "to"), models.Actions}})
+}
+
+// day is a date as browsers send it, zero for none. Days are those of UTC, as all times are.
+func day(text string) time.Time {
+	t, err := time.Parse(time.DateOnly, text)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+// figures are one group of a statistic.
+type figures struct {
+	ID, Title, Of string
+	Parts         []part
+}
+
+func (k *Console) statistics(c echo.Context, v broker.Visitor) error {
+	page, err := k.service.Jobs(c.Request().Context(), v.Caller, broker.JobQuery{Types: []string{string(models.JobStats)}, Statuses: []string{string(models.JobCompleted)}, Limit: 1})
+	var last *models.Job
+	if len(page.Data) > 0 {
+		last = &page.Data[0]
+	}
+	return k.answer(c, err, "console-statistics", screen{"statistics", "Statistics", struct {
+		Last   *models.Job
+		Groups []figures
+	}{last, groups(last)}})
+}
+
+// groups sorts the details of a statistic by what they count.
+func groups(j *models.Job) []figures {
+	if j == nil {
+		return nil
+	}
+	all := []figures{{ID: "connections-counted", Title: "Connections", Of: "State"}, {ID: "providers-counted", Title: "Providers", Of: "Type and status"}, {ID: "last-day", Title: "The day before", Of: "What happened"}}
+	kinds := []string{"good", "fair", "other", "warn", "bad", "todo"}
+	for _, d := range j.Details {
+		kind, rest, _ := strings.Cut(d.Name, ".")
+		n, ok := broker.CountOf(d)
+		if !ok {
+			continue
+		}
+		switch kind {
+		case "authorizations":
+			status := models.AuthorizationStatus(rest)
+			all[0].Parts = append(all[0].Parts, part{Label: word(connectionStatuses, status), Class: connectionClasses[status], N: n})
+		case "providers":
+			all[1].Parts = append(all[1].Parts, part{Label: strings.ReplaceAll(rest, ".", ", "), Class: kinds[len(all[1].Parts)%len(kinds)], N: n})
+		case "last_day":
+			all[2].Parts = append(all[2].Parts, part{Label: word(happened, rest), Class: kinds[len(all[2].Parts)%len(kinds)], N: n})
+		}
+	}
+	for i := range all {
+		all[i].Parts = bar(all[i].Parts)
+	}
+	return all
+}
+
+var happened = map[string]string{"made": "Connected", "refreshed": "Tokens refreshed", "revoked": "Revoked", "refresh_failed": "Refreshes that failed"}
+
+// takeCount has everything counted now, and leads to the job.
+func (k *Console) takeCount(c echo.Context, v broker.Visitor) error {
+	j, err := k.service.StartStats(c.Request().Context(), v.Caller)
+	if err != nil {
+		return k.frame.Fail(c, err, Path+"statistics")
+	}
+	return k.frame.GoTo(c, Path+"jobs/"+j.ID)
+}
