@@ -328,7 +328,7 @@ func TestSessionsEndByThemselves(t *testing.T) {
 		every, last time.Duration // used that often, and for how long
 	}{{"none", 23 * time.Hour, 7 * 24 * time.Hour}, {"admins", 55 * time.Minute, 12 * time.Hour}} {
 		issuer.set(func() { issuer.says = func(m map[string]any) { m["groups"] = []string{c.group} } })
-		signedIn := func(s *surfer) bool { return strings.Contains(s.get("/").body, "Signed in as corp:ada") }
+		signedIn := func(s *surfer) bool { return strings.Contains(s.get("/connections").body, "Signed in as corp:ada") }
 		s, idle := surf(t, h), surf(t, h)
 		s.signsInAt(issuer)
 		idle.signsInAt(issuer)
