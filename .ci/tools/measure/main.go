@@ -3,15 +3,18 @@
 //
 //	go run -C .ci/tools ./measure /path/to/grantd [room ...]
 //
-// Without rooms it counts for broker/access, broker/upstream and broker/custody; any package will do, such as store.
+// Without rooms it counts for the three ground rooms that docs/decisions/0037-the-broker-stays-one-package.md is about. A
+// room that is no package yet is planned as a list of files of one that is: broker/access=access,callers.
 package main
 
 import (
 	"fmt"
 	"go/ast"
+	"go/token"
 	"go/types"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -20,6 +23,13 @@ import (
 
 const module = "github.com/grantd/grantd/"
 
+// ground are the rooms that the broker would be built on, as files of it.
+var ground = []string{
+	"broker/access=access,audit,callers,limits,redirect,tally",
+	"broker/upstream=admission,bindings,inflight,pace,patience,upstream",
+	"broker/custody=seal,link,verdicts",
+}
+
 func main() {
 	if len(os.Args) < 2 {
 		fmt.Fprintln(os.Stderr, "usage: measure FOLDER [ROOM ...]")
@@ -27,7 +37,7 @@ func main() {
 	}
 	rooms := os.Args[2:]
 	if len(rooms) == 0 {
-		rooms = []string{"broker/access", "broker/upstream", "broker/custody"}
+		rooms = ground
 	}
 	all, err := packages.Load(&packages.Config{Dir: os.Args[1], Mode: packages.NeedName | packages.NeedFiles | packages.NeedImports |
 		packages.NeedDeps | packages.NeedExportFile | packages.NeedTypes | packages.NeedSyntax | packages.NeedTypesInfo}, "./...")
@@ -46,7 +56,14 @@ func main() {
 
 	total := map[string]bool{}
 	for _, room := range rooms {
-		byUser := used(all, room)
+		name, files, planned := strings.Cut(room, "=")
+		var byUser map[string]map[string]bool
+		if planned {
+			byUser = usedOfFiles(all, name, strings.Split(files, ","))
+		} else {
+			byUser = used(all, name)
+		}
+		room = name
 		names := map[string]bool{}
 		for _, those := range byUser {
 			maps.Copy(names, those)
@@ -120,6 +137,68 @@ func used(all []*packages.Package, room string) map[string]map[string]bool {
 		}
 	}
 	return found
+}
+
+// usedOfFiles tells, for each other file of the package and each other package, which package-level names and methods that
+// are declared in the files it uses. A room of these files would have to export them.
+func usedOfFiles(all []*packages.Package, room string, files []string) map[string]map[string]bool {
+	found := map[string]map[string]bool{}
+	home := module + room[:strings.LastIndex(room, "/")]
+	inside := func(p *packages.Package, at token.Pos) (string, bool) {
+		name := strings.TrimSuffix(filepath.Base(p.Fset.Position(at).Filename), ".go")
+		return name, slices.Contains(files, name)
+	}
+	declared := map[string]bool{} // as package path and position, which are the same seen from any package
+	for _, p := range all {
+		if p.PkgPath != home {
+			continue
+		}
+		for _, object := range p.TypesInfo.Defs {
+			if object == nil || !belongs(object) {
+				continue
+			}
+			if _, in := inside(p, object.Pos()); in {
+				declared[named(object)] = true
+			}
+		}
+	}
+	for _, p := range all {
+		for id, object := range p.TypesInfo.Uses {
+			if object.Pkg() == nil || object.Pkg().Path() != home || !belongs(object) || !declared[named(object)] {
+				continue
+			}
+			user := strings.TrimPrefix(p.PkgPath, module)
+			if p.PkgPath == home {
+				file, in := inside(p, id.Pos())
+				if in {
+					continue
+				}
+				user = home[len(module):] + "/" + file + ".go"
+			}
+			if found[user] == nil {
+				found[user] = map[string]bool{}
+			}
+			found[user][named(object)] = true
+		}
+	}
+	return found
+}
+
+// belongs reports whether an object is a package-level name or a method.
+func belongs(object types.Object) bool {
+	if f, ok := object.(*types.Func); ok && f.Origin().Signature().Recv() != nil {
+		return true
+	}
+	return object.Parent() == object.Pkg().Scope()
+}
+
+func named(object types.Object) string {
+	if f, ok := object.(*types.Func); ok {
+		if receiver := f.Origin().Signature().Recv(); receiver != nil {
+			return receiverName(receiver.Type()) + "." + object.Name()
+		}
+	}
+	return object.Name()
 }
 
 func receiverName(t types.Type) string {
