@@ -92,7 +92,7 @@ func (s *Service) completeRequest(p models.Provider, r *AuthorizeRequest) error 
 func (s *Service) openFlow(ctx context.Context, c models.Caller, p models.Provider, r AuthorizeRequest) (models.Flow, request, error) {
 	f := newFlow(c, p, models.ChannelAPI, r.State, r.RedirectURI)
 	set(&f.SkipConsent, r.SkipConsent)
-	req := request{Verifier: randomText(), Nonce: randomText()}
+	req := request{Verifier: providers.NewVerifier().Reveal(), Nonce: randomText()}
 	var err error
 	if f.Sealed, err = s.sealJSON(flowOwner(f, "request"), req); err != nil {
 		return f, req, err

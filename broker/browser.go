@@ -58,7 +58,7 @@ func (s *Service) BeginConnect(ctx context.Context, v Visitor, name, to string) 
 	}
 	state := randomText()
 	f := newFlow(v.Caller, p, models.ChannelBrowser, state, s.ConnectURL(p.ID))
-	req := request{Verifier: randomText(), Nonce: randomText(), Session: hashOf(v.Session.Reveal()), Return: to}
+	req := request{Verifier: providers.NewVerifier().Reveal(), Nonce: randomText(), Session: hashOf(v.Session.Reveal()), Return: to}
 	target, err := at.AuthorizeURL(ctx, providers.AuthorizeRequest{
 		State: state, RedirectURI: f.RedirectURI, Nonce: req.Nonce, Verifier: models.Secret(req.Verifier)})
 	if err != nil {

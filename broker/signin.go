@@ -188,7 +188,7 @@ func (s *Service) BeginSignIn(ctx context.Context, to SignInFor) (address string
 	if err := s.CheckReturn(to.Redirect); err != nil {
 		return "", "", err
 	}
-	p := pendingSignIn{State: randomText(), Nonce: randomText(), Verifier: randomText(), To: to, Until: time.Now().Add(signInLife)}
+	p := pendingSignIn{State: randomText(), Nonce: randomText(), Verifier: providers.NewVerifier().Reveal(), To: to, Until: time.Now().Add(signInLife)}
 	ctx, cancel := context.WithTimeout(ctx, signInCall)
 	defer cancel()
 	address, err = s.upstream.At(s.signInClient(to.Again)).AuthorizeURL(ctx, providers.AuthorizeRequest{

@@ -162,11 +162,6 @@ func (s *Store) EndPause(ctx context.Context, g Gate, answered []string) error {
 		Delete(&Pause{}).Error
 }
 
-// EndPausesOf ends those of one provider, for a reason of its own.
-func (s *Store) EndPausesOf(ctx context.Context, provider string, classes ...Class) error {
-	return s.db.WithContext(ctx).Where("provider_id = ? AND class IN ?", provider, classes).Delete(&Pause{}).Error
-}
-
 // ForgetPauses deletes pauses that ended long ago without a probe.
 func (s *Store) ForgetPauses(ctx context.Context, retention time.Duration) error {
 	return s.db.WithContext(ctx).Where("until <= ?", s.in(-retention)).Delete(&Pause{}).Error
