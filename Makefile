@@ -10,7 +10,7 @@ OIDC := brokertest/oidcprovider
 AXE := brokertest/axe
 ZITADEL := brokertest/servers/zitadel
 
-.PHONY: help demo dev build test check bench faults release-check measure fmt clean
+.PHONY: help demo dev build test check bench faults pictures release-check measure fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ bench: ## Measure what the README promises, against a bare handler in the same r
 
 faults: ## Kill, freeze and starve grantd and what it stands on, and write docs/faults.md; takes about ten minutes
 	go run ./brokertest/services/with go run ./brokertest/faults -write docs/faults.md $(ARGS)
+
+pictures: ## Draw the pictures of the pages in docs/images anew; needs Chromium
+	GRANTD_PICTURES='$(CURDIR)/docs/images' go test -count=1 -run TestTheMainPagesArePictured ./brokertest/contract
 
 release-check: ## What is too long for every commit: faults at full size, the benchmark, the image; takes about half an hour
 	.ci/release-check

@@ -1,0 +1,90 @@
+package contract_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+
+	"github.com/grantd/grantd/broker"
+	"github.com/grantd/grantd/brokertest"
+	"github.com/grantd/grantd/testidp"
+)
+
+// GRANTD_PICTURES names the folder that TestTheMainPagesArePictured writes to; `make
+// pictures` has it write those of the documentation.
+const picturesFolder = "GRANTD_PICTURES"
+
+// looks are how a page is pictured: what its file's name ends in, and what the browser is.
+var looks = []struct {
+	name, scheme  string
+	width, height int64
+}{{"light", "light", 1100, 760}, {"dark", "dark", 1100, 760}, {"phone", "light", 390, 760}}
+
+// picture takes the page that is shown, in every look. Without a folder it only sees that
+// there is something to show.
+func (b *browser) picture(t *testing.T, page string) {
+	t.Helper()
+	for _, look := range looks {
+		b.do(t, chromedp.EmulateViewport(look.width, look.height), told(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: look.scheme}}}))
+		png, err := chromedp.Run(b, chromedp.CaptureScreenshot())
+		if err != nil || len(png) < 4096 { // an empty page is smaller
+			t.Errorf("%s, %s: a picture of %d bytes: %v", page, look.name, len(png), err)
+		}
+		folder := os.Getenv(picturesFolder)
+		if folder == "" {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(folder, page+"-"+look.name+".png"), png, 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// The pictures of the documentation are of the pages as they are: an organisation with a
+// few providers, one in trouble, and a deletion that could not revoke everything.
+func TestTheMainPagesArePictured(t *testing.T) {
+	t.Parallel()
+	b := openBrowser(t)
+	h := brokertest.New(t, &brokertest.Options{Timing: broker.Timing{Backoff: time.Millisecond}})
+	css := func(s string) chromedp.CSS { return chromedp.CSS(s) }
+	at := func(page, path, until string) {
+		t.Helper()
+		b.do(t, chromedp.Navigate(h.URL+path), chromedp.WaitVisible(css(until)))
+		b.picture(t, page)
+	}
+	signIn := func(who brokertest.Person, until string) {
+		t.Helper()
+		b.do(t, chromedp.Navigate(h.URL+"/sign-in?again=1"), chromedp.SendKeys(css("#token"), secret(who.Token)), chromedp.Click(css("main button")), chromedp.WaitVisible(css(until)))
+	}
+	repositories := createID(t, h, object{"name": "Repositories", "description": "The build service reads your repositories.", "scopes": []any{"read", "write"}})
+	notebooks := createID(t, h, object{"name": "Notebooks"})
+	retired := createID(t, h, object{"name": "Old tracker"})
+	for i, account := range []string{"ada", "grace", "linus"} {
+		who := h.Person(t, h.Admin.Caller.OrgID, fmt.Sprint("person", i), "user")
+		for _, p := range []string{repositories, notebooks, retired} {
+			consent(t, h, who, p, account)
+		}
+	}
+	consent(t, h, h.User, repositories, "ada")
+	consent(t, h, h.User, notebooks, "ada")
+	h.IdP.Inject(testidp.Fault{Endpoint: testidp.Revoke, Status: 500})
+	failed := text(t, deleted(t, h, retired), "id")
+	ended(t, h, startStats(t, h))
+	change(t, h, "UPDATE providers SET trouble = 'client', trouble_version = secret_version, trouble_since = created_at, trouble_code = 'client:401:invalid_client' WHERE id = '"+notebooks+"'")
+
+	signIn(h.User, "#sign-out")
+	at("connections", "/connections", "main")
+	b.do(t, chromedp.Navigate(anotherSite(t, h.URL+connectAt(repositories))), chromedp.Click(css("#lure")), chromedp.WaitVisible(css("#start")))
+	b.picture(t, "connect")
+	signIn(h.Admin, "#sign-out")
+	at("overview", "/console/", "main")
+	at("provider", "/console/providers/"+repositories, "main")
+	at("job", "/console/jobs/"+failed, "main")
+	at("statistics", "/console/statistics", "main")
+}
