@@ -110,7 +110,7 @@ func (s *Service) checkNewest(ctx context.Context, id string) (models.Linked, er
 	return models.Linked{}, late
 }
 
-// askCheck asks the upstream, unless it asked to be left alone (S3).
+// askCheck asks the upstream, unless it is rate limiting (S3).
 func (s *Service) askCheck(ctx context.Context, l models.Linked) (providers.Check, error) {
 	ctx = providers.WithAnswers(ctx)
 	gate, err := s.at(l.Provider).admitAPI(ctx)
@@ -140,7 +140,7 @@ func (s *Service) noteCheck(ctx context.Context, l models.Linked, said providers
 		return s.noteDead(ctx, l, revokedUpstream)
 	}
 	if s.isAnother(ctx, l, said.Account) {
-		err := s.strangersPair(ctx, l)
+		err := s.mismatchedPair(ctx, l)
 		if models.CodeOf(err) == models.CodeGone { // it is on the row
 			err = nil
 		}

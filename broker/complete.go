@@ -347,7 +347,7 @@ func (s *Service) notIdentified(ctx context.Context, p models.Provider, f models
 		return &models.Error{Code: models.CodeUpstream, Detail: "identity", RetryAfter: tryAgain, Err: err,
 			Message: "The provider did not say who consented. Send the same state and code again shortly; if that does not help, start again with authorize."}
 	}
-	if err := s.disown(ctx, p, f, e, "not_identified"); err != nil {
+	if err := s.leaveOrphaned(ctx, p, f, e, "not_identified"); err != nil {
 		return err
 	}
 	return &models.Error{Code: models.CodeUpstream, Detail: "identity", Err: err,

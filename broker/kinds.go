@@ -53,7 +53,7 @@ func (s *Service) ringJob(ctx context.Context, r store.Rung) bool {
 		return false
 	}
 	if err := s.bell.Ring(ctx, kind.announced.Task(jobs.JobRing{JobID: r.ID, Ring: r.Ring})); err != nil {
-		s.log.Warn("the bell cannot be rung; the sweeper will see to the job", "job", r.ID, "error", err)
+		s.log.Warn("enqueueing the task failed; the sweeper will pick the job up", "job", r.ID, "error", err)
 		return false
 	}
 	return true

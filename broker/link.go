@@ -12,7 +12,7 @@ import (
 	"github.com/grantd/grantd/store"
 )
 
-// link gives a flow's tokens their owner while it has the say over the grant: a
+// link attaches a flow's tokens to an authorization under a lease on the grant: a
 // late revocation of the same grant comes before, or sees the new authorization
 // live and spares it (D1).
 func (s *Service) link(ctx context.Context, c models.Caller, at upstream, f models.Flow, e exchanged, user models.User) error {
@@ -277,13 +277,13 @@ func (s *Service) retire(ctx context.Context, tx *store.Store, l models.Linked, 
 	if l.Mismatched() { // it may be another account's
 		of.GrantKey, of.GrantKeyV1 = "", ""
 	}
-	return s.entomb(ctx, tx, of, exchanged{pair: old}, l.Credential)
+	return s.keepOrphaned(ctx, tx, of, exchanged{pair: old}, l.Credential)
 }
 
-// entomb keeps tokens that belong to nobody any more as an item of revocation, and
+// keepOrphaned keeps tokens that belong to no authorization any more as an item of revocation, and
 // counts it in a deletion that is running. Without a provider nothing is left that
 // could revoke them.
-func (s *Service) entomb(ctx context.Context, tx *store.Store, of models.Authorization, e exchanged, was models.Credential) error {
+func (s *Service) keepOrphaned(ctx context.Context, tx *store.Store, of models.Authorization, e exchanged, was models.Credential) error {
 	p, err := tx.HoldProvider(ctx, of.ProviderID)
 	if store.IsNotFound(err) {
 		return nil
@@ -346,8 +346,8 @@ func (s *Service) keepToRevoke(ctx context.Context, tx *store.Store, p models.Pr
 	return addToDeletion(ctx, tx, p)
 }
 
-// disown leaves the tokens of a flow that found no owner to be revoked, alone.
-func (s *Service) disown(ctx context.Context, p models.Provider, f models.Flow, e exchanged, why string) error {
+// leaveOrphaned leaves the tokens of a flow that belong to no authorization to be revoked, alone.
+func (s *Service) leaveOrphaned(ctx context.Context, p models.Provider, f models.Flow, e exchanged, why string) error {
 	a := s.newAuthorization(s.at(p), f, e, models.User{})
 	a.GrantKey, a.GrantKeyV1 = "", ""
 	return s.leaveToRevoke(ctx, f, e, a, models.RevokeToken, why)

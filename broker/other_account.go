@@ -163,7 +163,7 @@ func (s *Service) decline(ctx context.Context, p models.Provider, f models.Flow,
 	}
 	user, err := s.identify(ctx, at, f, e, req)
 	if err != nil { // without knowing whose they are, no more than the tokens may be revoked
-		return s.disown(ctx, p, f, e, failedAccountDeclined)
+		return s.leaveOrphaned(ctx, p, f, e, failedAccountDeclined)
 	}
 	a := s.newAuthorization(at, f, e, user)
 	return s.leaveToRevoke(ctx, f, e, a, models.RevokeGrant, failedAccountDeclined)

@@ -77,7 +77,7 @@ func (at upstream) aheadWait(ctx context.Context) time.Duration {
 
 // heldUp reports whether a refresh that is due must not be begun ahead of its
 // callers, since they need what is left of the token endpoint's budget. The replay
-// of an attempt that ended in the dark is no such luxury (R3).
+// of an attempt whose outcome is unknown is not optional (R3).
 func (s *Service) heldUp(ctx context.Context, id string, due func(models.Linked) bool) bool {
 	l, err := s.store.Linked(ctx, id)
 	if err != nil || !due(l) || l.Credential.AttemptID != nil {

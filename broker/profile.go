@@ -51,7 +51,7 @@ func (s *Service) askProfile(ctx context.Context, l models.Linked, gate store.Ga
 	}
 	if s.isAnother(ctx, whole, providers.Account{Source: providers.SourceUser, ID: user.Sub}) {
 		whole.Credential = l.Credential // whose token was asked about
-		return models.User{}, s.strangersPair(ctx, whole)
+		return models.User{}, s.mismatchedPair(ctx, whole)
 	}
 	return user, nil
 }

@@ -51,7 +51,7 @@ func (s *Service) beginRefresh(ctx context.Context, id string, due func(models.L
 	})
 }
 
-// refreshOnce calls the upstream, or adopts what another process's call brings.
+// refreshOnce calls the upstream, or takes what another process's call brings.
 func (s *Service) refreshOnce(ctx context.Context, id string, due func(models.Linked) bool) (models.Linked, error) {
 	for {
 		l, err := s.store.Linked(ctx, id)
@@ -81,7 +81,7 @@ func (s *Service) refreshOnce(ctx context.Context, id string, due func(models.Li
 		}
 		ended, err := s.awaitOther(ctx, l)
 		if err != nil || ended {
-			return s.adopt(ctx, id, err)
+			return s.takeOutcome(ctx, id, err)
 		}
 	}
 }
@@ -111,8 +111,8 @@ func (s *Service) awaitOther(ctx context.Context, before models.Linked) (bool, e
 	}
 }
 
-// adopt takes another attempt's outcome for ours.
-func (s *Service) adopt(ctx context.Context, id string, err error) (models.Linked, error) {
+// takeOutcome takes another attempt's outcome for ours.
+func (s *Service) takeOutcome(ctx context.Context, id string, err error) (models.Linked, error) {
 	if err != nil {
 		return models.Linked{}, err
 	}
@@ -150,7 +150,7 @@ func (s *Service) callRefresh(ctx context.Context, id, attempt string, before *s
 	}
 	defer at.learnToken(ctx, gate, nil) // saved first, judged afterwards (R6)
 	if s.isAnother(ctx, l, t.Account) {
-		return l, s.strangersTokens(ctx, l, attempt, old, newExchanged(t, sent))
+		return l, s.mismatchedTokens(ctx, l, attempt, old, newExchanged(t, sent))
 	}
 	return s.saveRefreshed(ctx, l, attempt, old, newExchanged(t, sent))
 }
@@ -229,7 +229,7 @@ func (s *Service) lostRace(ctx context.Context, tx *store.Store, l models.Linked
 	if err != nil && !store.IsNotFound(err) {
 		return err
 	}
-	return s.entomb(ctx, tx, l.Authorization, e, models.Credential{})
+	return s.keepOrphaned(ctx, tx, l.Authorization, e, models.Credential{})
 }
 
 // backoff doubles with every failure, up to a minute, with jitter so that

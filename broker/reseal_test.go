@@ -236,7 +236,7 @@ func TestK3_AProcessThatIsBehindIsTold(t *testing.T) {
 	})
 }
 
-// K3: a value that no key opens is reported and left alone; the rest goes on, and
+// K3: a value that no key opens is reported and left as it is; the rest goes on, and
 // again changes nothing.
 func TestK3_WhatDoesNotOpenIsReported(t *testing.T) {
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {

@@ -59,7 +59,7 @@ func (s *Service) resettable(l models.Linked) error {
 	t, ok := s.at(l.Provider).Traits()
 	switch {
 	case l.Mismatched():
-		return strangers()
+		return mismatched()
 	case l.HasVerdict(models.VerdictExpired):
 		return expired(nil)
 	case l.Credential.HasRefreshToken:

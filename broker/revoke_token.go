@@ -69,7 +69,7 @@ func (r *tokenRevocation) takesGrant(l models.Linked) bool {
 	return ok && !t.RevokesAccessAlone && !t.RevokesSingly && len(r.s.grantKeys(l.Authorization)) > 0
 }
 
-// runOnGrant has the say over the grant, and refuses to end it while another
+// runOnGrant takes the lease on the grant, and refuses to end it while another
 // authorization lives on it (D1).
 func (r *tokenRevocation) runOnGrant(ctx context.Context, l models.Linked) (RevokedToken, error) {
 	var revoked []string

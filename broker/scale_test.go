@@ -98,7 +98,7 @@ func TestD1_ATombstoneSparesARenewedConsent(t *testing.T) {
 	})
 }
 
-// S3: an upstream that asks for a pause is left alone, by all slices, and tried
+// S3: an upstream that asks for a pause is not called, by any slice, and tried
 // with one item afterwards. A pause is no attempt: nothing fails by it.
 func TestS3_APausedUpstreamIsLeftAlone(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.House) {
@@ -224,7 +224,7 @@ func TestR7_IdleRefreshTokensAreKeptAlive(t *testing.T) {
 	})
 }
 
-// R3: the sweeper replays an attempt that ended in the dark, without anybody asking.
+// R3: the sweeper replays an attempt whose outcome is unknown, without anybody asking.
 func TestR3_TheSweeperBeginsTheReplay(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.House) {
 		a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")

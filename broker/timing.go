@@ -15,7 +15,7 @@ type Timing struct {
 	RevokeCall   time.Duration // one revocation
 	Slice        time.Duration // a deletion's task ends after this (D6)
 	FlowLife     time.Duration // a state works for this long
-	Resweep      time.Duration // a job that nobody works on is rung for again
+	Resweep      time.Duration // a job that nobody works on is enqueued again
 	ClientProbe  time.Duration // a refused client is tried again (R5)
 	LostAgain    time.Duration // a replay whose answer was lost too is replayed after this; it doubles (R3)
 	Backoff      time.Duration // the first pause after a failure; it doubles

@@ -108,7 +108,7 @@ func dead(l models.Linked) error {
 	case l.Served():
 		return nil
 	case l.Mismatched():
-		return strangers()
+		return mismatched()
 	case l.HasVerdict(models.VerdictExpired):
 		return expired(nil)
 	case !l.Credential.HasRefreshToken && l.Suspected():

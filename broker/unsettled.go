@@ -103,7 +103,7 @@ func (s *Service) trySettle(ctx context.Context, f models.Flow) error {
 			return err
 		}
 	}
-	return s.disown(ctx, p, f, e, "no_owner")
+	return s.leaveOrphaned(ctx, p, f, e, "no_owner")
 }
 
 // abandonUnsettled gives up on tokens that could not be settled for as long as single

@@ -109,10 +109,10 @@ func expired(err error) error {
 var late = &models.Error{Code: models.CodeUpstream, RetryAfter: tryLate,
 	Message: "The provider is slow to answer. The request goes on here; ask again shortly."}
 
-// leftAlone is the answer while a pause lasts that the provider asked for (S3).
-func leftAlone(wait time.Duration) error {
+// paused is the answer while a pause lasts that the provider asked for (S3).
+func paused(wait time.Duration) error {
 	return &models.Error{Code: models.CodeUpstream, RetryAfter: wait,
-		Message: "The provider asked to be left alone for a while. Try again later."}
+		Message: "The provider is rate limiting grantd. Try again after Retry-After."}
 }
 
 // failure returns the upstream error in err's chain, one without a kind for nil,

@@ -15,8 +15,8 @@ import (
 // another account's tokens.
 const identityMismatch = string(models.ReasonIdentityMismatch)
 
-// strangers is the answer about such an authorization.
-func strangers() error {
+// mismatched is the answer about such an authorization.
+func mismatched() error {
 	return &models.Error{Code: models.CodeGone, Detail: identityMismatch,
 		Message: "The provider answered with the tokens of another account, so that this authorization was ended and nothing is handed out. The user must authorize again; an admin should ask the provider what happened."}
 }
@@ -65,10 +65,10 @@ func (s *Service) consentAccount(ctx context.Context, at upstream, e exchanged) 
 	return accountHash(at.provider.ID, said)
 }
 
-// strangersTokens ends an authorization whose refresh or reset brought another
+// mismatchedTokens ends an authorization whose refresh or reset brought another
 // account's tokens. They are kept to be revoked alone, or not at all; the old pair
 // stays, since it was the account's own.
-func (s *Service) strangersTokens(ctx context.Context, l models.Linked, attempt string, old pair, e exchanged) error {
+func (s *Service) mismatchedTokens(ctx context.Context, l models.Linked, attempt string, old pair, e exchanged) error {
 	if e.Refresh == old.Refresh {
 		e.Refresh = "" // revoking it would end what the account granted
 	}
@@ -89,7 +89,7 @@ func (s *Service) strangersTokens(ctx context.Context, l models.Linked, attempt 
 					return err
 				}
 			}
-			if err := s.entomb(ctx, tx, of, e, models.Credential{}); err != nil {
+			if err := s.keepOrphaned(ctx, tx, of, e, models.Credential{}); err != nil {
 				return err
 			}
 			return s.auditMismatch(ctx, tx, l)
@@ -99,12 +99,12 @@ func (s *Service) strangersTokens(ctx context.Context, l models.Linked, attempt 
 		return err
 	}
 	s.alarm(l)
-	return strangers()
+	return mismatched()
 }
 
-// strangersPair ends an authorization whose own tokens are another account's, as a
+// mismatchedPair ends an authorization whose own tokens are another account's, as a
 // check or the user info of them says.
-func (s *Service) strangersPair(ctx context.Context, l models.Linked) error {
+func (s *Service) mismatchedPair(ctx context.Context, l models.Linked) error {
 	ctx = context.WithoutCancel(ctx)
 	var ended bool
 	err := s.store.Tx(ctx, func(tx *store.Store) error {
@@ -123,7 +123,7 @@ func (s *Service) strangersPair(ctx context.Context, l models.Linked) error {
 	if ended {
 		s.alarm(l)
 	}
-	return strangers()
+	return mismatched()
 }
 
 func (s *Service) auditMismatch(ctx context.Context, tx *store.Store, l models.Linked) error {

@@ -14,7 +14,7 @@ type grantLease struct {
 	RevokedAt *time.Time
 }
 
-// LeaseGrant gives owner the say over a grant: whether it is revoked whole, or a
+// LeaseGrant gives owner the lease on a grant, which decides whether it is revoked whole, or a
 // new authorization of it becomes live. It reports whether it did.
 func (s *Store) LeaseGrant(ctx context.Context, key, owner string, lease time.Duration) (bool, error) {
 	return changed(s.db.WithContext(ctx).Exec(`INSERT INTO grant_leases (grant_key, owner, until) VALUES (?, ?, ?)
@@ -22,7 +22,7 @@ func (s *Store) LeaseGrant(ctx context.Context, key, owner string, lease time.Du
 		WHERE grant_leases.until <= ? OR grant_leases.owner = excluded.owner`, key, owner, s.in(lease), s.now()))
 }
 
-// LeaseItemGrants gives the lease of items the say over their grants, except those
+// LeaseItemGrants takes the leases on the grants of the items that a lease holds, except those
 // that somebody else decides about, and returns the keys it has. Always in the
 // order of the keys, and with v1 those of the first version before the others: two
 // that lease the same ones would block each other for good.
@@ -90,7 +90,7 @@ func (s *Store) GrantRevokedSince(ctx context.Context, keys []string, since time
 	return n > 0, err
 }
 
-// ReleaseGrants gives back what owner had the say over, and remembers which of the
+// ReleaseGrants gives back the leases that owner has, and remembers which of the
 // grants it revoked whole: tokens that were given meanwhile may have gone with it.
 func (s *Store) ReleaseGrants(ctx context.Context, owner string, revoked []string) error {
 	if len(revoked) > 0 {

@@ -25,7 +25,7 @@ const (
 
 func (c Class) isEndpoint() bool { return c == ClassToken || c == ClassRevoke || c == ClassAPI }
 
-// Pause is how long an upstream is left alone for one provider, or without a
+// Pause is how long an upstream is not called for one provider, or without a
 // provider for all who call that origin (S3).
 type Pause struct {
 	ProviderID string
@@ -136,7 +136,7 @@ func (s *Store) pauses(ctx context.Context, at Upstream, classes []Class) ([]Pau
 	return pauses, now, err
 }
 
-// PauseOf returns how long an upstream is still left alone, nil when there is no
+// PauseOf returns how long an upstream is still not to be called, nil when there is no
 // pause, and whether it is over and waits for a probe.
 func (s *Store) PauseOf(ctx context.Context, at Upstream, class Class) (*time.Duration, bool, error) {
 	pauses, now, err := s.pauses(ctx, at, []Class{class})

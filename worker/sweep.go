@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// sweepLimit is when a sweep is given up: the next one may find the database in
-// a better mood.
+// sweepLimit is when a sweep is given up: the next one may find the database
+// working.
 const sweepLimit = 30 * time.Second
 
 // sweepUntil sweeps at once and then again and again, never two at a time, until

@@ -39,7 +39,7 @@ func (w *Worker) process(ctx context.Context, t *asynq.Task) error {
 	case errors.Is(err, context.Canceled):
 		w.log.Info("task stopped", "kind", t.Type(), "task", id)
 	default:
-		w.log.Warn("task failed; it is rung for again when due", "kind", t.Type(), "task", id, "error", err)
+		w.log.Warn("task failed; it is enqueued again when due", "kind", t.Type(), "task", id, "error", err)
 	}
 	return err
 }

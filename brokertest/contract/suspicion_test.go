@@ -231,7 +231,7 @@ func TestS3_ARateLimitIsNoVerdict(t *testing.T) {
 			wantRetryAfter(t, a)
 		}
 		if n := calls(h, testidp.TokenCheck); n != 1 {
-			t.Errorf("the upstream was asked %d times although it wants to be left alone", n)
+			t.Errorf("the upstream was asked %d times although it is rate limiting", n)
 		}
 		accessToken(t, h, h.User, id)
 	})
