@@ -257,7 +257,7 @@ func TestAStreamOutlivesTheServersLimitButNotItsToken(t *testing.T) {
 		}
 		for _, token := range all {
 			if token.UserID == "boss" && token.OrgID == "acme" {
-				if err := h.Service.RevokeAPIToken(ctx, token.ID); err != nil {
+				if _, err := h.Service.RevokeAPIToken(ctx, token.ID, false); err != nil {
 					t.Fatal(err)
 				}
 			}

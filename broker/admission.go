@@ -19,7 +19,7 @@ func (at upstream) admit(ctx context.Context, probe time.Duration, classes ...st
 	case err != nil:
 		return g, err
 	case g.Wait > 0:
-		return g, paused(g.Wait)
+		return g, rateLimited(g.Wait)
 	}
 	return g, nil
 }

@@ -254,20 +254,10 @@ func (s *Service) EndAPIToken(ctx context.Context, c models.Caller, id string, w
 	return err
 }
 
-// RevokeAPIToken ends an API token, and returns an error where it had ended before. Like
-// RevokeAPITokenAndMade it is the command line's.
-func (s *Service) RevokeAPIToken(ctx context.Context, id string) error {
-	_, err := s.revokeAny(ctx, id, false)
-	return err
-}
-
-// RevokeAPITokenAndMade ends an API token and all that were made with it, and with
-// those. It returns how many had not ended before, and an error for none.
-func (s *Service) RevokeAPITokenAndMade(ctx context.Context, id string) (int, error) {
-	return s.revokeAny(ctx, id, true)
-}
-
-func (s *Service) revokeAny(ctx context.Context, id string, withMade bool) (int, error) {
+// RevokeAPIToken ends an API token, and withMade all that were made with it, and with
+// those. It returns how many had not ended before, and an error for none. It is the
+// command line's.
+func (s *Service) RevokeAPIToken(ctx context.Context, id string, withMade bool) (int, error) {
 	n, err := s.endTokens(ctx, id, withMade, func(models.APIToken) models.AuditEvent { return models.AuditEvent{} })
 	if err == nil && n == 0 {
 		err = models.Errorf(models.CodeNotFound, "No living API token has the id %q.", fmt.Sprintf("%.64s", id))

@@ -223,10 +223,13 @@ func (s *Service) withCounts(ctx context.Context, org string, rows []models.Prov
 	if err != nil {
 		return nil, err
 	}
+	byProvider := map[string][]store.Count{}
+	for _, c := range counts {
+		byProvider[c.Name] = append(byProvider[c.Name], c)
+	}
 	shown := make([]ProviderOverview, len(rows))
 	for i, p := range rows {
-		ofP := slices.DeleteFunc(slices.Clone(counts), func(c store.Count) bool { return c.Name != p.ID })
-		shown[i] = ProviderOverview{Provider: p, TypeName: s.typeName(p.Type), Connections: byStatus(ofP), Message: s.troubleMessage(p, now)}
+		shown[i] = ProviderOverview{Provider: p, TypeName: s.typeName(p.Type), Connections: byStatus(byProvider[p.ID]), Message: s.troubleMessage(p, now)}
 	}
 	return shown, nil
 }

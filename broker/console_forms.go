@@ -17,6 +17,15 @@ import (
 // ProviderSetting is a key of config as a form shows it.
 type ProviderSetting = providers.Setting
 
+// How a setting is entered, where that is not as text.
+const (
+	EntryYesNo  = providers.EntryYesNo
+	EntryNumber = providers.EntryNumber
+	EntryChoice = providers.EntryChoice
+	EntryList   = providers.EntryList
+	EntryPairs  = providers.EntryPairs
+)
+
 // ProviderType is a type as a form shows it.
 type ProviderType struct {
 	Name, DisplayName string

@@ -280,9 +280,9 @@ func (s *Service) retire(ctx context.Context, tx *store.Store, l models.Linked, 
 	return s.keepOrphaned(ctx, tx, of, exchanged{pair: old}, l.Credential)
 }
 
-// keepOrphaned keeps tokens that belong to no authorization any more as an item of revocation, and
-// counts it in a deletion that is running. Without a provider nothing is left that
-// could revoke them.
+// keepOrphaned keeps tokens that belong to no authorization any more as an item of
+// revocation, and counts it in a deletion that is running. Without a provider nothing is
+// left that could revoke them.
 func (s *Service) keepOrphaned(ctx context.Context, tx *store.Store, of models.Authorization, e exchanged, was models.Credential) error {
 	p, err := tx.HoldProvider(ctx, of.ProviderID)
 	if store.IsNotFound(err) {
@@ -346,7 +346,8 @@ func (s *Service) keepToRevoke(ctx context.Context, tx *store.Store, p models.Pr
 	return addToDeletion(ctx, tx, p)
 }
 
-// leaveOrphaned leaves the tokens of a flow that belong to no authorization to be revoked, alone.
+// leaveOrphaned leaves the tokens of a flow that belong to no authorization to be
+// revoked, alone.
 func (s *Service) leaveOrphaned(ctx context.Context, p models.Provider, f models.Flow, e exchanged, why string) error {
 	a := s.newAuthorization(s.at(p), f, e, models.User{})
 	a.GrantKey, a.GrantKeyV1 = "", ""

@@ -136,7 +136,7 @@ func TestH1_ARevokedTokenEndsAtOnce(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.House) {
 		who := h.Person(t, "acme", "eve", models.RoleUser)
 		must(h.Service.Authenticate(ctx, who.Token))(t)
-		if err := h.Service.RevokeAPIToken(ctx, who.Caller.TokenID); err != nil {
+		if _, err := h.Service.RevokeAPIToken(ctx, who.Caller.TokenID, false); err != nil {
 			t.Fatal(err)
 		}
 		_, err := h.Service.Authenticate(ctx, who.Token)

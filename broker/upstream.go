@@ -11,7 +11,8 @@ import (
 )
 
 // upstream is a provider's upstream as the broker asks it: bound to the provider's
-// client, with what was learned of it (admit, learn), what it takes in an hour (take) and what tokens there are bound to (fingerprint, grantKey).
+// client, with what was learned of it (admit, learn), what it takes in an hour (take) and
+// what tokens there are bound to (fingerprint, grantKey).
 type upstream struct {
 	providers.Upstream
 	s        *Service
@@ -109,8 +110,8 @@ func expired(err error) error {
 var late = &models.Error{Code: models.CodeUpstream, RetryAfter: tryLate,
 	Message: "The provider is slow to answer. The request goes on here; ask again shortly."}
 
-// paused is the answer while a pause lasts that the provider asked for (S3).
-func paused(wait time.Duration) error {
+// rateLimited is the answer while a pause lasts that the provider asked for (S3).
+func rateLimited(wait time.Duration) error {
 	return &models.Error{Code: models.CodeUpstream, RetryAfter: wait,
 		Message: "The provider is rate limiting grantd. Try again after Retry-After."}
 }

@@ -136,10 +136,25 @@ func (s *Store) Unlink(ctx context.Context, id string) (bool, error) {
 
 // CountAuthorizations counts an organisation's linked authorizations by status.
 func (s *Store) CountAuthorizations(ctx context.Context, org string) ([]Count, error) {
+	return s.countLinked(ctx, "status", org, nil)
+}
+
+// CountLinks counts an organisation's linked authorizations by provider (Name) and status: of the providers named, or
+// where ids is nil of all.
+func (s *Store) CountLinks(ctx context.Context, org string, ids []string) ([]Count, error) {
+	return s.countLinked(ctx, "name, status", org, ids)
+}
+
+// countLinked counts by some columns of Count, and in their order.
+func (s *Store) countLinked(ctx context.Context, by, org string, ids []string) ([]Count, error) {
+	of, args := "", []any{s.now(), org}
+	if ids != nil {
+		of, args = " AND a.provider_id IN "+s.dialect.list, append(args, listed(ids))
+	}
 	var counts []Count
-	err := s.db.WithContext(ctx).Raw(`SELECT status, count(*) AS n FROM (SELECT `+statusOf("a")+` AS status
+	err := s.db.WithContext(ctx).Raw(`SELECT `+by+`, count(*) AS n FROM (SELECT a.provider_id AS name, `+statusOf("a")+` AS status
 		FROM authorizations a JOIN providers p ON p.id = a.provider_id JOIN credentials c ON c.authorization_id = a.id
-		WHERE a.org_id = ? AND a.unlinked_at IS NULL) AS t GROUP BY status ORDER BY status`, s.now(), org).Scan(&counts).Error
+		WHERE a.org_id = ? AND a.unlinked_at IS NULL`+of+`) AS t GROUP BY `+by+` ORDER BY `+by, args...).Scan(&counts).Error
 	return counts, err
 }
 

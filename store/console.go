@@ -8,20 +8,6 @@ import (
 
 // What the console's overview asks for.
 
-// CountLinks counts an organisation's linked authorizations by provider (Name) and status: of the providers named, or
-// where ids is nil of all.
-func (s *Store) CountLinks(ctx context.Context, org string, ids []string) ([]Count, error) {
-	of, args := "", []any{s.now(), org}
-	if ids != nil {
-		of, args = " AND a.provider_id IN "+s.dialect.list, append(args, listed(ids))
-	}
-	var counts []Count
-	err := s.db.WithContext(ctx).Raw(`SELECT name, status, count(*) AS n FROM (SELECT a.provider_id AS name, `+statusOf("a")+` AS status
-		FROM authorizations a JOIN providers p ON p.id = a.provider_id JOIN credentials c ON c.authorization_id = a.id
-		WHERE a.org_id = ? AND a.unlinked_at IS NULL`+of+`) AS t GROUP BY name, status ORDER BY name, status`, args...).Scan(&counts).Error
-	return counts, err
-}
-
 // TroubledProviders returns an organisation's providers that something is wrong with as a whole, those that have been in
 // trouble longest first.
 func (s *Store) TroubledProviders(ctx context.Context, org string) ([]models.Provider, error) {

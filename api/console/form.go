@@ -55,16 +55,16 @@ func fieldsOf(t broker.ProviderType, isNew bool) (main, more []field) {
 	for _, s := range t.Settings {
 		f := field{Name: configPrefix + s.Name, Label: s.Label, Help: s.Help, Example: s.Example, Required: s.Required, Control: controlText}
 		switch s.Entry {
-		case "yes or no":
+		case broker.EntryYesNo:
 			f.Control, f.Choices = controlChoice, []choice{{"", "As the type does"}, {"true", "Yes"}, {"false", "No"}}
-		case "choice":
+		case broker.EntryChoice:
 			f.Control, f.Choices = controlChoice, []choice{{"", "Not set"}}
 			for _, c := range s.Choices {
 				f.Choices = append(f.Choices, choice{c, c})
 			}
-		case "list":
+		case broker.EntryList:
 			f.Control, f.Help = controlLines, f.Help+" One a line."
-		case "pairs":
+		case broker.EntryPairs:
 			f.Control, f.Help = controlLines, f.Help+" One name=value a line."
 		}
 		if s.Required {
@@ -143,21 +143,21 @@ func written(value any) string {
 // say what would be right.
 func read(s broker.ProviderSetting, text string) any {
 	switch s.Entry {
-	case "yes or no":
+	case broker.EntryYesNo:
 		if yes, err := strconv.ParseBool(text); err == nil {
 			return yes
 		}
-	case "number":
+	case broker.EntryNumber:
 		if n, err := strconv.ParseFloat(strings.TrimSpace(text), 64); err == nil {
 			return n
 		}
-	case "list":
+	case broker.EntryList:
 		all := []any{}
 		for _, line := range lines(text) {
 			all = append(all, line)
 		}
 		return all
-	case "pairs":
+	case broker.EntryPairs:
 		all := map[string]any{}
 		for _, line := range lines(text) {
 			name, value, _ := strings.Cut(line, "=")

@@ -38,7 +38,7 @@ func (p *Pages) begin(c echo.Context) error {
 	if err := p.service.CheckReturn(to); err != nil {
 		return p.fail(c, err, onwards{})
 	}
-	v, err := p.limitedVisitor(r.Context())
+	v, err := p.LimitedVisitor(r.Context())
 	if models.CodeOf(err) == models.CodeUnauthenticated {
 		return goTo(c, p.signInAddress(broker.SignInFor{Provider: name, Redirect: to}))
 	}
@@ -81,9 +81,9 @@ func (p *Pages) meant(r *http.Request) bool {
 // takeBegin is the button of the page that askToBegin shows.
 func (p *Pages) takeBegin(c echo.Context) error {
 	r := c.Request()
-	v, err := p.limitedVisitor(r.Context())
+	v, err := p.LimitedVisitor(r.Context())
 	if err != nil {
-		return p.fail(c, p.edge.CountFailure(c, err), onwards{Again: p.at(signInPath)})
+		return p.fail(c, p.edge.CountFailure(c, err), onwards{Again: p.At(signInPath)})
 	}
 	target, err := p.service.BeginConnect(r.Context(), v, models.Storable(c.Param("provider")), r.PostForm.Get("redirect"))
 	if err != nil {
@@ -96,7 +96,7 @@ func (p *Pages) takeBegin(c echo.Context) error {
 // a code in it.
 func (p *Pages) takeReturn(c echo.Context) error {
 	ctx, q := c.Request().Context(), c.QueryParams()
-	v, err := p.visitor(ctx)
+	v, err := p.Visitor(ctx)
 	var back broker.Returned
 	if err == nil {
 		back, err = p.service.CompleteConnect(ctx, v, models.Callback{
@@ -115,7 +115,7 @@ func (p *Pages) takeReturn(c echo.Context) error {
 
 // pageOf is on this site, whatever the provider's name is said to be.
 func (p *Pages) pageOf(provider, page string) string {
-	return p.at(ConnectPath + "/" + url.PathEscape(provider) + "/" + page)
+	return p.At(ConnectPath + "/" + url.PathEscape(provider) + "/" + page)
 }
 
 func (p *Pages) afterwards(provider, to string) string {
@@ -166,7 +166,7 @@ func (p *Pages) notReturned(c echo.Context, back broker.Returned, err error) err
 
 func (p *Pages) askAboutAccount(c echo.Context) error {
 	ctx, flow := c.Request().Context(), c.QueryParam("flow")
-	v, err := p.visitor(ctx)
+	v, err := p.Visitor(ctx)
 	var asked broker.Question
 	if err == nil {
 		asked, err = p.service.AskedAbout(ctx, v, models.Storable(c.Param("provider")), models.Storable(flow))
@@ -188,10 +188,10 @@ func (p *Pages) askAboutAccount(c echo.Context) error {
 func (p *Pages) takeAccount(c echo.Context) error {
 	r, name := c.Request(), models.Storable(c.Param("provider"))
 	ctx, flow := r.Context(), models.Storable(r.PostForm.Get("flow"))
-	v, err := p.visitor(ctx)
+	v, err := p.Visitor(ctx)
 	if err != nil {
 		_ = p.edge.CountFailure(c, err) // counted, but a confirmation is never refused (T2)
-		return p.fail(c, err, onwards{Again: p.at(signInPath)})
+		return p.fail(c, err, onwards{Again: p.At(signInPath)})
 	}
 	if r.PostForm.Get("answer") != "connect" {
 		to, err := p.service.Decline(ctx, v, name, flow)
@@ -211,7 +211,7 @@ func (p *Pages) takeAccount(c echo.Context) error {
 func (p *Pages) showConnected(c echo.Context) error {
 	ctx := c.Request().Context()
 	var shown struct{ Connection *broker.Connection }
-	v, err := p.limitedVisitor(ctx)
+	v, err := p.LimitedVisitor(ctx)
 	if models.CodeOf(err) == models.CodeUnauthenticated {
 		return p.show(c, http.StatusOK, "connected", shown)
 	}

@@ -11,10 +11,10 @@ import (
 	"github.com/grantd/grantd/models"
 )
 
-// form mounts what takes a form. Forms of other sites are refused, by what
+// Form mounts what takes a form. Forms of other sites are refused, by what
 // browsers say about where a request comes from.
-func (p *Pages) form(h echo.HandlerFunc) echo.HandlerFunc {
-	return p.page(func(c echo.Context) error {
+func (p *Pages) Form(h echo.HandlerFunc) echo.HandlerFunc {
+	return p.Page(func(c echo.Context) error {
 		r := c.Request()
 		r.Body = http.MaxBytesReader(c.Response(), r.Body, maxForm)
 		if err := p.origins.Check(r); err != nil {

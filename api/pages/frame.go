@@ -1,7 +1,6 @@
 package pages
 
 import (
-	"context"
 	"html/template"
 	"io/fs"
 	"net/http"
@@ -15,20 +14,6 @@ import (
 // What other rooms' pages share with these: the session, the check of forms, and what is around a page. The server hands
 // it to them, so that no room knows the other.
 
-// Page mounts a handler of pages. It has a session, and answers its own errors.
-func (p *Pages) Page(h echo.HandlerFunc) echo.HandlerFunc { return p.page(h) }
-
-// Form is Page for what takes a form, which must be one of ours.
-func (p *Pages) Form(h echo.HandlerFunc) echo.HandlerFunc { return p.form(h) }
-
-// Visitor returns who is signed in. Where nobody is, the error's code is models.CodeUnauthenticated.
-func (p *Pages) Visitor(ctx context.Context) (broker.Visitor, error) { return p.visitor(ctx) }
-
-// LimitedVisitor is Visitor for what the limit on requests at once may refuse (T2).
-func (p *Pages) LimitedVisitor(ctx context.Context) (broker.Visitor, error) {
-	return p.limitedVisitor(ctx)
-}
-
 // SignIn sends somebody to the sign-in, and from there to an address of ours. again has who is signed in prove once more
 // who they are.
 func (p *Pages) SignIn(c echo.Context, to string, again bool) error {
@@ -41,10 +26,7 @@ func (p *Pages) SignIn(c echo.Context, to string, again bool) error {
 }
 
 // GoTo sends somebody on to a path of ours.
-func (p *Pages) GoTo(c echo.Context, path string) error { return goTo(c, p.at(path)) }
-
-// At returns the address, on this host, of a path of ours.
-func (p *Pages) At(path string) string { return p.at(path) }
+func (p *Pages) GoTo(c echo.Context, path string) error { return goTo(c, p.At(path)) }
 
 // Templates parses further templates, which may use those of the pages: "head" and "foot" are around every page.
 func (p *Pages) Templates(files fs.FS, functions template.FuncMap) *template.Template {
@@ -59,5 +41,5 @@ func (p *Pages) Show(c echo.Context, all *template.Template, status int, name st
 
 // Fail says what went wrong, and leads to a path of ours.
 func (p *Pages) Fail(c echo.Context, err error, path string) error {
-	return p.fail(c, err, onwards{To: p.at(path)})
+	return p.fail(c, err, onwards{To: p.At(path)})
 }

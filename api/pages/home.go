@@ -24,15 +24,15 @@ func (p *Pages) home(c echo.Context) error {
 	default:
 		return echo.ErrNotFound
 	}
-	if v, err := p.visitor(r.Context()); err == nil && v.Caller.IsAdmin() && p.console != "" {
-		return goTo(c, p.at(p.console))
+	if v, err := p.Visitor(r.Context()); err == nil && v.Caller.IsAdmin() && p.console != "" {
+		return p.GoTo(c, p.console)
 	}
 	return p.showConnections(c)
 }
 
 func (p *Pages) showConnections(c echo.Context) error {
 	r := c.Request()
-	v, err := p.limitedVisitor(r.Context())
+	v, err := p.LimitedVisitor(r.Context())
 	if models.CodeOf(err) == models.CodeUnauthenticated {
 		return p.show(c, http.StatusOK, "welcome", nil)
 	}
@@ -58,7 +58,7 @@ func (p *Pages) pointToAPI(c echo.Context) error {
 
 func (p *Pages) askToDisconnect(c echo.Context) error {
 	ctx := c.Request().Context()
-	v, err := p.visitor(ctx)
+	v, err := p.Visitor(ctx)
 	var mine broker.MyConnection
 	if err == nil {
 		mine, err = p.service.MyConnection(ctx, v, c.Param("id"))
@@ -73,7 +73,7 @@ func (p *Pages) askToDisconnect(c echo.Context) error {
 // again.
 func (p *Pages) takeDisconnect(c echo.Context) error {
 	ctx, id := c.Request().Context(), c.Param("id")
-	v, err := p.visitor(ctx)
+	v, err := p.Visitor(ctx)
 	if err == nil {
 		err = p.service.DisconnectMine(ctx, v, id)
 	}
@@ -81,12 +81,12 @@ func (p *Pages) takeDisconnect(c echo.Context) error {
 		_ = p.edge.CountFailure(c, err) // counted, but a disconnect is never refused (T2)
 		return p.fail(c, err, p.orSignIn(err))
 	}
-	return goTo(c, p.at("/connections/"+id+"/disconnected"))
+	return p.GoTo(c, "/connections/"+id+"/disconnected")
 }
 
 func (p *Pages) showDisconnected(c echo.Context) error {
 	ctx := c.Request().Context()
-	v, err := p.visitor(ctx)
+	v, err := p.Visitor(ctx)
 	var gone broker.Disconnected
 	if err == nil {
 		gone, err = p.service.DisconnectedAt(ctx, v, c.Param("id"))
@@ -100,7 +100,7 @@ func (p *Pages) showDisconnected(c echo.Context) error {
 // orSignIn leads to the sign-in where nobody is signed in, and else to the person's connections.
 func (p *Pages) orSignIn(err error) onwards {
 	if models.CodeOf(err) == models.CodeUnauthenticated {
-		return onwards{Again: p.at(signInPath)}
+		return onwards{Again: p.At(signInPath)}
 	}
-	return onwards{To: p.at(connectionsPath)}
+	return onwards{To: p.At(connectionsPath)}
 }

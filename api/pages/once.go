@@ -23,7 +23,7 @@ func (p *Pages) takeOnce(c echo.Context) error {
 		err = p.signIn(c, broker.SignedIn{Caller: caller})
 	}
 	if err != nil {
-		return p.fail(c, p.edge.CountFailure(c, err), onwards{Again: p.at(signInPath)})
+		return p.fail(c, p.edge.CountFailure(c, err), onwards{Again: p.At(signInPath)})
 	}
-	return p.goOn(c, p.at("/"))
+	return p.goOn(c, p.At("/"))
 }

@@ -84,26 +84,26 @@ const ConnectPath = "/external-auth"
 // Mount adds the routes. The server routes what is below ConnectPath with its API's version before it.
 func (p *Pages) Mount(e *echo.Echo, version string) {
 	connect := version + ConnectPath + "/:provider/"
-	e.GET(connect+"callback", p.page(p.connect))
-	e.POST(connect+"callback", p.form(p.takeBegin))
-	e.GET(connect+"confirm", p.page(p.askAboutAccount))
-	e.POST(connect+"confirm", p.form(p.takeAccount))
-	e.GET(connect+"connected", p.page(p.showConnected))
-	e.GET("/", p.page(p.home))
-	e.GET(connectionsPath, p.page(p.showConnections))
-	e.GET("/connections/:id/disconnect", p.page(p.askToDisconnect))
-	e.POST("/connections/:id/disconnect", p.form(p.takeDisconnect))
-	e.GET("/connections/:id/disconnected", p.page(p.showDisconnected))
-	e.GET(signInPath, p.page(p.askToSignIn))
-	e.POST(signInPath, p.form(p.takeSignIn))
-	e.POST(signInIssuerPath, p.form(p.beginSignIn))
-	e.GET(broker.SignInPath, p.page(p.takeSignedIn))
-	e.GET(OncePath, p.page(p.showOnce))
-	e.POST(OncePath, p.form(p.takeOnce))
-	e.POST(signOutPath, p.form(p.signOut))
-	e.GET(sessionsPath, p.page(p.showSessions))
-	e.POST(sessionsPath+"/end", p.form(p.takeEndSessions))
-	e.POST(sessionsPath+"/:id/end", p.form(p.takeEndSession))
+	e.GET(connect+"callback", p.Page(p.connect))
+	e.POST(connect+"callback", p.Form(p.takeBegin))
+	e.GET(connect+"confirm", p.Page(p.askAboutAccount))
+	e.POST(connect+"confirm", p.Form(p.takeAccount))
+	e.GET(connect+"connected", p.Page(p.showConnected))
+	e.GET("/", p.Page(p.home))
+	e.GET(connectionsPath, p.Page(p.showConnections))
+	e.GET("/connections/:id/disconnect", p.Page(p.askToDisconnect))
+	e.POST("/connections/:id/disconnect", p.Form(p.takeDisconnect))
+	e.GET("/connections/:id/disconnected", p.Page(p.showDisconnected))
+	e.GET(signInPath, p.Page(p.askToSignIn))
+	e.POST(signInPath, p.Form(p.takeSignIn))
+	e.POST(signInIssuerPath, p.Form(p.beginSignIn))
+	e.GET(broker.SignInPath, p.Page(p.takeSignedIn))
+	e.GET(OncePath, p.Page(p.showOnce))
+	e.POST(OncePath, p.Form(p.takeOnce))
+	e.POST(signOutPath, p.Form(p.signOut))
+	e.GET(sessionsPath, p.Page(p.showSessions))
+	e.POST(sessionsPath+"/end", p.Form(p.takeEndSessions))
+	e.POST(sessionsPath+"/:id/end", p.Form(p.takeEndSession))
 	e.GET(stylePath, serveStyle)
 	if logo := p.brand.logoPath(); logo != "" {
 		e.GET(logo, p.brand.serveLogo)
@@ -115,5 +115,5 @@ func (p *Pages) Mount(e *echo.Echo, version string) {
 	e.GET("/docs/LICENSE", serve("text/plain; charset=utf-8", docsLicense))
 }
 
-// at returns the address, on this host, of a path of ours.
-func (p *Pages) at(path string) string { return p.prefix + path }
+// At returns the address, on this host, of a path of ours.
+func (p *Pages) At(path string) string { return p.prefix + path }

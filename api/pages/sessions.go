@@ -58,8 +58,8 @@ func (p *Pages) kept(r *http.Request, name string) models.Secret {
 	return models.Secret(c.Value)
 }
 
-// page mounts a handler of pages, which has the session and answers its own errors.
-func (p *Pages) page(h echo.HandlerFunc) echo.HandlerFunc {
+// Page mounts a handler of pages, which has the session and answers its own errors.
+func (p *Pages) Page(h echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
 		if isPrefetch(r.Header) {
@@ -111,9 +111,9 @@ type visitKey struct{}
 
 func visitOf(ctx context.Context) *visit { return ctx.Value(visitKey{}).(*visit) }
 
-// visitor returns who is signed in. Where nobody is, the error's code is models.CodeUnauthenticated. It is found out once
+// Visitor returns who is signed in. Where nobody is, the error's code is models.CodeUnauthenticated. It is found out once
 // per request.
-func (p *Pages) visitor(ctx context.Context) (broker.Visitor, error) {
+func (p *Pages) Visitor(ctx context.Context) (broker.Visitor, error) {
 	known := visitOf(ctx)
 	if !known.found {
 		known.found = true
@@ -125,10 +125,10 @@ func (p *Pages) visitor(ctx context.Context) (broker.Visitor, error) {
 	return known.visitor, known.err
 }
 
-// limitedVisitor is visitor for the pages that the limit on requests at once may refuse: not those that complete a consent
+// LimitedVisitor is Visitor for the pages that the limit on requests at once may refuse: not those that complete a consent
 // or end a session (T2).
-func (p *Pages) limitedVisitor(ctx context.Context) (broker.Visitor, error) {
-	v, err := p.visitor(ctx)
+func (p *Pages) LimitedVisitor(ctx context.Context) (broker.Visitor, error) {
+	v, err := p.Visitor(ctx)
 	if err == nil {
 		err = p.edge.TakePlace(ctx)
 	}
@@ -143,7 +143,7 @@ type mySession struct {
 
 func (p *Pages) showSessions(c echo.Context) error {
 	ctx := c.Request().Context()
-	v, err := p.limitedVisitor(ctx)
+	v, err := p.LimitedVisitor(ctx)
 	var all []models.BrowserSession
 	if err == nil {
 		all, err = p.service.MySessions(ctx, v)
@@ -161,7 +161,7 @@ func (p *Pages) showSessions(c echo.Context) error {
 // takeEndSession ends one session of the person's.
 func (p *Pages) takeEndSession(c echo.Context) error {
 	ctx, id := c.Request().Context(), models.Storable(c.Param("id"))
-	v, err := p.visitor(ctx)
+	v, err := p.Visitor(ctx)
 	if err == nil {
 		err = p.service.EndMySession(ctx, v, id)
 	}
@@ -175,13 +175,13 @@ func (p *Pages) takeEndSession(c echo.Context) error {
 		p.forget(c)
 		return p.show(c, http.StatusOK, "signed-out", nil)
 	}
-	return goTo(c, p.at(sessionsPath))
+	return p.GoTo(c, sessionsPath)
 }
 
 // takeEndSessions signs the person out everywhere.
 func (p *Pages) takeEndSessions(c echo.Context) error {
 	ctx := c.Request().Context()
-	v, err := p.visitor(ctx)
+	v, err := p.Visitor(ctx)
 	if err == nil {
 		err = p.service.EndMySessions(ctx, v)
 	}

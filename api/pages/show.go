@@ -55,7 +55,7 @@ func (p *Pages) show(c echo.Context, status int, name string, data any) error {
 }
 
 func (p *Pages) showOf(c echo.Context, all *template.Template, status int, name string, data any) error {
-	v, err := p.visitor(c.Request().Context())
+	v, err := p.Visitor(c.Request().Context())
 	unknown := err != nil && models.CodeOf(err) != models.CodeUnauthenticated
 	var page bytes.Buffer
 	if err := all.ExecuteTemplate(&page, name, view{v.Caller, v.Name, unknown, data}); err != nil {

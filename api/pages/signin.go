@@ -34,11 +34,11 @@ func (p *Pages) newSignInForm(to broker.SignInFor) signInForm {
 }
 
 func (p *Pages) askToSignIn(c echo.Context) error {
-	_, err := p.visitor(c.Request().Context())
+	_, err := p.Visitor(c.Request().Context())
 	switch models.CodeOf(err) {
 	case "":
 		if c.QueryParam("again") == "" {
-			return goTo(c, p.at("/"))
+			return p.GoTo(c, "/")
 		}
 	case models.CodeUnauthenticated:
 	default:
@@ -65,7 +65,7 @@ func (p *Pages) takeSignIn(c echo.Context) error {
 		err = p.signIn(c, broker.SignedIn{Caller: caller})
 	}
 	if err != nil {
-		return p.fail(c, err, onwards{Again: p.at(signInPath)})
+		return p.fail(c, err, onwards{Again: p.At(signInPath)})
 	}
 	return p.goOn(c, p.afterSignIn(asked.SignInFor))
 }
@@ -78,7 +78,7 @@ func (p *Pages) afterSignIn(to broker.SignInFor) string {
 	case strings.HasPrefix(to.Redirect, "/") && p.service.CheckReturn(to.Redirect) == nil:
 		return to.Redirect
 	}
-	return p.at("/")
+	return p.At("/")
 }
 
 // beginSignIn is the button that leads to the sign-in issuer.
@@ -87,7 +87,7 @@ func (p *Pages) beginSignIn(c echo.Context) error {
 	to := signInFor(r.PostForm)
 	address, kept, err := p.service.BeginSignIn(r.Context(), to)
 	if err != nil {
-		return p.fail(c, err, onwards{Again: p.at(signInPath)})
+		return p.fail(c, err, onwards{Again: p.At(signInPath)})
 	}
 	c.SetCookie(p.cookie(signInCookie, kept.Reveal()))
 	return p.goOn(c, address)
@@ -99,8 +99,8 @@ func (p *Pages) takeSignedIn(c echo.Context) error {
 	r, q := c.Request(), c.QueryParams()
 	kept := p.kept(r, signInCookie)
 	if kept == "" { // loaded again, perhaps
-		if _, err := p.visitor(r.Context()); err == nil {
-			return goTo(c, p.at("/"))
+		if _, err := p.Visitor(r.Context()); err == nil {
+			return p.GoTo(c, "/")
 		}
 	}
 	in, to, err := p.service.CompleteSignIn(r.Context(), kept, models.Callback{
@@ -144,7 +144,7 @@ func (p *Pages) signInAddress(to broker.SignInFor) string {
 		q.Set("again", "1")
 	}
 	if len(q) == 0 {
-		return p.at(signInPath)
+		return p.At(signInPath)
 	}
-	return p.at(signInPath) + "?" + q.Encode()
+	return p.At(signInPath) + "?" + q.Encode()
 }

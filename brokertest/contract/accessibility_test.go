@@ -29,6 +29,20 @@ func axe(t *testing.T) string {
 // violations is an expression for what is wrong on the page, as text.
 const violations = `axe.run({resultTypes: ["violations"]}).then(r => r.violations.map(v => v.id + ": " + v.nodes.map(n => n.html + " " + n.failureSummary).join("; ")).join("\n"))`
 
+// looks gives the window a colour scheme and a size.
+func (b *browser) looks(t *testing.T, scheme string, width, height int64) {
+	t.Helper()
+	b.do(t, chromedp.EmulateViewport(width, height), told(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}))
+}
+
+// signsIn signs somebody in with their API token, whoever was signed in before, and waits until an element is shown.
+func (b *browser) signsIn(t *testing.T, h *brokertest.House, who brokertest.Person, until string) {
+	t.Helper()
+	b.do(t, chromedp.Navigate(h.URL+"/sign-in?again=1"), chromedp.SendKeys(chromedp.CSS("#token"), secret(who.Token)),
+		chromedp.Click(chromedp.CSS("main button")), chromedp.WaitVisible(chromedp.CSS(until)))
+}
+
 // isAccessible fails where axe-core finds a violation on the page that is shown: in light and in dark, narrow and wide.
 func (b *browser) isAccessible(t *testing.T, script, page string) {
 	t.Helper()
@@ -37,8 +51,7 @@ func (b *browser) isAccessible(t *testing.T, script, page string) {
 	}
 	for _, scheme := range []string{"light", "dark"} {
 		for _, width := range []int64{360, 1280} {
-			b.do(t, chromedp.EmulateViewport(width, 900), told(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}))
+			b.looks(t, scheme, width, 900)
 			found, err := chromedp.Run(b, chromedp.Evaluate[string](violations, chromedp.EvalAwaitPromise))
 			if err != nil || found != "" {
 				t.Errorf("%s, %s, %d px: %s %v", page, scheme, width, found, err)
@@ -123,13 +136,9 @@ func TestTheConsoleIsAccessible(t *testing.T) {
 		b.do(t, chromedp.Navigate(h.URL+path), chromedp.WaitReady(css("main")))
 		b.isAccessible(t, script, page)
 	}
-	signIn := func(who brokertest.Person, until string) {
-		t.Helper()
-		b.do(t, chromedp.Navigate(h.URL+"/sign-in?again=1"), chromedp.SendKeys(css("#token"), secret(who.Token)), chromedp.Click(css("main button")), chromedp.WaitVisible(css(until)))
-	}
-	signIn(h.User, "#sign-out")
+	b.signsIn(t, h, h.User, "#sign-out")
 	at("no admin", "/console/")
-	signIn(h.Admin, "#quiet")
+	b.signsIn(t, h, h.Admin, "#quiet")
 	b.isAccessible(t, script, "nothing yet")
 	at("no providers", "/console/providers")
 

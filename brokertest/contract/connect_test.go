@@ -418,7 +418,7 @@ func TestASessionEndsWithItsToken(t *testing.T) {
 		}
 		for why, end := range map[string]func(*surfer, brokertest.Person){
 			"revoked": func(_ *surfer, who brokertest.Person) {
-				if err := h.Service.RevokeAPIToken(ctx, who.Caller.TokenID); err != nil {
+				if _, err := h.Service.RevokeAPIToken(ctx, who.Caller.TokenID, false); err != nil {
 					t.Fatal(err)
 				}
 			},

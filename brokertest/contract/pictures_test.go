@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
 	"github.com/grantd/grantd/broker"
@@ -19,8 +18,8 @@ import (
 // pictures` has it write those of the documentation.
 const picturesFolder = "GRANTD_PICTURES"
 
-// looks are how a page is pictured: what its file's name ends in, and what the browser is.
-var looks = []struct {
+// pictured are the looks of a page in the documentation: what its file's name ends in, and what the browser is.
+var pictured = []struct {
 	name, scheme  string
 	width, height int64
 }{{"light", "light", 1100, 760}, {"dark", "dark", 1100, 760}, {"phone", "light", 390, 760}}
@@ -29,9 +28,8 @@ var looks = []struct {
 // there is something to show.
 func (b *browser) picture(t *testing.T, page string) {
 	t.Helper()
-	for _, look := range looks {
-		b.do(t, chromedp.EmulateViewport(look.width, look.height), told(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: look.scheme}}}))
+	for _, look := range pictured {
+		b.looks(t, look.scheme, look.width, look.height)
 		png, err := chromedp.Run(b, chromedp.CaptureScreenshot())
 		if err != nil || len(png) < 4096 { // an empty page is smaller
 			t.Errorf("%s, %s: a picture of %d bytes: %v", page, look.name, len(png), err)
@@ -58,10 +56,6 @@ func TestTheMainPagesArePictured(t *testing.T) {
 		b.do(t, chromedp.Navigate(h.URL+path), chromedp.WaitVisible(css(until)))
 		b.picture(t, page)
 	}
-	signIn := func(who brokertest.Person, until string) {
-		t.Helper()
-		b.do(t, chromedp.Navigate(h.URL+"/sign-in?again=1"), chromedp.SendKeys(css("#token"), secret(who.Token)), chromedp.Click(css("main button")), chromedp.WaitVisible(css(until)))
-	}
 	repositories := createID(t, h, object{"name": "Repositories", "description": "The build service reads your repositories.", "scopes": []any{"read", "write"}})
 	notebooks := createID(t, h, object{"name": "Notebooks"})
 	retired := createID(t, h, object{"name": "Old tracker"})
@@ -78,11 +72,11 @@ func TestTheMainPagesArePictured(t *testing.T) {
 	ended(t, h, startStats(t, h))
 	change(t, h, "UPDATE providers SET trouble = 'client', trouble_version = secret_version, trouble_since = created_at, trouble_code = 'client:401:invalid_client' WHERE id = '"+notebooks+"'")
 
-	signIn(h.User, "#sign-out")
+	b.signsIn(t, h, h.User, "#sign-out")
 	at("connections", "/connections", "main")
 	b.do(t, chromedp.Navigate(anotherSite(t, h.URL+connectAt(repositories))), chromedp.Click(css("#lure")), chromedp.WaitVisible(css("#start")))
 	b.picture(t, "connect")
-	signIn(h.Admin, "#sign-out")
+	b.signsIn(t, h, h.Admin, "#sign-out")
 	at("overview", "/console/", "main")
 	at("provider", "/console/providers/"+repositories, "main")
 	at("job", "/console/jobs/"+failed, "main")

@@ -215,7 +215,7 @@ func TestPeopleSeeServicesWhichCannotSignIn(t *testing.T) {
 	limited(t, h, models.RoleService, q)
 	ended := h.Limited(t, broker.NewAPIToken{OrgID: "acme", UserID: "app-old", Role: models.RoleService, Providers: []string{p.ID}})
 	h.Limited(t, broker.NewAPIToken{OrgID: "acme", UserID: "app-cron", Role: models.RoleService, Providers: []string{p.ID}})
-	if err := h.Service.RevokeAPIToken(ctx, ended.Caller.TokenID); err != nil {
+	if _, err := h.Service.RevokeAPIToken(ctx, ended.Caller.TokenID, false); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := h.Service.BeginSession(ctx, broker.SignedIn{Caller: service.Caller}, "", ""); models.CodeOf(err) != models.CodeForbidden {

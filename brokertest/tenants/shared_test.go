@@ -359,7 +359,7 @@ func othersToken(t *testing.T, w *world) {
 	for _, who := range []brokertest.Person{throwaway, w.User} {
 		must(w.Service.Authenticate(ctx, who.Token))(t)
 	}
-	if err := w.Service.RevokeAPIToken(ctx, throwaway.Caller.TokenID); err != nil {
+	if _, err := w.Service.RevokeAPIToken(ctx, throwaway.Caller.TokenID, false); err != nil {
 		t.Fatal(err)
 	}
 	_, err := w.Service.Authenticate(ctx, throwaway.Token)

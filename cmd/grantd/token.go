@@ -160,16 +160,13 @@ type tokenRevokeCommand struct {
 // Run ends the token.
 func (t tokenRevokeCommand) Run(ctx context.Context, c console, cfg *Config) error {
 	return cfg.withTokens(ctx, c, func(s *broker.Service) error {
+		n, err := s.RevokeAPIToken(ctx, t.ID, t.WithMade)
+		if err != nil {
+			return err
+		}
 		if t.WithMade {
-			n, err := s.RevokeAPITokenAndMade(ctx, t.ID)
-			if err != nil {
-				return err
-			}
 			fmt.Fprintf(c.err, "Revoked %d API tokens. Servers that are running refuse them within ten seconds.\n", n)
 			return nil
-		}
-		if err := s.RevokeAPIToken(ctx, t.ID); err != nil {
-			return err
 		}
 		fmt.Fprintf(c.err, "Revoked API token %s. Servers that are running refuse it within ten seconds.\n", t.ID)
 		return nil

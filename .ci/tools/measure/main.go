@@ -121,19 +121,9 @@ func used(all []*packages.Package, room string) map[string]map[string]bool {
 			if object.Pkg() == nil || object.Pkg().Path() != module+room || !object.Exported() {
 				continue
 			}
-			name := object.Name()
-			if f, ok := object.(*types.Func); ok {
-				if receiver := f.Origin().Signature().Recv(); receiver != nil {
-					name = receiverName(receiver.Type()) + "." + name
-				}
-			} else if object.Parent() != object.Pkg().Scope() {
-				continue // a field
+			if belongs(object) {
+				note(found, strings.TrimPrefix(p.PkgPath, module), object)
 			}
-			user := strings.TrimPrefix(p.PkgPath, module)
-			if found[user] == nil {
-				found[user] = map[string]bool{}
-			}
-			found[user][name] = true
 		}
 	}
 	return found
@@ -148,7 +138,7 @@ func usedOfFiles(all []*packages.Package, room string, files []string) map[strin
 		name := strings.TrimSuffix(filepath.Base(p.Fset.Position(at).Filename), ".go")
 		return name, slices.Contains(files, name)
 	}
-	declared := map[string]bool{} // as package path and position, which are the same seen from any package
+	declared := map[string]bool{}
 	for _, p := range all {
 		if p.PkgPath != home {
 			continue
@@ -175,13 +165,18 @@ func usedOfFiles(all []*packages.Package, room string, files []string) map[strin
 				}
 				user = home[len(module):] + "/" + file + ".go"
 			}
-			if found[user] == nil {
-				found[user] = map[string]bool{}
-			}
-			found[user][named(object)] = true
+			note(found, user, object)
 		}
 	}
 	return found
+}
+
+// note writes down that somebody uses an object.
+func note(found map[string]map[string]bool, user string, object types.Object) {
+	if found[user] == nil {
+		found[user] = map[string]bool{}
+	}
+	found[user][named(object)] = true
 }
 
 // belongs reports whether an object is a package-level name or a method.
