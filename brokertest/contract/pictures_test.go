@@ -72,11 +72,11 @@ func TestTheMainPagesArePictured(t *testing.T) {
 	ended(t, h, startStats(t, h))
 	change(t, h, "UPDATE providers SET trouble = 'client', trouble_version = secret_version, trouble_since = created_at, trouble_code = 'client:401:invalid_client' WHERE id = '"+notebooks+"'")
 
-	b.signsIn(t, h, h.User, "#sign-out")
+	b.signsIn(t, h, h.User, "main.wide")
 	at("connections", "/connections", "main")
 	b.do(t, chromedp.Navigate(anotherSite(t, h.URL+connectAt(repositories))), chromedp.Click(css("#lure")), chromedp.WaitVisible(css("#start")))
 	b.picture(t, "connect")
-	b.signsIn(t, h, h.Admin, "#sign-out")
+	b.signsIn(t, h, h.Admin, "#now")
 	at("overview", "/console/", "main")
 	at("provider", "/console/providers/"+repositories, "main")
 	at("job", "/console/jobs/"+failed, "main")
