@@ -104,7 +104,7 @@ func (s *Store) AbandonAttempt(ctx context.Context, credential, attempt string, 
 // refreshable is what makes a refresh worth ringing for: an authorization in use,
 // with no lease, back-off or verdict in the way, of a provider whose share of the
 // token endpoint is not used up (S3). The broker judges again.
-const refreshable = ` AND c.has_refresh_token AND NOT ` + verdictHolds + ` AND a.unlinked_at IS NULL AND a.outcome IS NULL AND p.status = 'active'
+const refreshable = ` AND c.has_refresh_token AND NOT ` + verdictHolds + ` AND a.unlinked_at IS NULL AND p.status = 'active'
 	AND (c.lease_until IS NULL OR c.lease_until <= ?) AND (c.next_attempt_at IS NULL OR c.next_attempt_at <= ? OR c.gate_version NOT IN (p.secret_version, 0))
 	AND NOT EXISTS (SELECT 1 FROM pauses w WHERE w.provider_id = p.id AND w.class = 'token_pace' AND w.until > ?)`
 
@@ -121,15 +121,57 @@ func (s *Store) LatelyUsedAndDue(ctx context.Context, lately, next time.Duration
 
 // IdleAndLapsing claims authorizations whose refresh token will lapse unless it is used.
 func (s *Store) IdleAndLapsing(ctx context.Context, next time.Duration, limit int) ([]string, error) {
-	return s.claimRefreshes(ctx, "keep_alive_at", next, limit, `c.keep_alive_at <= ?`+refreshable+untroubled, s.now(), s.now(), s.now(), s.now())
+	return s.claimDue(ctx, "keep_alive_at", "keep_alive_at IS NOT NULL", next, idleBlocked, limit, refreshable+untroubled, s.now(), s.now(), s.now())
 }
 
 // AmbiguousAndOver claims authorizations of whose last attempt nobody knows how it
 // ended, and which cannot be running any more (R3).
 func (s *Store) AmbiguousAndOver(ctx context.Context, next time.Duration, limit int) ([]string, error) {
-	return s.claimRefreshes(ctx, "lease_until", next, limit, `c.attempt_id IS NOT NULL AND c.lease_until <= ?
-		AND (c.next_attempt_at IS NULL OR c.next_attempt_at <= ?)`+untroubled, s.now(), s.now())
+	return s.claimDue(ctx, "lease_until", "attempt_id IS NOT NULL", next, ambiguousBlocked, limit,
+		` AND (c.next_attempt_at IS NULL OR c.next_attempt_at <= ?)`+untroubled, s.now())
 }
+
+// claimDue takes up the credentials that are due by the time in a column, those first that
+// are due longest. It returns up to limit authorizations that meet the condition, which is
+// about credential c, authorization a and provider p, and moves each back by next. Those that do not are moved back
+// by blocked, so that they are not read again in every sweep. among is the predicate of the
+// index on the column.
+func (s *Store) claimDue(ctx context.Context, column, among string, next, blocked time.Duration, limit int, condition string, args ...any) ([]string, error) {
+	due, soon := later("sweep_at", column), s.in(next)
+	args = append(args, soon, s.in(blocked), s.now(), 0, soon)
+	asked := &args[len(args)-2]
+	var ids []string
+	for range claimRounds {
+		var taken []struct {
+			AuthorizationID string
+			Ready           bool
+		}
+		*asked = limit - len(ids)
+		err := s.db.WithContext(ctx).Raw(`UPDATE credentials AS c SET sweep_at = CASE WHEN EXISTS (SELECT 1 FROM authorizations a
+			JOIN providers p ON p.id = a.provider_id WHERE a.id = c.authorization_id`+condition+`) THEN ? ELSE ? END
+			WHERE `+s.dialect.rowsOf("credentials WHERE "+among+" AND "+due+" <= ? ORDER BY "+due+" LIMIT ?")+`
+			RETURNING authorization_id, sweep_at <= ? AS ready`, args...).Scan(&taken).Error
+		for _, t := range taken {
+			if t.Ready {
+				ids = append(ids, t.AuthorizationID)
+			}
+		}
+		if err != nil || len(taken) < (*asked).(int) || len(ids) == limit {
+			return ids, err
+		}
+	}
+	return ids, nil
+}
+
+// How long those are moved back that are due and may not be refreshed.
+const (
+	idleBlocked      = time.Hour
+	ambiguousBlocked = time.Minute
+)
+
+// claimRounds is how many batches claimDue takes up in which some are blocked, before it
+// leaves the rest to the next sweep.
+const claimRounds = 100
 
 // claimRefreshes returns up to limit authorizations whose credentials meet the condition, and
 // moves each back by next, whatever becomes of it: a row whose refresh cannot begin

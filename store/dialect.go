@@ -43,6 +43,12 @@ var (
 // listed is the parameter of dialect.list.
 func listed(values []string) models.Strings { return models.Strings(values) }
 
+// later is the later of two times in SQL, of which the first may be NULL. Indexes are on
+// this expression.
+func later(column, than string) string {
+	return "(CASE WHEN " + column + " > " + than + " THEN " + column + " ELSE " + than + " END)"
+}
+
 // rowsOf is a condition for the rows of "table WHERE … LIMIT ?"; on PostgreSQL they
 // are locked, and those that somebody else has locked are left out.
 func (d dialect) rowsOf(selection string) string { return d.rows[0] + selection + d.rows[1] }

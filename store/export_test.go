@@ -2,7 +2,11 @@ package store
 
 import (
 	"context"
+	"errors"
 	"reflect"
+	"slices"
+
+	"gorm.io/gorm"
 
 	"github.com/grantd/grantd/models"
 )
@@ -33,4 +37,15 @@ func Waiting(s *Store) int {
 	s.fetches.mu.Lock()
 	defer s.fetches.mu.Unlock()
 	return len(s.fetches.waiting)
+}
+
+// OnStatement calls f after each statement that a store runs, in its transactions too,
+// with its parameters.
+func OnStatement(s *Store, f func(sql string, args []any)) error {
+	note := func(db *gorm.DB) { f(db.Statement.SQL.String(), slices.Clone(db.Statement.Vars)) }
+	c, name := s.db.Callback(), "test:on_statement"
+	return errors.Join(
+		c.Query().After("gorm:query").Register(name, note), c.Row().After("gorm:row").Register(name, note),
+		c.Raw().After("gorm:raw").Register(name, note), c.Create().After("gorm:create").Register(name, note),
+		c.Update().After("gorm:update").Register(name, note), c.Delete().After("gorm:delete").Register(name, note))
 }

@@ -116,13 +116,13 @@ func (s *Store) DeliverFlow(ctx context.Context, id string) (bool, error) {
 func (s *Store) LapseFlows(ctx context.Context, claimedFor time.Duration) error {
 	stale := func(device string) *gorm.DB {
 		return s.db.WithContext(ctx).Model(&models.Flow{}).
-			Where("status = ? AND claimed_at <= ?", models.FlowClaimed, s.in(-claimedFor)).Where("channel "+device+" ?", models.ChannelDevice)
+			Where("status = 'claimed' AND claimed_at <= ?", s.in(-claimedFor)).Where("channel "+device+" ?", models.ChannelDevice)
 	}
 	return errors.Join(
 		stale("<>").Updates(map[string]any{"status": models.FlowFailed, "failure": "lost_response"}).Error,
 		stale("=").Update("status", models.FlowOpen).Error,
 		s.db.WithContext(ctx).Model(&models.Flow{}).
-			Where("status = ? AND expires_at <= ?", models.FlowOpen, s.now()).
+			Where("status = 'open' AND expires_at <= ?", s.now()).
 			Updates(map[string]any{"status": models.FlowFailed,
 				"failure": gorm.Expr("CASE WHEN poll_attempt = '' THEN 'expired' ELSE 'lost_response' END")}).Error,
 	)

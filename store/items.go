@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"time"
 
@@ -203,23 +204,23 @@ func (s *Store) PendingByProvider(ctx context.Context, job string) (map[string]i
 // their due time so that replicas sweeping at once share them out (O1).
 func (s *Store) DueTombstones(ctx context.Context, next time.Duration, limit int) ([]string, error) {
 	var ids []string
-	return ids, s.db.WithContext(ctx).Raw(`WITH due AS MATERIALIZED
-		(SELECT a.id FROM authorizations a JOIN providers p ON p.id = a.provider_id
-		WHERE a.unlinked_at IS NOT NULL AND a.outcome IS NULL AND a.item_due_at <= ? AND a.job_id IS NULL AND p.delete_job_id IS NULL
-		AND NOT EXISTS (SELECT 1 FROM pauses w WHERE w.provider_id = p.id AND w.class = 'revoke_pace' AND w.until > ?)
-		ORDER BY a.item_due_at LIMIT ?`+strings.Replace(s.dialect.skipLocked, "UPDATE", "UPDATE OF a", 1)+`)
-		UPDATE authorizations SET item_due_at = ?, item_lease = NULL WHERE id IN (SELECT id FROM due)
-		RETURNING id`, s.now(), s.now(), limit, s.in(next)).Scan(&ids).Error
+	return ids, s.db.WithContext(ctx).Raw(`UPDATE authorizations SET item_due_at = ?, item_lease = NULL WHERE `+s.dialect.rowsOf(
+		`authorizations a WHERE a.unlinked_at IS NOT NULL AND a.outcome IS NULL AND a.job_id IS NULL AND a.item_due_at <= ? AND `+ofNoDeletion+`
+		AND NOT EXISTS (SELECT 1 FROM pauses w WHERE w.provider_id = a.provider_id AND w.class = 'revoke_pace' AND w.until > ?)
+		ORDER BY a.item_due_at LIMIT ?`)+` RETURNING id`, s.in(next), s.now(), s.now(), limit).Scan(&ids).Error
 }
+
+// ofNoDeletion leaves out the authorizations a of providers that are being deleted.
+const ofNoDeletion = `EXISTS (SELECT 1 FROM providers p WHERE p.id = a.provider_id AND p.delete_job_id IS NULL)`
 
 // AbandonTombstones gives up on single revocations that were tried for longer
 // than the retention (P1).
 func (s *Store) AbandonTombstones(ctx context.Context, retention time.Duration, limit int) error {
 	return s.Tx(ctx, func(tx *Store) error {
 		var ids []string
-		err := tx.db.Raw(`UPDATE authorizations SET outcome = ?, outcome_at = ?`+wiped+` WHERE id IN
-			(SELECT a.id FROM authorizations a JOIN providers p ON p.id = a.provider_id
-			WHERE a.unlinked_at <= ? AND a.outcome IS NULL AND a.job_id IS NULL AND p.delete_job_id IS NULL LIMIT ?) RETURNING id`,
+		err := tx.db.Raw(`UPDATE authorizations SET outcome = ?, outcome_at = ?`+wiped+` WHERE `+tx.dialect.rowsOf(
+			`authorizations a WHERE a.unlinked_at <= ? AND a.outcome IS NULL AND a.job_id IS NULL AND `+ofNoDeletion+`
+			ORDER BY a.unlinked_at LIMIT ?`)+` RETURNING id`,
 			models.OutcomeAbandoned, tx.now(), tx.in(-retention), limit).Scan(&ids).Error
 		if err != nil || len(ids) == 0 {
 			return err
@@ -238,7 +239,9 @@ func (s *Store) ForgetTombstones(ctx context.Context, retention time.Duration, l
 // for longer than the retention, items of revocation.
 func (s *Store) UnlinkDead(ctx context.Context, retention time.Duration, limit int) error {
 	return s.db.WithContext(ctx).Exec(`UPDATE authorizations SET unlinked_at = ?, updated_at = ?, item_due_at = ? WHERE id IN
-		(SELECT a.id FROM credentials c JOIN authorizations a ON a.id = c.authorization_id JOIN providers p ON p.id = a.provider_id
-		WHERE c.verdict = ? AND `+verdictHolds+` AND p.trouble = '' AND c.saved_at <= ? AND a.unlinked_at IS NULL AND a.outcome IS NULL AND p.delete_job_id IS NULL LIMIT ?)`,
-		s.now(), s.now(), s.now(), models.VerdictExpired, s.in(-retention), limit).Error
+		(SELECT c.authorization_id FROM credentials c WHERE c.verdict = 'expired' AND c.saved_at <= ? AND EXISTS
+			(SELECT 1 FROM authorizations a JOIN providers p ON p.id = a.provider_id WHERE a.id = c.authorization_id
+			AND `+verdictHolds+` AND p.trouble = '' AND a.unlinked_at IS NULL AND a.outcome IS NULL AND p.delete_job_id IS NULL)
+		ORDER BY c.saved_at LIMIT `+strconv.Itoa(limit)+`)`,
+		s.now(), s.now(), s.now(), s.in(-retention)).Error
 }

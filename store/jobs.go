@@ -41,10 +41,9 @@ type Rung struct {
 // share them out (O1).
 func (s *Store) RingDueJobs(ctx context.Context, next time.Duration, limit int) ([]Rung, error) {
 	var rung []Rung
-	return rung, s.db.WithContext(ctx).Raw(`WITH due AS MATERIALIZED
-		(SELECT id FROM jobs WHERE status IN ('PENDING', 'RUNNING') AND due_at <= ? ORDER BY due_at LIMIT ?`+s.dialect.skipLocked+`)
-		UPDATE jobs SET ring = ring + 1, due_at = ? WHERE id IN (SELECT id FROM due)
-		RETURNING id, type, ring`, s.now(), limit, s.in(next)).Scan(&rung).Error
+	return rung, s.db.WithContext(ctx).Raw(`UPDATE jobs SET ring = ring + 1, due_at = ? WHERE `+s.dialect.rowsOf(
+		`jobs WHERE status IN ('PENDING', 'RUNNING') AND due_at <= ? ORDER BY due_at LIMIT ?`)+`
+		RETURNING id, type, ring`, s.in(next), s.now(), limit).Scan(&rung).Error
 }
 
 // RingJob moves an unfinished job to its next ring. It returns false when the

@@ -49,7 +49,7 @@ func (s *Store) DropSupersededOfItems(ctx context.Context, provider, lease strin
 // ExpireSuperseded forgets pairs that were kept for longer than the retention, and
 // returns them.
 func (s *Store) ExpireSuperseded(ctx context.Context, retention time.Duration, limit int) ([]models.SupersededPair, error) {
-	return s.dropSuperseded(ctx, "id IN (SELECT id FROM superseded_pairs WHERE kept_at <= ? LIMIT ?)", s.in(-retention), limit)
+	return s.dropSuperseded(ctx, s.dialect.rowsOf("superseded_pairs WHERE kept_at <= ? ORDER BY kept_at LIMIT ?"), s.in(-retention), limit)
 }
 
 func (s *Store) dropSuperseded(ctx context.Context, which string, args ...any) ([]models.SupersededPair, error) {

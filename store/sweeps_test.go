@@ -67,3 +67,28 @@ func TestT4_RefreshesThatCannotBeginHoldUpNobody(t *testing.T) {
 		}
 	})
 }
+
+// Idle connections that are due and may not be refreshed, such as expired ones, are read
+// once and not in every sweep, and those behind them have their turn at once.
+func TestT4_WhatMayNotBeRefreshedIsPassedOver(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		const blocked, limit = 250, 20
+		db := brokertest.SQL(t, f.url)
+		for i := range blocked {
+			f.authorization(t, fmt.Sprint(i), time.Hour)
+		}
+		must(db.Exec("UPDATE credentials SET verdict = 'expired', verdict_generation = 1, verdict_secret_version = 1, keep_alive_at = saved_at"))(t)
+		ready := f.authorization(t, "ready", time.Hour).ID
+		must(db.Exec("UPDATE credentials SET keep_alive_at = saved_at WHERE authorization_id = '" + ready + "'"))(t)
+		if ids, err := f.IdleAndLapsing(ctx, time.Minute, limit); err != nil || !slices.Equal(ids, []string{ready}) {
+			t.Errorf("a sweep takes up %v, want %s alone: %v", ids, ready, err)
+		}
+		if n := brokertest.Column[int](t, db, "SELECT count(*) FROM credentials WHERE sweep_at > saved_at"); n[0] != blocked+1 {
+			t.Errorf("%d rows are put off, want all %d", n[0], blocked+1)
+		}
+		must(db.Exec("UPDATE credentials SET verdict = NULL, sweep_at = saved_at"))(t)
+		if ids, err := f.IdleAndLapsing(ctx, time.Minute, limit); err != nil || len(ids) != limit {
+			t.Errorf("%d of those that were passed over are taken up once they may be refreshed, want %d: %v", len(ids), limit, err)
+		}
+	})
+}

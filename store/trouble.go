@@ -143,23 +143,58 @@ func (s *Store) EndTrouble(ctx context.Context, provider string, every time.Dura
 }
 
 // Probes claims for each provider in trouble that may be asked again the authorization
-// that is to ask: one that is due, and if possible not the one that asked last.
+// that is to ask: one that is due, in turn, and if possible not the one that asked last. A
+// provider that has none is looked at again after a while.
 func (s *Store) Probes(ctx context.Context, next time.Duration, limit int) ([]string, error) {
 	var troubled []models.Provider
 	err := s.db.WithContext(ctx).Order("probe_at").Limit(limit).
 		Find(&troubled, inTrouble+" AND status = 'active' AND probe_at <= ?", s.now()).Error
 	var all []string
 	for _, p := range troubled {
-		ids, claimErr := s.claimRefreshes(ctx, "refresh_after", next, 1, `c.refresh_after <= ? AND a.provider_id = ? AND a.id <> ?`+refreshable,
-			s.now(), p.ID, p.ProbedBy, s.now(), s.now(), s.now())
-		if claimErr == nil && len(ids) == 0 {
-			ids, claimErr = s.claimRefreshes(ctx, "refresh_after", next, 1, `c.refresh_after <= ? AND a.provider_id = ? AND a.id = ?`+refreshable,
-				s.now(), p.ID, p.ProbedBy, s.now(), s.now(), s.now())
+		id, found, probeErr := s.claimProbe(ctx, p, next)
+		if probeErr == nil && !found {
+			probeErr = s.db.WithContext(ctx).Exec("UPDATE providers SET probe_at = ? WHERE id = ? AND probe_at <= ? AND "+inTrouble,
+				s.in(noProbe), p.ID, s.now()).Error
 		}
-		if claimErr != nil {
-			return all, claimErr
+		if probeErr != nil {
+			return all, probeErr
 		}
-		all = append(all, ids...)
+		if id != "" {
+			all = append(all, id)
+		}
 	}
 	return all, err
+}
+
+// noProbe is how long a provider in trouble is not looked at again of whose authorizations
+// none is due.
+const noProbe = time.Minute
+
+// claimProbe claims the authorization of a provider that is to ask, and reports whether
+// there is one: first those that had no turn yet since the trouble began, the one that asked
+// last at the end. id is "" where another process was faster.
+func (s *Store) claimProbe(ctx context.Context, p models.Provider, next time.Duration) (id string, found bool, err error) {
+	const beside, notYet = "a.id <> ?", " AND (c.sweep_at IS NULL OR c.sweep_at < p.trouble_since)"
+	for _, turn := range [][2]string{{beside, notYet}, {beside, ""}, {"a.id = ?", ""}} {
+		var due []string
+		// As a condition of its own EXISTS is a join, and PostgreSQL may make it before it
+		// looks for the one row that is wanted.
+		err := s.db.WithContext(ctx).Raw(`SELECT a.id FROM authorizations a WHERE a.provider_id = ? AND a.unlinked_at IS NULL AND `+turn[0]+`
+			AND CASE WHEN EXISTS (SELECT 1 FROM credentials c JOIN providers p ON p.id = a.provider_id WHERE c.authorization_id = a.id
+				AND c.refresh_after <= ? AND (c.sweep_at IS NULL OR c.sweep_at <= ?)`+turn[1]+refreshable+`) THEN TRUE ELSE FALSE END LIMIT 1`,
+			p.ID, p.ProbedBy, s.now(), s.now(), s.now(), s.now(), s.now()).Scan(&due).Error
+		if err != nil {
+			return "", false, err
+		}
+		if len(due) == 0 {
+			continue
+		}
+		claimed, err := changed(s.db.WithContext(ctx).Exec(`UPDATE credentials SET sweep_at = ?
+			WHERE authorization_id = ? AND (sweep_at IS NULL OR sweep_at <= ?)`, s.in(next), due[0], s.now()))
+		if err != nil || !claimed {
+			return "", true, err
+		}
+		return due[0], true, nil
+	}
+	return "", false, nil
 }

@@ -18,11 +18,10 @@ import (
 // fails lets the others pass.
 func (s *Store) ClaimUnsettled(ctx context.Context, next time.Duration, limit int) ([]models.Flow, error) {
 	var flows []models.Flow
-	return flows, s.db.WithContext(ctx).Raw(`WITH due AS MATERIALIZED
-		(SELECT id FROM flows WHERE status = 'exchanged' AND expires_at <= ? AND (settle_at IS NULL OR settle_at <= ?)
-		ORDER BY COALESCE(settle_at, expires_at) LIMIT ?`+s.dialect.skipLocked+`)
-		UPDATE flows SET settle_at = ? WHERE id IN (SELECT id FROM due) RETURNING *`,
-		s.now(), s.now(), limit, s.in(next)).Scan(&flows).Error
+	due := later("settle_at", "expires_at")
+	return flows, s.db.WithContext(ctx).Raw(`UPDATE flows SET settle_at = ? WHERE `+s.dialect.rowsOf(
+		`flows WHERE status = 'exchanged' AND `+due+` <= ? ORDER BY `+due+` LIMIT ?`)+` RETURNING *`,
+		s.in(next), s.now(), limit).Scan(&flows).Error
 }
 
 // UnsettledOf returns up to limit of a provider's flows whose tokens have no owner,
@@ -72,7 +71,7 @@ type AbandonedFlow struct{ ID, OrgID, ProviderID string }
 // retention of single revocations.
 func (s *Store) AbandonOldUnsettled(ctx context.Context, retention time.Duration, limit int) ([]AbandonedFlow, error) {
 	var flows []AbandonedFlow
-	return flows, s.db.WithContext(ctx).Raw(`UPDATE flows SET status = ?, failure = ?, sealed_tokens = NULL WHERE id IN
-		(SELECT id FROM flows WHERE status = 'exchanged' AND failure <> '' AND exchanged_at <= ? LIMIT ?)
+	return flows, s.db.WithContext(ctx).Raw(`UPDATE flows SET status = ?, failure = ?, sealed_tokens = NULL WHERE `+s.dialect.rowsOf(
+		`flows WHERE status = 'exchanged' AND failure <> '' AND exchanged_at <= ? ORDER BY exchanged_at LIMIT ?`)+`
 		RETURNING id, org_id, provider_id`, models.FlowFailed, models.OutcomeAbandoned, s.in(-retention), limit).Scan(&flows).Error
 }
