@@ -57,7 +57,7 @@ type ExternalAuth struct {
 	Device             bool                  `json:"device" doc:"Whether the device flow is offered."`
 	DisplayName        string                `json:"display_name"`
 	SupportsRevocation bool                  `json:"supports_revocation"`
-	User               *models.Account       `json:"user" doc:"Null when nothing is connected or the link is dead. The id is 0 where the upstream's name for accounts is no number."`
+	User               *models.Account       `json:"user" doc:"Null when nothing is connected or the link is no longer valid. The id is 0 where the upstream's name for accounts is no number."`
 	AppInstallable     bool                  `json:"app_installable" doc:"Whether installations tells where the app is installed."`
 	Installations      []models.Installation `json:"installations"`
 	AppInstallURL      string                `json:"app_install_url"`

@@ -28,7 +28,7 @@ func (s *Server) checkToken(ctx context.Context, c models.Caller, in *ByID) (*an
 type Reset struct {
 	AccessToken     string                `json:"accessToken,omitempty" doc:"The new access token; left out for an admin whose authorization it is not."`
 	ExpiresAt       *time.Time            `json:"expiresAt,omitempty" doc:"When it stops working; left out when unknown."`
-	OldTokenRevoked bool                  `json:"oldTokenRevoked" doc:"True where the old access token was revoked, or the provider said that it is dead. Otherwise it may work until it expires."`
+	OldTokenRevoked bool                  `json:"oldTokenRevoked" doc:"True where the old access token was revoked, or the provider said that it is no longer valid. Otherwise it may work until it expires."`
 	Authorization   *models.Authorization `json:"authorizedOauthProvider"`
 }
 
@@ -42,7 +42,7 @@ func (s *Server) resetToken(ctx context.Context, c models.Caller, in *ByID) (*pr
 
 // RevokedToken is what became of an access token.
 type RevokedToken struct {
-	Outcome models.Outcome             `json:"outcome" doc:"revoked, or already_revoked where the provider says that it was dead before."`
+	Outcome models.Outcome             `json:"outcome" doc:"revoked, or already_revoked where the provider says that it was invalid before."`
 	Status  models.AuthorizationStatus `json:"status" doc:"The authorization's: active where the next fetch refreshes, else expired."`
 }
 

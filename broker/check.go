@@ -26,7 +26,7 @@ const (
 )
 
 // Check asks the upstream whether the access token is good, for its owner or an
-// admin: the answer holds no token (A6). A token that is dead is not handed out any
+// admin: the answer holds no token (A6). A token that is no longer valid is not handed out any
 // more: the next fetch refreshes, or the authorization is expired. A rate limit or
 // an upstream that is down says nothing about the token, and is an error.
 func (s *Service) Check(ctx context.Context, c models.Caller, id string) (Checked, error) {
@@ -58,7 +58,7 @@ func (s *Service) Check(ctx context.Context, c models.Caller, id string) (Checke
 // said nothing of its grant (R15). Refused again, it stays as it is.
 func (s *Service) askOnceMore(ctx context.Context, c models.Caller, id string) (models.Linked, error) {
 	_, refreshErr := s.refresh(ctx, id, func(l models.Linked) bool { return l.MayAskAgain() && !l.BackingOff() })
-	if errors.Is(refreshErr, late) {
+	if errors.Is(refreshErr, slowUpstream) {
 		return models.Linked{}, refreshErr
 	}
 	return s.manageable(ctx, c, id)
@@ -107,7 +107,7 @@ func (s *Service) checkNewest(ctx context.Context, id string) (models.Linked, er
 			return l, err
 		}
 	}
-	return models.Linked{}, late
+	return models.Linked{}, slowUpstream
 }
 
 // askCheck asks the upstream, unless it is rate limiting (S3).
@@ -135,9 +135,9 @@ func (s *Service) noteCheck(ctx context.Context, l models.Linked, said providers
 	ctx = context.WithoutCancel(ctx)
 	switch {
 	case !said.Valid && l.ResetLost():
-		return s.noteDead(ctx, l, lostResponse)
+		return s.noteRejected(ctx, l, lostResponse)
 	case !said.Valid:
-		return s.noteDead(ctx, l, revokedUpstream)
+		return s.noteRejected(ctx, l, revokedUpstream)
 	}
 	if s.isAnother(ctx, l, said.Account) {
 		err := s.mismatchedPair(ctx, l)
@@ -164,19 +164,19 @@ func (s *Service) noteCheck(ctx context.Context, l models.Linked, said providers
 	return true, s.endReset(ctx, l)
 }
 
-// noteDead writes down that the access token is dead. Where nothing can replace it,
+// noteRejected writes down that the access token is no longer valid. Where nothing can replace it,
 // the person must authorize again (R5).
-func (s *Service) noteDead(ctx context.Context, l models.Linked, reason string) (bool, error) {
+func (s *Service) noteRejected(ctx context.Context, l models.Linked, reason string) (bool, error) {
 	if l.Credential.HasRefreshToken || l.HasVerdict(models.VerdictExpired) {
 		reason = ""
 	}
 	var newest bool
 	err := s.store.Tx(ctx, func(tx *store.Store) error {
 		var err error
-		if newest, err = tx.NoteDead(ctx, l, reason); err != nil || !newest {
+		if newest, err = tx.NoteRejected(ctx, l, reason); err != nil || !newest {
 			return err
 		}
-		return tx.Audit(ctx, ownEvent(l.Authorization.OrgID, models.ActionTokenDead).
+		return tx.Audit(ctx, ownEvent(l.Authorization.OrgID, models.ActionTokenRejected).
 			provider(l.Provider.ID).authorization(l.Authorization.ID).code(reason).done())
 	})
 	if err != nil || !newest {

@@ -120,7 +120,7 @@ func (s *Service) spend(ctx context.Context, c models.Caller, p models.Provider,
 // collect runs the rest of a flow detached from the caller: the exchange, then
 // the owner, then the answer.
 func (s *Service) collect(ctx context.Context, c models.Caller, f models.Flow, exchange func(context.Context) error) (Completed, error) {
-	done, err := detach(s, ctx, s.timing.CallerWait, s.timing.TokenCall+s.timing.LeaseMargin, late,
+	done, err := detach(s, ctx, s.timing.CallerWait, s.timing.TokenCall+s.timing.LeaseMargin, slowUpstream,
 		func(ctx context.Context) (Completed, error) {
 			if err := exchange(ctx); err != nil {
 				return Completed{}, err
@@ -268,7 +268,7 @@ func (s *Service) settleFlow(ctx context.Context, c models.Caller, id string) (C
 		}
 		select {
 		case <-ctx.Done():
-			return Completed{}, late
+			return Completed{}, slowUpstream
 		case <-time.After(pause):
 		}
 	}
@@ -344,7 +344,7 @@ func (s *Service) notIdentified(ctx context.Context, p models.Provider, f models
 	if up := failure(err); up.Kind == providers.KindTransient || up.Advice != "" {
 		return s.at(p).failed(err)
 	} else if unsettled(up) {
-		return &models.Error{Code: models.CodeUpstream, Detail: "identity", RetryAfter: tryAgain, Err: err,
+		return &models.Error{Code: models.CodeUpstream, Detail: "identity", RetryAfter: retrySoon, Err: err,
 			Message: "The provider did not say who consented. Send the same state and code again shortly; if that does not help, start again with authorize."}
 	}
 	if err := s.leaveOrphaned(ctx, p, f, e, "not_identified"); err != nil {

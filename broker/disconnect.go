@@ -19,7 +19,7 @@ func (s *Service) Disconnect(ctx context.Context, c models.Caller, id string) er
 		return err
 	}
 	// Whatever comes of this, the revocation is on record and the sweeper goes on.
-	_, err = detach(s, ctx, s.timing.InlineRevoke, s.timing.itemLease(), late, func(ctx context.Context) (struct{}, error) {
+	_, err = detach(s, ctx, s.timing.InlineRevoke, s.timing.itemLease(), slowUpstream, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.revokeOne(ctx, id, true)
 	})
 	if err != nil {

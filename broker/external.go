@@ -38,7 +38,7 @@ type ExternalLink struct {
 type ExternalAccount struct {
 	Provider      ExternalProvider
 	Authenticated bool
-	User          *models.Account // nil without a link, or when the link is dead
+	User          *models.Account // nil without a link, or when the link is no longer valid
 	Installable   bool            // the upstream told where the app is installed
 	Installations []models.Installation
 }

@@ -56,7 +56,7 @@ const inlineRevocations = 50
 // calling it all revoked.
 func (s *Service) revokeNow(ctx context.Context, p models.Provider, ids []string) (string, error) {
 	now := ids[:min(len(ids), inlineRevocations)]
-	_, err := detach(s, ctx, s.timing.InlineRevoke, s.timing.itemLease(), late, func(ctx context.Context) (struct{}, error) {
+	_, err := detach(s, ctx, s.timing.InlineRevoke, s.timing.itemLease(), slowUpstream, func(ctx context.Context) (struct{}, error) {
 		var all errgroup.Group
 		all.SetLimit(8)
 		for _, id := range now {
@@ -85,20 +85,20 @@ func (s *Service) revokedByAnyone(ctx context.Context, id string) error {
 			return err
 		}
 		rows, err := s.store.Outcomes(ctx, []string{id})
-		if err != nil || len(rows) == 0 || !inOtherHands(rows[0]) {
+		if err != nil || len(rows) == 0 || !leasedElsewhere(rows[0]) {
 			return err
 		}
 		select {
 		case <-ctx.Done():
-			return late
+			return slowUpstream
 		case <-time.After(leasePoll):
 		}
 	}
 }
 
-func inOtherHands(a models.Authorization) bool {
-	busy := a.OutcomeReason == "grant_busy" || a.OutcomeReason == "refresh_running"
-	return a.Outcome == nil && (a.ItemLease != nil || busy)
+func leasedElsewhere(a models.Authorization) bool {
+	leased := a.OutcomeReason == "grant_busy" || a.OutcomeReason == "refresh_running"
+	return a.Outcome == nil && (a.ItemLease != nil || leased)
 }
 
 const againLater = "The provider has not taken everything back yet. It is tried again in the background."

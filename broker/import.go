@@ -38,7 +38,7 @@ func (s *Service) Import(ctx context.Context, c models.Caller, in models.Import)
 	if err != nil {
 		return Completed{}, err
 	}
-	return detach(s, ctx, s.timing.CallerWait, s.timing.TokenCall+s.timing.LeaseMargin, late, func(ctx context.Context) (Completed, error) {
+	return detach(s, ctx, s.timing.CallerWait, s.timing.TokenCall+s.timing.LeaseMargin, slowUpstream, func(ctx context.Context) (Completed, error) {
 		mine, err := s.store.ClaimFlow(ctx, f.ID, f.StateHash)
 		if err != nil {
 			return Completed{}, err
@@ -57,7 +57,7 @@ func (s *Service) Import(ctx context.Context, c models.Caller, in models.Import)
 	})
 }
 
-var importAgain = &models.Error{Code: models.CodeUpstream, RetryAfter: tryAgain,
+var importAgain = &models.Error{Code: models.CodeUpstream, RetryAfter: retrySoon,
 	Message: "The same import has just failed. Send it again."}
 
 func checkImport(in models.Import) error {

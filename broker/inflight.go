@@ -47,9 +47,9 @@ func (f *inflight) wait(ctx context.Context) error {
 }
 
 // detach runs f to its end, whatever becomes of the caller, with a deadline of
-// its own. It returns f's answer, or late when the caller's patience or context
+// its own. It returns f's answer, or ifSlow when the caller's patience or context
 // ends first; f goes on then.
-func detach[T any](s *Service, ctx context.Context, patience, deadline time.Duration, late error, f func(context.Context) (T, error)) (T, error) {
+func detach[T any](s *Service, ctx context.Context, patience, deadline time.Duration, ifSlow error, f func(context.Context) (T, error)) (T, error) {
 	type answer struct {
 		value T
 		err   error
@@ -72,7 +72,7 @@ func detach[T any](s *Service, ctx context.Context, patience, deadline time.Dura
 	case <-ctx.Done():
 	}
 	var zero T
-	return zero, late
+	return zero, ifSlow
 }
 
 // awake is a context that ends after d, but gives a process that was asleep when

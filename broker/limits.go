@@ -136,7 +136,7 @@ func (p *places) free(owners ...owner) {
 
 // BeginRequest counts a request that is being answered, until done is called.
 func (s *Service) BeginRequest(c models.Caller) (done func(), err error) {
-	return s.requests.take("requests at once", "requests", c, s.limits.Requests, tryAgain)
+	return s.requests.take("requests at once", "requests", c, s.limits.Requests, retrySoon)
 }
 
 // beginWaiting counts a caller that has to wait, until leave is called.

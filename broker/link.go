@@ -67,7 +67,7 @@ func (s *Service) leaseGrant(ctx context.Context, key, owner string, lease time.
 		}
 		select {
 		case <-ctx.Done():
-			return late
+			return slowUpstream
 		case <-time.After(leasePoll):
 		}
 	}
@@ -374,8 +374,8 @@ func (s *Service) leaveToRevoke(ctx context.Context, f models.Flow, e exchanged,
 // known (R14). The end of a token that was found to be revoked tells no lifetime.
 func (s *Service) lastLifetime(l models.Linked) time.Duration {
 	c := l.Credential
-	foundDead := c.CheckGeneration == c.Generation && !c.CheckValid
-	if c.ExpiresAt != nil && !foundDead && c.ExpiresAt.After(c.SavedAt) {
+	rejected := c.CheckGeneration == c.Generation && !c.CheckValid
+	if c.ExpiresAt != nil && !rejected && c.ExpiresAt.After(c.SavedAt) {
 		return c.ExpiresAt.Sub(c.SavedAt)
 	}
 	return s.configuredLifetime(l.Provider)

@@ -210,8 +210,8 @@ func TestS3_RefreshesAheadLeaveHalfToCallers(t *testing.T) {
 		if err := h.Service.FlushFetches(ctx); err != nil {
 			t.Fatal(err)
 		}
-		lately := func() int { return len(must(h.Store.LatelyUsedAndDue(ctx, time.Hour, 0, 10))(t)) }
-		if n := lately(); n != 3 {
+		recent := func() int { return len(must(h.Store.RecentlyUsedAndDue(ctx, time.Hour, 0, 10))(t)) }
+		if n := recent(); n != 3 {
 			t.Fatalf("%d tokens are due, want 3", n)
 		}
 		stale(t, h, all[0])
@@ -230,7 +230,7 @@ func TestS3_RefreshesAheadLeaveHalfToCallers(t *testing.T) {
 			}
 		}
 		refreshes(all[1], "a refresh ahead of its callers", 0)
-		if n := lately(); n != 0 {
+		if n := recent(); n != 0 {
 			t.Errorf("the sweep rings for %d refreshes that have to wait", n)
 		}
 		if _, err := h.Service.Token(ctx, h.User.Caller, all[1].ID, 0); err != nil || h.IdP.Stats().Calls[testidp.Refresh] != 2 {

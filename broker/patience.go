@@ -10,7 +10,7 @@ import (
 // patiently asks an upstream something about an access token that was made at the
 // given time. GitHub's replicas learn of a new token one after the other: a token
 // that is refused within that lag is asked about once more before anybody concludes
-// that it is dead. ask says whether the token was refused.
+// that it is no longer valid. ask says whether the token was refused.
 func patiently[T any](ctx context.Context, s *Service, p models.Provider, made time.Time, ask func() (T, bool, error)) (T, error) {
 	answer, refused, err := ask()
 	if !refused {

@@ -37,7 +37,7 @@ func (s *Service) await(ctx context.Context, flight <-chan singleflight.Result) 
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	return models.Linked{}, late
+	return models.Linked{}, slowUpstream
 }
 
 // beginRefresh starts a refresh, or joins the one under way in this process.
@@ -105,7 +105,7 @@ func (s *Service) awaitOther(ctx context.Context, before models.Linked) (bool, e
 		}
 		select {
 		case <-ctx.Done():
-			return false, late
+			return false, slowUpstream
 		case <-time.After(pause):
 		}
 	}
@@ -120,7 +120,7 @@ func (s *Service) takeOutcome(ctx context.Context, id string, err error) (models
 	if err != nil {
 		return l, err
 	}
-	return l, dead(l)
+	return l, tokenUnavailable(l)
 }
 
 // callRefresh is the holder of the lease at work. before is an attempt whose

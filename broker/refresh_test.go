@@ -13,7 +13,7 @@ import (
 	"github.com/grantd/grantd/testidp"
 )
 
-// stale makes an authorization's access token due for refresh and dead.
+// stale makes an authorization's access token due for refresh and expired.
 func stale(t *testing.T, h *brokertest.House, a models.Authorization) {
 	t.Helper()
 	age(t, h, a, -time.Minute)
@@ -259,7 +259,7 @@ func TestR14_TheLastLifetimeThatWasToldCounts(t *testing.T) {
 		last = next
 	}
 
-	// A token that was found dead at once tells no lifetime: the next one lives longer.
+	// A token that was found to be invalid at once tells no lifetime: the next one lives longer.
 	must(h.Service.RevokeToken(ctx, h.User.Caller, a.ID))(t)
 	last = token()
 	h.Clock.Advance(50 * time.Minute)

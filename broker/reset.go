@@ -13,7 +13,7 @@ import (
 type Replaced struct {
 	// Token is the new one; to an admin whose it is not Access is "" (A6).
 	Token
-	// OldRevoked says that the old access token was found dead, or was revoked. Else it
+	// OldRevoked says that the old access token was found to be invalid, or was revoked. Else it
 	// may live until it expires.
 	OldRevoked bool
 }
@@ -67,7 +67,7 @@ func (s *Service) resettable(l models.Linked) error {
 	case !ok || !t.ResetsInPlace:
 		return models.Errorf(models.CodeInvalid, "The provider granted no refresh token and cannot reset an access token. Revoke the token, or disconnect; the user then authorizes again.%s", settingsHint(l.Provider))
 	case !l.Alive():
-		return dead(l)
+		return tokenUnavailable(l)
 	}
 	return nil
 }
@@ -81,7 +81,7 @@ func settingsHint(p models.Provider) string {
 }
 
 // replaceToken replaces the token of l's generation, and reports whether that one is
-// dead now.
+// invalid now.
 func (s *Service) replaceToken(ctx context.Context, l models.Linked) (bool, error) {
 	if _, err := s.newer(ctx, l); err != nil {
 		return false, s.notReset(l, err)
@@ -130,7 +130,7 @@ func (s *Service) notReset(l models.Linked, err error) error {
 }
 
 // endReplaced sees to the access token that was replaced, and reports whether it was
-// found dead. What its type is known to do is no proof: where that token can be revoked
+// found to be invalid. What its type is known to do is no proof: where that token can be revoked
 // alone it is, else the upstream is asked about it. False is also that nobody knows.
 func (s *Service) endReplaced(ctx context.Context, l models.Linked) bool {
 	at, old, err := s.opened(ctx, l)
@@ -144,10 +144,10 @@ func (s *Service) endReplaced(ctx context.Context, l models.Linked) bool {
 	if t.RevokesAccessAlone {
 		ended, err = revokeReplaced(call, at, models.Secret(old.Access))
 	} else {
-		ended, err = foundDead(call, at, models.Secret(old.Access))
+		ended, err = isRejected(call, at, models.Secret(old.Access))
 	}
 	if err != nil {
-		s.log.Warn("it could not be found out whether a token that was reset is dead; it may live until it expires", "authorization", l.Authorization.ID, "error", err)
+		s.log.Warn("whether the old access token of a reset is still valid could not be found out; it may work until it expires", "authorization", l.Authorization.ID, "error", err)
 	}
 	return ended && err == nil
 }
@@ -162,8 +162,8 @@ func revokeReplaced(ctx context.Context, at upstream, old models.Secret) (bool, 
 	return outcome == models.OutcomeRevoked || outcome == models.OutcomeAlreadyRevoked, err
 }
 
-// foundDead asks about the access token alone.
-func foundDead(ctx context.Context, at upstream, old models.Secret) (bool, error) {
+// isRejected asks about the access token alone.
+func isRejected(ctx context.Context, at upstream, old models.Secret) (bool, error) {
 	gate, err := at.admitAPI(ctx)
 	if err != nil {
 		return false, err

@@ -67,7 +67,7 @@ func resetProgress(ctx context.Context, in *store.Store, j models.Job) (models.D
 }
 
 // resetDetails are what a job that resets shows. mayLive counts the old tokens of which
-// nobody has observed that they are dead.
+// nobody has observed that they are invalid.
 func resetDetails(provider string, counts map[models.Outcome]int64, mayLive int64) models.Details {
 	var total int64
 	for _, n := range counts {

@@ -103,7 +103,7 @@ func (s *Service) noteReset(ctx context.Context, job, lease string, item store.R
 }
 
 // oldTokenMayLive is the reason of an item whose token was replaced while nobody has
-// observed that the old one is dead: it may work until it expires.
+// observed that the old one is no longer valid: it may work until it expires.
 const oldTokenMayLive = "old_token_may_live"
 
 // resetItem replaces one token, if that is still the one that was to be replaced, and
@@ -116,10 +116,10 @@ func (s *Service) resetItem(ctx context.Context, item store.ResetItem) ruling {
 	if wait := s.at(l.Provider).aheadWait(ctx); wait > 0 { // people's own refreshes come first (S3)
 		return ruling{reason: "paced", after: wait}
 	}
-	dead, err := s.replaceToken(ctx, l)
+	oldInvalid, err := s.replaceToken(ctx, l)
 	now, r := s.itemAsItIs(ctx, item)
 	if r != nil {
-		if dead && err == nil && r.reason == oldTokenMayLive {
+		if oldInvalid && err == nil && r.reason == oldTokenMayLive {
 			r.reason = ""
 		}
 		return *r

@@ -12,7 +12,7 @@ type Retention struct {
 	Flows      time.Duration // consents that ended
 	Tombstones time.Duration // single revocations: tried for so long, and remembered as long again
 	Superseded time.Duration // tokens whose provider is gone while another authorization lives on their grant
-	Dead       time.Duration // tokens whose person must authorize again and does not
+	Expired    time.Duration // tokens whose person must authorize again and does not
 	Jobs       time.Duration // finished jobs and their items
 	Audit      time.Duration // audit events and counts of token fetches
 	Minutes    time.Duration // counts of token fetches by the minute; older ones are added up by day
@@ -23,7 +23,7 @@ var DefaultRetention = Retention{
 	Flows:      24 * time.Hour,
 	Tombstones: 7 * 24 * time.Hour,
 	Superseded: 90 * 24 * time.Hour,
-	Dead:       90 * 24 * time.Hour,
+	Expired:    90 * 24 * time.Hour,
 	Jobs:       30 * 24 * time.Hour,
 	Audit:      365 * 24 * time.Hour,
 	Minutes:    30 * 24 * time.Hour,
@@ -34,19 +34,19 @@ func (r Retention) withDefaults() Retention {
 		Flows:      cmp.Or(r.Flows, DefaultRetention.Flows),
 		Tombstones: cmp.Or(r.Tombstones, DefaultRetention.Tombstones),
 		Superseded: cmp.Or(r.Superseded, DefaultRetention.Superseded),
-		Dead:       cmp.Or(r.Dead, DefaultRetention.Dead),
+		Expired:    cmp.Or(r.Expired, DefaultRetention.Expired),
 		Jobs:       cmp.Or(r.Jobs, DefaultRetention.Jobs),
 		Audit:      cmp.Or(r.Audit, DefaultRetention.Audit),
 		Minutes:    cmp.Or(r.Minutes, DefaultRetention.Minutes),
 	}
 }
 
-// forget deletes what was kept long enough. Tokens that are dead for long are unlinked
+// forget deletes what was kept long enough. Tokens that are invalid for long are unlinked
 // like a disconnect, so that they are revoked too.
 func (s *Service) forget(ctx context.Context) error {
 	const limit = sweepBatch
 	errs := []error{
-		s.store.UnlinkDead(ctx, s.keep.Dead, limit),
+		s.store.UnlinkExpired(ctx, s.keep.Expired, limit),
 		s.abandonUnsettled(ctx, limit),
 		s.store.AbandonTombstones(ctx, s.keep.Tombstones, limit),
 		s.forgetSuperseded(ctx, limit),

@@ -70,7 +70,7 @@ func (b *batch) judge(ctx context.Context, l models.Linked, outcome models.Outco
 		return b.notRevoked(ctx, l, err)
 	}
 	if outcome == models.OutcomeAlreadyRevoked && (!l.Alive() || l.HasVerdict(models.VerdictExpired) || l.Credential.AttemptID != nil) {
-		// By our own record the token was dead: its rejection proves nothing.
+		// By our own record the token was invalid: its rejection proves nothing.
 		return settled(models.OutcomeNoLiveToken, "")
 	}
 	return settled(outcome, "")
@@ -192,7 +192,7 @@ func (s *Service) readyItem(ctx context.Context, l models.Linked, lease string) 
 	return l, nil
 }
 
-// fetchProof refreshes a dead access token so that its grant can be revoked. The
+// fetchProof refreshes an invalid access token so that its grant can be revoked. The
 // refresh takes the credential's lease itself, like any other.
 func (s *Service) fetchProof(ctx context.Context, l models.Linked, lease string) (models.Linked, *ruling) {
 	database := &ruling{reason: "database", after: s.timing.Backoff}
@@ -244,7 +244,7 @@ func (s *Service) noProofYet(l models.Linked, err error) *ruling {
 	return r
 }
 
-// wantsProof reports that the access token is dead and a refresh may bring one.
+// wantsProof reports that the access token is no longer valid and a refresh may bring one.
 func wantsProof(l models.Linked) bool {
 	return !l.Alive() && l.MayRefresh()
 }

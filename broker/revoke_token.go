@@ -37,7 +37,7 @@ func (s *Service) RevokeToken(ctx context.Context, c models.Caller, id string) (
 		return RevokedToken{}, irrevocable(l)
 	}
 	r := &tokenRevocation{s: s, caller: c, at: at, lease: newID()}
-	return detach(s, ctx, s.timing.CallerWait, s.timing.itemLease(), late, func(ctx context.Context) (RevokedToken, error) {
+	return detach(s, ctx, s.timing.CallerWait, s.timing.itemLease(), slowUpstream, func(ctx context.Context) (RevokedToken, error) {
 		return r.run(ctx, l)
 	})
 }
@@ -107,7 +107,7 @@ func (r *tokenRevocation) runLeased(ctx context.Context, l models.Linked) (Revok
 		return RevokedToken{}, err
 	}
 	if !held {
-		return RevokedToken{}, busy
+		return RevokedToken{}, credentialLeased
 	}
 	done, err := r.send(ctx, l.Authorization.ID)
 	if releaseErr := r.s.store.ReleaseLease(context.WithoutCancel(ctx), l.Credential.ID, r.lease); releaseErr != nil {
@@ -116,7 +116,7 @@ func (r *tokenRevocation) runLeased(ctx context.Context, l models.Linked) (Revok
 	return done, err
 }
 
-var busy = &models.Error{Code: models.CodeUpstream, RetryAfter: tryAgain,
+var credentialLeased = &models.Error{Code: models.CodeUpstream, RetryAfter: retrySoon,
 	Message: "The token is being replaced at this moment. Ask again shortly."}
 
 // send takes the newest token out of service first: whatever the upstream answers,
@@ -156,7 +156,7 @@ func (r *tokenRevocation) suspect(ctx context.Context, id string) (models.Linked
 	case err != nil:
 		return l, err
 	case !newest:
-		return l, busy
+		return l, credentialLeased
 	}
 	return l, nil
 }
@@ -195,7 +195,7 @@ func (r *tokenRevocation) keepsGrant(l models.Linked) bool {
 	return ok && t.RevokesAccessAlone
 }
 
-// note writes down that the token is dead, and the authorization with it where
+// note writes down that the token is no longer valid, and the authorization with it where
 // nothing is left to refresh with.
 func (r *tokenRevocation) note(ctx context.Context, l models.Linked, outcome models.Outcome) error {
 	reason := tokenRevoked

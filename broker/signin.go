@@ -298,7 +298,7 @@ func (s *Service) signInFailed(err error) error {
 	if up.Advice != "" {
 		logged = fmt.Errorf("%w: %s", logged, up.Advice)
 	}
-	failed := &models.Error{Code: models.CodeUpstream, Detail: up.Code, Err: logged, RetryAfter: max(up.RetryAfter, tryAgain),
+	failed := &models.Error{Code: models.CodeUpstream, Detail: up.Code, Err: logged, RetryAfter: max(up.RetryAfter, retrySoon),
 		Message: s.signIn.Name + " could not be reached or did not answer as it should. Try again shortly."}
 	if up.Kind == providers.KindDenied || up.Kind == providers.KindProtocol || up.Code == "invalid_iss" {
 		failed.Code, failed.RetryAfter = models.CodeBadRequest, 0

@@ -65,9 +65,9 @@ const (
 	refreshPart   = 5
 	// assumedLifetime is when a token is refreshed whose lifetime nobody ever told (R14).
 	assumedLifetime = time.Hour
-	// usedLately is since when a token must have been fetched to be refreshed before
+	// recentUse is since when a token must have been fetched to be refreshed before
 	// anybody asks again.
-	usedLately = time.Hour
+	recentUse = time.Hour
 	// checkLife is how long the answer of a check is remembered, so that a loop of checks
 	// uses up nobody's rate limit at the upstream.
 	checkLife = 10 * time.Second
@@ -186,11 +186,11 @@ const (
 
 // What a Retry-After says where nothing better is known.
 const (
-	tryAgain   = time.Second      // something passing: the next try may work
-	tryLate    = 2 * time.Second  // the upstream is slow, and its answer is still awaited
-	tryWaiting = 5 * time.Second  // too many requests of the caller wait already
-	tryConsent = 30 * time.Second // too many open consents, which end one by one
-	tryKeyset  = time.Minute      // an operator has to see to the keyset
+	retrySoon         = time.Second      // something passing: the next try may work
+	retrySlowUpstream = 2 * time.Second  // the upstream is slow, and its answer is still awaited
+	tryWaiting        = 5 * time.Second  // too many requests of the caller wait already
+	tryConsent        = 30 * time.Second // too many open consents, which end one by one
+	tryKeyset         = time.Minute      // an operator has to see to the keyset
 )
 
 // Callers, in the memory of one process.

@@ -46,7 +46,7 @@ func (s *Service) freshest(ctx context.Context, c models.Caller, id string, minT
 	}
 	due := func(l models.Linked) bool { return l.RefreshDue() || l.EndsWithin(minTTL) }
 	if !due(l) {
-		return l, dead(l)
+		return l, tokenUnavailable(l)
 	}
 	if l.Served() && !l.EndsWithin(minTTL) && !s.refreshKillsAccess(l) {
 		s.beginRefresh(ctx, id, due)
@@ -69,7 +69,7 @@ func (s *Service) freshest(ctx context.Context, c models.Caller, id string, minT
 	if refreshErr != nil {
 		return l, refreshErr
 	}
-	return l, dead(l)
+	return l, tokenUnavailable(l)
 }
 
 // usable returns an authorization whose tokens the caller may have now.
@@ -102,8 +102,8 @@ func inForce(l models.Linked) error {
 	return models.Errorf(models.CodeForbidden, "The OAuth provider is %s; it gives no tokens.", l.Provider.Status)
 }
 
-// dead says why the access token cannot be had, nil while it lives.
-func dead(l models.Linked) error {
+// tokenUnavailable says why the access token cannot be had, nil while it lives.
+func tokenUnavailable(l models.Linked) error {
 	switch {
 	case l.Served():
 		return nil
@@ -119,7 +119,7 @@ func dead(l models.Linked) error {
 	if l.Provider.InTrouble() != "" {
 		return inTrouble(l.Provider, l.Now)
 	}
-	wait := max(tryAgain, l.BackOff())
+	wait := max(retrySoon, l.BackOff())
 	if clientNotAccepted(l) {
 		e := clientRefusedHere(nil)
 		e.RetryAfter = wait

@@ -189,9 +189,9 @@ func inTrouble(p models.Provider, now time.Time) error {
 		e.Detail = "unreadable_response"
 		e.Message = "The provider's answers cannot be read, so that no tokens are risked. It is asked again every few minutes."
 	}
-	e.RetryAfter = tryAgain
+	e.RetryAfter = retrySoon
 	if p.ProbeAt != nil {
-		e.RetryAfter = max(tryAgain, p.ProbeAt.Sub(now))
+		e.RetryAfter = max(retrySoon, p.ProbeAt.Sub(now))
 	}
 	return e
 }

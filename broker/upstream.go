@@ -67,7 +67,7 @@ func (at upstream) failed(err error) error {
 		return expired(err)
 	}
 	return &models.Error{Code: models.CodeUpstream, Message: "The provider could not be reached or did not answer as it should. Try again shortly.",
-		Detail: up.Code, RetryAfter: max(up.RetryAfter, tryAgain), Err: err}
+		Detail: up.Code, RetryAfter: max(up.RetryAfter, retrySoon), Err: err}
 }
 
 // answerTo is the answer to who asked for a refresh that failed, as l tells it now.
@@ -105,9 +105,9 @@ func expired(err error) error {
 	return &models.Error{Code: models.CodeGone, Message: "The authorization has expired or was withdrawn at the provider. The user must authorize again.", Err: err}
 }
 
-// late is the answer when an upstream takes longer than a caller waits (R2). The
+// slowUpstream is the answer when an upstream takes longer than a caller waits (R2). The
 // call goes on, so asking again soon is worth it.
-var late = &models.Error{Code: models.CodeUpstream, RetryAfter: tryLate,
+var slowUpstream = &models.Error{Code: models.CodeUpstream, RetryAfter: retrySlowUpstream,
 	Message: "The provider is slow to answer. The request goes on here; ask again shortly."}
 
 // rateLimited is the answer while a pause lasts that the provider asked for (S3).

@@ -21,13 +21,13 @@ import (
 type answer string
 
 const (
-	saysEnded   answer = "ended"      // the grant or the refresh token is over, in its words
-	saysDead    answer = "token dead" // to a reset in place: the access token is
-	saysClient  answer = "client"     // it does not accept the client for this token
-	saysRefused answer = "refused"    // it refuses for a reason that says nothing of either
-	saysNothing answer = "unreadable" // a success without readable tokens
-	saysLost    answer = "lost"       // no whole answer came back
-	saysNotNow  answer = "passing"    // it is down, throttles, or could not be reached
+	saysEnded    answer = "ended"              // the grant or the refresh token is over, in its words
+	saysRejected answer = "token not accepted" // to a reset in place: the access token is invalid
+	saysClient   answer = "client"             // it does not accept the client for this token
+	saysRefused  answer = "refused"            // it refuses for a reason that says nothing of either
+	saysNothing  answer = "unreadable"         // a success without readable tokens
+	saysLost     answer = "lost"               // no whole answer came back
+	saysNotNow   answer = "passing"            // it is down, throttles, or could not be reached
 )
 
 // classify names the answer to a refresh, or to a reset in place where there is no
@@ -35,7 +35,7 @@ const (
 func classify(up *providers.Error, inPlace bool) answer {
 	switch {
 	case up.Kind == providers.KindDenied && inPlace:
-		return saysDead
+		return saysRejected
 	case up.Kind == providers.KindDenied:
 		return saysEnded
 	case up.Kind == providers.KindClient:
@@ -69,13 +69,13 @@ type circumstances struct {
 
 // transition is what becomes of the authorization.
 type transition struct {
-	reason    string        // expired, for this reason; "" for no verdict
-	dead      bool          // the access token is not handed out any more
-	wait      time.Duration // until it is asked again
-	forSecret bool          // or until the client secret changes
-	ambiguous bool          // the outcome is unknown
-	lost      bool          // that of this attempt, not of the one before
-	leaseFor  time.Duration // and may be under way for so long
+	reason      string        // expired, for this reason; "" for no verdict
+	stopServing bool          // the access token is not handed out any more
+	wait        time.Duration // until it is asked again
+	forSecret   bool          // or until the client secret changes
+	ambiguous   bool          // the outcome is unknown
+	lost        bool          // that of this attempt, not of the one before
+	leaseFor    time.Duration // and may be under way for so long
 }
 
 // Reasons of verdicts, beside the upstream's own codes.
@@ -91,17 +91,17 @@ var verdicts = []struct {
 	when func(c circumstances) bool
 	then func(c circumstances, t Timing) transition
 }{
-	{"reset in place, token dead", []answer{saysDead}, nil,
+	{"reset in place, token not accepted", []answer{saysRejected}, nil,
 		func(c circumstances, _ Timing) transition {
 			if c.replay {
-				return transition{reason: lostResponse, dead: true}
+				return transition{reason: lostResponse, stopServing: true}
 			}
-			return transition{reason: revokedUpstream, dead: true}
+			return transition{reason: revokedUpstream, stopServing: true}
 		}},
 	{"ended, after an attempt whose answer was lost", []answer{saysEnded},
 		func(c circumstances) bool { return c.replay && !c.trouble },
 		func(c circumstances, _ Timing) transition {
-			return transition{reason: lostResponse, dead: c.assumedLife}
+			return transition{reason: lostResponse, stopServing: c.assumedLife}
 		}},
 	{"refused, while the provider is in trouble", []answer{saysEnded, saysClient, saysRefused},
 		func(c circumstances) bool { return c.trouble },
@@ -110,7 +110,7 @@ var verdicts = []struct {
 		}},
 	{"ended", []answer{saysEnded}, nil,
 		func(c circumstances, _ Timing) transition {
-			return transition{reason: c.up.Code, dead: c.assumedLife}
+			return transition{reason: c.up.Code, stopServing: c.assumedLife}
 		}},
 	{"unreadable or lost again", []answer{saysNothing, saysLost},
 		func(c circumstances) bool { return c.replay },
@@ -139,7 +139,7 @@ var verdicts = []struct {
 	{"refused for 7 days", []answer{saysClient, saysRefused},
 		func(c circumstances) bool { return !c.inPlace && c.now.Sub(c.refused.First) >= anyRefusals },
 		func(c circumstances, _ Timing) transition {
-			return transition{reason: refusedForDays, dead: c.assumedLife}
+			return transition{reason: refusedForDays, stopServing: c.assumedLife}
 		}},
 	{"refused five times alike", []answer{saysClient, saysRefused},
 		func(c circumstances) bool {
@@ -147,7 +147,7 @@ var verdicts = []struct {
 			return !c.inPlace && c.refused.What != "" && c.refused.Times >= sameRefusals && (since >= sameAlone || since >= sameWithWitness && c.witness)
 		},
 		func(c circumstances, _ Timing) transition {
-			return transition{reason: refusedRepeatedly, dead: c.assumedLife}
+			return transition{reason: refusedRepeatedly, stopServing: c.assumedLife}
 		}},
 	{"client not accepted for this token", []answer{saysClient}, nil,
 		func(_ circumstances, t Timing) transition { return transition{wait: t.ClientProbe, forSecret: true} }},
@@ -245,7 +245,7 @@ func (s *Service) judged(ctx context.Context, tx *store.Store, l models.Linked, 
 	}
 	t := c.judge(said, s.timing)
 	f := store.Failed{Attempt: attempt, Error: codeOf(said, up), RetryIn: t.wait, ForSecret: t.forSecret, Ambiguous: t.ambiguous, Lost: t.lost,
-		LeaseFor: t.leaseFor, Dead: t.dead, Reason: t.reason, SecretVersion: l.Provider.SecretVersion}
+		LeaseFor: t.leaseFor, StopServing: t.stopServing, Reason: t.reason, SecretVersion: l.Provider.SecretVersion}
 	if replay && said == saysEnded { // it says nothing of the grant, and counts for no row
 		f.Error = lostResponse
 	}
@@ -265,7 +265,7 @@ func codeOf(said answer, up *providers.Error) string {
 		return fmt.Sprintf("denied:%d:%s", up.Status, up.Code)
 	case saysClient, saysRefused:
 		return fmt.Sprintf("%s:%d:%s", said, up.Status, up.Code)
-	case saysDead:
+	case saysRejected:
 		return "token_dead"
 	case saysNothing:
 		return string(saysNothing)

@@ -45,7 +45,7 @@ func verdictOf(t *testing.T, h *brokertest.House, a models.Authorization) string
 	return must(h.Store.Linked(ctx, a.ID))(t).Credential.VerdictReason
 }
 
-// Finding K1: one dead refresh token, answered 403 unauthorized_client, paused the
+// Finding K1: one invalid refresh token, answered 403 unauthorized_client, paused the
 // refreshes of everybody for five minutes, again and again; so did one invalid_client.
 func TestAnAnswerAboutOneTokenConcernsThatTokenAlone(t *testing.T) {
 	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.House) {
@@ -180,7 +180,7 @@ func TestR5_ASuspicionEndsWithASuccess(t *testing.T) {
 }
 
 // R5: those whose verdicts are void are asked once more, spread over the probes, and a
-// void verdict is void for the filter, the statistics and what unlinks the dead.
+// void verdict is void for the filter, the statistics and what unlinks expired authorizations.
 func TestR5_AVoidVerdictIsVoidInEveryQuery(t *testing.T) {
 	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.House) {
 		p := h.Provider(t, "test")
@@ -216,12 +216,12 @@ func TestR5_AVoidVerdictIsVoidInEveryQuery(t *testing.T) {
 				t.Errorf("%d are counted as %s", c.N, c.Status)
 			}
 		}
-		if err := h.Store.UnlinkDead(ctx, 0, 100); err != nil {
+		if err := h.Store.UnlinkExpired(ctx, 0, 100); err != nil {
 			t.Fatal(err)
 		}
 		for _, a := range all {
 			if l := must(h.Store.Linked(ctx, a.ID))(t); l.Authorization.UnlinkedAt != nil {
-				t.Error("one with a void verdict was unlinked as dead")
+				t.Error("one with a void verdict was unlinked as expired")
 			}
 		}
 	})

@@ -112,7 +112,7 @@ func (s *Service) mismatchedPair(ctx context.Context, l models.Linked) error {
 		if ended, err = tx.Mismatch(ctx, l, "", identityMismatch); err != nil || !ended {
 			return err
 		}
-		if err := tx.DisownPair(ctx, l.Authorization.ID); err != nil {
+		if err := tx.MarkTokensForeign(ctx, l.Authorization.ID); err != nil {
 			return err
 		}
 		return s.auditMismatch(ctx, tx, l)

@@ -131,11 +131,11 @@ func (l *Listener) hearUntilLost(ctx context.Context) {
 	defer context.AfterFunc(ctx, func() { _ = subscription.Close() })()
 	for asked := false; ; {
 		message, err := subscription.ReceiveTimeout(ctx, checkSubscription)
-		var late net.Error
+		var timeout net.Error
 		switch {
 		case err == nil:
 			asked = false
-		case errors.As(err, &late) && late.Timeout() && !asked && l.hears.Load() && subscription.Ping(ctx) == nil:
+		case errors.As(err, &timeout) && timeout.Timeout() && !asked && l.hears.Load() && subscription.Ping(ctx) == nil:
 			asked = true
 			continue
 		default:

@@ -32,7 +32,7 @@ const (
 	ActionAuthorizationUnlink  Action = "authorization.unlinked"
 	ActionRefreshed            Action = "token.refreshed"
 	ActionRefreshFailed        Action = "token.refresh_failed"
-	ActionTokenDead            Action = "token.dead"
+	ActionTokenRejected        Action = "token.dead"
 	ActionTroubleBegun         Action = "provider.trouble_begun"
 	ActionTroubleEnded         Action = "provider.trouble_ended"
 	ActionIdentityMismatch     Action = "authorization.identity_mismatch"
@@ -64,7 +64,7 @@ var Actions = []Action{
 	ActionAuthorizationUnlink,
 	ActionRefreshed,
 	ActionRefreshFailed,
-	ActionTokenDead,
+	ActionTokenRejected,
 	ActionTroubleBegun,
 	ActionTroubleEnded,
 	ActionIdentityMismatch,

@@ -24,7 +24,7 @@ type Outcome string
 // The outcomes. Only OutcomeFailed ends a deletion in ERROR.
 const (
 	OutcomeRevoked        Outcome = "revoked"
-	OutcomeAlreadyRevoked Outcome = "already_revoked" // the upstream says it was dead before
+	OutcomeAlreadyRevoked Outcome = "already_revoked" // the upstream says it was invalid before
 	OutcomeSuperseded     Outcome = "superseded"      // a newer consent of the same grant must live, and only the whole grant can be revoked
 	OutcomeNoLiveToken    Outcome = "no_live_token"   // nothing is left that the upstream would accept as proof
 	OutcomeUnsupported    Outcome = "unsupported"     // the upstream has no revocation
@@ -41,7 +41,7 @@ var Outcomes = []Outcome{OutcomeRevoked, OutcomeAlreadyRevoked, OutcomeSupersede
 const (
 	OutcomeReset      Outcome = "reset"      // in place
 	OutcomeRefreshed  Outcome = "refreshed"  // with its refresh token, or by a renewed consent
-	OutcomeExpired    Outcome = "expired"    // it was dead: the person must authorize again
+	OutcomeExpired    Outcome = "expired"    // it was invalid: the person must authorize again
 	OutcomeImpossible Outcome = "impossible" // neither a refresh token nor a way to reset in place
 	OutcomeGone       Outcome = "gone"       // the authorization was deleted meanwhile
 )

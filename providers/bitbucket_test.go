@@ -14,9 +14,9 @@ import (
 func init() { dialects["bitbucket"] = bitbucketDialect }
 
 const (
-	bitbucketAPI  = "https://api.bitbucket.org/2.0"
-	bitbucketAda  = `{"uuid":"{3f1c}","username":"ada","nickname":"Ada","display_name":"Ada L","links":{"avatar":{"href":"https://pics.example/a.png"}}}`
-	bitbucketDead = `{"type":"error","error":{"message":"Access token expired."}}`
+	bitbucketAPI     = "https://api.bitbucket.org/2.0"
+	bitbucketAda     = `{"uuid":"{3f1c}","username":"ada","nickname":"Ada","display_name":"Ada L","links":{"avatar":{"href":"https://pics.example/a.png"}}}`
+	bitbucketExpired = `{"type":"error","error":{"message":"Access token expired."}}`
 )
 
 // bitbucketDialect is Bitbucket Cloud after May 2026, with the name for scopes of
@@ -29,23 +29,23 @@ func bitbucketDialect(string) dialect {
 		authorizeURL: base + "/site/oauth2/authorize", tokenURL: base + "/site/oauth2/access_token",
 		settingsURL: base + "/account/settings/app-authorizations/",
 
-		basic:       true,
-		rotation:    rotates,
-		grace:       true,
-		life:        2 * time.Hour,
-		refreshLife: 90 * 24 * time.Hour,
-		answer:      func(a map[string]any) { a["state"] = "authorization_code"; a["token_type"] = "bearer" },
-		echo:        func(granted []string) map[string]any { return map[string]any{"scopes": strings.Join(granted, " ")} },
-		deadRefresh: says{400, `{"error":"invalid_request","error_description":"Invalid refresh_token"}`},
+		basic:          true,
+		rotation:       rotates,
+		grace:          true,
+		life:           2 * time.Hour,
+		refreshLife:    90 * 24 * time.Hour,
+		answer:         func(a map[string]any) { a["state"] = "authorization_code"; a["token_type"] = "bearer" },
+		echo:           func(granted []string) map[string]any { return map[string]any{"scopes": strings.Join(granted, " ")} },
+		invalidRefresh: says{400, `{"error":"invalid_request","error_description":"Invalid refresh_token"}`},
 
 		resources: map[string]func(*strict, *pair, *http.Request) (int, any){
 			"GET " + bitbucketAPI + "/user":        func(*strict, *pair, *http.Request) (int, any) { return 200, bitbucketAda },
 			"GET " + bitbucketAPI + "/user/emails": bitbucketEmails,
 		},
-		noBearer: says{401, bitbucketDead},
+		noBearer: says{401, bitbucketExpired},
 		user:     models.User{Sub: "{3f1c}", Name: "Ada L", NickName: "ada", Email: "new@x.example", Picture: "https://pics.example/a.png"},
 		fixtures: []fixture{
-			{"a dead refresh token", refreshing, says{400, `{"error":"invalid_request","error_description":"Invalid refresh_token"}`}, KindDenied, "invalid_request", ""},
+			{"an invalid refresh token", refreshing, says{400, `{"error":"invalid_request","error_description":"Invalid refresh_token"}`}, KindDenied, "invalid_request", ""},
 			{"by the book", refreshing, says{400, `{"error":"invalid_grant"}`}, KindDenied, "invalid_grant", ""},
 			{"our mistake", refreshing, says{400, `{"error":"invalid_request","error_description":"Missing grant_type"}`}, KindRefused, "invalid_request", ""},
 			{"a bad client", refreshing, says{400, `{"error":"unauthorized_client","error_description":"Invalid OAuth client credentials"}`}, KindClient, "unauthorized_client", ""},
@@ -87,7 +87,7 @@ func TestTrap15_BitbucketScopeOrScopes(t *testing.T) {
 }
 
 // A spent refresh token works on for ten minutes: a lost answer can be asked for
-// again. After that it is dead.
+// again. After that it is no longer valid.
 func TestTrap15_BitbucketSpentRefreshToken(t *testing.T) {
 	t.Parallel()
 	s := newStrict(t, "bitbucket", "bitbucket.org", bitbucketDialect(""))
@@ -158,7 +158,7 @@ func TestBitbucketEmail(t *testing.T) {
 		"endless pages":  {200, `{"values":[],"next":"` + bitbucketAPI + `/user/emails?page=2"}`, "", "", 1 + maxPages},
 		"odd":            {200, `{"values":"x"}`, "", "", 2},
 		"down":           {503, htmlPage, "", KindTransient, 2},
-		"token has died": {401, bitbucketDead, "", KindDenied, 2},
+		"token has died": {401, bitbucketExpired, "", KindDenied, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

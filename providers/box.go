@@ -39,7 +39,7 @@ func boxType() *Type {
 }
 
 // boxAt: there is one Box. Its RFC 7009 endpoint says with an error that a token was
-// dead before, and reports a bad client with 400, as its token endpoint does.
+// invalid before, and reports a bad client with 400, as its token endpoint does.
 func boxAt(Client, string) Endpoints {
 	const api = "https://api.box.com"
 	return Endpoints{

@@ -38,12 +38,12 @@ func boxDialect(string) dialect {
 		refreshLife:        sixtyDays,
 		answer:             func(a map[string]any) { a["restricted_to"] = []any{} },
 		echo:               func([]string) map[string]any { return map[string]any{} },
-		deadCode:           says{400, `{"error":"invalid_grant","error_description":"The authorization code has expired"}`},
-		deadRefresh:        says{400, boxReplay},
+		invalidCode:        says{400, `{"error":"invalid_grant","error_description":"The authorization code has expired"}`},
+		invalidRefresh:     says{400, boxReplay},
 		badClient:          says{400, boxClient},
 		kills:              killsGrant,
 		grantKillsAll:      true,
-		revokeDead:         says{400, `{"error":"invalid_token","error_description":"Invalid token"}`},
+		revokeInvalid:      says{400, `{"error":"invalid_token","error_description":"Invalid token"}`},
 
 		resources: map[string]func(*strict, *pair, *http.Request) (int, any){
 			"GET " + api + "/2.0/users/me": func(*strict, *pair, *http.Request) (int, any) { return 200, boxProfile },
@@ -52,7 +52,7 @@ func boxDialect(string) dialect {
 		user:     models.User{Sub: "11446498", Name: "Ada Lovelace", Email: "ada@x.example", Locale: "en", Description: "Analyst"},
 		fixtures: []fixture{
 			{"a bad client", revoking, says{400, boxClient}, KindClient, "invalid_client", ""},
-			{"dead before", revoking, says{400, boxReplay}, "", "", models.OutcomeAlreadyRevoked},
+			{"invalid before", revoking, says{400, boxReplay}, "", "", models.OutcomeAlreadyRevoked},
 		},
 	}
 }
@@ -143,7 +143,7 @@ func TestBoxUserFailures(t *testing.T) {
 		kind   Kind
 	}{
 		"no id":     {reply(200, "application/json", `{"login":"ada@x.example"}`), KindProtocol},
-		"dead":      {reply(401, "application/json", "", "WWW-Authenticate", `Bearer realm="Service", error="invalid_token", error_description="expired"`), KindDenied},
+		"invalid":   {reply(401, "application/json", "", "WWW-Authenticate", `Bearer realm="Service", error="invalid_token", error_description="expired"`), KindDenied},
 		"no right":  {reply(403, "application/json", `{"type":"error","status":403,"code":"insufficient_scope"}`), KindRefused},
 		"throttled": {reply(429, "application/json", `{"type":"error","status":429}`, "Retry-After", "7"), KindTransient},
 		"down":      {reply(503, "text/html", htmlPage), KindTransient},
@@ -179,7 +179,7 @@ func TestTrap11_BoxCodeLives30Seconds(t *testing.T) {
 	}
 }
 
-// Trap 12: a bad client is a 400 here, as a dead token is, and only the code tells
+// Trap 12: a bad client is a 400 here, as an invalid token is, and only the code tells
 // them apart: one ends a grant, the other must not.
 func TestTrap12_BoxBadClient(t *testing.T) {
 	t.Parallel()
@@ -216,7 +216,7 @@ func TestTrap12_BoxBadClient(t *testing.T) {
 	}
 }
 
-// Rule 26 for Box. What it answers for a dead token is not documented, so either of
+// Rule 26 for Box. What it answers for an invalid token is not documented, so either of
 // the two codes that can mean it counts.
 func TestProtocolRule26_BoxRevoke(t *testing.T) {
 	t.Parallel()
@@ -226,14 +226,14 @@ func TestProtocolRule26_BoxRevoke(t *testing.T) {
 		outcome models.Outcome
 		kind    Kind
 	}{
-		"done":             {200, "", models.OutcomeRevoked, ""},
-		"dead before":      {400, `{"error":"invalid_token","error_description":"x"}`, models.OutcomeAlreadyRevoked, ""},
-		"dead, as a grant": {400, `{"error":"invalid_grant","error_description":"x"}`, models.OutcomeAlreadyRevoked, ""},
-		"trap 12":          {400, boxClient, "", KindClient},
-		"trap 12 with 401": {401, boxClient, "", KindClient},
-		"throttled":        {429, "", "", KindTransient},
-		"down":             {503, htmlPage, "", KindTransient},
-		"our mistake":      {400, `{"error":"invalid_request"}`, "", KindRefused},
+		"done":                {200, "", models.OutcomeRevoked, ""},
+		"invalid before":      {400, `{"error":"invalid_token","error_description":"x"}`, models.OutcomeAlreadyRevoked, ""},
+		"invalid, as a grant": {400, `{"error":"invalid_grant","error_description":"x"}`, models.OutcomeAlreadyRevoked, ""},
+		"trap 12":             {400, boxClient, "", KindClient},
+		"trap 12 with 401":    {401, boxClient, "", KindClient},
+		"throttled":           {429, "", "", KindTransient},
+		"down":                {503, htmlPage, "", KindTransient},
+		"our mistake":         {400, `{"error":"invalid_request"}`, "", KindRefused},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

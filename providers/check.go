@@ -30,7 +30,7 @@ type Check struct {
 
 // Check asks whether an access token is good, in the cheapest way the upstream
 // has: an endpoint of its own, introspection (RFC 7662), or user info. That a
-// token is dead is an answer, and no error.
+// token is no longer valid is an answer, and no error.
 func (at Upstream) Check(ctx context.Context, t Tokens) (Check, error) {
 	u, err := at.upstream(ctx)
 	if err != nil {
@@ -113,7 +113,7 @@ func (u *upstream) checkByUser(ctx context.Context, access models.Secret) (Check
 	return Check{Valid: true, Account: account(SourceUser, user.Sub)}, nil
 }
 
-// refused is the check that got no answer but err: a token that was denied is dead.
+// refused is the check that got no answer but err: a token that was denied is no longer valid.
 func refused(err error) (Check, error) {
 	if KindOf(err) == KindDenied {
 		return Check{}, nil
@@ -122,8 +122,8 @@ func refused(err error) (Check, error) {
 }
 
 // Reset replaces an access token that has no refresh token, where the upstream
-// can (ResetsInPlace); the old one is dead at once, and the answer is the only
-// copy of the new one. KindDenied means that the token was dead already.
+// can (ResetsInPlace); the old one is no longer valid at once, and the answer is the only
+// copy of the new one. KindDenied means that the token was already invalid.
 func (at Upstream) Reset(ctx context.Context, t Tokens) (Tokens, error) {
 	u, err := at.upstream(ctx)
 	if err != nil {

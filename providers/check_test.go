@@ -53,22 +53,22 @@ func TestProtocolRule29_Introspection(t *testing.T) {
 // the client secret. User info knows too.
 func TestACheckFallsBackOnUserInfo(t *testing.T) {
 	t.Parallel()
-	alive, dead := says{200, `{"sub":"u1"}`}, says{401, `{"error":"invalid_token"}`}
+	valid, invalid := says{200, `{"sub":"u1"}`}, says{401, `{"error":"invalid_token"}`}
 	for name, tc := range map[string]struct {
 		introspection, user says
 		valid               bool
 		kind                Kind
 	}{
-		"a refused client":     {says{401, `{"error":"invalid_client"}`}, alive, true, ""},
-		"and a dead token":     {says{401, `{"error":"invalid_client"}`}, dead, false, ""},
-		"401 and no more":      {says{401, ``}, alive, true, ""},
-		"not for this client":  {says{403, `{"error":"access_denied"}`}, dead, false, ""},
-		"no such place":        {says{404, htmlPage}, alive, true, ""},
-		"not by POST":          {says{405, ``}, dead, false, ""},
-		"a 400 for the client": {says{400, `{"error":"unauthorized_client"}`}, alive, true, ""},
+		"a refused client":     {says{401, `{"error":"invalid_client"}`}, valid, true, ""},
+		"and an invalid token": {says{401, `{"error":"invalid_client"}`}, invalid, false, ""},
+		"401 and no more":      {says{401, ``}, valid, true, ""},
+		"not for this client":  {says{403, `{"error":"access_denied"}`}, invalid, false, ""},
+		"no such place":        {says{404, htmlPage}, valid, true, ""},
+		"not by POST":          {says{405, ``}, invalid, false, ""},
+		"a 400 for the client": {says{400, `{"error":"unauthorized_client"}`}, valid, true, ""},
 		"neither knows":        {says{403, `{}`}, says{503, ``}, false, KindTransient},
-		"down":                 {says{503, htmlPage}, alive, false, KindTransient},
-		"throttled":            {says{429, ``}, alive, false, KindTransient},
+		"down":                 {says{503, htmlPage}, valid, false, KindTransient},
+		"throttled":            {says{429, ``}, valid, false, KindTransient},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -93,7 +93,7 @@ func TestGitHubCheck(t *testing.T) {
 		kind   Kind
 	}{
 		"good":           {200, `{"id":1,"scopes":["repo"],"token_last_eight":"x","expires_at":null,"user":{"login":"octo","id":1}}`, "", Check{Valid: true, ForClient: true, Account: Account{SourceUser, "1"}, Scopes: []string{"repo"}, Missing: []string{"read:user", "user:email"}}, ""},
-		"dead":           {404, notFound, "", Check{}, ""},
+		"invalid":        {404, notFound, "", Check{}, ""},
 		"a gateway":      {404, htmlPage, "", Check{}, KindTransient},
 		"abuse limit":    {422, `{"message":"Validation Failed"}`, "", Check{}, KindTransient},
 		"another client": {401, `{"message":"Bad credentials"}`, "", Check{}, KindClient},
@@ -137,7 +137,7 @@ func TestGitHubReset(t *testing.T) {
 		body   string
 		kind   Kind
 	}{
-		"dead":         {404, notFound, KindDenied},
+		"invalid":      {404, notFound, KindDenied},
 		"abuse limit":  {422, `{"message":"Validation Failed"}`, KindTransient},
 		"client":       {401, `{"message":"Bad credentials"}`, KindClient},
 		"no token":     {200, `{"id":1}`, KindProtocol},

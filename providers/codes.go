@@ -51,28 +51,28 @@ var kinds = func() map[string]Kind {
 	return all
 }()
 
-// deadTokenCodes are what a revocation is told of a token that is unknown, beside the
+// invalidTokenCodes are what a revocation is told of a token that is unknown, beside the
 // codes that end a grant.
-var deadTokenCodes = []string{"token_not_found", "unknown_token", "token_not_valid", "no_such_token", "already_revoked"}
+var invalidTokenCodes = []string{"token_not_found", "unknown_token", "token_not_valid", "no_such_token", "already_revoked"}
 
 // Codes that mean something else, known by the text beside them.
 var (
 	// LinkedIn: "The provided authorization grant or refresh token is invalid, expired
 	// or revoked."; Bitbucket: "Invalid refresh_token".
-	deadRefreshText = regexp.MustCompile(`(?i)\b(invalid|expired|revoked|unknown)[ _-]refresh[ _-]?token\b` +
+	invalidRefreshText = regexp.MustCompile(`(?i)\b(invalid|expired|revoked|unknown)[ _-]refresh[ _-]?token\b` +
 		`|\brefresh[ _-]?token\W+((is|has|was)\W+)?((been|no longer|either|already|not)\W+)*(invalid|expired|revoked|unknown|valid|found|does not exist)\b`)
 	// Box reports a bad client under several codes; Bitbucket and Entra under
-	// unauthorized_client, which others say of a refresh token that is dead.
-	badClientText = regexp.MustCompile(`(?i)client credentials are not valid|invalid oauth client credentials|AADSTS(700016|7000112)\b`)
-	deadTokenText = regexp.MustCompile(`(?i)\b(invalid|expired|revoked|unknown)[ _-]((access|refresh)[ _-])?token\b` +
+	// unauthorized_client, which others say of a refresh token that is no longer valid.
+	badClientText    = regexp.MustCompile(`(?i)client credentials are not valid|invalid oauth client credentials|AADSTS(700016|7000112)\b`)
+	invalidTokenText = regexp.MustCompile(`(?i)\b(invalid|expired|revoked|unknown)[ _-]((access|refresh)[ _-])?token\b` +
 		`|\btoken\W+((is|has|was)\W+)?((been|no longer|either|already|not)\W+)*(invalid|expired|revoked|unknown|valid|found|does not exist)\b`)
 	// aboutTheRequest are texts about another parameter than the token.
 	aboutTheRequest = regexp.MustCompile(`(?i)grant[ _-]?type|token[ _-]?type|scope|client|parameter|redirect`)
 )
 
-// saysDead reports whether a text is about the refresh token, and says that it is over.
-func saysDead(dead *regexp.Regexp, text string) bool {
-	return dead.MatchString(text) && !aboutTheRequest.MatchString(text)
+// saysInvalid reports whether a text matches the pattern, and so says that a token is no longer valid.
+func saysInvalid(pattern *regexp.Regexp, text string) bool {
+	return pattern.MatchString(text) && !aboutTheRequest.MatchString(text)
 }
 
 // codes returns the error codes of an answer, in the order in which they are believed,
@@ -202,14 +202,14 @@ func (u *upstream) finalCode(a *answer) string {
 	return ""
 }
 
-// isDeadToken reports whether the answer to a revocation says that the token is unknown
-// or dead. A 401 or 403 is about the client.
-func (a *answer) isDeadToken() bool {
+// isInvalidToken reports whether the answer to a revocation says that the token is unknown
+// or invalid. A 401 or 403 is about the client.
+func (a *answer) isInvalidToken() bool {
 	if a.object == nil || !a.ok() && a.status != http.StatusBadRequest && a.status != http.StatusNotFound && a.status != http.StatusGone {
 		return false
 	}
 	code := a.mainCode()
-	return slices.Contains(deadTokenCodes, code) || kinds[code] == "" && saysDead(deadTokenText, a.errorText())
+	return slices.Contains(invalidTokenCodes, code) || kinds[code] == "" && saysInvalid(invalidTokenText, a.errorText())
 }
 
 const (

@@ -10,7 +10,7 @@ import (
 	"github.com/grantd/grantd/models"
 )
 
-// Finding K5: a dead refresh token in other words than invalid_grant was a passing
+// Finding K5: an invalid refresh token in other words than invalid_grant was a passing
 // failure for ever: the authorization stayed active, and its callers got 502.
 func TestR15_TheEndOfAGrantInEveryDialect(t *testing.T) {
 	t.Parallel()
@@ -113,7 +113,7 @@ func TestR15_FinalErrorsAreConfig(t *testing.T) {
 		_, err := r.At(c).Refresh(t.Context(), theTokens())
 		want(t, err, tc.kind, tc.code)
 		outcome, err := r.At(c).Revoke(t.Context(), theTokens(), models.RevokeToken)
-		if dead := tc.kind == KindDenied; (outcome == models.OutcomeAlreadyRevoked) != dead || (err == nil) != dead {
+		if ended := tc.kind == KindDenied; (outcome == models.OutcomeAlreadyRevoked) != ended || (err == nil) != ended {
 			t.Errorf("a revocation answered %s ends %q with %v", tc.body, outcome, err)
 		}
 	}
@@ -129,12 +129,12 @@ func TestR15_FinalErrorsAreConfig(t *testing.T) {
 	}
 }
 
-// Finding K5: a dead token was "failed" to revoke where the upstream says so in words of
+// Finding K5: an invalid token was "failed" to revoke where the upstream says so in words of
 // its own, and so was a pair whose refresh token was revoked and whose access token then
 // was not known any more.
 func TestR15_ADeadTokenIsAlreadyRevoked(t *testing.T) {
 	t.Parallel()
-	const done, dead, failed = models.OutcomeRevoked, models.OutcomeAlreadyRevoked, models.Outcome("")
+	const done, already, failed = models.OutcomeRevoked, models.OutcomeAlreadyRevoked, models.Outcome("")
 	type answers struct {
 		status int
 		body   string
@@ -144,23 +144,23 @@ func TestR15_ADeadTokenIsAlreadyRevoked(t *testing.T) {
 		first, second answers
 		want          models.Outcome
 	}{
-		"as found":               {answers{400, `{"status":400,"message":"Invalid token"}`}, answers{400, `{"status":400,"message":"Invalid token"}`}, dead},
-		"nested":                 {answers{400, `{"error":{"code":190}}`}, answers{400, `{"error":{"code":190}}`}, dead},
-		"nested in 200":          {answers{200, `{"error":{"code":190}}`}, answers{200, `{"error":{"code":190}}`}, dead},
-		"not found":              {answers{404, `{"error":"not_found","error_description":"Token not found"}`}, answers{404, `{"error":"token_not_found"}`}, dead},
-		"invalid_request":        {answers{400, `{"error":"invalid_request","error_description":"The token is expired"}`}, answers{410, `{"message":"unknown token"}`}, dead},
-		"gone after the first":   {ok, answers{400, `{"message":"whatever"}`}, done},
-		"refused after it":       {ok, answers{401, `{"error":"invalid_client"}`}, done},
-		"broken after it":        {ok, answers{503, ``}, done},
-		"only the second lives":  {answers{400, `{"error":"invalid_token"}`}, ok, done},
-		"dead, then broken":      {answers{400, `{"error":"invalid_token"}`}, answers{503, ``}, failed},
-		"dead, then a refusal":   {answers{400, `{"error":"invalid_token"}`}, answers{400, `{"message":"whatever"}`}, failed},
-		"not about the token":    {answers{400, `{"message":"Invalid token_type_hint"}`}, ok, failed},
-		"about the client":       {answers{401, `{"message":"Invalid token"}`}, ok, failed},
-		"a 404 that is a page":   {answers{404, `<html>token not found</html>`}, ok, failed},
-		"a 404 of another thing": {answers{404, `{"message":"Not Found"}`}, ok, failed},
-		"one of another client":  {answers{403, `{"error":"unauthorized_client"}`}, ok, failed},
-		"not done, with 200":     {answers{200, `{"ok":false,"error":"fatal"}`}, ok, failed},
+		"as found":                {answers{400, `{"status":400,"message":"Invalid token"}`}, answers{400, `{"status":400,"message":"Invalid token"}`}, already},
+		"nested":                  {answers{400, `{"error":{"code":190}}`}, answers{400, `{"error":{"code":190}}`}, already},
+		"nested in 200":           {answers{200, `{"error":{"code":190}}`}, answers{200, `{"error":{"code":190}}`}, already},
+		"not found":               {answers{404, `{"error":"not_found","error_description":"Token not found"}`}, answers{404, `{"error":"token_not_found"}`}, already},
+		"invalid_request":         {answers{400, `{"error":"invalid_request","error_description":"The token is expired"}`}, answers{410, `{"message":"unknown token"}`}, already},
+		"gone after the first":    {ok, answers{400, `{"message":"whatever"}`}, done},
+		"refused after it":        {ok, answers{401, `{"error":"invalid_client"}`}, done},
+		"broken after it":         {ok, answers{503, ``}, done},
+		"only the second lives":   {answers{400, `{"error":"invalid_token"}`}, ok, done},
+		"invalid, then broken":    {answers{400, `{"error":"invalid_token"}`}, answers{503, ``}, failed},
+		"invalid, then a refusal": {answers{400, `{"error":"invalid_token"}`}, answers{400, `{"message":"whatever"}`}, failed},
+		"not about the token":     {answers{400, `{"message":"Invalid token_type_hint"}`}, ok, failed},
+		"about the client":        {answers{401, `{"message":"Invalid token"}`}, ok, failed},
+		"a 404 that is a page":    {answers{404, `<html>token not found</html>`}, ok, failed},
+		"a 404 of another thing":  {answers{404, `{"message":"Not Found"}`}, ok, failed},
+		"one of another client":   {answers{403, `{"error":"unauthorized_client"}`}, ok, failed},
+		"not done, with 200":      {answers{200, `{"ok":false,"error":"fatal"}`}, ok, failed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -266,7 +266,7 @@ func TestNoCodeHasTwoMeanings(t *testing.T) {
 			if kind := seen[code]; kind != "" && kind != row.kind {
 				t.Errorf("%s is %s and %s", code, kind, row.kind)
 			}
-			if code != strings.ToLower(code) || slices.Contains(deadTokenCodes, code) {
+			if code != strings.ToLower(code) || slices.Contains(invalidTokenCodes, code) {
 				t.Errorf("%s is in another table too, or not in lower case", code)
 			}
 			seen[code] = row.kind

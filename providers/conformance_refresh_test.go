@@ -49,11 +49,11 @@ func (s *strict) replay(old Tokens) {
 	s.do(func() {
 		s.graceOver = true
 		for _, p := range s.pairs {
-			p.refreshDead = true
+			p.refreshRevoked = true
 		}
 	})
 	if _, err := s.r.At(s.c).Refresh(t.Context(), old); KindOf(err) != KindDenied {
-		t.Errorf("a dead refresh token: %v", err)
+		t.Errorf("an invalid refresh token: %v", err)
 	}
 }
 
@@ -66,7 +66,7 @@ func cellOldAccess(t *testing.T, s *strict) {
 	_, err := s.r.At(s.c).UserInfo(t.Context(), old.Access)
 	switch {
 	case s.typ.RefreshKillsAccess && KindOf(err) != KindDenied:
-		t.Errorf("the type says that the old access token is dead: %v", err)
+		t.Errorf("the type says that the old access token is no longer valid: %v", err)
 	case !s.typ.RefreshKillsAccess && err != nil:
 		t.Errorf("the type says that the old access token lives on: %v", err)
 	}

@@ -130,7 +130,7 @@ func (s *strict) is(t Tokens) (access, refresh bool) {
 	p := s.held(t)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !p.accessDead && !p.accessExpired, !p.refreshDead
+	return !p.accessRevoked && !p.accessExpired, !p.refreshRevoked
 }
 
 func (s *strict) expire(t Tokens) {

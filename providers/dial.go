@@ -88,7 +88,7 @@ func (d *dialer) resolve(ctx context.Context, host, port string) ([]netip.AddrPo
 }
 
 // first dials one address after the other, each with its share of the time that
-// is left, so that one dead address does not use it up.
+// is left, so that one unreachable address does not use it up.
 func (d *dialer) first(ctx context.Context, network string, addrs []netip.AddrPort) (net.Conn, error) {
 	err := errBlocked
 	for i, addr := range addrs {

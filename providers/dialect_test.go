@@ -41,14 +41,14 @@ type dialect struct {
 	answer             func(fields map[string]any)
 	spell              func(scope string) string             // how a granted scope is written
 	echo               func(granted []string) map[string]any // how they are joined, nil = a string with spaces
-	deadCode           says
-	deadRefresh        says
+	invalidCode        says
+	invalidRefresh     says
 	badClient          says
 
 	// Giving back.
 	kills            killing
 	revokesUnasked   bool // without the client's authentication
-	revokeDead       says // what a dead token gets
+	revokeInvalid    says // what an invalid token gets
 	revokeBadClient  says // what a wrong secret gets; zero = badClient
 	expiredIsSilent  bool // an expired access token gets 200, and nothing is revoked
 	needsAccess      bool // a refresh token is no proof
@@ -62,7 +62,7 @@ type dialect struct {
 	resources map[string]func(s *strict, p *pair, r *http.Request) (status int, body any)
 	documents map[string]any
 	special   map[string]func(s *strict, w http.ResponseWriter, r *http.Request, body []byte)
-	noBearer  says // what a dead access token gets
+	noBearer  says // what an invalid access token gets
 
 	device deviceDialect
 
@@ -82,7 +82,7 @@ func (a says) or(b says) says { return cmp.Or(a, b) }
 type rotation int
 
 const (
-	rotates rotation = iota // the old one is dead, the answer has the next
+	rotates rotation = iota // the old one is no longer valid, the answer has the next
 	keeps                   // the answer has none, the old one works on
 	renews                  // the answer has one, and the old one works on
 )

@@ -18,7 +18,7 @@ type Kind string
 
 // The kinds.
 const (
-	KindDenied    Kind = "denied"    // the grant or token is dead: the person must authorize again
+	KindDenied    Kind = "denied"    // the grant or token is no longer valid: the person must authorize again
 	KindClient    Kind = "client"    // the upstream refuses our client: an admin must act, tokens are kept
 	KindTransient Kind = "transient" // down, throttled or unreachable: try again later
 	KindProtocol  Kind = "protocol"  // an answer that makes no sense
@@ -114,7 +114,7 @@ func judge(a *answer, code, text string) Kind {
 		return KindClient
 	case known:
 		return kind
-	case code == "invalid_request" && saysDead(deadRefreshText, text):
+	case code == "invalid_request" && saysInvalid(invalidRefreshText, text):
 		return KindDenied
 	case a.status/100 == 3:
 		return KindProtocol

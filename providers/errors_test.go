@@ -24,7 +24,7 @@ func TestKindOfTokenErrors(t *testing.T) {
 		kind   Kind
 		code   string
 	}{
-		{"dead grant", 400, oauth("invalid_grant"), KindDenied, "invalid_grant"},
+		{"ended grant", 400, oauth("invalid_grant"), KindDenied, "invalid_grant"},
 		{"trap 1: github says so with 200", 200, oauth("bad_refresh_token"), KindDenied, "bad_refresh_token"},
 		{"trap 1: github code", 200, oauth("bad_verification_code"), KindDenied, "bad_verification_code"},
 		{"entra", 400, oauth("interaction_required"), KindDenied, "interaction_required"},
@@ -32,7 +32,7 @@ func TestKindOfTokenErrors(t *testing.T) {
 		{"trap 12: box, bad client", 400, oauth("invalid_client"), KindClient, "invalid_client"},
 		{"trap 12: gitlab, bad client", 401, oauth("invalid_client"), KindClient, "invalid_client"},
 		{"trap 12: github, bad client", 200, oauth("incorrect_client_credentials"), KindClient, "incorrect_client_credentials"},
-		{"trap 12: a dead grant with 401", 401, oauth("invalid_grant"), KindDenied, "invalid_grant"},
+		{"trap 12: an ended grant with 401", 401, oauth("invalid_grant"), KindDenied, "invalid_grant"},
 		{"box by its words", 400, `{"error":"bad_request","error_description":"The client credentials are not valid"}`, KindClient, "bad_request"},
 		{"deleted client", 401, oauth("deleted_client"), KindClient, "deleted_client"},
 		{"K1: of a refresh token it is the grant's end", 403, oauth("unauthorized_client"), KindDenied, "unauthorized_client"},

@@ -67,7 +67,7 @@ func (at Upstream) Refresh(ctx context.Context, t Tokens) (Tokens, error) {
 	}
 	fresh, err := u.readTokens(a, t.Refresh, t.Access)
 	if e, refused := errors.AsType[*Error](err); refused && e.Code == "unauthorized_client" && !badClientText.MatchString(a.errorText()) && e.Kind == KindClient {
-		e.Kind = KindDenied // Atlassian and Gitea say so of a refresh token that is dead
+		e.Kind = KindDenied // Atlassian and Gitea say so of a refresh token that is no longer valid
 	}
 	if err == nil {
 		u.nameAccount(ctx, &fresh)

@@ -248,7 +248,7 @@ func githubTime(a *answer) *time.Time {
 }
 
 // githubOutcome reads the status, which is all that GitHub tells. A 404 is a
-// token that was dead, provided GitHub itself says so; a 422 is abuse
+// token that was invalid, provided GitHub itself says so; a 422 is abuse
 // protection and proves nothing.
 func githubOutcome(a *answer, e *Error) (models.Outcome, error) {
 	switch {

@@ -38,9 +38,9 @@ func githubDialect(host string) dialect {
 		answer:             func(a map[string]any) { a["refresh_token_expires_in"] = 15811200 },
 		echo:               func(granted []string) map[string]any { return map[string]any{"scope": strings.Join(granted, ",")} },
 		// Trap 1: errors are 200s.
-		deadCode:    says{200, `{"error":"bad_verification_code","error_description":"The code passed is incorrect or expired."}`},
-		deadRefresh: says{200, `{"error":"bad_refresh_token","error_description":"The refresh token passed is incorrect or expired."}`},
-		badClient:   says{200, `{"error":"incorrect_client_credentials"}`},
+		invalidCode:    says{200, `{"error":"bad_verification_code","error_description":"The code passed is incorrect or expired."}`},
+		invalidRefresh: says{200, `{"error":"bad_refresh_token","error_description":"The refresh token passed is incorrect or expired."}`},
+		badClient:      says{200, `{"error":"incorrect_client_credentials"}`},
 
 		needsAccess:      true,
 		refreshOutlives:  true,
@@ -48,10 +48,10 @@ func githubDialect(host string) dialect {
 		checkTellsScopes: true,
 		special: map[string]func(*strict, http.ResponseWriter, *http.Request, []byte){
 			"DELETE " + app + "/grant": githubApp(func(s *strict, w http.ResponseWriter, p *pair) { s.killAll(); reply(204, "", "")(w, nil) }),
-			"DELETE " + app + "/token": githubApp(func(s *strict, w http.ResponseWriter, p *pair) { p.accessDead = true; reply(204, "", "")(w, nil) }),
+			"DELETE " + app + "/token": githubApp(func(s *strict, w http.ResponseWriter, p *pair) { p.accessRevoked = true; reply(204, "", "")(w, nil) }),
 			"POST " + app + "/token":   githubApp(func(s *strict, w http.ResponseWriter, p *pair) { tell(w, 200, githubToken(p)) }),
 			"PATCH " + app + "/token": githubApp(func(s *strict, w http.ResponseWriter, p *pair) {
-				p.accessDead = true
+				p.accessRevoked = true
 				tell(w, 200, githubToken(s.issue(p.refresh, p.scopes)))
 			}),
 		},

@@ -89,7 +89,7 @@ func TestProtocolRule26_GitHubRevoke(t *testing.T) {
 		kind    Kind
 	}{
 		{"done", 204, "", nil, models.OutcomeRevoked, ""},
-		{"dead before", 404, notFound, nil, models.OutcomeAlreadyRevoked, ""},
+		{"invalid before", 404, notFound, nil, models.OutcomeAlreadyRevoked, ""},
 		{"another server's 404", 404, htmlPage, nil, "", KindTransient},
 		{"trap 30", 422, `{"message":"Validation Failed"}`, nil, "", KindTransient},
 		{"bad client", 401, `{"message":"Bad credentials"}`, nil, "", KindClient},

@@ -68,7 +68,7 @@ func gitlabAt(c Client, base string) Endpoints {
 // expired would get a 200 as well, do nothing, and leave the refresh token alive
 // (doorkeeper, app/controllers/doorkeeper/tokens_controller.rb: only accessible
 // tokens are revoked). Without a refresh token, as the device flow may give, a
-// token that expired is as dead as can be.
+// token that expired is as good as revoked.
 func gitlabRevoke(ctx context.Context, u *upstream, t Tokens, _ models.RevokeScope) (models.Outcome, error) {
 	if t.Refresh != "" {
 		t.Access = ""

@@ -119,8 +119,8 @@ func googleProject(c Client) string {
 }
 
 // googleRevoke sends the refresh token, which takes everything along; the access
-// token only if the refresh token was dead before, as the oldest of more than a
-// hundred is, while the grant may live. A dead token is a 400 with invalid_token.
+// token only if the refresh token was invalid before, as the oldest of more than a
+// hundred is, while the grant may live. An invalid token is a 400 with invalid_token.
 func googleRevoke(ctx context.Context, u *upstream, t Tokens, _ models.RevokeScope) (models.Outcome, error) {
 	outcome := models.OutcomeNoLiveToken
 	for _, token := range []models.Secret{t.Refresh, t.Access} {

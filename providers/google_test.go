@@ -41,13 +41,13 @@ func googleDialect(string) dialect {
 			}
 			return "https://www.googleapis.com/auth/userinfo." + scope
 		},
-		deadRefresh: says{400, `{"error":"invalid_grant","error_description":"Token has been expired or revoked."}`},
-		badClient:   says{401, `{"error":"invalid_client","error_description":"Unauthorized"}`},
+		invalidRefresh: says{400, `{"error":"invalid_grant","error_description":"Token has been expired or revoked."}`},
+		badClient:      says{401, `{"error":"invalid_client","error_description":"Unauthorized"}`},
 
 		kills:          killsGrant,
 		grantKillsAll:  true,
 		revokesUnasked: true,
-		revokeDead:     says{400, `{"error":"invalid_token","error_description":"Token expired or revoked"}`},
+		revokeInvalid:  says{400, `{"error":"invalid_token","error_description":"Token expired or revoked"}`},
 		documents:      map[string]any{"GET https://www.googleapis.com/oauth2/v3/certs": keysDocument()},
 		resources: map[string]func(*strict, *pair, *http.Request) (int, any){
 			"GET https://openidconnect.googleapis.com/v1/userinfo": func(*strict, *pair, *http.Request) (int, any) {

@@ -55,28 +55,28 @@ func (at Upstream) identify(ctx context.Context, t Tokens, nonce func(string) bo
 }
 
 // UserInfo asks the upstream who an access token belongs to. KindDenied means
-// that the token is dead, which a refresh may cure.
+// that the token is no longer valid, which a refresh may cure.
 func (at Upstream) UserInfo(ctx context.Context, access models.Secret) (models.User, error) {
 	u, err := at.upstream(ctx)
 	if err != nil {
 		return models.User{}, err
 	}
 	user, err := u.user(ctx, access)
-	if e := (*Error)(nil); errors.As(err, &e) && mayBeDead(e) && u.isDead(ctx, access) {
+	if e := (*Error)(nil); errors.As(err, &e) && mayBeInvalid(e) && u.isInactive(ctx, access) {
 		e.Kind = KindDenied
 	}
 	return user, err
 }
 
-// mayBeDead reports a 403 that leaves open why: a policy, a page of a gateway, or, at some
-// servers, a dead token. Django OAuth Toolkit's has no body.
-func mayBeDead(e *Error) bool {
+// mayBeInvalid reports a 403 that leaves open why: a policy, a page of a gateway, or, at some
+// servers, an invalid token. Django OAuth Toolkit's has no body.
+func mayBeInvalid(e *Error) bool {
 	limited := e.Kind == KindTransient && e.RetryAfter > 0
 	return e.Status == http.StatusForbidden && e.Code != "insufficient_scope" && !limited
 }
 
-// isDead asks about a token that user info answered with a 403.
-func (u *upstream) isDead(ctx context.Context, access models.Secret) bool {
+// isInactive asks about a token that user info answered with a 403.
+func (u *upstream) isInactive(ctx context.Context, access models.Secret) bool {
 	if u.t.check != nil || u.e.Introspect == "" {
 		return false
 	}

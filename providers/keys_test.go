@@ -146,7 +146,7 @@ func TestR12_ARefreshWaitsForNoKeys(t *testing.T) {
 	}
 }
 
-// Finding G4: zitadel's user info answers 403 {} for a dead token, which was "try again
+// Finding G4: zitadel's user info answers 403 {} for an invalid token, which was "try again
 // shortly" until the token expired. Introspection knows.
 func TestA403OfUserInfoIsExplainedByIntrospection(t *testing.T) {
 	t.Parallel()
@@ -155,13 +155,13 @@ func TestA403OfUserInfoIsExplainedByIntrospection(t *testing.T) {
 		status              int
 		kind                Kind
 	}{
-		"dead":               {`{}`, `{"active":false}`, 200, KindDenied},
+		"invalid":            {`{}`, `{"active":false}`, 200, KindDenied},
 		"a policy":           {`{}`, `{"active":true}`, 200, KindRefused},
 		"a scope":            {`{"error":"insufficient_scope"}`, `{"active":false}`, 200, KindRefused},
 		"nobody knows":       {`{}`, `{}`, 401, KindRefused},
 		"a rate limit":       {`{"message":"You have exceeded a secondary rate limit."}`, `{"active":false}`, 200, KindTransient},
 		"introspection down": {`{}`, ``, 503, KindRefused},
-		"dead, no body":      {``, `{"active":false}`, 200, KindDenied},
+		"invalid, no body":   {``, `{"active":false}`, 200, KindDenied},
 		"a gateway's page":   {`<html>Forbidden</html>`, `{"active":true}`, 200, KindTransient},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -54,9 +54,9 @@ func microsoftDialect(base, graph string, config map[string]any) dialect {
 			}
 			return scope
 		},
-		deadCode:    says{400, `{"error":"invalid_grant","error_description":"AADSTS54005: OAuth2 Authorization code was already redeemed","error_codes":[54005]}`},
-		deadRefresh: says{400, entraIdle},
-		badClient:   says{401, `{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret provided.","error_codes":[7000215]}`},
+		invalidCode:    says{400, `{"error":"invalid_grant","error_description":"AADSTS54005: OAuth2 Authorization code was already redeemed","error_codes":[54005]}`},
+		invalidRefresh: says{400, entraIdle},
+		badClient:      says{401, `{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret provided.","error_codes":[7000215]}`},
 
 		documents: map[string]any{"GET " + base + "/discovery/v2.0/keys": keysDocument()},
 		resources: map[string]func(*strict, *pair, *http.Request) (int, any){
@@ -445,7 +445,7 @@ func TestMicrosoftUserFailures(t *testing.T) {
 	}{
 		"no id":       {200, `{"mail":"ada@x.example","userPrincipalName":"ada@x.example"}`, KindProtocol},
 		"empty id":    {200, `{"id":"","mail":"ada@x.example"}`, KindProtocol},
-		"dead":        {401, `{"error":{"code":"InvalidAuthenticationToken","message":"Lifetime validation failed"}}`, KindDenied},
+		"invalid":     {401, `{"error":{"code":"InvalidAuthenticationToken","message":"Lifetime validation failed"}}`, KindDenied},
 		"no scope":    {403, `{"error":{"code":"Authorization_RequestDenied","message":"Insufficient privileges"}}`, KindRefused},
 		"gone":        {404, `{"error":{"code":"Request_ResourceNotFound","message":"x"}}`, KindRefused},
 		"throttled":   {429, `{"error":{"code":"TooManyRequests"}}`, KindTransient},

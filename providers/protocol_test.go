@@ -289,8 +289,8 @@ func TestProtocolRule25_UserInfoErrors(t *testing.T) {
 		kind      Kind
 		code      string
 	}{
-		{"dead", 401, `Bearer realm="x", error="invalid_token", error_description="y"`, "{}", KindDenied, "invalid_token"},
-		{"dead, without a word", 401, "", notFound, KindDenied, ""},
+		{"invalid", 401, `Bearer realm="x", error="invalid_token", error_description="y"`, "{}", KindDenied, "invalid_token"},
+		{"invalid, without an explanation", 401, "", notFound, KindDenied, ""},
 		{"scope", 403, `Bearer error="insufficient_scope"`, "{}", KindRefused, "insufficient_scope"},
 		{"policy", 403, "", notFound, KindRefused, ""},
 		{"403 never ends a token", 403, "", `{"error":"invalid_token"}`, KindRefused, "invalid_token"},
@@ -327,8 +327,8 @@ func TestProtocolRule26_RevokeByForm(t *testing.T) {
 		{"both, refresh first", theTokens(), "", "", models.OutcomeRevoked, "", []string{"refresh_token", "access_token"}},
 		{"access only", Tokens{Access: theAccess}, "", "", models.OutcomeRevoked, "", []string{"access_token"}},
 		{"nothing", Tokens{}, "", "", models.OutcomeNoLiveToken, "", nil},
-		{"dead already", theTokens(), "invalid_token", "invalid_token", models.OutcomeAlreadyRevoked, "", []string{"refresh_token", "access_token"}},
-		{"refresh dead, access lived", theTokens(), "invalid_token", "", models.OutcomeRevoked, "", []string{"refresh_token", "access_token"}},
+		{"already invalid", theTokens(), "invalid_token", "invalid_token", models.OutcomeAlreadyRevoked, "", []string{"refresh_token", "access_token"}},
+		{"refresh token invalid, access token valid", theTokens(), "invalid_token", "", models.OutcomeRevoked, "", []string{"refresh_token", "access_token"}},
 		{"only access tokens", theTokens(), "unsupported_token_type", "", models.OutcomeRevoked, "", []string{"refresh_token", "access_token"}},
 		{"only refresh tokens", theTokens(), "", "unsupported_token_type", models.OutcomeRevoked, "", []string{"refresh_token", "access_token"}},
 		{"neither", theTokens(), "unsupported_token_type", "unsupported_token_type", models.OutcomeUnsupported, "", []string{"refresh_token", "access_token"}},

@@ -12,7 +12,7 @@ import (
 // Revoke gives tokens back to the upstream. RevokeGrant may take everything the
 // person granted to the client, RevokeToken takes these tokens alone where the
 // type can (RevokesSingly). It may be repeated: the outcome of tokens that are
-// dead already is revoked or already_revoked, depending on what the upstream
+// already invalid is revoked or already_revoked, depending on what the upstream
 // tells. With nothing to send it is no_live_token.
 func (at Upstream) Revoke(ctx context.Context, t Tokens, scope models.RevokeScope) (models.Outcome, error) {
 	u, err := at.upstream(ctx)
@@ -89,7 +89,7 @@ func (u *upstream) revocation(a *answer, token models.Secret) (models.Outcome, e
 	}
 	e := u.failure(a, token)
 	switch {
-	case e.Kind == KindDenied, e.Kind == KindRefused && a.isDeadToken():
+	case e.Kind == KindDenied, e.Kind == KindRefused && a.isInvalidToken():
 		return models.OutcomeAlreadyRevoked, nil
 	case e.Kind == KindRefused && e.Code == "unsupported_token_type":
 		return models.OutcomeUnsupported, nil

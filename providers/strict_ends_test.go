@@ -25,7 +25,7 @@ func (s *strict) revoke(w http.ResponseWriter, r *http.Request, body []byte) {
 	s.revokeToken(w, form.Get("token"))
 }
 
-// revokeToken answers 200 to a token that is dead as well (RFC 7009 §2.2), unless
+// revokeToken answers 200 to a token that is no longer valid as well (RFC 7009 §2.2), unless
 // the dialect says more.
 func (s *strict) revokeToken(w http.ResponseWriter, token string) {
 	found := false
@@ -37,11 +37,11 @@ func (s *strict) revokeToken(w http.ResponseWriter, token string) {
 			s.t.Error("trap 13: revoked with an expired access token, which does nothing")
 			continue
 		}
-		found = found || token == p.access && !p.accessDead || token == p.refresh && !p.refreshDead
+		found = found || token == p.access && !p.accessRevoked || token == p.refresh && !p.refreshRevoked
 		s.kill(p, token == p.refresh)
 	}
-	if !found && s.d.revokeDead.status != 0 {
-		s.say(w, s.d.revokeDead)
+	if !found && s.d.revokeInvalid.status != 0 {
+		s.say(w, s.d.revokeInvalid)
 		return
 	}
 	reply(200, "application/json", "{}")(w, nil)
@@ -53,15 +53,15 @@ func (s *strict) kill(p *pair, byRefresh bool) {
 	case killsGrant:
 		s.killAll()
 	case killsToken:
-		p.accessDead, p.refreshDead = true, p.refreshDead || byRefresh
+		p.accessRevoked, p.refreshRevoked = true, p.refreshRevoked || byRefresh
 	case killsPair:
-		p.accessDead, p.refreshDead = true, true
+		p.accessRevoked, p.refreshRevoked = true, true
 	}
 }
 
 func (s *strict) killAll() {
 	for _, p := range s.pairs {
-		p.accessDead, p.refreshDead = true, true
+		p.accessRevoked, p.refreshRevoked = true, true
 	}
 }
 

@@ -38,9 +38,9 @@ type strict struct {
 
 // pair is an access token and its refresh token.
 type pair struct {
-	access, refresh                               string
-	scopes                                        []string
-	accessDead, accessExpired, refreshDead, spent bool
+	access, refresh                                     string
+	scopes                                              []string
+	accessRevoked, accessExpired, refreshRevoked, spent bool
 }
 
 // newStrict stands a dialect up for a client of the type at host.
@@ -122,7 +122,7 @@ func (s *strict) other(w http.ResponseWriter, r *http.Request, key string, body 
 
 func (s *strict) live(access string) *pair {
 	for _, p := range s.pairs {
-		if p.access == access && !p.accessDead && !p.accessExpired {
+		if p.access == access && !p.accessRevoked && !p.accessExpired {
 			return p
 		}
 	}

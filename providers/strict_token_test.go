@@ -56,7 +56,7 @@ func (s *strict) exchange(w http.ResponseWriter, form url.Values) {
 	}
 	if code == nil || code.used || form.Get("redirect_uri") != code.redirectURI ||
 		code.challenge != "" && oauth2.S256ChallengeFromVerifier(verifier) != code.challenge {
-		s.say(w, s.d.deadCode.or(says{400, `{"error":"invalid_grant"}`}))
+		s.say(w, s.d.invalidCode.or(says{400, `{"error":"invalid_grant"}`}))
 		return
 	}
 	code.used = true
@@ -73,12 +73,12 @@ func (s *strict) refresh(w http.ResponseWriter, refresh string) {
 	if old != nil && old.spent && !s.replaying {
 		s.t.Error("a refresh token is sent twice")
 	}
-	if old == nil || old.refreshDead || old.spent && (!s.d.grace || s.graceOver) {
-		s.say(w, s.d.deadRefresh.or(says{400, `{"error":"invalid_grant"}`}))
+	if old == nil || old.refreshRevoked || old.spent && (!s.d.grace || s.graceOver) {
+		s.say(w, s.d.invalidRefresh.or(says{400, `{"error":"invalid_grant"}`}))
 		return
 	}
 	old.spent = s.d.rotation == rotates
-	old.accessDead = old.accessDead || s.d.refreshKillsAccess
+	old.accessRevoked = old.accessRevoked || s.d.refreshKillsAccess
 	kept := ""
 	if s.d.rotation == keeps {
 		kept = refresh

@@ -37,9 +37,9 @@ func (s *Store) Mismatch(ctx context.Context, l models.Linked, attempt, reason s
 	return changed(q.Updates(row))
 }
 
-// DisownPair says that an authorization's tokens are not those of its account, so
+// MarkTokensForeign says that an authorization's tokens are not those of its account, so
 // that they are revoked alone or not at all.
-func (s *Store) DisownPair(ctx context.Context, authorization string) error {
+func (s *Store) MarkTokensForeign(ctx context.Context, authorization string) error {
 	return s.db.WithContext(ctx).Model(&models.Authorization{}).Where("id = ? AND outcome IS NULL", authorization).
 		Updates(map[string]any{"grant_key": "", "grant_key_v2": "", "revoke_scope": models.RevokeToken, "updated_at": s.now()}).Error
 }

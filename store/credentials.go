@@ -111,12 +111,12 @@ const refreshable = ` AND c.has_refresh_token AND NOT ` + verdictHolds + ` AND a
 // untroubled leaves out the providers that are in trouble: of those, Probes chooses who asks.
 const untroubled = ` AND NOT ` + inTrouble
 
-// LatelyUsedAndDue claims authorizations whose tokens were fetched in the last while
+// RecentlyUsedAndDue claims authorizations whose tokens were fetched in the last while
 // and are due for a refresh. It starts from the fetches: of a million authorizations few
 // are in use.
-func (s *Store) LatelyUsedAndDue(ctx context.Context, lately, next time.Duration, limit int) ([]string, error) {
+func (s *Store) RecentlyUsedAndDue(ctx context.Context, recent, next time.Duration, limit int) ([]string, error) {
 	return s.claimRefreshes(ctx, "refresh_after", next, limit, `c.authorization_id IN (SELECT authorization_id FROM token_fetches WHERE minute > ?)
-		AND c.refresh_after <= ?`+refreshable+untroubled, s.in(-lately), s.now(), s.now(), s.now(), s.now())
+		AND c.refresh_after <= ?`+refreshable+untroubled, s.in(-recent), s.now(), s.now(), s.now(), s.now())
 }
 
 // IdleAndLapsing claims authorizations whose refresh token will lapse unless it is used.

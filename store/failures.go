@@ -18,7 +18,7 @@ type Failed struct {
 	Ambiguous     bool          // the upstream may have spent the refresh token, by this attempt or one before
 	Lost          bool          // by this one
 	LeaseFor      time.Duration // how long an ambiguous attempt may still be running
-	Dead          bool          // the access token is, too
+	StopServing   bool          // the access token is not handed out any more
 	Verdict       models.Verdict
 	Reason        string
 	SecretVersion int64
@@ -52,7 +52,7 @@ func (s *Store) SaveFailure(ctx context.Context, credential string, g int64, f F
 	if f.Lost {
 		row["lost_answers"] = gorm.Expr("lost_answers + 1")
 	}
-	if f.Dead {
+	if f.StopServing {
 		row["expires_at"] = s.now()
 	}
 	if f.Verdict != "" {

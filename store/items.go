@@ -235,9 +235,9 @@ func (s *Store) ForgetTombstones(ctx context.Context, retention time.Duration, l
 	return s.forget(ctx, "authorizations", "outcome_at", " AND job_id IS NULL AND outcome IS NOT NULL", retention, limit)
 }
 
-// UnlinkDead makes authorizations whose person must authorize again, and did not
+// UnlinkExpired makes authorizations whose person must authorize again, and did not
 // for longer than the retention, items of revocation.
-func (s *Store) UnlinkDead(ctx context.Context, retention time.Duration, limit int) error {
+func (s *Store) UnlinkExpired(ctx context.Context, retention time.Duration, limit int) error {
 	return s.db.WithContext(ctx).Exec(`UPDATE authorizations SET unlinked_at = ?, updated_at = ?, item_due_at = ? WHERE id IN
 		(SELECT c.authorization_id FROM credentials c WHERE c.verdict = 'expired' AND c.saved_at <= ? AND EXISTS
 			(SELECT 1 FROM authorizations a JOIN providers p ON p.id = a.provider_id WHERE a.id = c.authorization_id

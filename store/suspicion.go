@@ -27,10 +27,10 @@ func (s *Store) NoteValid(ctx context.Context, l models.Linked, left *time.Durat
 	return changed(s.generation(ctx, l).Updates(row))
 }
 
-// NoteDead remembers that the upstream does not take the access token of l's
+// NoteRejected remembers that the upstream does not take the access token of l's
 // generation. It is not served any more, and the next read refreshes it. Where
 // nothing can, reason is why the person must authorize again; "" for no verdict.
-func (s *Store) NoteDead(ctx context.Context, l models.Linked, reason string) (bool, error) {
+func (s *Store) NoteRejected(ctx context.Context, l models.Linked, reason string) (bool, error) {
 	row := s.checked(l, false)
 	row["expires_at"] = s.now()
 	if l.Credential.HasRefreshToken {

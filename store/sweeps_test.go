@@ -19,8 +19,8 @@ func TestT4_RefreshesThatCannotBeginHoldUpNobody(t *testing.T) {
 		prepare string
 		claim   func(f fixture, next time.Duration) ([]string, error)
 	}{
-		"lately used": {"refresh_after = saved_at", func(f fixture, next time.Duration) ([]string, error) {
-			return f.LatelyUsedAndDue(ctx, time.Hour, next, limit)
+		"recently used": {"refresh_after = saved_at", func(f fixture, next time.Duration) ([]string, error) {
+			return f.RecentlyUsedAndDue(ctx, time.Hour, next, limit)
 		}},
 		"idle": {"keep_alive_at = saved_at", func(f fixture, next time.Duration) ([]string, error) { return f.IdleAndLapsing(ctx, next, limit) }},
 		"ambiguous": {"attempt_id = 'lost', lease_until = saved_at", func(f fixture, next time.Duration) ([]string, error) {

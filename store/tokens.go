@@ -83,9 +83,9 @@ func (s *Store) endTokens(ctx context.Context, ids []string) ([]models.APIToken,
 	return ended, err
 }
 
-// NoteTokenUses notes that API tokens are in use, unless that was noted lately. One that somebody else is writing is left
+// NoteTokenUses notes that API tokens are in use, unless that was noted recently. One that somebody else is writing is left
 // out.
-func (s *Store) NoteTokenUses(ctx context.Context, ids []string, lately time.Duration) error {
+func (s *Store) NoteTokenUses(ctx context.Context, ids []string, recent time.Duration) error {
 	return s.db.WithContext(ctx).Exec("UPDATE api_tokens SET last_used_at = ? WHERE "+s.dialect.rowsOf("api_tokens WHERE id IN "+s.dialect.list+
-		" AND (last_used_at IS NULL OR last_used_at <= ?) ORDER BY id LIMIT ?"), s.now(), listed(ids), s.in(-lately), len(ids)).Error
+		" AND (last_used_at IS NULL OR last_used_at <= ?) ORDER BY id LIMIT ?"), s.now(), listed(ids), s.in(-recent), len(ids)).Error
 }

@@ -78,7 +78,7 @@ func refuseAPI(w http.ResponseWriter, status int, message string) {
 func (s *Server) apiUser(w http.ResponseWriter, r *http.Request) {
 	p, ok := s.bearer(r)
 	if !ok {
-		failAPI(w, r, errDeadToken, 0)
+		failAPI(w, r, errInvalidToken, 0)
 		return
 	}
 	writeJSON(w, http.StatusOK, p.gitHub(s.base(r)))
@@ -89,7 +89,7 @@ func (s *Server) apiUser(w http.ResponseWriter, r *http.Request) {
 func (s *Server) apiEmails(w http.ResponseWriter, r *http.Request) {
 	p, ok := s.bearer(r)
 	if !ok {
-		failAPI(w, r, errDeadToken, 0)
+		failAPI(w, r, errInvalidToken, 0)
 		return
 	}
 	writeJSON(w, http.StatusOK, []map[string]any{
@@ -103,7 +103,7 @@ func (s *Server) apiEmails(w http.ResponseWriter, r *http.Request) {
 func (s *Server) apiInstallations(w http.ResponseWriter, r *http.Request) {
 	p, ok := s.bearer(r)
 	if !ok {
-		failAPI(w, r, errDeadToken, 0)
+		failAPI(w, r, errInvalidToken, 0)
 		return
 	}
 	base := s.base(r)

@@ -52,11 +52,11 @@ func TestGitHubCodeFlow(t *testing.T) {
 	if apps := b.get("/api/v3/user/installations", tokens.str("access_token")); apps.fields["total_count"] != 2.0 || !strings.Contains(apps.text, `"login":"grace"`) {
 		t.Errorf("installations = %s", apps.text)
 	}
-	if got := b.get("/api/v3/user/installations", "dead").status; got != 401 {
-		t.Errorf("the installations of a dead token: %d, want 401", got)
+	if got := b.get("/api/v3/user/installations", "invalid").status; got != 401 {
+		t.Errorf("the installations of an invalid token: %d, want 401", got)
 	}
-	if got := b.get("/api/v3/user", "dead").status; got != 401 {
-		t.Errorf("a dead token: %d, want 401", got)
+	if got := b.get("/api/v3/user", "invalid").status; got != 401 {
+		t.Errorf("an invalid token: %d, want 401", got)
 	}
 
 	renewed := b.post(tokenPath, "grant_type", "refresh_token", "refresh_token", tokens.str("refresh_token"))
@@ -115,7 +115,7 @@ func TestApplicationEndpoints(t *testing.T) {
 	reset := call("PATCH", "token", access)
 	reset.want(t, 200, "")
 	if b.alive(access) || !b.alive(reset.str("token")) {
-		t.Error("after a reset the old token must be dead and the new one live")
+		t.Error("after a reset the old token must be revoked and the new one live")
 	}
 	call("PATCH", "token", access).want(t, 404, "")
 

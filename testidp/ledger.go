@@ -36,7 +36,7 @@ type grant struct {
 	scope       string
 	accessScope string // a refresh may narrow it, RFC 6749 §6
 	created     time.Time
-	dead        bool
+	revoked     bool
 	place       int // in byOwner, so that removal need not search
 
 	access, refresh               string
@@ -131,7 +131,7 @@ func (l *ledger) redeem(p proof, t terms) (grant, *failure) {
 	return *c.grant, nil
 }
 
-// userOf is whose token it is, dead or alive; "" for one that was never issued.
+// userOf is whose token it is or was; "" for one that was never issued.
 func (l *ledger) userOf(value string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -344,10 +344,10 @@ func (l *ledger) dropAccess(g *grant) {
 }
 
 func (l *ledger) kill(g *grant) {
-	if g == nil || g.dead {
+	if g == nil || g.revoked {
 		return
 	}
-	g.dead = true
+	g.revoked = true
 	for _, t := range append(g.spent, g.access, g.refresh) {
 		delete(l.tokens, t)
 	}

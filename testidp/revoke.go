@@ -52,7 +52,7 @@ func (s *Server) clientOf(r *http.Request) (Client, *failure) {
 func (s *Server) userInfo(w http.ResponseWriter, r *http.Request) {
 	p, ok := s.bearer(r)
 	if !ok {
-		failBearer(w, r, errDeadToken, 0)
+		failBearer(w, r, errInvalidToken, 0)
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]any{

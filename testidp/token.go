@@ -51,7 +51,7 @@ var (
 	errScope          = &failure{"invalid_scope", "invalid_scope", "The scope is wider than what was granted."}
 	errGrantType      = &failure{"unsupported_grant_type", "unsupported_grant_type", "Use authorization_code, refresh_token or device_code."}
 	errForeign        = &failure{"unauthorized_client", "unauthorized_client", "The token was issued to another client."}
-	errDeadToken      = &failure{"invalid_token", "Bad credentials", "The access token is unknown, expired or revoked."}
+	errInvalidToken   = &failure{"invalid_token", "Bad credentials", "The access token is unknown, expired or revoked."}
 )
 
 // token is the token endpoint (RFC 6749 §4.1.3 and §6).

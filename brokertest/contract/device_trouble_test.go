@@ -178,7 +178,7 @@ func TestR3_APollWhoseAnswerWasLostForGood(t *testing.T) {
 func TestR3_APollThatNeverEnded(t *testing.T) {
 	eachWithDevices(t, brokertest.Options{}, func(t *testing.T, d devices) {
 		v := d.begin(t, d.provider(t, "test"))
-		change(t, d.House, `UPDATE flows SET status = 'claimed', claimed_at = created_at, poll_attempt = 'of the dead'`)
+		change(t, d.House, `UPDATE flows SET status = 'claimed', claimed_at = created_at, poll_attempt = 'of a stopped process'`)
 		d.pass(t, pollEvery)
 		d.IdP.ApproveDevice(v.userCode, "ada")
 		want(t, 200, d.poll(t, v))

@@ -328,7 +328,7 @@ func TestAuthenticatedMeansWhatItSays(t *testing.T) {
 		t.Errorf("a token that cannot be refreshed: %+v", all.Links[0])
 	}
 	if got := shown(t, h, h.User, p); got.Authenticated || got.User != nil {
-		t.Errorf("a dead link: %+v", got)
+		t.Errorf("an expired link: %+v", got)
 	}
 	if asked := h.IdP.Stats().Calls[testidp.UserInfo] - before; asked != 0 {
 		t.Errorf("lists asked the upstream %d times", asked)
@@ -456,7 +456,7 @@ func TestTheAgentCall(t *testing.T) {
 		// A link that only a new consent can mend is none.
 		change(t, h, tokensHaveDied+`, has_refresh_token = FALSE`)
 		if got := reads[object](t, ask(url.Values{"id": {id}})); !reflect.DeepEqual(got, empty) {
-			t.Errorf("a dead link: %v", got)
+			t.Errorf("an expired link: %v", got)
 		}
 	})
 }

@@ -67,7 +67,7 @@ func TestAProvidersTokensAreReset(t *testing.T) {
 }
 
 // Tokens without refresh tokens are reset in place where the upstream can; those that
-// turn out to be dead are expired, and count as no suspicion against the client (R5).
+// turn out to be invalid are expired, and count as no suspicion against the client (R5).
 func TestR5_ResetsInPlaceFindDeadTokens(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.House) {
 		withoutRefresh(h)
@@ -122,7 +122,7 @@ func TestD6_AResetIsTakenOver(t *testing.T) {
 		if n, err := h.Store.AddResetItems(ctx, job, p); n != 3 || err != nil {
 			t.Fatal(n, err)
 		}
-		if got, err := h.Store.ClaimResetItems(ctx, job, "the dead one's", time.Hour, 2); len(got) != 2 || err != nil {
+		if got, err := h.Store.ClaimResetItems(ctx, job, "another worker's", time.Hour, 2); len(got) != 2 || err != nil {
 			t.Fatal(got, err)
 		}
 		run := func() {
@@ -142,7 +142,7 @@ func TestD6_AResetIsTakenOver(t *testing.T) {
 		if d := details(t, ended(t, h, job)); d["refreshed"] != "3" || calls(h, testidp.Refresh) != 3 {
 			t.Errorf("after %d refreshes: %v", calls(h, testidp.Refresh), d)
 		}
-		if err := h.Store.SettleResetItem(ctx, job, "any", "the dead one's", "failed", ""); err != nil {
+		if err := h.Store.SettleResetItem(ctx, job, "any", "another worker's", "failed", ""); err != nil {
 			t.Fatal(err)
 		}
 	})

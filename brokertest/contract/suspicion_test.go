@@ -149,7 +149,7 @@ func TestACheckAsksTheUpstreamOnce(t *testing.T) {
 	})
 }
 
-// A dead token that can be refreshed is, at the next fetch.
+// An invalid token that can be refreshed is, at the next fetch.
 func TestR5_ADeadTokenIsRefreshedAtTheNextFetch(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.House) {
 		id := consent(t, h, h.User, createID(t, h, nil), "ada")
@@ -160,7 +160,7 @@ func TestR5_ADeadTokenIsRefreshedAtTheNextFetch(t *testing.T) {
 			t.Errorf("the check says %v", got)
 		}
 		if fresh := accessToken(t, h, h.User, id); fresh == old {
-			t.Error("the dead token was handed out")
+			t.Error("the invalid token was handed out")
 		}
 		if got := want(t, 200, h.Do(t, h.User, "POST", checkOf(id), nil)); got["valid"] != true {
 			t.Errorf("of the new token the check says %v", got)
@@ -168,7 +168,7 @@ func TestR5_ADeadTokenIsRefreshedAtTheNextFetch(t *testing.T) {
 	})
 }
 
-// A dead token that nothing can replace ends the authorization, until it is given
+// An invalid token that nothing can replace ends the authorization, until it is given
 // anew; R5: the verdict ends with its cause.
 func TestR5_ADeadTokenWithoutARefreshTokenExpires(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.House) {
@@ -288,7 +288,7 @@ func TestAResetInPlace(t *testing.T) {
 	})
 }
 
-// A token that was dead already is found out by its reset.
+// A token that was already invalid is found out by its reset.
 func TestR5_AResetFindsATokenDead(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.House) {
 		withoutRefresh(h)
@@ -341,7 +341,7 @@ func TestR2_ResetsAndFetchesShareOneRefresh(t *testing.T) {
 }
 
 // R3: the answer to a reset in place is the only copy of the new token. When it is
-// lost that is said, and a sweep finds out that the old one is dead.
+// lost that is said, and a sweep finds out that the old one is no longer valid.
 func TestR3_ALostResetIsFoundOut(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.House) {
 		withoutRefresh(h)
@@ -518,7 +518,7 @@ func TestAResetSeesToTheOldToken(t *testing.T) {
 		}
 		wholeGrants(h)
 		if got := want(t, 201, h.Do(t, h.User, "POST", resetOf(id), nil)); got["oldTokenRevoked"] != true || calls(h, testidp.Revoke) != 2 {
-			t.Errorf("although introspection says that it is dead: %v", got)
+			t.Errorf("although introspection says that it is no longer valid: %v", got)
 		}
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Introspect, Status: 500, Times: 1})
 		if got := want(t, 201, h.Do(t, h.User, "POST", resetOf(id), nil)); got["oldTokenRevoked"] != false || calls(h, testidp.Revoke) != 2 {

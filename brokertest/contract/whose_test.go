@@ -156,7 +156,7 @@ func TestAResetTellsWhatWasObservedOfTheOldToken(t *testing.T) {
 		}
 		f.set(func() { f.introspect = func(string) (int, any) { return 200, object{"active": false} } })
 		if got := reset(); got != true {
-			t.Errorf("introspection says that it is dead: %v", got)
+			t.Errorf("introspection says that it is no longer valid: %v", got)
 		}
 
 		// A job that resets tells it likewise.

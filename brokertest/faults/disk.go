@@ -32,7 +32,7 @@ func diskIsFull(s *scene) result {
 	api := x.client(x.start("serve"))
 	p := x.provider(api, "test")
 	ids := x.consents(api, p.ID, 10)
-	x.until("every token is dead", func() bool { return x.Upstream.Stats().LiveAccessTokens == 0 })
+	x.until("every token is no longer valid", func() bool { return x.Upstream.Stats().LiveAccessTokens == 0 })
 
 	before := x.Upstream.Stats().Calls[testidp.Refresh]
 	filled := fill(s, folder)
@@ -53,7 +53,7 @@ func diskIsFull(s *scene) result {
 	go api.Token(s.ctx, ids[0]) // it is told to come back
 	x.until("the upstream is asked", func() bool { return x.Upstream.Stats().Calls[testidp.Refresh] > before })
 	filled = fill(s, folder)
-	x.until("the caller of a dead token is told to come back", func() bool { return refusedCleanly(x, api, ids[0]) == 1 })
+	x.until("the caller of an invalid token is told to come back", func() bool { return refusedCleanly(x, api, ids[0]) == 1 })
 	s.must(os.Remove(filled))
 	space := time.Now()
 	x.Upstream.SetAccessTTL(time.Hour)

@@ -172,16 +172,16 @@ func upstreamHangs(s *scene) result {
 	t.Upstream.Inject(testidp.Fault{Endpoint: testidp.Revoke, Hang: true, Times: 10},
 		testidp.Fault{Endpoint: testidp.Refresh, Hang: true, Times: 2})
 	t.ask()
-	living, dead := t.ids[0], t.ids[1]
+	living, expired := t.ids[0], t.ids[1]
 	t.due(living)
-	t.expire(dead)
+	t.expire(expired)
 	begin := time.Now()
 	if _, err := t.admin.Token(s.ctx, living); err != nil {
 		s.Errorf("a token that lives was not served while the upstream hangs: %v", err)
 	}
 	waited := time.Since(begin)
-	if _, err := t.admin.Token(s.ctx, dead); statusOf(err) != http.StatusBadGateway {
-		s.Errorf("the caller of a dead token was told %v, want 502", err)
+	if _, err := t.admin.Token(s.ctx, expired); statusOf(err) != http.StatusBadGateway {
+		s.Errorf("the caller of an invalid token was told %v, want 502", err)
 	}
 	r := t.over()
 	r.note = fmt.Sprintf("the token that lived was served after %.1f s; the hung refreshes end at their deadline of 30 s and are replayed", waited.Seconds())
@@ -193,10 +193,10 @@ func upstreamIsSlow(s *scene) result {
 	x := newSite(s, "", "")
 	replicas := []*client.Client{x.client(x.start("api")), x.client(x.start("api"))}
 	ids := x.consents(replicas[0], x.provider(replicas[0], "test").ID, 2)
-	living, dead := ids[0], ids[1]
+	living, expired := ids[0], ids[1]
 	x.Upstream.Inject(testidp.Fault{Endpoint: testidp.Refresh, LatencyMS: 11_000})
 	x.due(living)
-	x.expire(dead)
+	x.expire(expired)
 	begin := time.Now()
 	var served, told atomic.Int64
 	var all sync.WaitGroup
@@ -210,7 +210,7 @@ func upstreamIsSlow(s *scene) result {
 			s.Logf("whose token lives was told: %v", err)
 		})
 		all.Go(func() {
-			_, err := replicas[i%2].Token(s.ctx, dead)
+			_, err := replicas[i%2].Token(s.ctx, expired)
 			if statusOf(err) == http.StatusBadGateway {
 				told.Add(1)
 			}

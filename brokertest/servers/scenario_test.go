@@ -147,7 +147,7 @@ func (s *scenario) expires(authorization string) {
 	}
 }
 
-// endsUpstream: the server says that the access token is dead before its time. A check tells so, and user info is
+// endsUpstream: the server says that the access token is invalid before its time. A check tells so, and user info is
 // answered with a fresh token. Where the server does not say so, neither do we: nobody is told that the token is good.
 func (s *scenario) endsUpstream(authorization string) {
 	s.Helper()

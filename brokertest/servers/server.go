@@ -60,7 +60,7 @@ type Registration struct {
 	// Devices says that the client may use the device flow, and the body asks for it.
 	Devices bool
 	// Silent says that the server tells this client of no token whether it lives: introspection is refused, and user info
-	// answers 403 for a dead one, as it would for a policy.
+	// answers 403 for an invalid one, as it would for a policy.
 	Silent bool
 }
 

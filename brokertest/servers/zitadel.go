@@ -15,7 +15,7 @@ import (
 )
 
 // Zitadel is the example server of zitadel/oidc. Refresh tokens rotate, a refresh ends the old access token, and a
-// revocation takes one pair. User info answers a dead token with 403.
+// revocation takes one pair. User info answers an invalid token with 403.
 type Zitadel struct{ running }
 
 // zitadelProgram is built once per test process, from the module in the folder zitadel.

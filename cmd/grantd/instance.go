@@ -109,7 +109,7 @@ func start(ctx context.Context, cfg *Config, r roles, log *slog.Logger) (_ *inst
 	in.service, err = broker.New(ctx, broker.Options{
 		Store: st, Upstream: upstream, Keys: keys, Bell: bell, Pace: pace, Log: log,
 		PublicURL: cfg.PublicURL, RedirectAllow: cfg.RedirectAllow, AnyRedirect: r.anyRedirect,
-		Retention: broker.Retention{Flows: cfg.KeepFlows, Tombstones: cfg.KeepTombstones, Superseded: cfg.KeepSuperseded, Dead: cfg.KeepDead,
+		Retention: broker.Retention{Flows: cfg.KeepFlows, Tombstones: cfg.KeepTombstones, Superseded: cfg.KeepSuperseded, Expired: cfg.KeepDead,
 			Jobs: cfg.KeepJobs, Audit: cfg.KeepAudit, Minutes: cfg.KeepMinutes},
 		Concurrency: cfg.RevokeConcurrency, TokensByAdmins: cfg.TokensByAdmins, Limits: cfg.limits(), SignIn: cfg.signIn(), Sessions: cfg.sessionLife(),
 	})
