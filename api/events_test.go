@@ -23,14 +23,14 @@ const root = "/api/v2/externalOAuth/"
 
 var ctx = context.Background()
 
-// each runs a test in a house in which jobs go on only where the test makes them.
-func each(t *testing.T, f func(*testing.T, *brokertest.House)) {
+// each runs a test in an instance in which jobs go on only where the test makes them.
+func each(t *testing.T, f func(*testing.T, *brokertest.Instance)) {
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
 		f(t, brokertest.New(t, &brokertest.Options{Backend: b, WithoutWorker: true}))
 	})
 }
 
-func newJob(t *testing.T, h *brokertest.House) string {
+func newJob(t *testing.T, h *brokertest.Instance) string {
 	t.Helper()
 	j, err := h.Service.StartStats(ctx, h.Admin.Caller)
 	if err != nil {
@@ -39,14 +39,14 @@ func newJob(t *testing.T, h *brokertest.House) string {
 	return j.ID
 }
 
-func start(t *testing.T, h *brokertest.House, job string) {
+func start(t *testing.T, h *brokertest.Instance, job string) {
 	t.Helper()
 	if started, err := h.Store.StartJob(ctx, job); !started || err != nil {
 		t.Fatal("the job was not started", err)
 	}
 }
 
-func finish(t *testing.T, h *brokertest.House, job string) {
+func finish(t *testing.T, h *brokertest.Instance, job string) {
 	t.Helper()
 	if ended, err := h.Store.FinishJob(ctx, job, models.JobCompleted, "", nil); !ended || err != nil {
 		t.Fatal("the job was not finished", err)
@@ -55,7 +55,7 @@ func finish(t *testing.T, h *brokertest.House, job string) {
 
 // TestWaitingIsNotTimed: a client that waits a minute for a job is no slow request.
 func TestWaitingIsNotTimed(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		id := newJob(t, h)
 		metricOf := func(route, name string) string {
 			t.Helper()
@@ -166,12 +166,12 @@ func (s *stream) wantEnd() {
 	}
 }
 
-func eventsOf(h *brokertest.House, job string) string {
+func eventsOf(h *brokertest.Instance, job string) string {
 	return h.URL + root + "jobs/" + job + "/events"
 }
 
 func TestAJobIsFollowedToItsEnd(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		id := newJob(t, h)
 		s := follow(t, eventsOf(h, id), h.Admin, nil)
 		for name, want := range map[string]string{"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"} {
@@ -198,7 +198,7 @@ func TestAJobIsFollowedToItsEnd(t *testing.T) {
 
 // A client that was cut off says what it saw last.
 func TestWhatIsKnownIsNotSentAgain(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		id := newJob(t, h)
 		first := follow(t, eventsOf(h, id), h.Admin, nil).want("progress", models.JobPending)
 		again := follow(t, eventsOf(h, id), h.Admin, http.Header{"Last-Event-Id": {first.id}})
@@ -212,7 +212,7 @@ func TestWhatIsKnownIsNotSentAgain(t *testing.T) {
 }
 
 func TestAStreamForNobodyIsNotOpened(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		id := newJob(t, h)
 		for name, c := range map[string]struct {
 			who    brokertest.Person
@@ -228,9 +228,9 @@ func TestAStreamForNobodyIsNotOpened(t *testing.T) {
 	})
 }
 
-// quick is a second API on a house's service, whose streams show often that they
+// quick is a second API on an instance's service, whose streams show often that they
 // are alive.
-func quick(t *testing.T, h *brokertest.House) (*api.Server, string) {
+func quick(t *testing.T, h *brokertest.Instance) (*api.Server, string) {
 	s := api.New(api.Options{Service: h.Service, PublicURL: h.URL, EventBeat: 10 * time.Millisecond})
 	server := httptest.NewUnstartedServer(s)
 	server.Config.WriteTimeout = 500 * time.Millisecond // as the command has one, but shorter than a stream
@@ -240,7 +240,7 @@ func quick(t *testing.T, h *brokertest.House) (*api.Server, string) {
 }
 
 func TestAStreamOutlivesTheServersLimitButNotItsToken(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		_, url := quick(t, h)
 		boss := h.Person(t, "acme", "boss", models.RoleAdmin)
 		id := newJob(t, h)
@@ -311,7 +311,7 @@ func TestWhoListensDoesNotHoldUpADrain(t *testing.T) {
 }
 
 func TestAJobAnswersWhenItChanges(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		id := newJob(t, h)
 		start(t, h, id)
 		done := make(chan brokertest.Answer)
@@ -339,7 +339,7 @@ func TestAJobAnswersWhenItChanges(t *testing.T) {
 }
 
 func TestJobsAreListedOverTheWire(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		first, second := newJob(t, h), newJob(t, h)
 		start(t, h, first)
 		var ids []string

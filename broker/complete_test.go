@@ -13,7 +13,7 @@ import (
 )
 
 // begun is a consent whose person has approved it, up to the callback.
-func begun(t *testing.T, h *brokertest.House, p models.Provider, account string) models.Callback {
+func begun(t *testing.T, h *brokertest.Instance, p models.Provider, account string) models.Callback {
 	t.Helper()
 	back := h.Approve(t, h.Authorize(t, h.User, p), account)
 	back.ProviderID = p.ID
@@ -24,7 +24,7 @@ func begun(t *testing.T, h *brokertest.House, p models.Provider, account string)
 // code, once; the code is sent once.
 func TestR10_AnUndeliveredResultIsFetchedOnce(t *testing.T) {
 	o := brokertest.Options{Timing: broker.Timing{CallerWait: 50 * time.Millisecond}}
-	eachWith(t, o, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, o, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		back := begun(t, h, p, "ada")
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Exchange, AnswerLatencyMS: 400, Times: 1})
@@ -48,7 +48,7 @@ func TestR10_AnUndeliveredResultIsFetchedOnce(t *testing.T) {
 
 // R10: many at once with the same state and code spend it once, and one is answered.
 func TestR10_ManyCallbacksSpendTheCodeOnce(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		back := begun(t, h, h.Provider(t, "test"), "ada")
 		var wg sync.WaitGroup
 		var ok atomic.Int64
@@ -68,7 +68,7 @@ func TestR10_ManyCallbacksSpendTheCodeOnce(t *testing.T) {
 
 // R10: when the profile cannot be had the tokens are kept, and asking again works.
 func TestR10_TokensAreKeptWhileTheProfileIsAway(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		back := begun(t, h, h.Provider(t, "test"), "ada")
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.UserInfo, Status: 503, Times: 1})
 		_, err := h.Service.Complete(ctx, h.User.Caller, back)
@@ -85,7 +85,7 @@ func TestR10_TokensAreKeptWhileTheProfileIsAway(t *testing.T) {
 // R10: tokens that never get an owner are revoked when their flow's time is over.
 func TestR10_TokensWithoutAnOwnerAreRevoked(t *testing.T) {
 	o := brokertest.Options{Timing: broker.Timing{FlowLife: 2 * time.Second}}
-	eachWith(t, o, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, o, func(t *testing.T, h *brokertest.Instance) {
 		back := begun(t, h, h.Provider(t, "test"), "ada")
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.UserInfo, Status: 503})
 		_, err := h.Service.Complete(ctx, h.User.Caller, back)
@@ -99,7 +99,7 @@ func TestR10_TokensWithoutAnOwnerAreRevoked(t *testing.T) {
 // Protocol rules 3 and 4: an error at the callback never reaches the token
 // endpoint, and leaves an authorization that exists alone.
 func TestADeclinedConsentChangesNothing(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		a := h.Consent(t, h.User, p, "ada")
 		answer := h.Authorize(t, h.User, p)
@@ -123,7 +123,7 @@ func TestADeclinedConsentChangesNothing(t *testing.T) {
 func TestAuthorizationsAreKeyedByAccount(t *testing.T) {
 	for _, typ := range []string{"test", "github"} {
 		t.Run(typ, func(t *testing.T) {
-			each(t, func(t *testing.T, h *brokertest.House) {
+			each(t, func(t *testing.T, h *brokertest.Instance) {
 				p := h.Provider(t, typ)
 				ada := h.Consent(t, h.User, p, "ada")
 				grace := h.Consent(t, h.User, p, "grace")
@@ -143,7 +143,7 @@ func TestAuthorizationsAreKeyedByAccount(t *testing.T) {
 // D2: a callback that comes after DELETE does not spend its code; one whose code
 // was being spent is revoked with the rest.
 func TestD2_CallbacksDuringADeletion(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		h.Consent(t, h.User, p, "ada")
 		late, early := begun(t, h, p, "grace"), begun(t, h, p, "linus")

@@ -22,7 +22,7 @@ import (
 
 // oauth2Provider is the authorization server as one of which only config knows where
 // it is.
-func oauth2Provider(t *testing.T, h *brokertest.House, changes map[string]any) models.Provider {
+func oauth2Provider(t *testing.T, h *brokertest.Instance, changes map[string]any) models.Provider {
 	t.Helper()
 	return must(h.Service.CreateProvider(ctx, h.Admin.Caller, models.ProviderInput{Name: "Configured", Type: "oauth2",
 		ClientID: brokertest.ClientID, ClientSecret: brokertest.ClientSecret, Config: oauth2Config(h.IdPURL, changes)}))(t)
@@ -38,7 +38,7 @@ func oauth2Config(base string, changes map[string]any) map[string]any {
 // A4: while tokens depend on them, no endpoint of a provider moves, not even on the
 // same host; nor does the field that names an account.
 func TestA4_AConfiguredEndpointCannotBeMoved(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := oauth2Provider(t, h, nil)
 		to := func(name string, v any) models.ProviderPatch {
 			config := oauth2Config(h.IdPURL, map[string]any{name: v})
@@ -181,7 +181,7 @@ func (g *gate) to(t *testing.T, base string) {
 // sent while a sibling's consent lives; unless config says that it takes nothing.
 func TestD1_ConfigDecidesWhetherOnePairMayBeRevoked(t *testing.T) {
 	for _, singly := range []bool{false, true} {
-		each(t, func(t *testing.T, h *brokertest.House) {
+		each(t, func(t *testing.T, h *brokertest.Instance) {
 			p := oauth2Provider(t, h, map[string]any{"revokesSingly": singly})
 			mine, theirs := h.Consent(t, h.User, p, "ada"), h.Consent(t, h.Colleague, p, "ada")
 			if err := h.Service.Disconnect(ctx, h.User.Caller, mine.ID); err != nil {
@@ -205,7 +205,7 @@ func TestD1_ConfigDecidesWhetherOnePairMayBeRevoked(t *testing.T) {
 // for nothing.
 func TestR9_AResetSaysWhatWasFoundOut(t *testing.T) {
 	for _, kills := range []bool{false, true} {
-		each(t, func(t *testing.T, h *brokertest.House) {
+		each(t, func(t *testing.T, h *brokertest.Instance) {
 			p := oauth2Provider(t, h, map[string]any{"refreshKillsAccess": kills})
 			got := must(h.Service.Reset(ctx, h.User.Caller, h.Consent(t, h.User, p, "ada").ID))(t)
 			if !got.OldRevoked { // this server ends it
@@ -218,14 +218,14 @@ func TestR9_AResetSaysWhatWasFoundOut(t *testing.T) {
 // D1: one access token of a grant that two live on is revoked only where config says
 // that its revocation takes nothing else.
 func TestD1_ConfigDecidesWhetherOneTokenMayBeRevoked(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		whole := oauth2Provider(t, h, nil)
 		mine := h.Consent(t, h.User, whole, "ada")
 		h.Consent(t, h.Colleague, whole, "ada")
 		_, err := h.Service.RevokeToken(ctx, h.User.Caller, mine.ID)
 		wantCode(t, err, models.CodeConflict)
 	})
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		singly := oauth2Provider(t, h, map[string]any{"revokesSingly": true})
 		mine, theirs := h.Consent(t, h.User, singly, "ada"), h.Consent(t, h.Colleague, singly, "ada")
 		if got := must(h.Service.RevokeToken(ctx, h.User.Caller, mine.ID))(t); got.Outcome != models.OutcomeRevoked {

@@ -13,7 +13,7 @@ import (
 // D2: DELETE writes to the provider and the job alone, however many belong to it, and
 // yet everything is unusable at once.
 func TestD2_DeletingTouchesNoAuthorization(t *testing.T) {
-	eachWith(t, still, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, still, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		all := consents(t, h, p, 3)
 		tables := []string{"authorizations", "credentials", "flows", "secure_configs"}
@@ -38,7 +38,7 @@ func TestD2_DeletingTouchesNoAuthorization(t *testing.T) {
 }
 
 // contents is a table as text, row by row.
-func contents(t *testing.T, h *brokertest.House, table string) string {
+func contents(t *testing.T, h *brokertest.Instance, table string) string {
 	t.Helper()
 	rows := must(brokertest.SQL(t, h.DatabaseURL).Query("SELECT * FROM " + table + " ORDER BY id"))(t)
 	defer rows.Close()
@@ -62,7 +62,7 @@ func contents(t *testing.T, h *brokertest.House, table string) string {
 func TestDeletingAProviderRevokesEveryAuthorization(t *testing.T) {
 	for _, typ := range []string{"test", "github"} {
 		t.Run(typ, func(t *testing.T) {
-			each(t, func(t *testing.T, h *brokertest.House) {
+			each(t, func(t *testing.T, h *brokertest.Instance) {
 				p := h.Provider(t, typ)
 				for i := range 70 {
 					h.Consent(t, h.User, p, fmt.Sprint("person", i))
@@ -90,7 +90,7 @@ func TestDeletingAProviderRevokesEveryAuthorization(t *testing.T) {
 // D4: a refusal of the client stops the job at once, and D5: with the right
 // secret DELETE goes on as a new job.
 func TestD4_ARefusedClientStopsTheJob(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "github")
 		for i := range 5 {
 			h.Consent(t, h.User, p, fmt.Sprint("person", i))
@@ -108,8 +108,8 @@ func TestD4_ARefusedClientStopsTheJob(t *testing.T) {
 	})
 }
 
-func resumeWithSecret(t *testing.T, h *brokertest.House, p models.Provider, first models.Job) {
-	change := func(f func(*brokertest.House) error) error { return f(h) }
+func resumeWithSecret(t *testing.T, h *brokertest.Instance, p models.Provider, first models.Job) {
+	change := func(f func(*brokertest.Instance) error) error { return f(h) }
 	active := models.ProviderActive
 	wantCode(t, change(statusTo(p, active)), models.CodeConflict)
 	if err := change(secretTo(p, "rotated")); err != nil {
@@ -126,7 +126,7 @@ func resumeWithSecret(t *testing.T, h *brokertest.House, p models.Provider, firs
 
 // D4: what fails for good leaves the job in ERROR with the list; force gives up.
 func TestD5_ForceGivesUpOnTheUpstream(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		h.Consent(t, h.User, p, "ada")
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Revoke, Status: 429, RetryAfter: "3600"})

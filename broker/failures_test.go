@@ -51,7 +51,7 @@ func TestAResetIsNotOverForWantOfADatabase(t *testing.T) {
 // H2: what could not be written for want of a database or of time is written the next
 // time. None of the counts is to blame, so none is dropped.
 func TestH2_CountsOutliveAFlushThatWasCancelled(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")
 		must(h.Service.Token(ctx, h.User.Caller, a.ID, 0))(t)
 		gone, cancel := context.WithCancel(ctx)

@@ -82,7 +82,7 @@ func TestD1_AnotherPlaceShieldsNothing(t *testing.T) {
 // D1: where the endpoints are the type's own, another organisation's authorization of
 // the same client and account is spared, and the job tells so.
 func TestD1_WhatAnotherOrganisationSparesIsTold(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		mine := h.Provider(t, "github")
 		theirs := must(h.Service.CreateProvider(ctx, h.Other.Caller, models.ProviderInput{Name: "Theirs", Type: "github", Metadata: models.ProviderMetadataInput{Host: h.IdPURL},
 			ClientID: brokertest.ClientID, ClientSecret: brokertest.ClientSecret}))(t)
@@ -105,18 +105,18 @@ func TestD1_WhatAnotherOrganisationSparesIsTold(t *testing.T) {
 }
 
 // twice is one client that is registered as two providers, with ada's consent to both.
-func twice(t *testing.T, h *brokertest.House) (first, second models.Provider, of, with models.Authorization) {
+func twice(t *testing.T, h *brokertest.Instance) (first, second models.Provider, of, with models.Authorization) {
 	t.Helper()
 	first, second = oauth2Provider(t, h, nil), oauth2Provider(t, h, nil)
 	return first, second, h.Consent(t, h.User, first, "ada"), h.Consent(t, h.User, second, "ada")
 }
 
-func deletes(t *testing.T, h *brokertest.House, p models.Provider, force bool) models.Job {
+func deletes(t *testing.T, h *brokertest.Instance, p models.Provider, force bool) models.Job {
 	t.Helper()
 	return ended(t, h, must(h.Service.DeleteProvider(ctx, h.Admin.Caller, p.ID, force))(t).ID)
 }
 
-func rows(t *testing.T, h *brokertest.House, query string) int {
+func rows(t *testing.T, h *brokertest.Instance, query string) int {
 	t.Helper()
 	var n int
 	if err := brokertest.SQL(t, h.DatabaseURL).QueryRow(query).Scan(&n); err != nil {
@@ -128,7 +128,7 @@ func rows(t *testing.T, h *brokertest.House, query string) int {
 // Finding G2: the same client registered twice, one person's consent to both: with
 // both providers deleted one refresh token lived on upstream, and nothing knew of it.
 func TestD7_ASupersededPairIsRevokedWithTheLastOfItsGrant(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		first, second, _, last := twice(t, h)
 		j := deletes(t, h, first, false)
 		if j.Status != models.JobCompleted || detail(j, "superseded") != "1" || detail(j, "kept") != "1" {
@@ -154,18 +154,18 @@ func TestD7_ASupersededPairIsRevokedWithTheLastOfItsGrant(t *testing.T) {
 // D7: what single disconnects supersede is kept just so, and goes with the grant's
 // last authorization, whichever way that one ends.
 func TestD7_DisconnectsKeepAndTakeUpPairs(t *testing.T) {
-	for name, end := range map[string]func(*testing.T, *brokertest.House, models.Provider, models.Authorization){
-		"disconnect": func(t *testing.T, h *brokertest.House, _ models.Provider, a models.Authorization) {
+	for name, end := range map[string]func(*testing.T, *brokertest.Instance, models.Provider, models.Authorization){
+		"disconnect": func(t *testing.T, h *brokertest.Instance, _ models.Provider, a models.Authorization) {
 			if err := h.Service.Disconnect(ctx, h.User.Caller, a.ID); err != nil {
 				t.Fatal(err)
 			}
 		},
-		"provider": func(t *testing.T, h *brokertest.House, p models.Provider, _ models.Authorization) {
+		"provider": func(t *testing.T, h *brokertest.Instance, p models.Provider, _ models.Authorization) {
 			if j := deletes(t, h, p, false); detail(j, "revoked") != "2" {
 				t.Errorf("the job ended %s with %v", j.Status, j.Details)
 			}
 		},
-		"user": func(t *testing.T, h *brokertest.House, _ models.Provider, _ models.Authorization) {
+		"user": func(t *testing.T, h *brokertest.Instance, _ models.Provider, _ models.Authorization) {
 			j := ended(t, h, must(h.Service.RevokeUser(ctx, h.Admin.Caller, h.User.Caller.UserID))(t).ID)
 			if j.Status != models.JobCompleted || detail(j, "revoked") != "2" {
 				t.Errorf("the job ended %s with %v", j.Status, j.Details)
@@ -173,7 +173,7 @@ func TestD7_DisconnectsKeepAndTakeUpPairs(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			each(t, func(t *testing.T, h *brokertest.House) {
+			each(t, func(t *testing.T, h *brokertest.Instance) {
 				_, second, mine, last := twice(t, h)
 				if err := h.Service.Disconnect(ctx, h.User.Caller, mine.ID); err != nil {
 					t.Fatal(err)
@@ -209,11 +209,11 @@ func TestD7_ARenewedConsentKeepsTheOldPair(t *testing.T) {
 // where a revocation takes all of a grant, or another organisation shields it, none
 // is kept.
 func TestD7_WhatEndsAKeptPair(t *testing.T) {
-	kept := func(t *testing.T, h *brokertest.House) int {
+	kept := func(t *testing.T, h *brokertest.Instance) int {
 		return rows(t, h, "SELECT count(*) FROM superseded_pairs")
 	}
 	t.Run("force of the provider that kept it", func(t *testing.T) {
-		each(t, func(t *testing.T, h *brokertest.House) {
+		each(t, func(t *testing.T, h *brokertest.Instance) {
 			first, _, _, last := twice(t, h)
 			j := deletes(t, h, first, true)
 			if detail(j, "abandoned") != "1" || kept(t, h) != 0 {
@@ -223,7 +223,7 @@ func TestD7_WhatEndsAKeptPair(t *testing.T) {
 		})
 	})
 	t.Run("force of the last of its grant", func(t *testing.T) {
-		each(t, func(t *testing.T, h *brokertest.House) {
+		each(t, func(t *testing.T, h *brokertest.Instance) {
 			first, second, _, _ := twice(t, h)
 			deletes(t, h, first, false)
 			if n := kept(t, h); n != 1 {
@@ -236,7 +236,7 @@ func TestD7_WhatEndsAKeptPair(t *testing.T) {
 		})
 	})
 	t.Run("its user", func(t *testing.T) {
-		each(t, func(t *testing.T, h *brokertest.House) {
+		each(t, func(t *testing.T, h *brokertest.Instance) {
 			first, second := oauth2Provider(t, h, nil), oauth2Provider(t, h, nil)
 			h.Consent(t, h.User, first, "ada")
 			h.Consent(t, h.Colleague, second, "ada")
@@ -280,7 +280,7 @@ func TestD7_WhatEndsAKeptPair(t *testing.T) {
 func TestK1_AnEditedPathReceivesNothing(t *testing.T) {
 	for _, name := range []string{"tokenUrl", "userInfoUrl", "revokeUrl", "introspectUrl"} {
 		t.Run(name, func(t *testing.T) {
-			each(t, func(t *testing.T, h *brokertest.House) {
+			each(t, func(t *testing.T, h *brokertest.Instance) {
 				p := oauth2Provider(t, h, nil)
 				a := h.Consent(t, h.User, p, "ada")
 				row := must(h.Store.Provider(ctx, p.ID))(t)
@@ -309,7 +309,7 @@ func TestK1_AnEditedPathReceivesNothing(t *testing.T) {
 // Another spelling of the same endpoint moves nothing: tokens are served on, with the
 // secret that is there.
 func TestA4_AnotherSpellingIsTheSamePlace(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := oauth2Provider(t, h, map[string]any{"introspectUrl": "https://idp.example/introspect"})
 		a := h.Consent(t, h.User, p, "ada")
 		for _, spelt := range []string{"https://idp.example:443/introspect", "https://IDP.example/introspect"} {
@@ -330,7 +330,7 @@ func TestA4_AnotherSpellingIsTheSamePlace(t *testing.T) {
 // D1: while processes of the release before may run, a grant is leased under the key
 // that they know too, and a grant that they revoked whole is asked about.
 func TestD1_AProcessOfTheReleaseBeforeIsHeeded(t *testing.T) {
-	eachWith(t, still, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, still, func(t *testing.T, h *brokertest.Instance) {
 		if err := h.Store.BeginUpgrade(ctx); err != nil {
 			t.Fatal(err)
 		}

@@ -15,11 +15,11 @@ import (
 	"github.com/grantd/grantd/store"
 )
 
-// still is a house in which jobs go on only where a test makes them.
+// still is an instance in which jobs go on only where a test makes them.
 var still = brokertest.Options{WithoutWorker: true}
 
 func TestJobsAreListedWithFilters(t *testing.T) {
-	eachWith(t, still, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, still, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		h.Consent(t, h.User, p, "ada")
 		deletion := must(h.Service.DeleteProvider(ctx, h.Admin.Caller, p.ID, false))(t).ID
@@ -52,7 +52,7 @@ func TestJobsAreListedWithFilters(t *testing.T) {
 }
 
 func TestJobsComeInPages(t *testing.T) {
-	eachWith(t, still, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, still, func(t *testing.T, h *brokertest.Instance) {
 		var want []string
 		for range 5 {
 			want = append([]string{must(h.Service.StartStats(ctx, h.Admin.Caller))(t).ID}, want...)
@@ -83,7 +83,7 @@ func jobIDs(jobs []models.Job) []string {
 
 // A6: jobs are for admins. That there are jobs is no secret, which there are is.
 func TestA6_JobsAreForAdmins(t *testing.T) {
-	eachWith(t, still, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, still, func(t *testing.T, h *brokertest.Instance) {
 		id := must(h.Service.StartStats(ctx, h.Admin.Caller))(t).ID
 		_, err := h.Service.Jobs(ctx, h.User.Caller, broker.JobQuery{})
 		wantCode(t, err, models.CodeForbidden)
@@ -106,7 +106,7 @@ func TestA6_JobsAreForAdmins(t *testing.T) {
 
 // D4, D6: every outcome is there, page by page; P1: and nothing else.
 func TestD6_ItemsPageThroughEveryOutcome(t *testing.T) {
-	eachWith(t, still, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, still, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		for i := range len(models.Outcomes) {
 			h.Consent(t, h.User, p, fmt.Sprint("person", i))
@@ -139,7 +139,7 @@ func TestD6_ItemsPageThroughEveryOutcome(t *testing.T) {
 
 // settle ends each of a provider's items in another way, and returns what is to be
 // listed.
-func settle(t *testing.T, h *brokertest.House, p models.Provider, job string) []models.JobItem {
+func settle(t *testing.T, h *brokertest.Instance, p models.Provider, job string) []models.JobItem {
 	t.Helper()
 	must(h.Store.StartJob(ctx, job))(t)
 	must(h.Store.ClaimItems(ctx, store.ItemsOfProvider(p.ID), "lease", time.Minute, 64, false))(t)
@@ -164,7 +164,7 @@ func sameItem(got, want models.JobItem) bool {
 	return known && got == want
 }
 
-func items(t *testing.T, h *brokertest.House, job string, q broker.ItemQuery) []models.JobItem {
+func items(t *testing.T, h *brokertest.Instance, job string, q broker.ItemQuery) []models.JobItem {
 	t.Helper()
 	var all []models.JobItem
 	for {
@@ -177,7 +177,7 @@ func items(t *testing.T, h *brokertest.House, job string, q broker.ItemQuery) []
 }
 
 func TestAWaitEndsWithAChange(t *testing.T) {
-	eachWith(t, still, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, still, func(t *testing.T, h *brokertest.Instance) {
 		id := must(h.Service.StartStats(ctx, h.Admin.Caller))(t).ID
 		w := must(h.Service.WatchJob(ctx, h.Admin.Caller, id))(t)
 		defer w.Close()
@@ -208,7 +208,7 @@ func TestAWaitEndsWithAChange(t *testing.T) {
 }
 
 func TestAWaitEndsWithoutAChange(t *testing.T) {
-	eachWith(t, still, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, still, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		id := must(h.Service.DeleteProvider(ctx, h.Admin.Caller, p.ID, false))(t).ID
 		stopped, stop := context.WithCancel(ctx)
@@ -230,7 +230,7 @@ func TestAWaitEndsWithoutAChange(t *testing.T) {
 
 // A whole deletion, as somebody sees it who waits for each change.
 func TestADeletionCanBeFollowed(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		for i := range 5 {
 			h.Consent(t, h.User, p, fmt.Sprint("person", i))
@@ -251,7 +251,7 @@ func TestADeletionCanBeFollowed(t *testing.T) {
 // A worker of an earlier release meets a job that only a later one can do: it says so, and
 // does the work that it knows.
 func TestAJobOfUnknownTypeIsAnErrorAndStopsNoOther(t *testing.T) {
-	eachWith(t, still, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, still, func(t *testing.T, h *brokertest.Instance) {
 		unknown := models.Job{ID: "of-tomorrow", OrgID: h.Admin.Caller.OrgID, Type: "COUNT_SHEEP", Status: models.JobPending}
 		if err := h.Store.InsertJob(ctx, &unknown, 0); err != nil {
 			t.Fatal(err)

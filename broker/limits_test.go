@@ -13,7 +13,7 @@ import (
 )
 
 func TestT2_ListenersOfOneLinkShareAPoller(t *testing.T) {
-	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		const many = 100
 		var all sync.WaitGroup

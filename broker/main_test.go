@@ -12,12 +12,12 @@ func TestMain(m *testing.M) { brokertest.Main(m) }
 
 var ctx = context.Background()
 
-// each runs a test in a house on both backends.
-func each(t *testing.T, f func(*testing.T, *brokertest.House)) {
+// each runs a test in an instance on both backends.
+func each(t *testing.T, f func(*testing.T, *brokertest.Instance)) {
 	eachWith(t, brokertest.Options{}, f)
 }
 
-func eachWith(t *testing.T, o brokertest.Options, f func(*testing.T, *brokertest.House)) {
+func eachWith(t *testing.T, o brokertest.Options, f func(*testing.T, *brokertest.Instance)) {
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
 		o := o
 		o.Backend = b
@@ -54,7 +54,7 @@ func detail(j models.Job, name string) any {
 }
 
 // ended waits until a job has ended.
-func ended(t *testing.T, h *brokertest.House, id string) models.Job {
+func ended(t *testing.T, h *brokertest.Instance, id string) models.Job {
 	t.Helper()
 	var j models.Job
 	brokertest.Eventually(t, "the job ends", func() bool {

@@ -18,18 +18,18 @@ const atOnce = 4
 
 // budgeted is a provider whose upstream takes 80 calls an hour. Two revoke a pair,
 // and half of that is for work in the background: 20 pairs, a fifth of them at once.
-func budgeted(t *testing.T, h *brokertest.House) models.Provider {
+func budgeted(t *testing.T, h *brokertest.Instance) models.Provider {
 	t.Helper()
 	return configured(t, h, map[string]any{"callsPerHour": 80})
 }
 
-func configured(t *testing.T, h *brokertest.House, config map[string]any) models.Provider {
+func configured(t *testing.T, h *brokertest.Instance, config map[string]any) models.Provider {
 	t.Helper()
 	return must(h.Service.CreateProvider(ctx, h.Admin.Caller, models.ProviderInput{Name: "Budgeted", Type: "test",
 		ClientID: brokertest.ClientID, ClientSecret: brokertest.ClientSecret, Config: config}))(t)
 }
 
-func consents(t *testing.T, h *brokertest.House, p models.Provider, n int) []models.Authorization {
+func consents(t *testing.T, h *brokertest.Instance, p models.Provider, n int) []models.Authorization {
 	t.Helper()
 	var all []models.Authorization
 	for i := range n {
@@ -40,7 +40,7 @@ func consents(t *testing.T, h *brokertest.House, p models.Provider, n int) []mod
 
 // heldUp waits until a job shows that it is paused with so many revoked, and checks
 // what it shows.
-func heldUp(t *testing.T, h *brokertest.House, id string, revoked, pending int) models.Job {
+func heldUp(t *testing.T, h *brokertest.Instance, id string, revoked, pending int) models.Job {
 	t.Helper()
 	var j models.Job
 	brokertest.Eventually(t, fmt.Sprintf("the job is held up after %d", revoked), func() bool {
@@ -62,7 +62,7 @@ func timeOf(t *testing.T, j models.Job, name string) time.Time {
 // S3: a deletion leaves half of what the upstream takes to those who wait, says
 // until when it waits, and does not count that as an attempt.
 func TestS3_ADeletionTakesHalfOfTheBudget(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := budgeted(t, h)
 		consents(t, h, p, atOnce+6)
 		j := heldUp(t, h, must(h.Service.DeleteProvider(ctx, h.Admin.Caller, p.ID, false))(t).ID, atOnce, 6)
@@ -88,7 +88,7 @@ func TestS3_ADeletionTakesHalfOfTheBudget(t *testing.T) {
 
 // S3: a leaving user's job waits where it must, and goes on elsewhere.
 func TestS3_ALeavingUsersJobWaitsPerProvider(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		consents(t, h, budgeted(t, h), atOnce+2)
 		consents(t, h, h.Provider(t, "test"), 5)
 		j := must(h.Service.RevokeUser(ctx, h.Admin.Caller, h.User.Caller.UserID))(t)
@@ -99,7 +99,7 @@ func TestS3_ALeavingUsersJobWaitsPerProvider(t *testing.T) {
 // S3: nobody who disconnects waits for the limiter, but what they use up is missing
 // elsewhere.
 func TestS3_DisconnectsAreNotHeldUpButCount(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := budgeted(t, h)
 		all := consents(t, h, p, atOnce+5)
 		for _, a := range all[:atOnce+2] {
@@ -119,7 +119,7 @@ func TestS3_DisconnectsAreNotHeldUpButCount(t *testing.T) {
 
 // S3: nor does somebody who disconnects all at once that they have at a provider.
 func TestS3_DisconnectsOfAllAreNotHeldUp(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := budgeted(t, h)
 		consents(t, h, p, atOnce+2)
 		if said := must(h.Service.DisconnectExternal(ctx, h.User.Caller, p.Slug))(t); said != "" {
@@ -133,7 +133,7 @@ func TestS3_DisconnectsOfAllAreNotHeldUp(t *testing.T) {
 
 // S3: a disconnect that failed is tried again by a worker, who has no such right.
 func TestS3_TombstonesKeepToTheShare(t *testing.T) {
-	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.Instance) {
 		all := consents(t, h, budgeted(t, h), atOnce)
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Revoke, Status: 500})
 		for _, a := range all {
@@ -171,7 +171,7 @@ func TestS3_TombstonesKeepToTheShare(t *testing.T) {
 
 // S3: what was granted and needed no call is given back.
 func TestS3_WhatNeedsNoCallUsesNothingUp(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := budgeted(t, h)
 		all := consents(t, h, p, atOnce)
 		db := brokertest.SQL(t, h.DatabaseURL)
@@ -200,7 +200,7 @@ func TestS3_WhatNeedsNoCallUsesNothingUp(t *testing.T) {
 // S3: refreshes that nobody asked for stop where half of the token endpoint's budget
 // is used; a caller's own does not, and neither does the replay of a lost answer (R3).
 func TestS3_RefreshesAheadLeaveHalfToCallers(t *testing.T) {
-	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.Instance) {
 		p := configured(t, h, map[string]any{"tokenCallsPerHour": 4}) // two an hour, one at once
 		all := consents(t, h, p, 4)
 		for _, a := range all[1:] {
@@ -247,7 +247,7 @@ func TestS3_RefreshesAheadLeaveHalfToCallers(t *testing.T) {
 
 // S3: user info has a pause of its own, for which tokens and consents do not wait.
 func TestS3_APauseOfUserInfoIsItsOwn(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		a := h.Consent(t, h.User, p, "ada")
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.UserInfo, Status: 429, RetryAfter: "3600", Times: 1})
@@ -278,7 +278,7 @@ func TestS3_APauseOfUserInfoIsItsOwn(t *testing.T) {
 // S3: after the pause one caller finds out for all, a consent's answer counts too,
 // and its code is not lost.
 func TestS3_UserInfoIsProbedAfterItsPause(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		a := h.Consent(t, h.User, p, "ada")
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.UserInfo, Status: 429, RetryAfter: "1", Times: 1})
@@ -310,7 +310,7 @@ func TestS3_OneTenantsTroubleDoesNotStopTheOthers(t *testing.T) {
 			}
 		}
 	})
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		bad, good := h.Provider(t, "test"), h.Provider(t, "test")
 		of := consents(t, h, bad, 1)[0]
 		other := h.Consent(t, h.Colleague, good, "grace")

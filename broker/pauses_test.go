@@ -162,7 +162,7 @@ func (m *moody) host() string { return strings.TrimPrefix(m.URL, "http://") }
 
 // posing is a provider of the hostile organisation: what it calls is its own server,
 // and a URL that it never calls names the upstream of others.
-func posing(t *testing.T, h *brokertest.House, who brokertest.Person, m *moody, i int) models.Provider {
+func posing(t *testing.T, h *brokertest.Instance, who brokertest.Person, m *moody, i int) models.Provider {
 	t.Helper()
 	return must(h.Service.CreateProvider(ctx, who.Caller, models.ProviderInput{Name: fmt.Sprint("Posing ", m.host(), i), Type: "oauth2",
 		ClientID: brokertest.ClientID, ClientSecret: "guessed",
@@ -175,7 +175,7 @@ func posing(t *testing.T, h *brokertest.House, who brokertest.Person, m *moody, 
 func TestT1_AnotherOrganisationsPausesAreItsOwn(t *testing.T) {
 	throttles, serves := newMoody(t, true), newMoody(t, false)
 	o := brokertest.Options{Allow: []string{throttles.host(), serves.host()}, WithoutWorker: true}
-	eachWith(t, o, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, o, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		a, leaving := h.Consent(t, h.User, p, "ada"), h.Consent(t, h.User, p, "grace")
 		orgs := []brokertest.Person{h.Other, h.Person(t, "initech", "boss", models.RoleAdmin), h.Person(t, "hooli", "boss", models.RoleAdmin)}
@@ -222,7 +222,7 @@ func TestT1_AnotherOrganisationsPausesAreItsOwn(t *testing.T) {
 // Finding F1: a provider with another organisation's client id and figure used up the
 // budget of that organisation. A client id is public.
 func TestT1_AnotherOrganisationsCallsUseUpNoBudget(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := budgeted(t, h)
 		consents(t, h, p, 2)
 		twin := must(h.Service.CreateProvider(ctx, h.Other.Caller, models.ProviderInput{Name: "Twin", Type: "test",

@@ -59,7 +59,7 @@ func TestA1_RedirectURI(t *testing.T) {
 
 // A2: a flow is found by its owner alone, and a foreign try consumes nothing.
 func TestA2_StatesBelongToTheirOwner(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		answer := h.Authorize(t, h.User, p)
 		back := h.Approve(t, answer, "ada")
@@ -84,7 +84,7 @@ func TestA2_StatesBelongToTheirOwner(t *testing.T) {
 // A2: the same open state again gives the same answer; with another redirect_uri,
 // or once used, it is refused.
 func TestA2_TheSameStateAgain(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		r := broker.AuthorizeRequest{ProviderID: p.ID, State: "a-state-of-mine", RedirectURI: brokertest.Callback}
 		first := must(h.Service.Authorize(ctx, h.User.Caller, r))(t)
@@ -103,7 +103,7 @@ func TestA2_TheSameStateAgain(t *testing.T) {
 // A4: a provider that tokens were minted for stays the client it is; an unused one
 // moves only together with a new secret.
 func TestA4_AProviderCannotBeMoved(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := must(h.Service.CreateProvider(ctx, h.Admin.Caller, models.ProviderInput{Name: "GHES", Type: "github",
 			ClientID: "c", ClientSecret: "s", Metadata: models.ProviderMetadataInput{Host: "github.example.com"}}))(t)
 		host, secret := "other.example.com", models.Secret("new")
@@ -133,7 +133,7 @@ func TestA5_Names(t *testing.T) {
 
 // H1: a revoked API token ends at once where it was revoked.
 func TestH1_ARevokedTokenEndsAtOnce(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		who := h.Person(t, "acme", "eve", models.RoleUser)
 		must(h.Service.Authenticate(ctx, who.Token))(t)
 		if _, err := h.Service.RevokeAPIToken(ctx, who.Caller.TokenID, false); err != nil {
@@ -150,7 +150,7 @@ func TestH1_ARevokedTokenEndsAtOnce(t *testing.T) {
 
 // H2: fetches are counted in memory and written in batches.
 func TestH2_FetchesAreCounted(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")
 		for range 7 {
 			must(h.Service.Token(ctx, h.User.Caller, a.ID, 0))(t)

@@ -14,19 +14,19 @@ import (
 )
 
 // stale makes an authorization's access token due for refresh and expired.
-func stale(t *testing.T, h *brokertest.House, a models.Authorization) {
+func stale(t *testing.T, h *brokertest.Instance, a models.Authorization) {
 	t.Helper()
 	age(t, h, a, -time.Minute)
 }
 
 // due makes it due for refresh while it still lives.
-func due(t *testing.T, h *brokertest.House, a models.Authorization) {
+func due(t *testing.T, h *brokertest.Instance, a models.Authorization) {
 	t.Helper()
 	age(t, h, a, 30*time.Second)
 }
 
 // age lets the access token end in the given time, and its refresh be due now.
-func age(t *testing.T, h *brokertest.House, a models.Authorization, left time.Duration) {
+func age(t *testing.T, h *brokertest.Instance, a models.Authorization, left time.Duration) {
 	t.Helper()
 	l := must(h.Store.Linked(ctx, a.ID))(t)
 	c := l.Credential
@@ -39,7 +39,7 @@ func age(t *testing.T, h *brokertest.House, a models.Authorization, left time.Du
 
 // R2: many callers at once make one refresh, and all get its token.
 func TestR2_OneRefreshForManyCallers(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")
 		stale(t, h, a)
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, LatencyMS: 200})
@@ -67,7 +67,7 @@ func TestR2_OneRefreshForManyCallers(t *testing.T) {
 // R2, and trap 4: two processes share one refresh too, and one that is slow is waited
 // for.
 func TestR2_OneRefreshAcrossProcesses(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		other := brokertest.New(t, &brokertest.Options{DatabaseURL: h.DatabaseURL, RedisURL: h.RedisURL, Keys: h.Keys, IdP: h.IdP, IdPURL: h.IdPURL})
 		a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")
 		stale(t, h, a)
@@ -91,7 +91,7 @@ func TestR2_OneRefreshAcrossProcesses(t *testing.T) {
 // R9: those who waited for a refresh share the row that was read after its save, and
 // it is that row which says whether they may have the token.
 func TestR9_WhoWaitedIsJudgedByTheRowAfterTheSave(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		a := h.Consent(t, h.User, p, "ada")
 		stale(t, h, a)
@@ -120,7 +120,7 @@ func TestR9_WhoWaitedIsJudgedByTheRowAfterTheSave(t *testing.T) {
 // kept.
 func TestR2_ASlowRefreshOutlivesItsCaller(t *testing.T) {
 	o := brokertest.Options{Timing: broker.Timing{CallerWait: 50 * time.Millisecond}}
-	eachWith(t, o, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, o, func(t *testing.T, h *brokertest.Instance) {
 		a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")
 		stale(t, h, a)
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, AnswerLatencyMS: 400, Times: 1})
@@ -147,7 +147,7 @@ func TestALivingTokenIsServedWhenItsRefreshFails(t *testing.T) {
 		"wrong secret":  {Endpoint: testidp.Refresh, Error: "invalid_client"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			each(t, func(t *testing.T, h *brokertest.House) {
+			each(t, func(t *testing.T, h *brokertest.Instance) {
 				a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")
 				due(t, h, a)
 				h.IdP.Inject(fault)
@@ -167,7 +167,7 @@ func TestALivingTokenIsServedWhenItsRefreshFails(t *testing.T) {
 // R5: invalid_grant is remembered: the person must authorize again, and the
 // upstream is not asked again. A renewed consent ends the verdict.
 func TestR5_InvalidGrantExpiresUntilConsentIsRenewed(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		a := h.Consent(t, h.User, p, "ada")
 		stale(t, h, a)
@@ -194,7 +194,7 @@ func TestR5_InvalidGrantExpiresUntilConsentIsRenewed(t *testing.T) {
 func TestR5_ANewSecretEndsInvalidOAuthClient(t *testing.T) {
 	for _, typ := range []string{"test", "github"} {
 		t.Run(typ, func(t *testing.T) {
-			each(t, func(t *testing.T, h *brokertest.House) {
+			each(t, func(t *testing.T, h *brokertest.Instance) {
 				p := h.Provider(t, typ)
 				a := h.Consent(t, h.User, p, "ada")
 				stale(t, h, a)
@@ -221,7 +221,7 @@ func TestR5_ANewSecretEndsInvalidOAuthClient(t *testing.T) {
 func TestR6_OddAnswersAreSaved(t *testing.T) {
 	for _, expiry := range []string{`"3600"`, `0`, `-5`, `null`, `99999999999999999999`, `"soon"`} {
 		t.Run(expiry, func(t *testing.T) {
-			each(t, func(t *testing.T, h *brokertest.House) {
+			each(t, func(t *testing.T, h *brokertest.Instance) {
 				a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")
 				stale(t, h, a)
 				h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, ExpiresIn: json.RawMessage(expiry)})
@@ -298,7 +298,7 @@ func TestR14_AnHourIsAssumedForRefreshing(t *testing.T) {
 
 // R6: an answer without a refresh token keeps the old one.
 func TestR6_NoRefreshTokenKeepsTheOldOne(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, OmitRefresh: true})
 		for range 3 {
@@ -311,7 +311,7 @@ func TestR6_NoRefreshTokenKeepsTheOldOne(t *testing.T) {
 // R3: after a reset connection nobody knows whether the refresh token was spent:
 // one replay tells. Here it was, and the authorization ends honestly.
 func TestR3_AnAmbiguousAttemptIsReplayedOnce(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")
 		stale(t, h, a)
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, ResetAfter: true, Times: 1})
@@ -331,7 +331,7 @@ func TestR3_AnAmbiguousAttemptIsReplayedOnce(t *testing.T) {
 
 // R3: where the upstream had not spent it, the replay brings tokens.
 func TestR3_AReplayMayBringTokens(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")
 		stale(t, h, a)
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, ResetAfter: true, OmitRefresh: true, Times: 1})
@@ -345,7 +345,7 @@ func TestR3_AReplayMayBringTokens(t *testing.T) {
 // R4: what decides about freshness is the database's clock; lives count from when
 // the request was sent.
 func TestR4_ExpiryCountsFromTheRequest(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Exchange, AnswerLatencyMS: 300, ExpiresIn: json.RawMessage(`60`)})
 		a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")
 		l := must(h.Store.Linked(ctx, a.ID))(t)
@@ -361,7 +361,7 @@ func TestR4_ExpiryCountsFromTheRequest(t *testing.T) {
 // R9: a consent renewed while a refresh is under way wins; the refresh's tokens,
 // when they come, are revoked alone.
 func TestR9_ARenewedConsentBeatsARunningRefresh(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		a := h.Consent(t, h.User, p, "ada")
 		stale(t, h, a)
@@ -385,7 +385,7 @@ func TestR9_ARenewedConsentBeatsARunningRefresh(t *testing.T) {
 
 // A token that the upstream no longer takes is refreshed once for the profile.
 func TestUserInfoRefreshesARefusedTokenOnce(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")
 		h.IdP.ExpireAccessTokens()
 		user := must(h.Service.UserInfo(ctx, h.User.Caller, a.ID))(t)
@@ -399,7 +399,7 @@ func TestUserInfoRefreshesARefusedTokenOnce(t *testing.T) {
 // again later; nobody has to authorize again for that.
 func TestR8_UserInfoWaitsForTheBackOff(t *testing.T) {
 	o := brokertest.Options{Timing: broker.Timing{Backoff: time.Minute}}
-	eachWith(t, o, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, o, func(t *testing.T, h *brokertest.Instance) {
 		a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")
 		h.IdP.ExpireAccessTokens()
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, Status: 503})

@@ -20,15 +20,15 @@ import (
 // of the two steps: behind has read the file after the key was added, ahead after
 // it was promoted.
 type rotation struct {
-	first         *brokertest.House
-	behind, ahead *brokertest.House
+	first         *brokertest.Instance
+	behind, ahead *brokertest.Instance
 	path          string
 	oldID         uint32
 	old, fresh    *secrets.Keyring
 }
 
 // rotating fills a database under one key, and promotes another.
-func rotating(t *testing.T, b brokertest.Backend, fill func(*brokertest.House)) rotation {
+func rotating(t *testing.T, b brokertest.Backend, fill func(*brokertest.Instance)) rotation {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "keyset.json")
 	if err := secrets.Create(path); err != nil {
@@ -49,7 +49,7 @@ func rotating(t *testing.T, b brokertest.Backend, fill func(*brokertest.House)) 
 
 // process starts another process on the same database, with the keyset as the
 // file has it now.
-func (r rotation) process(t *testing.T) *brokertest.House {
+func (r rotation) process(t *testing.T) *brokertest.Instance {
 	t.Helper()
 	h := r.first
 	return brokertest.New(t, &brokertest.Options{DatabaseURL: h.DatabaseURL, RedisURL: h.RedisURL,
@@ -66,14 +66,14 @@ func (r rotation) wantUnderOneKey(t *testing.T) {
 	}
 }
 
-// refreshed makes the upstream forget every access token, and has each house
+// refreshed makes the upstream forget every access token, and has each instance
 // fetch the profile behind each authorization, which takes a refresh.
-func refreshed(t *testing.T, all []models.Authorization, houses ...*brokertest.House) {
+func refreshed(t *testing.T, all []models.Authorization, instances ...*brokertest.Instance) {
 	t.Helper()
-	houses[0].IdP.ExpireAccessTokens()
+	instances[0].IdP.ExpireAccessTokens()
 	var wg sync.WaitGroup
 	for _, a := range all {
-		for _, h := range houses {
+		for _, h := range instances {
 			wg.Go(func() {
 				if _, err := h.Service.UserInfo(ctx, h.User.Caller, a.ID); err != nil {
 					t.Errorf("in the midst of a rotation: %v", err)
@@ -90,7 +90,7 @@ func refreshed(t *testing.T, all []models.Authorization, houses ...*brokertest.H
 func TestK3_RotationWhileTokensAreRefreshed(t *testing.T) {
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
 		var all []models.Authorization
-		r := rotating(t, b, func(h *brokertest.House) {
+		r := rotating(t, b, func(h *brokertest.Instance) {
 			p := h.Provider(t, "test")
 			for _, account := range []string{"ada", "grace"} {
 				all = append(all, h.Consent(t, h.User, p, account))
@@ -163,7 +163,7 @@ func (r rotation) wantNothingLost(t *testing.T, all []models.Authorization) {
 func TestK3_AConsentUnderWaySurvivesARotation(t *testing.T) {
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
 		var open, half models.Callback
-		r := rotating(t, b, func(h *brokertest.House) {
+		r := rotating(t, b, func(h *brokertest.Instance) {
 			p := h.Provider(t, "test")
 			open, half = begun(t, h, p, "linus"), begun(t, h, p, "ada")
 			h.IdP.Inject(testidp.Fault{Endpoint: testidp.UserInfo, Status: 503, Times: 1})
@@ -191,7 +191,7 @@ func TestK3_ADeviceSurvivesARotation(t *testing.T) {
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
 		var p models.Provider
 		var begun broker.DeviceFlow
-		r := rotating(t, b, func(h *brokertest.House) {
+		r := rotating(t, b, func(h *brokertest.Instance) {
 			p = h.Provider(t, "test")
 			on := map[string]any{"device": true}
 			must(h.Service.ChangeProvider(ctx, h.Admin.Caller, p.ID, models.ProviderPatch{Config: &on}))(t)
@@ -218,7 +218,7 @@ func TestK3_ADeviceSurvivesARotation(t *testing.T) {
 func TestK3_AProcessThatIsBehindIsTold(t *testing.T) {
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
 		var all []models.Authorization
-		r := rotating(t, b, func(h *brokertest.House) {
+		r := rotating(t, b, func(h *brokertest.Instance) {
 			all = append(all, h.Consent(t, h.User, h.Provider(t, "test"), "ada"))
 		})
 		done, err := r.ahead.Service.Reseal(ctx, func(done, total int64) {
@@ -241,7 +241,7 @@ func TestK3_AProcessThatIsBehindIsTold(t *testing.T) {
 func TestK3_WhatDoesNotOpenIsReported(t *testing.T) {
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
 		var broken models.Authorization
-		r := rotating(t, b, func(h *brokertest.House) {
+		r := rotating(t, b, func(h *brokertest.Instance) {
 			p := h.Provider(t, "test")
 			broken = h.Consent(t, h.User, p, "ada")
 			h.Consent(t, h.User, p, "grace")
@@ -270,7 +270,7 @@ func TestK3_WhatDoesNotOpenIsReported(t *testing.T) {
 
 // K3: progress is told batch by batch, up to the total.
 func TestK3_ProgressIsTold(t *testing.T) {
-	r := rotating(t, brokertest.Embedded, func(h *brokertest.House) {
+	r := rotating(t, brokertest.Embedded, func(h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		err := h.Store.Tx(ctx, func(tx *store.Store) error {
 			for i := range 250 {

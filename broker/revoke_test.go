@@ -14,7 +14,7 @@ import (
 func TestDisconnectRevokesAtOnce(t *testing.T) {
 	for _, typ := range []string{"test", "github"} {
 		t.Run(typ, func(t *testing.T) {
-			eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.House) {
+			eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.Instance) {
 				a := h.Consent(t, h.User, h.Provider(t, typ), "ada")
 				if err := h.Service.Disconnect(ctx, h.User.Caller, a.ID); err != nil {
 					t.Fatal(err)
@@ -34,7 +34,7 @@ func TestDisconnectRevokesAtOnce(t *testing.T) {
 // goes on until it is done.
 func TestDisconnectIsRetriedByTheWorker(t *testing.T) {
 	o := brokertest.Options{Timing: broker.Timing{Backoff: 20 * time.Millisecond, Resweep: 50 * time.Millisecond}}
-	eachWith(t, o, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, o, func(t *testing.T, h *brokertest.Instance) {
 		a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Revoke, Status: 500, Times: 3})
 		if err := h.Service.Disconnect(ctx, h.User.Caller, a.ID); err != nil {
@@ -49,7 +49,7 @@ func TestDisconnectIsRetriedByTheWorker(t *testing.T) {
 // GitHub takes only a living access token as proof: an expired one is refreshed
 // first, and where that is impossible nothing is claimed.
 func TestGitHubRevocationRefreshesAnExpiredToken(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "github")
 		ada, grace := h.Consent(t, h.User, p, "ada"), h.Consent(t, h.User, p, "grace")
 		h.IdP.ExpireAccessTokens()
@@ -66,7 +66,7 @@ func TestGitHubRevocationRefreshesAnExpiredToken(t *testing.T) {
 // D1: while another authorization of the same account and client lives, only this
 // one's token is revoked.
 func TestD1_ASiblingsGrantSurvives(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "github")
 		mine, theirs := h.Consent(t, h.User, p, "ada"), h.Consent(t, h.Colleague, p, "ada")
 		if err := h.Service.Disconnect(ctx, h.User.Caller, mine.ID); err != nil {
@@ -85,7 +85,7 @@ func TestD1_ASiblingsGrantSurvives(t *testing.T) {
 // is revoked all the same, and DELETE resumes.
 func TestD4_FailuresAreReportedAndResumed(t *testing.T) {
 	o := brokertest.Options{Timing: broker.Timing{Backoff: time.Millisecond, Resweep: 20 * time.Millisecond}}
-	eachWith(t, o, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, o, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		h.Consent(t, h.User, p, "ada")
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Revoke, Status: 500})
@@ -121,7 +121,7 @@ func TestD4_FailuresAreReportedAndResumed(t *testing.T) {
 
 // K2: a keyset that the database was not filled with stops the start.
 func TestK2_AForeignKeysetStopsTheStart(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		foreign := must(secrets.Generate())(t)
 		if _, err := broker.New(ctx, broker.Options{Store: h.Store, Keys: foreign, PublicURL: h.URL}); err == nil {
 			t.Error("a foreign keyset was accepted")
@@ -131,7 +131,7 @@ func TestK2_AForeignKeysetStopsTheStart(t *testing.T) {
 
 // O1: with the bell gone the sweeper does the work itself.
 func TestO1_STATSWithAndWithoutABell(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		h.Consent(t, h.User, h.Provider(t, "test"), "ada")
 		j := ended(t, h, must(h.Service.StartStats(ctx, h.Admin.Caller))(t).ID)
 		if detail(j, "providers.test.active") != "1" || detail(j, "authorizations.active") != "1" || detail(j, "last_day.made") != "1" {

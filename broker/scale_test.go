@@ -15,7 +15,7 @@ import (
 
 // D6: several workers share one deletion; every item is revoked once.
 func TestD6_WorkersShareADeletion(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		for range 2 {
 			brokertest.New(t, &brokertest.Options{DatabaseURL: h.DatabaseURL, RedisURL: h.RedisURL, Keys: h.Keys, IdP: h.IdP, IdPURL: h.IdPURL})
 		}
@@ -41,7 +41,7 @@ func TestD6_WorkersShareADeletion(t *testing.T) {
 
 // D3: a deletion takes over what its provider still had to revoke.
 func TestD3_ADeletionAdoptsTombstones(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		a := h.Consent(t, h.User, p, "ada")
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Revoke, Status: 500, Times: 1})
@@ -60,7 +60,7 @@ func TestD3_ADeletionAdoptsTombstones(t *testing.T) {
 func TestD1_ANewerConsentSurvivesAnOlderRevocation(t *testing.T) {
 	for _, typ := range []string{"test", "github"} {
 		t.Run(typ, func(t *testing.T) {
-			each(t, func(t *testing.T, h *brokertest.House) {
+			each(t, func(t *testing.T, h *brokertest.Instance) {
 				old := h.Provider(t, typ)
 				h.Consent(t, h.User, old, "ada")
 				h.IdP.Inject(testidp.Fault{Endpoint: testidp.Revoke, Status: 429, RetryAfter: "1", Times: 1})
@@ -83,7 +83,7 @@ func TestD1_ANewerConsentSurvivesAnOlderRevocation(t *testing.T) {
 // D1: disconnect, 429, reconnect, and then the tombstone runs: the new token lives.
 func TestD1_ATombstoneSparesARenewedConsent(t *testing.T) {
 	o := brokertest.Options{Timing: broker.Timing{Backoff: 20 * time.Millisecond, Resweep: 50 * time.Millisecond}}
-	eachWith(t, o, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, o, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "github")
 		a := h.Consent(t, h.User, p, "ada")
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Revoke, Status: 429, RetryAfter: "1", Times: 1})
@@ -101,7 +101,7 @@ func TestD1_ATombstoneSparesARenewedConsent(t *testing.T) {
 // S3: an upstream that asks for a pause is not called, by any slice, and tried
 // with one item afterwards. A pause is no attempt: nothing fails by it.
 func TestS3_APausedUpstreamIsLeftAlone(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		for i := range 100 {
 			h.Consent(t, h.User, p, fmt.Sprint("person", i))
@@ -138,7 +138,7 @@ func TestS3_OneProbeAfterAPause(t *testing.T) {
 
 // A user who leaves: everything unusable at once, and revoked by a job.
 func TestRevokingALeavingUser(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		one, two := h.Provider(t, "test"), h.Provider(t, "github")
 		a := h.Consent(t, h.User, one, "ada")
 		h.Consent(t, h.User, two, "ada")
@@ -164,7 +164,7 @@ func TestRevokingALeavingUser(t *testing.T) {
 // R5: five rejections in a row put the client under suspicion: nothing more is marked
 // expired, and everybody recovers with the right secret.
 func TestR5_ManyRejectionsPutTheClientUnderSuspicion(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		var all []models.Authorization
 		for i := range 12 {
@@ -197,7 +197,7 @@ func TestR5_ManyRejectionsPutTheClientUnderSuspicion(t *testing.T) {
 
 // R7: tokens in use are refreshed before anybody meets the refresh.
 func TestR7_TokensInUseAreRefreshedAhead(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		used, idle := h.Consent(t, h.User, p, "ada"), h.Consent(t, h.User, p, "grace")
 		must(h.Service.Token(ctx, h.User.Caller, used.ID, 0))(t)
@@ -215,7 +215,7 @@ func TestR7_TokensInUseAreRefreshedAhead(t *testing.T) {
 
 // R7: a refresh token that would lapse unused is kept alive.
 func TestR7_IdleRefreshTokensAreKeptAlive(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")
 		l := must(h.Store.Linked(ctx, a.ID))(t)
 		must(h.Store.SaveTokens(ctx, a.CredentialID, l.Credential.Generation, store.Save{Attempt: "idle", Sealed: l.Credential.Sealed,
@@ -226,7 +226,7 @@ func TestR7_IdleRefreshTokensAreKeptAlive(t *testing.T) {
 
 // R3: the sweeper replays an attempt whose outcome is unknown, without anybody asking.
 func TestR3_TheSweeperBeginsTheReplay(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")
 		stale(t, h, a)
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, ResetAfter: true, OmitRefresh: true, Times: 1})

@@ -40,7 +40,7 @@ func (s *scopeSpeaker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // speaking runs a test with such a server on both backends.
-func speaking(t *testing.T, f func(*testing.T, *brokertest.House, *scopeSpeaker)) {
+func speaking(t *testing.T, f func(*testing.T, *brokertest.Instance, *scopeSpeaker)) {
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
 		s := &scopeSpeaker{idp: testidp.New(testidp.Options{AutoConsent: true,
 			Clients: []testidp.Client{{ID: brokertest.ClientID, Secret: brokertest.ClientSecret}}})}
@@ -73,7 +73,7 @@ func TestT3_ScopesOfATokenAnswerAreMadeFit(t *testing.T) {
 		"usual":     {"https://www.googleapis.com/auth/drive read:user", []string{"https://www.googleapis.com/auth/drive", "read:user"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			speaking(t, func(t *testing.T, h *brokertest.House, s *scopeSpeaker) {
+			speaking(t, func(t *testing.T, h *brokertest.Instance, s *scopeSpeaker) {
 				p := h.Provider(t, "test")
 				s.scope.Store(c.scope)
 				consented := h.Consent(t, h.User, p, "ada")

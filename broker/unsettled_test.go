@@ -18,7 +18,7 @@ import (
 const poisoned = 320
 
 // ownerless makes a consent whose tokens find no owner, past its time, and returns its id.
-func ownerless(t *testing.T, h *brokertest.House, who brokertest.Person, p models.Provider) string {
+func ownerless(t *testing.T, h *brokertest.Instance, who brokertest.Person, p models.Provider) string {
 	t.Helper()
 	back := h.Approve(t, h.Authorize(t, who, p), "ada")
 	back.ProviderID = p.ID
@@ -33,7 +33,7 @@ func ownerless(t *testing.T, h *brokertest.House, who brokertest.Person, p model
 	return id
 }
 
-func exec(t *testing.T, h *brokertest.House, statement string) {
+func exec(t *testing.T, h *brokertest.Instance, statement string) {
 	t.Helper()
 	if _, err := brokertest.SQL(t, h.DatabaseURL).Exec(statement); err != nil {
 		t.Fatal(err)
@@ -42,7 +42,7 @@ func exec(t *testing.T, h *brokertest.House, statement string) {
 
 // poison makes flows that do not open of one that is ownerless, each older than it, and
 // spoils that one too.
-func poison(t *testing.T, h *brokertest.House, id string) {
+func poison(t *testing.T, h *brokertest.Instance, id string) {
 	t.Helper()
 	columns := []string{"org_id", "provider_id", "channel", "state_hash", "status", "redirect_uri", "skip_consent", "scopes", "fingerprint",
 		"sealed", "code_hash", "failure", "claimed_at", "exchanged_at", "expires_at", "created_at"}
@@ -53,7 +53,7 @@ func poison(t *testing.T, h *brokertest.House, id string) {
 	exec(t, h, "UPDATE flows SET sealed_tokens = sealed WHERE id = '"+id+"'")
 }
 
-func failureOf(t *testing.T, h *brokertest.House, flow string) (models.FlowStatus, string) {
+func failureOf(t *testing.T, h *brokertest.Instance, flow string) (models.FlowStatus, string) {
 	t.Helper()
 	f := must(h.Store.Flow(ctx, flow))(t)
 	return f.Status, f.Failure
@@ -62,7 +62,7 @@ func failureOf(t *testing.T, h *brokertest.House, flow string) (models.FlowStatu
 // Finding F3: 300 consents whose tokens could not be settled were the first in every
 // sweep, for ever, so that another organisation's tokens without an owner stayed alive.
 func TestT4_FlowsThatCannotBeSettledHoldUpNobody(t *testing.T) {
-	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		hostile := ownerless(t, h, h.User, p)
 		poison(t, h, hostile)
@@ -105,7 +105,7 @@ func TestT4_FlowsThatCannotBeSettledHoldUpNobody(t *testing.T) {
 // Finding F3: what was sealed with a NUL in its scopes before they were made fit is
 // settled too.
 func TestT3_AFlowThatIsPoisonedAlreadyIsSettled(t *testing.T) {
-	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.Instance) {
 		f := must(h.Store.Flow(ctx, ownerless(t, h, h.User, h.Provider(t, "test"))))(t)
 		owner := secrets.FlowOwner(f.ID, "tokens", f.OrgID, f.UserID, f.ProviderID)
 		var tokens map[string]any
@@ -127,7 +127,7 @@ func TestT3_AFlowThatIsPoisonedAlreadyIsSettled(t *testing.T) {
 // Tokens that cannot be settled are given up on when single revocations are, and an
 // admin can see it.
 func TestT4_FlowsThatCannotBeSettledAreGivenUpOn(t *testing.T) {
-	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.Instance) {
 		flow := ownerless(t, h, h.User, h.Provider(t, "test"))
 		exec(t, h, "UPDATE flows SET sealed_tokens = sealed")
 		sweep := func(want models.FlowStatus) {

@@ -16,7 +16,7 @@ import (
 
 // crowd are people of one organisation, one authorization of a provider each, whose
 // access tokens have ended.
-func crowd(t *testing.T, h *brokertest.House, p models.Provider, n int) (people []brokertest.Person, all []models.Authorization) {
+func crowd(t *testing.T, h *brokertest.Instance, p models.Provider, n int) (people []brokertest.Person, all []models.Authorization) {
 	t.Helper()
 	for i := range n {
 		who := h.Person(t, "acme", fmt.Sprint("person", i), models.RoleUser)
@@ -28,19 +28,19 @@ func crowd(t *testing.T, h *brokertest.House, p models.Provider, n int) (people 
 }
 
 // nextProbe lets the waits of everybody and the time until the next probe be over.
-func nextProbe(t *testing.T, h *brokertest.House) {
+func nextProbe(t *testing.T, h *brokertest.Instance) {
 	t.Helper()
 	db := brokertest.SQL(t, h.DatabaseURL)
 	must(db.Exec(`UPDATE credentials SET next_attempt_at = NULL`))(t)
 	must(db.Exec(`UPDATE providers SET probe_at = trouble_since WHERE trouble <> ''`))(t)
 }
 
-func troubleOf(t *testing.T, h *brokertest.House, p models.Provider) models.Trouble {
+func troubleOf(t *testing.T, h *brokertest.Instance, p models.Provider) models.Trouble {
 	t.Helper()
 	return must(h.Store.Provider(ctx, p.ID))(t).InTrouble()
 }
 
-func verdictOf(t *testing.T, h *brokertest.House, a models.Authorization) string {
+func verdictOf(t *testing.T, h *brokertest.Instance, a models.Authorization) string {
 	t.Helper()
 	return must(h.Store.Linked(ctx, a.ID))(t).Credential.VerdictReason
 }
@@ -48,7 +48,7 @@ func verdictOf(t *testing.T, h *brokertest.House, a models.Authorization) string
 // Finding K1: one invalid refresh token, answered 403 unauthorized_client, paused the
 // refreshes of everybody for five minutes, again and again; so did one invalid_client.
 func TestAnAnswerAboutOneTokenConcernsThatTokenAlone(t *testing.T) {
-	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.Instance) {
 		for _, c := range []struct {
 			fault  testidp.Fault
 			code   models.Code
@@ -90,7 +90,7 @@ func TestAnAnswerAboutOneTokenConcernsThatTokenAlone(t *testing.T) {
 // Finding K1: in a deletion, one of 300 tokens answered 403 unauthorized_client left 45
 // unrevoked, and the message blamed the client secret.
 func TestOneRefusedItemFailsAlone(t *testing.T) {
-	eachWith(t, brokertest.Options{Timing: broker.Timing{Backoff: 50 * time.Millisecond}}, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, brokertest.Options{Timing: broker.Timing{Backoff: 50 * time.Millisecond}}, func(t *testing.T, h *brokertest.Instance) {
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Revoke, Status: 403, Error: "unauthorized_client", Account: "account3"})
 		begun := map[string]string{} // jobs, by type
 		for _, typ := range []string{"test", "github"} {
@@ -116,7 +116,7 @@ func TestOneRefusedItemFailsAlone(t *testing.T) {
 // under suspicion, whatever the codes. Then one authorization asks every five minutes, and
 // when one is accepted the verdicts of that row are void.
 func TestR5_ASuspicionEndsWithASuccess(t *testing.T) {
-	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		people, all := crowd(t, h, p, 8)
 		ask := func(i int) error {
@@ -182,7 +182,7 @@ func TestR5_ASuspicionEndsWithASuccess(t *testing.T) {
 // R5: those whose verdicts are void are asked once more, spread over the probes, and a
 // void verdict is void for the filter, the statistics and what unlinks expired authorizations.
 func TestR5_AVoidVerdictIsVoidInEveryQuery(t *testing.T) {
-	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		people, all := crowd(t, h, p, 6)
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, Error: "invalid_grant", Times: 5})
@@ -230,7 +230,7 @@ func TestR5_AVoidVerdictIsVoidInEveryQuery(t *testing.T) {
 // R5: where one or two authorizations are all there are, the same refusal three times
 // within a quarter of an hour is enough; and where there are three or four, of all of them.
 func TestR5_FewPeopleShowARefusedClientToo(t *testing.T) {
-	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.Instance) {
 		for _, n := range []int{1, 2, 3, 4} {
 			t.Run(fmt.Sprint(n), func(t *testing.T) {
 				p := h.Provider(t, "test")
@@ -264,7 +264,7 @@ func TestR5_FewPeopleShowARefusedClientToo(t *testing.T) {
 // R5: exchanges that are refused show nothing by themselves, and neither do imports and
 // checks: anybody could make those.
 func TestR5_NobodyTalksAClientIntoTrouble(t *testing.T) {
-	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		people, all := crowd(t, h, p, 1)
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Exchange, Error: "invalid_client", Times: 6},
@@ -294,7 +294,7 @@ func TestR5_NobodyTalksAClientIntoTrouble(t *testing.T) {
 // D4: five people's items refused in a row, with none accepted between, stop the job; the
 // rest stays pending, the secret may change, and DELETE goes on.
 func TestD4_ARowOfRefusedItemsStopsTheJob(t *testing.T) {
-	eachWith(t, brokertest.Options{Concurrency: 4}, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, brokertest.Options{Concurrency: 4}, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		for i := range 20 {
 			h.Consent(t, h.Person(t, "acme", fmt.Sprint("person", i), models.RoleUser), p, fmt.Sprint("account", i))
@@ -359,7 +359,7 @@ func TestR3_AReplayThatIsLostTooBacksOff(t *testing.T) {
 // class, imports included, since each may have spent a refresh token: one asks every five
 // minutes until one can be read. The code of a consent would lapse, and is exchanged.
 func TestR13_UnreadableSuccessesPauseTheTokenClass(t *testing.T) {
-	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		people, all := crowd(t, h, p, 6)
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Token, Status: 200, Body: `{"access_tok`, ContentType: "application/json"})
@@ -455,7 +455,7 @@ func TestR15_ARefusalThatNeverChangesEnds(t *testing.T) {
 // R15: three people's grants refused alike, with none accepted, are the provider's
 // trouble: nothing is marked, and one asks every five minutes.
 func TestR15_ThreeRefusedAlikeAreTheProvidersTrouble(t *testing.T) {
-	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		people, all := crowd(t, h, p, 6)
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, Status: 400, Error: "invalid_request"})
@@ -493,7 +493,7 @@ func TestR15_ThreeRefusedAlikeAreTheProvidersTrouble(t *testing.T) {
 // R5: what the sweep finds due of a provider in trouble is one probe, and another one
 // each time, so that a provider with many due tokens takes no turn of anybody else's.
 func TestR5_TheSweepProbesInTurn(t *testing.T) {
-	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		people, all := crowd(t, h, p, 8)
 		h.IdP.SetSecret(brokertest.ClientID, "rotated")

@@ -20,7 +20,7 @@ type Example struct {
 
 // Examples reads the examples of the bodies of requests, of success and of errors. A body
 // without one is an Example without Body.
-func (h *House) Examples(t testing.TB) []Example {
+func (h *Instance) Examples(t testing.TB) []Example {
 	t.Helper()
 	d := h.documented(t)
 	var all []Example

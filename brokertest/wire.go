@@ -32,7 +32,7 @@ func (a Answer) JSON(t testing.TB) map[string]any {
 
 // Do sends a request as who and checks the answer against the OpenAPI document
 // that the API serves. body is sent as JSON, a string as it is; nil sends none.
-func (h *House) Do(t testing.TB, who Person, method, path string, body any) Answer {
+func (h *Instance) Do(t testing.TB, who Person, method, path string, body any) Answer {
 	t.Helper()
 	var r io.Reader
 	switch b := body.(type) {
@@ -58,7 +58,7 @@ func (h *House) Do(t testing.TB, who Person, method, path string, body any) Answ
 }
 
 // Send sends a request as it is and checks the answer against the document.
-func (h *House) Send(t testing.TB, req *http.Request) Answer {
+func (h *Instance) Send(t testing.TB, req *http.Request) Answer {
 	t.Helper()
 	noRedirect := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	res, err := noRedirect.Do(req)
@@ -84,14 +84,14 @@ type document struct {
 	compiler *jsonschema.Compiler
 }
 
-// documents are those that were read in this process, by their content: every house
+// documents are those that were read in this process, by their content: every instance
 // serves the same one, but for its own address.
 var documents struct {
 	sync.Mutex
 	read map[string]*document
 }
 
-func (h *House) documented(t testing.TB) *document {
+func (h *Instance) documented(t testing.TB) *document {
 	t.Helper()
 	if h.document != nil {
 		return h.document

@@ -13,7 +13,7 @@ import (
 
 // asked compares the answer to DELETE for a provider with very many authorizations
 // with that for a provider with one, and then looks on while the former is deleted.
-// It comes after everything else that uses the crowded house.
+// It comes after everything else that uses the crowded instance.
 func (b *bench) asked(ctx context.Context, r *report) error {
 	m, err := b.crowded(ctx)
 	if err != nil {

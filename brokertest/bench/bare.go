@@ -133,7 +133,7 @@ func give(c echo.Context, keys *secrets.Keyring, o secrets.Owner, sealed []byte,
 
 // startBare runs this binary as the bare limit beside h, and returns where it
 // listens.
-func startBare(ctx context.Context, h *house) (base string, pid int, stop func(), err error) {
+func startBare(ctx context.Context, h *instance) (base string, pid int, stop func(), err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return "", 0, nil, err

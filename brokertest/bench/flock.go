@@ -67,7 +67,7 @@ func (b *bench) flock(ctx context.Context, r *report) error {
 type birds []*callers
 
 // gather spreads the callers over the processes.
-func (b *bench) gather(ctx context.Context, h *house, authorization string) (all birds, err error) {
+func (b *bench) gather(ctx context.Context, h *instance, authorization string) (all birds, err error) {
 	ask := [][]byte{request("POST", tokenPath(authorization), h.token.Reveal())}
 	for i, api := range h.running {
 		c, err := newCallers(ctx, (b.birds+i)/len(h.running), api.URL, ask)

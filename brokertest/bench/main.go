@@ -16,9 +16,9 @@
 //	revocations.go  many revocations at a slow upstream
 //	flock.go        many callers with one expired token
 //	growth.go       what a process holds while it deletes
-//	stored.go       authorizations in large numbers; million.go the house full of them
+//	stored.go       authorizations in large numbers; million.go the instance full of them
 //	profile.go      where the time of a token fetch goes (-profile)
-//	house.go        a grantd on an empty database; machine.go what it runs on
+//	instance.go     a grantd on an empty database; machine.go what it runs on
 //	report.go       the targets and the table; markdown.go the page
 package main
 
@@ -109,7 +109,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	return r.finish(o, out)
 }
 
-// part is one measurement. They run in this order: what uses the crowded house comes
+// part is one measurement. They run in this order: what uses the crowded instance comes
 // first and together, what empties it last of those.
 type part struct {
 	name    string

@@ -7,15 +7,15 @@ import (
 	"github.com/grantd/grantd/brokertest/processes"
 )
 
-// million is the house in which very many authorizations are stored. Filling it
+// million is the instance in which very many authorizations are stored. Filling it
 // takes longer than measuring in it, so the parts share it.
 type million struct {
-	*house
+	*instance
 	api   *processes.Process
 	shelf *shelf
 }
 
-// crowded returns the house with very many authorizations, filled when it is first
+// crowded returns the instance with very many authorizations, filled when it is first
 // asked for.
 func (b *bench) crowded(ctx context.Context) (*million, error) {
 	if b.filled != nil {
@@ -25,7 +25,7 @@ func (b *bench) crowded(ctx context.Context) (*million, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &million{house: h, api: h.running[0]}
+	m := &million{instance: h, api: h.running[0]}
 	b.filled = m // from here on run closes it
 	begin := time.Now()
 	if m.shelf, err = h.store(ctx, m.api.URL, b.stored, madeUp); err != nil {

@@ -45,7 +45,7 @@ func (t team) ideal(n int, latency time.Duration) time.Duration {
 
 // deleteBy fills a provider and has a team delete it. It returns the time from
 // the answer to DELETE until a client that keeps asking sees the job's end.
-func (b *bench) deleteBy(ctx context.Context, h *house, api *processes.Process, t team) (time.Duration, error) {
+func (b *bench) deleteBy(ctx context.Context, h *instance, api *processes.Process, t team) (time.Duration, error) {
 	provider, err := h.store(ctx, api.URL, b.revoked, h.mint)
 	if err != nil {
 		return 0, err
@@ -65,12 +65,12 @@ func (b *bench) deleteBy(ctx context.Context, h *house, api *processes.Process, 
 
 // mint has somebody consent at the upstream, without the ceremony. There are no
 // refresh tokens, so that each revocation is one call: by RFC 7009 a pair takes two.
-func (h *house) mint(i int) (access, refresh string) {
+func (h *instance) mint(i int) (access, refresh string) {
 	return h.Upstream.MintAccess(brokertest.ClientID, fmt.Sprint("person-", i)), ""
 }
 
 // delete deletes a provider and checks that everything was revoked, upstream too.
-func (h *house) delete(ctx context.Context, api *processes.Process, s *shelf) (time.Duration, error) {
+func (h *instance) delete(ctx context.Context, api *processes.Process, s *shelf) (time.Duration, error) {
 	admin := processes.NewClient(api.URL, h.token)
 	location, err := admin.DeleteProvider(ctx, s.provider.ID)
 	if err != nil {

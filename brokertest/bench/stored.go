@@ -40,7 +40,7 @@ func madeUp(i int) (access, refresh string) {
 }
 
 // store registers a provider with n authorizations, all the caller's own.
-func (h *house) store(ctx context.Context, base string, n int, of draw) (*shelf, error) {
+func (h *instance) store(ctx context.Context, base string, n int, of draw) (*shelf, error) {
 	admin := processes.NewClient(base, h.token)
 	p, err := processes.Provider(ctx, admin)
 	if err != nil {

@@ -41,7 +41,7 @@ func (b *bench) tokens(ctx context.Context, r *report) error {
 	if err != nil {
 		return err
 	}
-	manyBase, manyPID, stop, err := startBare(ctx, m.house)
+	manyBase, manyPID, stop, err := startBare(ctx, m.instance)
 	if err != nil {
 		return err
 	}

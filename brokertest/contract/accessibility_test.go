@@ -38,7 +38,7 @@ func (b *browser) looks(t *testing.T, scheme string, width, height int64) {
 
 // signsIn signs somebody in with their API token, whoever was signed in before, and waits until an element is shown. It
 // must be one of the page that they come to: the pages on the way there go on by themselves.
-func (b *browser) signsIn(t *testing.T, h *brokertest.House, who brokertest.Person, until string) {
+func (b *browser) signsIn(t *testing.T, h *brokertest.Instance, who brokertest.Person, until string) {
 	t.Helper()
 	b.do(t, chromedp.Navigate(h.URL+"/sign-in?again=1"), chromedp.SendKeys(chromedp.CSS("#token"), secret(who.Token)),
 		chromedp.Click(chromedp.CSS("main button")), chromedp.WaitVisible(chromedp.CSS(until)))

@@ -11,7 +11,7 @@ import (
 // to our admins, in every answer that has a provider, and to nobody else; providers
 // without such a page have no such field.
 func TestTheAdminConsentPageIsShownToAdmins(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := create(t, h, object{"type": "microsoft", "config": object{"tenant": "acme.example"}})
 		id := text(t, p, "id")
 		page := "https://login.microsoftonline.com/acme.example/v2.0/adminconsent?"

@@ -24,7 +24,7 @@ func with(t testing.TB, made object) brokertest.Person {
 
 // An admin makes an API token for a machine, sees it without the token itself, and revokes it.
 func TestAdminsMakeAndRevokeAPITokens(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		end := time.Now().Add(48 * time.Hour).UTC().Truncate(time.Second)
 		made := want(t, 201, h.Do(t, h.Admin, "POST", apiTokens, object{"role": "user", "userId": "app-ci", "name": "CI",
@@ -139,7 +139,7 @@ func TestAdminsMakeEveryRoleWhereTheOperatorAllowsIt(t *testing.T) {
 
 // A maker's row is read again when it makes something: this process remembers for ten seconds who a token stands for.
 func TestA6_ARevokedMakerMakesNothing(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		want(t, 200, h.Do(t, h.Admin, "GET", apiTokens, nil))
 		if _, err := h.Store.RevokeAPITokens(ctx, h.Admin.Caller.TokenID, false); err != nil { // as another process does
 			t.Fatal(err)
@@ -198,7 +198,7 @@ func TestA6_NothingEscapesTheRevocationOfItsMaker(t *testing.T) {
 
 // The use of an API token is noted once an hour: no request writes anything.
 func TestTheUseOfAnAPITokenIsNotedOnceAnHour(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		lately, before := h.Person(t, "acme", "app-lately", models.RoleUser), h.Person(t, "acme", "app-before", models.RoleUser)
 		set := func(who brokertest.Person, ago time.Duration) string {
 			at := time.Now().Add(-ago).UTC().Format("2006-01-02 15:04:05.000")

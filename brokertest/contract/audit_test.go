@@ -13,7 +13,7 @@ import (
 // An admin reads what happened, the newest first, by who, what, which and when; nothing of
 // another organisation is in it, and no filter brings it there.
 func TestTheAuditTrailIsRead(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		a := h.Consent(t, h.User, p, "ada")
 		change(t, h, tokensHaveDied)

@@ -14,7 +14,7 @@ import (
 // Finding 5: the list of authorizations did not say whose account each was, nor when
 // it was last used or refreshed, and there was no way to ask for one.
 func TestAnAuthorizationTellsItsAccountAndItsTimes(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		used, idle := consent(t, h, h.User, p, "ada"), consent(t, h, h.User, p, "grace")
 		accessToken(t, h, h.User, used)
@@ -55,7 +55,7 @@ func TestAnAuthorizationTellsItsAccountAndItsTimes(t *testing.T) {
 // Finding K11: whatever error the upstream sent a person back with was "declined": its
 // code was in no answer, no log and no row.
 func TestTheErrorOfACallbackIsKept(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		for given, kept := range map[string]string{
 			"access_denied": "access_denied", "invalid_scope": "invalid_scope", "temporarily_unavailable": "temporarily_unavailable",

@@ -184,8 +184,8 @@ func host(t *testing.T, address string) string {
 	return u.Host
 }
 
-// asking makes a house whose authorization server asks before it grants.
-func asking(t *testing.T) *brokertest.House {
+// asking makes an instance whose authorization server asks before it grants.
+func asking(t *testing.T) *brokertest.Instance {
 	idp, idpURL := testidp.Start(t, testidp.Options{Clients: []testidp.Client{{ID: brokertest.ClientID, Secret: brokertest.ClientSecret}}})
 	return brokertest.New(t, &brokertest.Options{IdP: idp, IdPURL: idpURL})
 }

@@ -12,7 +12,7 @@ import (
 // What Terraform sends in the life of a resource: create with invented
 // credentials, read, update in place, read, delete, poll, and find it gone.
 func TestTheLifeOfATerraformResource(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		send := func(method, path, body string) brokertest.Answer {
 			r := request(t, h, method, path, body)
 			r.Header.Set("Content-Type", "application/json")
@@ -56,7 +56,7 @@ func TestTheLifeOfATerraformResource(t *testing.T) {
 // What the Python SDK sends in a web app's consent: no body with authorize, only
 // token/ and never accessToken/, values as the browser's address had them.
 func TestTheConsentOfAWebAppOnThePythonSDK(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		send := func(method, path, body string, header http.Header) brokertest.Answer {
 			r := request(t, h, method, path, body)

@@ -20,7 +20,7 @@ import (
 // comes from, and follows nothing by itself.
 type surfer struct {
 	t    *testing.T
-	h    *brokertest.House
+	h    *brokertest.Instance
 	http *http.Client
 }
 
@@ -32,7 +32,7 @@ type page struct {
 	body   string
 }
 
-func surf(t *testing.T, h *brokertest.House) *surfer {
+func surf(t *testing.T, h *brokertest.Instance) *surfer {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -152,7 +152,7 @@ func wantPage(t testing.TB, p page, status int, says ...string) {
 	}
 }
 
-func login(t testing.TB, h *brokertest.House, who brokertest.Person, p string) string {
+func login(t testing.TB, h *brokertest.Instance, who brokertest.Person, p string) string {
 	t.Helper()
 	got := shown(t, h, who, p)
 	if got.User == nil {
@@ -162,7 +162,7 @@ func login(t testing.TB, h *brokertest.House, who brokertest.Person, p string) s
 }
 
 func TestAPersonConnectsAnAccount(t *testing.T) {
-	eachWith(t, brokertest.Options{RedirectAllow: []string{"https://app.example.com"}}, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, brokertest.Options{RedirectAllow: []string{"https://app.example.com"}}, func(t *testing.T, h *brokertest.Instance) {
 		for _, typ := range []string{"test", "github"} {
 			p := h.Provider(t, typ).ID
 			s := surf(t, h)
@@ -210,7 +210,7 @@ func TestAPersonConnectsAnAccount(t *testing.T) {
 // A2: a consent completes in the session that began it, and nowhere else; whatever
 // comes back elsewhere spends nothing.
 func TestA2_AConsentOfThePagesCompletesInItsSessionAlone(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		s, again, colleague, nobodyAtAll := surf(t, h), surf(t, h), surf(t, h), surf(t, h)
 		s.signIn(h.User)
@@ -255,7 +255,7 @@ func TestA2_AConsentOfThePagesCompletesInItsSessionAlone(t *testing.T) {
 // Consents that a client of the API began return here too, where the person reads
 // that the client must finish them, signed in or not.
 func TestA2_AConsentOfTheAPIIsNotCompletedInThePages(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		begun := begin(t, h, h.User, p, url.Values{})
 		s := surf(t, h)
@@ -269,7 +269,7 @@ func TestA2_AConsentOfTheAPIIsNotCompletedInThePages(t *testing.T) {
 }
 
 func TestTwoTabsTwoProviders(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		first, second := createID(t, h, nil), createID(t, h, gitHubAt(h, nil))
 		s := surf(t, h)
 		s.signIn(h.User)
@@ -334,7 +334,7 @@ func TestAStartFromAnotherSiteIsAskedAbout(t *testing.T) {
 
 // Who a person acts as does not change without a word.
 func TestAnotherAccountIsAskedAbout(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		// Other people at each, since both providers are one client to the upstream.
 		for typ, people := range map[string][2]string{"test": {"ada", "grace"}, "github": {"linus", "eve"}} {
 			p, first, second := h.Provider(t, typ).ID, people[0], people[1]
@@ -407,7 +407,7 @@ func TestAnotherAccountIsAskedAbout(t *testing.T) {
 
 // A session ends with its token, and with signing out.
 func TestASessionEndsWithItsToken(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		signedOut := func(s *surfer, why string) {
 			t.Helper()
@@ -448,7 +448,7 @@ func TestASessionEndsWithItsToken(t *testing.T) {
 // A session id that somebody planted is worth nothing, and the table of sessions
 // signs nobody in.
 func TestSessionsCannotBePlantedOrCopied(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		site, _ := url.Parse(h.URL)
 		s := surf(t, h)
 		planted := &http.Cookie{Name: "grantd_session", Value: "planted-by-somebody-else-00000000000000000", Path: "/"}

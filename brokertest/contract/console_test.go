@@ -32,20 +32,20 @@ func consoleForms(provider string) []string {
 }
 
 // admin is a browser with the organisation's admin signed in.
-func admin(t *testing.T, h *brokertest.House) *surfer {
+func admin(t *testing.T, h *brokertest.Instance) *surfer {
 	t.Helper()
 	s := surf(t, h)
 	s.signIn(h.Admin)
 	return s
 }
 
-func startStats(t *testing.T, h *brokertest.House) string {
+func startStats(t *testing.T, h *brokertest.Instance) string {
 	t.Helper()
 	return jobOf(t, h, h.Do(t, h.Admin, "POST", root+"jobs/", object{"type": "STATS"}))
 }
 
 // pauses has a provider wait for an upstream, for as long as the sessions that there are.
-func pauses(t *testing.T, h *brokertest.House, provider, org, origin string) {
+func pauses(t *testing.T, h *brokertest.Instance, provider, org, origin string) {
 	t.Helper()
 	change(t, h, "INSERT INTO pauses (provider_id, org_id, host, class, until) SELECT '"+provider+"', '"+org+"', '"+origin+"', 'token', max(expires_at) FROM browser_sessions")
 }
@@ -53,7 +53,7 @@ func pauses(t *testing.T, h *brokertest.House, provider, org, origin string) {
 // The console is for the organisation's admins: whoever is not signed in signs in and comes back, whoever is no admin is
 // told so, and to the admin of another organisation nothing of this one exists.
 func TestA6_TheConsoleIsForAdmins(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p, job := createID(t, h, nil), startStats(t, h)
 		stranger, user, foreign := surf(t, h), surf(t, h), surf(t, h)
 		user.signIn(h.User)
@@ -179,7 +179,7 @@ func TestTheConsoleWorksBelowAPath(t *testing.T) {
 
 // The overview tells an admin what does not work now, and where to mend it.
 func TestTheOverviewTellsWhatDoesNotWork(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		s := admin(t, h)
 		wantPage(t, s.get("/console/"), 200, `id="quiet"`, "Nobody has connected")
 		p := createID(t, h, object{"name": "Broken", "type": "github", "metadata": object{"host": h.IdPURL}})
@@ -242,7 +242,7 @@ func TestAnAdminSwitchesAProviderOffAndOn(t *testing.T) {
 
 // A provider is deleted by whoever types its name; the job's page follows, until nothing is left.
 func TestAnAdminDeletesAProvider(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, object{"name": "Old one"})
 		a := consent(t, h, h.User, p, "ada")
 		s := admin(t, h)
@@ -347,7 +347,7 @@ func newForm(t *testing.T, s *surfer, typ string) string {
 // An admin registers a provider with the form of its type. What is wrong stands beside its field in the API's words, what
 // was entered stays, but for the secret; and a form that is sent twice registers one provider.
 func TestAnAdminRegistersAProviderInTheConsole(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		s := admin(t, h)
 		types := s.get("/console/providers/new")
 		for _, typ := range h.Upstream.Names() {
@@ -419,7 +419,7 @@ func TestAnAdminRegistersAProviderInTheConsole(t *testing.T) {
 
 // Sent twice at once, too.
 func TestAFormThatIsSentTwiceAtOnceRegistersOneProvider(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		s := admin(t, h)
 		form := url.Values{"type": {"test"}, "form": {newForm(t, s, "test")}, "name": {"Test"}, "clientId": {brokertest.ClientID}, "clientSecret": {brokertest.ClientSecret}}
 		got := make(chan page)
@@ -438,7 +438,7 @@ func TestAFormThatIsSentTwiceAtOnceRegistersOneProvider(t *testing.T) {
 
 // An admin changes a provider: what was not touched stays as it is, and what the API refuses is refused.
 func TestAnAdminChangesAProviderInTheConsole(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, object{"type": "github", "metadata": object{"host": h.IdPURL}, "scopes": []any{"repo"}, "redirectUris": []any{"http://localhost:5173/oauth/callback"},
 			"config": object{"match": []any{"b.example", "a.example"}, "authorizeParams": object{"x": "a=b"}, "pkce": true, "callsPerHour": 700}})
 		s := admin(t, h)
@@ -506,7 +506,7 @@ func TestAnAdminSetsANewSecretInTheConsole(t *testing.T) {
 // An admin finds a connection by its user or account, ends it, ends everything of a user, and signs somebody out. Every
 // form may be sent twice, needs a recent sign-in, comes from the console alone, and is audited with the admin's name.
 func TestAnAdminEndsConnectionsAndSessionsInTheConsole(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		adas, graces := consent(t, h, h.User, p, "ada"), consent(t, h, h.Colleague, p, "grace")
 		s, user, foreign := admin(t, h), surf(t, h), surf(t, h)

@@ -11,12 +11,12 @@ import (
 	"github.com/grantd/grantd/testidp"
 )
 
-// paused runs a test in a house whose worker has not come yet: what is accepted
+// paused runs a test in an instance whose worker has not come yet: what is accepted
 // stays undone until work is called.
-func paused(t *testing.T, f func(t *testing.T, h *brokertest.House, work func())) {
+func paused(t *testing.T, f func(t *testing.T, h *brokertest.Instance, work func())) {
 	t.Parallel()
 	timing := broker.Timing{Resweep: 50 * time.Millisecond} // an embedded bell is not heard by another process
-	eachWith(t, brokertest.Options{WithoutWorker: true, Timing: timing}, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, brokertest.Options{WithoutWorker: true, Timing: timing}, func(t *testing.T, h *brokertest.Instance) {
 		f(t, h, func() {
 			brokertest.New(t, &brokertest.Options{DatabaseURL: h.DatabaseURL, RedisURL: h.RedisURL, Keys: h.Keys,
 				IdP: h.IdP, IdPURL: h.IdPURL, Timing: timing})
@@ -25,7 +25,7 @@ func paused(t *testing.T, f func(t *testing.T, h *brokertest.House, work func())
 }
 
 func TestDeletingAProviderFromTheAnswerToTheEnd(t *testing.T) {
-	paused(t, func(t *testing.T, h *brokertest.House, work func()) {
+	paused(t, func(t *testing.T, h *brokertest.Instance, work func()) {
 		p := createID(t, h, object{"name": "Doomed"})
 		var all []string
 		for i := range 3 {
@@ -81,7 +81,7 @@ func wantJob(t *testing.T, j object, id, typ, status string) {
 }
 
 func TestAProviderThatIsBeingDeleted(t *testing.T) {
-	paused(t, func(t *testing.T, h *brokertest.House, work func()) {
+	paused(t, func(t *testing.T, h *brokertest.Instance, work func()) {
 		p := createID(t, h, object{"slug": "ours"})
 		a, open := consent(t, h, h.User, p, "ada"), approved(t, h, h.User, p, "grace")
 		accepted := h.Do(t, h.Admin, "DELETE", provider(p), nil)
@@ -124,7 +124,7 @@ func TestAProviderThatIsBeingDeleted(t *testing.T) {
 }
 
 func TestAProviderThatWasDeleted(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		a, open := consent(t, h, h.User, p, "ada"), approved(t, h, h.User, p, "grace")
 		job := deleted(t, h, p)
@@ -161,7 +161,7 @@ func TestAProviderThatWasDeleted(t *testing.T) {
 }
 
 func TestDeletingAProviderThatNobodyUsed(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		job := deleted(t, h, createID(t, h, nil))
 		d := details(t, job)
 		if job["status"] != "COMPLETED" || d["total"] != "0" || fmt.Sprint(d["authorization_ids"]) != "[]" {
@@ -173,7 +173,7 @@ func TestDeletingAProviderThatNobodyUsed(t *testing.T) {
 // D4: a refusal of the client stops the job. D5: the deletion is not undone; with
 // the right secret DELETE goes on, as a new job.
 func TestADeletionThatEndedInError(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		consent(t, h, h.User, p, "ada")
 		h.IdP.SetSecret(brokertest.ClientID, "rotated")
@@ -206,7 +206,7 @@ func TestADeletionThatEndedInError(t *testing.T) {
 func TestWhatCannotBeRevokedIsNamed(t *testing.T) {
 	t.Parallel()
 	timing := broker.Timing{Backoff: time.Millisecond}
-	eachWith(t, brokertest.Options{Timing: timing}, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, brokertest.Options{Timing: timing}, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		a := consent(t, h, h.User, p, "ada")
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Revoke, Status: 500})
@@ -226,7 +226,7 @@ func TestWhatCannotBeRevokedIsNamed(t *testing.T) {
 }
 
 func TestStatsCountWhatThereIs(t *testing.T) {
-	paused(t, func(t *testing.T, h *brokertest.House, work func()) {
+	paused(t, func(t *testing.T, h *brokertest.Instance, work func()) {
 		p := createID(t, h, nil)
 		createID(t, h, object{"type": "github"})
 		want(t, 200, h.Do(t, h.Admin, "PATCH", provider(createID(t, h, nil)), object{"status": "inactive"}))
@@ -266,7 +266,7 @@ func TestOnlyStatsAreStartedByHand(t *testing.T) {
 // deletion's too. Their grant may be the one that somebody has consented to at another
 // provider of the same client. Where only whole grants can be revoked, nothing is sent.
 func TestD1_TokensOfNobodyAreRevokedAloneOrNotAtAll(t *testing.T) {
-	paused(t, func(t *testing.T, h *brokertest.House, work func()) {
+	paused(t, func(t *testing.T, h *brokertest.Instance, work func()) {
 		whole := object{"type": "oauth2", "config": object{"authStyle": "basic", "authorizeUrl": h.IdPURL + "/authorize",
 			"tokenUrl": h.IdPURL + "/token", "userInfoUrl": h.IdPURL + "/userinfo", "revokeUrl": h.IdPURL + "/revoke", "issuer": h.IdPURL}}
 		lives := consent(t, h, h.User, createID(t, h, whole), "ada")

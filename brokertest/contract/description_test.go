@@ -8,7 +8,7 @@ import (
 )
 
 func TestADescriptionIsKeptAndChanged(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := create(t, h, nil)
 		at := provider(text(t, p, "id"))
 		if p["description"] != nil {
@@ -40,7 +40,7 @@ func TestADescriptionIsKeptAndChanged(t *testing.T) {
 
 // The hot query does not read it, so that no answer with an authorization has it.
 func TestADescriptionIsNotToldWithAnAuthorization(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, object{"description": "only here"})
 		done := h.Do(t, h.User, "POST", callback, approved(t, h, h.User, p, "ada"))
 		a := text(t, want(t, 200, done)["authorizedProvider"].(object), "id")

@@ -21,9 +21,9 @@ const (
 	deviceLife = 10 * time.Minute
 )
 
-// devices is a house and its upstream, for which time passes together.
+// devices is an instance and its upstream, for which time passes together.
 type devices struct {
-	*brokertest.House
+	*brokertest.Instance
 	upstream *brokertest.Clock
 }
 
@@ -35,7 +35,7 @@ func eachWithDevices(t *testing.T, o brokertest.Options, f func(*testing.T, devi
 		o.Backend = b
 		o.IdP, o.IdPURL = testidp.Start(t, testidp.Options{Now: d.upstream.Now, AutoConsent: true, CodeTTL: deviceLife, DeviceInterval: pollEvery,
 			Clients: []testidp.Client{{ID: brokertest.ClientID, Secret: brokertest.ClientSecret}}})
-		d.House = brokertest.New(t, &o)
+		d.Instance = brokertest.New(t, &o)
 		f(t, d)
 		if n := o.IdP.Stats().DevicePolledTooFast; n != 0 {
 			t.Errorf("the upstream was polled too fast %d times", n)
@@ -60,8 +60,8 @@ func (d devices) pass(t *testing.T, by time.Duration) {
 		return
 	}
 	i := fmt.Sprintf("make_interval(secs => %f)", by.Seconds())
-	change(t, d.House, "UPDATE flows SET next_poll_at = next_poll_at - "+i+", expires_at = expires_at - "+i+", claimed_at = claimed_at - "+i)
-	change(t, d.House, "UPDATE pauses SET until = until - "+i)
+	change(t, d.Instance, "UPDATE flows SET next_poll_at = next_poll_at - "+i+", expires_at = expires_at - "+i+", claimed_at = claimed_at - "+i)
+	change(t, d.Instance, "UPDATE pauses SET until = until - "+i)
 }
 
 // provider registers one with the device flow switched on.
@@ -71,7 +71,7 @@ func (d devices) provider(t *testing.T, typ string) string {
 	if typ == "github" {
 		changes["metadata"] = object{"host": d.IdPURL}
 	}
-	return createID(t, d.House, changes)
+	return createID(t, d.Instance, changes)
 }
 
 // device is a consent under way on another device.
@@ -156,7 +156,7 @@ func TestADeviceConsents(t *testing.T) {
 			wantAuthorization(t, done["authorizedProvider"].(object), want(t, 200, d.Do(t, d.User, "GET", provider(p), nil)), "ada")
 			wantUser(t, done["userInfo"].(object), sub)
 			id := text(t, done["authorizedProvider"].(object), "id")
-			accessToken(t, d.House, d.User, id)
+			accessToken(t, d.Instance, d.User, id)
 			wantUser(t, want(t, 200, d.Do(t, d.User, "GET", userinfoOf(id), nil)), sub)
 
 			// R10: it is delivered once.
@@ -205,7 +205,7 @@ func TestTheLinkWithTheCodeConsents(t *testing.T) {
 
 func TestTheDeviceFlowIsOffUntilItIsSwitchedOn(t *testing.T) {
 	eachWithDevices(t, brokertest.Options{}, func(t *testing.T, d devices) {
-		p := createID(t, d.House, nil)
+		p := createID(t, d.Instance, nil)
 		if body := want(t, 409, d.Do(t, d.User, "POST", deviceAt(p), nil)); !strings.Contains(text(t, body, "message"), "config") {
 			t.Errorf("it is not said how to switch it on: %v", body)
 		}
@@ -261,7 +261,7 @@ func TestA2_ADeviceCodeIsBoundToWhoBegan(t *testing.T) {
 		wantWait(t, d.pollAs(t, d.Colleague, v), "expired_token", 0)
 		wantWait(t, d.pollAs(t, d.Admin, v), "expired_token", 0)
 		want(t, 404, d.pollAs(t, d.Other, v))
-		for _, wrong := range []device{{other, v.code, ""}, {p, v.code + "x", ""}, {p, "", ""}, {p, v.userCode, ""}, {p, begin(t, d.House, d.User, p, nil).State, ""}} {
+		for _, wrong := range []device{{other, v.code, ""}, {p, v.code + "x", ""}, {p, "", ""}, {p, v.userCode, ""}, {p, begin(t, d.Instance, d.User, p, nil).State, ""}} {
 			wantWait(t, d.poll(t, wrong), "expired_token", 0)
 		}
 		want(t, 400, d.Do(t, d.User, "POST", callback, object{"providerId": p, "state": v.code, "code": "c"}))
@@ -305,8 +305,8 @@ func TestImpatientDevicesAreHeldBack(t *testing.T) {
 				t.Fatalf("after %d intervals the upstream was asked %d times", round+1, d.polls())
 			}
 		}
-		if done.Load() != 1 || grants(d.House) != 1 {
-			t.Errorf("%d were answered, %d grants live; want 1 and 1", done.Load(), grants(d.House))
+		if done.Load() != 1 || grants(d.Instance) != 1 {
+			t.Errorf("%d were answered, %d grants live; want 1 and 1", done.Load(), grants(d.Instance))
 		}
 	})
 }

@@ -12,7 +12,7 @@ import (
 
 // failures are the reasons of all flows that failed.
 func failures(t *testing.T, d devices) []string {
-	return column(t, d.House, `SELECT failure FROM flows WHERE status = 'failed'`)
+	return column(t, d.Instance, `SELECT failure FROM flows WHERE status = 'failed'`)
 }
 
 func wantFailure(t *testing.T, d devices, reason string) {
@@ -178,7 +178,7 @@ func TestR3_APollWhoseAnswerWasLostForGood(t *testing.T) {
 func TestR3_APollThatNeverEnded(t *testing.T) {
 	eachWithDevices(t, brokertest.Options{}, func(t *testing.T, d devices) {
 		v := d.begin(t, d.provider(t, "test"))
-		change(t, d.House, `UPDATE flows SET status = 'claimed', claimed_at = created_at, poll_attempt = 'of a stopped process'`)
+		change(t, d.Instance, `UPDATE flows SET status = 'claimed', claimed_at = created_at, poll_attempt = 'of a stopped process'`)
 		d.pass(t, pollEvery)
 		d.IdP.ApproveDevice(v.userCode, "ada")
 		want(t, 200, d.poll(t, v))
@@ -212,7 +212,7 @@ func TestR10_ADeviceThatGaveUpWaiting(t *testing.T) {
 		var v device
 		brokertest.Eventually(t, "the upstream answers in time", func() bool {
 			begun, err := d.Service.BeginDevice(ctx, d.User.Caller, d.provider(t, "test"))
-			id := column(t, d.House, `SELECT id FROM providers ORDER BY id DESC LIMIT 1`)[0]
+			id := column(t, d.Instance, `SELECT id FROM providers ORDER BY id DESC LIMIT 1`)[0]
 			v = device{id, begun.DeviceCode.Reveal(), begun.UserCode}
 			return err == nil
 		})
@@ -234,12 +234,12 @@ func TestR10_ADevicesTokensWithoutAnOwnerAreRevoked(t *testing.T) {
 		d.IdP.ApproveDevice(v.userCode, "ada")
 		d.IdP.Inject(testidp.Fault{Endpoint: testidp.UserInfo, Status: 503})
 		d.pass(t, pollEvery)
-		if want(t, 400, d.poll(t, v)); grants(d.House) != 1 {
+		if want(t, 400, d.poll(t, v)); grants(d.Instance) != 1 {
 			t.Fatal("there is no grant upstream")
 		}
 		d.IdP.ClearFaults()
 		d.pass(t, deviceLife)
-		brokertest.Eventually(t, "the ownerless tokens are revoked", func() bool { return grants(d.House) == 0 })
+		brokertest.Eventually(t, "the ownerless tokens are revoked", func() bool { return grants(d.Instance) == 0 })
 		wantWait(t, d.poll(t, v), "expired_token", 0)
 	})
 }
@@ -266,7 +266,7 @@ func TestD2_ADeviceOfAProviderThatWasSwitchedOff(t *testing.T) {
 func TestD2_DevicesDuringADeletion(t *testing.T) {
 	eachWithDevices(t, brokertest.Options{}, func(t *testing.T, d devices) {
 		p := d.provider(t, "test")
-		consent(t, d.House, d.User, p, "ada")
+		consent(t, d.Instance, d.User, p, "ada")
 		late, early := d.begin(t, p), d.begin(t, p)
 		d.IdP.ApproveDevice(late.userCode, "grace")
 		d.IdP.ApproveDevice(early.userCode, "linus")
@@ -278,14 +278,14 @@ func TestD2_DevicesDuringADeletion(t *testing.T) {
 			polling <- err
 		}()
 		brokertest.Eventually(t, "the code is at the upstream", func() bool { return d.polls() == 1 })
-		job := jobOf(t, d.House, d.Do(t, d.Admin, "DELETE", provider(p), nil))
+		job := jobOf(t, d.Instance, d.Do(t, d.Admin, "DELETE", provider(p), nil))
 		want(t, 404, d.poll(t, late))
 		if err := <-polling; models.CodeOf(err) != models.CodeNotFound {
 			t.Errorf("the poll under way ended with %v", err)
 		}
-		got := details(t, ended(t, d.House, job))
-		if got["total"] != "2" || got["revoked"] != "2" || grants(d.House) != 0 || d.polls() != 1 {
-			t.Errorf("%v, %d grants live, %d polls", got, grants(d.House), d.polls())
+		got := details(t, ended(t, d.Instance, job))
+		if got["total"] != "2" || got["revoked"] != "2" || grants(d.Instance) != 0 || d.polls() != 1 {
+			t.Errorf("%v, %d grants live, %d polls", got, grants(d.Instance), d.polls())
 		}
 	})
 }

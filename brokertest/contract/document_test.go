@@ -14,7 +14,7 @@ import (
 type operation struct{ method, path, id string }
 
 // operations lists what the document names.
-func operations(t testing.TB, h *brokertest.House) []operation {
+func operations(t testing.TB, h *brokertest.Instance) []operation {
 	t.Helper()
 	res, err := http.Get(h.URL + "/api/v2/openapi.json")
 	if err != nil {
@@ -49,7 +49,7 @@ func read(t testing.TB, res *http.Response) string {
 }
 
 // request makes one as the admin, with nothing that h.Do would add.
-func request(t testing.TB, h *brokertest.House, method, path, body string) *http.Request {
+func request(t testing.TB, h *brokertest.Instance, method, path, body string) *http.Request {
 	t.Helper()
 	var r io.Reader
 	if body != "" {

@@ -19,7 +19,7 @@ type sdkDevice struct {
 }
 
 // sdkPoll sends what the Go SDK does to exchange a device code.
-func sdkPoll(t testing.TB, h *brokertest.House, who brokertest.Person, name, code string) brokertest.Answer {
+func sdkPoll(t testing.TB, h *brokertest.Instance, who brokertest.Person, name, code string) brokertest.Answer {
 	t.Helper()
 	body, err := json.Marshal(map[string]string{"device_code": code})
 	if err != nil {
@@ -47,35 +47,35 @@ func TestTheGoSDKConsentsOnADevice(t *testing.T) {
 	eachWithDevices(t, brokertest.Options{}, func(t *testing.T, d devices) {
 		id := d.provider(t, "github")
 		slug := text(t, want(t, 200, d.Do(t, d.User, "GET", provider(id), nil)), "slug")
-		if !shown(t, d.House, d.User, id).Device || !listed(t, d.House, d.User).Providers[0].Device {
+		if !shown(t, d.Instance, d.User, id).Device || !listed(t, d.Instance, d.User).Providers[0].Device {
 			t.Error("the device flow is not offered")
 		}
-		begun := reads[sdkDevice](t, sdk(t, d.House, d.User, "GET", externalAuth+"/"+slug+"/device"))
+		begun := reads[sdkDevice](t, sdk(t, d.Instance, d.User, "GET", externalAuth+"/"+slug+"/device"))
 		if begun.DeviceCode == "" || begun.UserCode == "" || begun.VerificationURI != d.IdPURL+"/login/device" ||
 			begun.ExpiresIn <= 0 || begun.Interval <= 0 {
 			t.Fatalf("begun with %+v", begun)
 		}
-		wantCode(t, sdkPoll(t, d.House, d.User, slug, begun.DeviceCode), "authorization_pending")
-		wantCode(t, sdkPoll(t, d.House, d.Colleague, slug, begun.DeviceCode), "expired_token")
+		wantCode(t, sdkPoll(t, d.Instance, d.User, slug, begun.DeviceCode), "authorization_pending")
+		wantCode(t, sdkPoll(t, d.Instance, d.Colleague, slug, begun.DeviceCode), "expired_token")
 		d.IdP.ApproveDevice(begun.UserCode, "grace")
 		d.pass(t, pollEvery)
-		if a := sdkPoll(t, d.House, d.User, id, begun.DeviceCode); a.Status != 204 || len(a.Body) != 0 {
+		if a := sdkPoll(t, d.Instance, d.User, id, begun.DeviceCode); a.Status != 204 || len(a.Body) != 0 {
 			t.Fatalf("after the consent: %d %s", a.Status, a.Body)
 		}
-		if now := shown(t, d.House, d.User, id); !now.Authenticated || now.User == nil || now.User.Login != "grace" {
+		if now := shown(t, d.Instance, d.User, id); !now.Authenticated || now.User == nil || now.User.Login != "grace" {
 			t.Errorf("connected as %+v", now.User)
 		}
-		wantCode(t, sdkPoll(t, d.House, d.User, id, begun.DeviceCode), "expired_token")
+		wantCode(t, sdkPoll(t, d.Instance, d.User, id, begun.DeviceCode), "expired_token")
 
-		begun = reads[sdkDevice](t, sdk(t, d.House, d.User, "GET", externalAuth+"/"+id+"/device"))
+		begun = reads[sdkDevice](t, sdk(t, d.Instance, d.User, "GET", externalAuth+"/"+id+"/device"))
 		d.IdP.DeclineDevice(begun.UserCode)
 		d.pass(t, pollEvery)
-		wantCode(t, sdkPoll(t, d.House, d.User, id, begun.DeviceCode), "access_denied")
+		wantCode(t, sdkPoll(t, d.Instance, d.User, id, begun.DeviceCode), "access_denied")
 
-		if a := sdk(t, d.House, d.User, "GET", externalAuth+"/"+createID(t, d.House, nil)+"/device"); a.Status != 400 {
+		if a := sdk(t, d.Instance, d.User, "GET", externalAuth+"/"+createID(t, d.Instance, nil)+"/device"); a.Status != 400 {
 			t.Errorf("where no admin switched it on: %d %s", a.Status, a.Body)
 		}
-		if a := sdk(t, d.House, d.User, "GET", externalAuth+"/nowhere/device"); a.Status != 404 {
+		if a := sdk(t, d.Instance, d.User, "GET", externalAuth+"/nowhere/device"); a.Status != 404 {
 			t.Errorf("of an unknown provider: %d %s", a.Status, a.Body)
 		}
 	})

@@ -92,7 +92,7 @@ type (
 var patient = brokertest.Options{Timing: broker.Timing{InlineRevoke: 30 * time.Second}}
 
 // sdk sends what the Go SDK does: its own header, no Accept, no body.
-func sdk(t testing.TB, h *brokertest.House, who brokertest.Person, method, path string) brokertest.Answer {
+func sdk(t testing.TB, h *brokertest.Instance, who brokertest.Person, method, path string) brokertest.Answer {
 	t.Helper()
 	r, err := http.NewRequest(method, h.URL+path, nil)
 	if err != nil {
@@ -120,22 +120,22 @@ func reads[T any](t testing.TB, a brokertest.Answer) T {
 	return v
 }
 
-func listed(t testing.TB, h *brokertest.House, who brokertest.Person) sdkAuths {
+func listed(t testing.TB, h *brokertest.Instance, who brokertest.Person) sdkAuths {
 	t.Helper()
 	return reads[sdkAuths](t, sdk(t, h, who, "GET", externalAuth))
 }
 
-func shown(t testing.TB, h *brokertest.House, who brokertest.Person, name string) sdkAuth {
+func shown(t testing.TB, h *brokertest.Instance, who brokertest.Person, name string) sdkAuth {
 	t.Helper()
 	return reads[sdkAuth](t, sdk(t, h, who, "GET", externalAuth+"/"+name))
 }
 
-func gitHubAt(h *brokertest.House, config object) object {
+func gitHubAt(h *brokertest.Instance, config object) object {
 	return object{"name": "GitHub", "type": "github", "metadata": object{"host": h.IdPURL}, "config": config}
 }
 
 func TestExternalAuthOfTheGoSDK(t *testing.T) {
-	eachWith(t, patient, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, patient, func(t *testing.T, h *brokertest.Instance) {
 		if got := listed(t, h, h.User); len(got.Providers)+len(got.Links) != 0 {
 			t.Errorf("an empty organisation lists %+v", got)
 		}
@@ -261,7 +261,7 @@ func TestAnIDWinsOverASlug(t *testing.T) {
 // Of several accounts the one that was connected last is shown and used, and
 // DELETE takes all.
 func TestExternalAuthUsesTheNewestAccount(t *testing.T) {
-	eachWith(t, patient, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, patient, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, gitHubAt(h, nil))
 		for _, account := range []string{"ada", "grace", "ada"} {
 			if backend := h.DatabaseURL; strings.HasPrefix(backend, "sqlite:") {
@@ -356,7 +356,7 @@ func TestExternalAuthOfASwitchedOffProvider(t *testing.T) {
 
 // token_revoked is the truth, and what failed is retried until it is.
 func TestDeleteTellsTheTruthAndTriesAgain(t *testing.T) {
-	eachWith(t, brokertest.Options{Timing: broker.Timing{Backoff: time.Millisecond, ClientProbe: 10 * time.Millisecond}}, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, brokertest.Options{Timing: broker.Timing{Backoff: time.Millisecond, ClientProbe: 10 * time.Millisecond}}, func(t *testing.T, h *brokertest.Instance) {
 		for _, c := range []struct {
 			typ   string
 			fault testidp.Fault
@@ -423,7 +423,7 @@ func TestDeleteWithoutRevocationUpstream(t *testing.T) {
 // Finding G6: the agent's answer left out password, username and type where they were
 // empty, and a script that read them with jq -r handed git the word "null".
 func TestTheAgentCall(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		gitHub := create(t, h, gitHubAt(h, object{"match": []any{"git.example.com/acme"}}))
 		plain := createID(t, h, object{"name": "Plain", "config": object{"match": []any{"code.example.com", "git.example.com/tools"}}})
 		id := text(t, gitHub, "id")
@@ -504,7 +504,7 @@ func TestAnAmbiguousMatchIsAConflict(t *testing.T) {
 
 // A client that listens is answered as soon as there is a link.
 func TestTheAgentCallListens(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		heard := make(chan brokertest.Answer, 1)
 		go func() { heard <- sdk(t, h, h.User, "GET", agentAuth+"?id="+p+"&match=&listen=true") }()

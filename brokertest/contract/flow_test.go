@@ -11,7 +11,7 @@ import (
 )
 
 func TestAuthorizeEchoesTheState(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		for _, state := range []string{"12345678", strings.Repeat("s", 512), "with spaces & = ? # %41 + / \\", `{"json":"of a web app"}`, "Grüße 日本"} {
 			got := begin(t, h, h.User, p, url.Values{"state": {state}})
@@ -27,7 +27,7 @@ func TestAuthorizeEchoesTheState(t *testing.T) {
 }
 
 func TestAuthorizeMakesAStateOfItsOwn(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		seen := map[string]bool{}
 		for _, q := range []string{"", "?state=", "?state=&redirect_uri=" + url.QueryEscape(brokertest.Callback)} {
@@ -61,7 +61,7 @@ func TestTheAddressStaysBelow1500Characters(t *testing.T) {
 
 // A2: a client that asks twice, because its first try timed out, gets the same.
 func TestA2_TheSameOpenStateGivesTheSameAnswer(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p, other := createID(t, h, nil), createID(t, h, nil)
 		q := url.Values{"state": {"the-very-same"}, "redirect_uri": {brokertest.Callback}}
 		first := begin(t, h, h.User, p, q)
@@ -83,7 +83,7 @@ func TestA2_TheSameOpenStateGivesTheSameAnswer(t *testing.T) {
 }
 
 func TestASecondFlowLeavesTheFirstAlone(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		first, second := approved(t, h, h.User, p, "ada"), approved(t, h, h.User, p, "grace")
 		want(t, 200, h.Do(t, h.User, "POST", callback, second))
@@ -92,7 +92,7 @@ func TestASecondFlowLeavesTheFirstAlone(t *testing.T) {
 }
 
 func TestConsentNeedsAnActiveProvider(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		for _, status := range []string{"inactive", "disabled"} {
 			p := createID(t, h, nil)
 			back := approved(t, h, h.User, p, "ada")
@@ -119,7 +119,7 @@ func TestSkipConsentIsAboutThePrompt(t *testing.T) {
 }
 
 func TestACompletedConsentIsAnsweredWhole(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		for typ, sub := range map[string]string{"test": "grace", "github": "2"} {
 			made := create(t, h, object{"type": typ, "metadata": object{"host": map[string]string{"test": "", "github": h.IdPURL}[typ]}})
 			p := text(t, made, "id")
@@ -169,7 +169,7 @@ func wantUser(t *testing.T, u object, sub string) {
 
 // What a provider leaves out is empty, never null; a numeric sub is text here.
 func TestAUserOfWhomNothingIsKnown(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.UserInfo, Status: 200, Body: `{"sub":12345678901234567890,"email":null,"name":7}`, ContentType: "application/json", Times: 1})
 		want(t, 502, h.Do(t, h.User, "POST", callback, approved(t, h, h.User, p, "ada"))) // no whole number that is exact
@@ -192,7 +192,7 @@ func TestAUserOfWhomNothingIsKnown(t *testing.T) {
 // Web apps run all their users through one API token: accounts are told apart by
 // their sub, and the same account keeps its authorization.
 func TestOneUserMayLinkSeveralAccounts(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		ada, grace := consent(t, h, h.User, p, "ada"), consent(t, h, h.User, p, "grace")
 		before := accessToken(t, h, h.User, ada)
@@ -212,7 +212,7 @@ func TestOneUserMayLinkSeveralAccounts(t *testing.T) {
 }
 
 func TestADeclinedConsentIsA400(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		for _, c := range []object{
 			{"error": "access_denied"},
@@ -234,7 +234,7 @@ func TestADeclinedConsentIsA400(t *testing.T) {
 }
 
 func TestACallbackWithTheWrongFields(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		good := approved(t, h, h.User, p, "ada")
 		with := func(changes object) object {
@@ -275,7 +275,7 @@ func TestACallbackWithTheWrongFields(t *testing.T) {
 
 // A2: a state that is not found this way is not found, and nothing is spent.
 func TestA2_StatesThatCannotBeUsed(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p, other := createID(t, h, nil), createID(t, h, nil)
 		good := approved(t, h, h.User, p, "ada")
 		with := func(name string, value any) object {
@@ -313,7 +313,7 @@ func TestAStateIsGoneAfterTenMinutes(t *testing.T) {
 		h.Clock.Advance(31 * 1e9)
 		want(t, 400, h.Do(t, h.User, "POST", callback, late))
 	})
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		late := approved(t, h, h.User, p, "ada")
 		change(t, h, statesAreTooOld)
@@ -325,7 +325,7 @@ func TestAStateIsGoneAfterTenMinutes(t *testing.T) {
 }
 
 func TestABadCodeIsA400(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		for _, typ := range []string{"test", "github"} { // GitHub says it with HTTP 200
 			p := h.Provider(t, typ).ID
 			good := approved(t, h, h.User, p, "ada")
@@ -341,7 +341,7 @@ func TestABadCodeIsA400(t *testing.T) {
 
 // A3: an issuer that is given must be the right one (RFC 9207).
 func TestA3_AForeignIssuerIsRefused(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		for iss, status := range map[string]int{h.IdPURL: 200, "": 200, h.IdPURL + "/": 400, "https://evil.example": 400} {
 			body := approved(t, h, h.User, p, "ada")
@@ -355,7 +355,7 @@ func TestA3_AForeignIssuerIsRefused(t *testing.T) {
 }
 
 func TestAnUpstreamThatIsDownDuringTheCallback(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		body := approved(t, h, h.User, p, "ada")
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Exchange, Status: 503, Times: 1})
@@ -379,7 +379,7 @@ func TestAnUpstreamThatIsDownDuringTheCallback(t *testing.T) {
 }
 
 func TestATokenIsAnsweredWhole(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		made := create(t, h, nil)
 		id := consent(t, h, h.User, text(t, made, "id"), "ada")
 		var first string
@@ -407,7 +407,7 @@ func TestATokenIsAnsweredWhole(t *testing.T) {
 }
 
 func TestAnUnknownExpiryIsLeftOut(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		for i, expiry := range []string{"null", `"soon"`, "0", "-5"} {
 			h.IdP.ClearFaults()
 			h.IdP.Inject(testidp.Fault{Endpoint: testidp.Exchange, ExpiresIn: []byte(expiry)})
@@ -421,7 +421,7 @@ func TestAnUnknownExpiryIsLeftOut(t *testing.T) {
 }
 
 func TestATokenThatExpiredIsRefreshed(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		for _, typ := range []string{"test", "github"} {
 			id := consent(t, h, h.User, h.Provider(t, typ).ID, "ada")
 			seen := map[string]bool{accessToken(t, h, h.User, id): true}
@@ -443,7 +443,7 @@ func TestATokenThatExpiredIsRefreshed(t *testing.T) {
 }
 
 func TestAGrantThatDiedUpstreamIsGone(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		for _, typ := range []string{"test", "github"} {
 			p := h.Provider(t, typ).ID
 			id := consent(t, h, h.User, p, "ada")
@@ -467,7 +467,7 @@ func TestAGrantThatDiedUpstreamIsGone(t *testing.T) {
 }
 
 func TestUserInfoOfAGrantThatDiedUpstreamIsGone(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		id := consent(t, h, h.User, createID(t, h, nil), "ada")
 		withdraw(t, h, accessToken(t, h, h.User, id)) // and our record says that it lives
 		want(t, 410, h.Do(t, h.User, "GET", userinfoOf(id), nil))
@@ -475,7 +475,7 @@ func TestUserInfoOfAGrantThatDiedUpstreamIsGone(t *testing.T) {
 }
 
 func TestATokenWithoutARefreshTokenIsGoneOnceItExpired(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Exchange, OmitRefresh: true})
 		id := consent(t, h, h.User, createID(t, h, nil), "ada")
 		accessToken(t, h, h.User, id)
@@ -485,7 +485,7 @@ func TestATokenWithoutARefreshTokenIsGoneOnceItExpired(t *testing.T) {
 }
 
 func TestAnUpstreamThatIsDown(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		id := consent(t, h, h.User, createID(t, h, nil), "ada")
 		before := accessToken(t, h, h.User, id)
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Any, Status: 503, Body: "<html>down</html>", ContentType: "text/html"})
@@ -516,7 +516,7 @@ func TestAnUpstreamThatIsDown(t *testing.T) {
 }
 
 func TestAWrongClientSecretCostsNobodyTheirAuthorization(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		id := consent(t, h, h.User, p, "ada")
 		h.IdP.SetSecret(brokertest.ClientID, "rotated")
@@ -538,7 +538,7 @@ func TestAWrongClientSecretCostsNobodyTheirAuthorization(t *testing.T) {
 }
 
 func TestAProviderThatIsOffGivesNoTokens(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		id := consent(t, h, h.User, p, "ada")
 		for _, status := range []string{"inactive", "disabled"} {
@@ -557,7 +557,7 @@ func TestAProviderThatIsOffGivesNoTokens(t *testing.T) {
 }
 
 func TestDisconnectingRevokesUpstream(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		for _, typ := range []string{"test", "github"} {
 			p := h.Provider(t, typ).ID
 			id, kept := consent(t, h, h.User, p, "ada"), consent(t, h, h.User, p, "grace")
@@ -588,7 +588,7 @@ func TestDisconnectingRevokesUpstream(t *testing.T) {
 }
 
 func TestDisconnectingDoesNotNeedTheUpstream(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		id := consent(t, h, h.User, createID(t, h, nil), "ada")
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Revoke, Status: 500, Times: 1})
 		want(t, 204, h.Do(t, h.User, "DELETE", authorization(id), nil))
@@ -600,7 +600,7 @@ func TestDisconnectingDoesNotNeedTheUpstream(t *testing.T) {
 // Trap 8: where refresh tokens are not replaced, a person's second consent brings none.
 // The one they have goes with the new access token, and is not revoked.
 func TestTrap8_AConsentWithoutARefreshTokenKeepsTheOneThereIs(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		typ, _ := h.Upstream.Type("test")
 		typ.Rotates = false
 		p := h.Provider(t, "test").ID

@@ -10,7 +10,7 @@ import (
 // "try again shortly" until the token expired, and the external-auth API said
 // authenticated: true.
 func TestA403OfUserInfoForARevokedTokenLeadsToOneRefresh(t *testing.T) {
-	strange(t, func(t *testing.T, h *brokertest.House, f *openIDFake, p string) {
+	strange(t, func(t *testing.T, h *brokertest.Instance, f *openIDFake, p string) {
 		f.set(func() { f.forbids = true })
 		id := f.consent(t, h, p)
 		revokedUpstream := func() {

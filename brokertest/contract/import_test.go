@@ -10,12 +10,12 @@ import (
 
 const importAt = root + "authorizedProviders/import/"
 
-func imported(t testing.TB, h *brokertest.House, who brokertest.Person, body object) object {
+func imported(t testing.TB, h *brokertest.Instance, who brokertest.Person, body object) object {
 	t.Helper()
 	return want(t, 200, h.Do(t, who, "POST", importAt, body))["authorizedProvider"].(object)
 }
 
-func authorizations(t testing.TB, h *brokertest.House) []string {
+func authorizations(t testing.TB, h *brokertest.Instance) []string {
 	t.Helper()
 	return ids(t, want(t, 200, h.Do(t, h.Admin, "GET", root+"authorizedProviders/", nil)))
 }
@@ -23,7 +23,7 @@ func authorizations(t testing.TB, h *brokertest.House) []string {
 // A refresh token is taken in by being refreshed, once however often it is sent, and
 // becomes the caller's own (A6).
 func TestA6_AnImportIsTheCallersOwn(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		for n, typ := range []string{"test", "github"} {
 			p := h.Provider(t, typ).ID
 			_, refresh := h.IdP.Mint(brokertest.ClientID, "ada")
@@ -51,7 +51,7 @@ func TestA6_AnImportIsTheCallersOwn(t *testing.T) {
 
 // An import of an account that has an authorization renews it, like a consent.
 func TestAnImportRenews(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		id := consent(t, h, h.User, p, "ada")
 		old := accessToken(t, h, h.User, id)
@@ -69,7 +69,7 @@ func TestAnImportRenews(t *testing.T) {
 
 // An access token is taken in where the upstream says that it is this client's.
 func TestAnAccessTokenIsImportedWithProof(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		h.IdP.AddClient(testidp.Client{ID: "another", Secret: "s"})
 		for _, typ := range []string{"test", "github"} {
 			p := h.Provider(t, typ).ID
@@ -96,7 +96,7 @@ func TestAnAccessTokenIsImportedWithProof(t *testing.T) {
 
 // What the upstream denies leaves nothing behind, and is not told to anybody.
 func TestP1_ADeniedImportStoresNothing(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		const token = "tir_never-issued-and-very-secret"
 		a := h.Do(t, h.User, "POST", importAt, object{"providerId": p, "refreshToken": token})
@@ -126,7 +126,7 @@ func TestP1_ADeniedImportStoresNothing(t *testing.T) {
 	})
 }
 
-func offImport(t testing.TB, h *brokertest.House) brokertest.Answer {
+func offImport(t testing.TB, h *brokertest.Instance) brokertest.Answer {
 	off := createID(t, h, nil)
 	want(t, 200, h.Do(t, h.Admin, "PATCH", provider(off), object{"status": "inactive"}))
 	return h.Do(t, h.User, "POST", importAt, object{"providerId": off, "refreshToken": "x"})
@@ -135,7 +135,7 @@ func offImport(t testing.TB, h *brokertest.House) brokertest.Answer {
 // R10: what a refresh token was spent on is kept, also when the process dies before
 // it is known whose it is. The sweeper brings the import to its end.
 func TestR10_AnImportIsNotLostHalfway(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		_, refresh := h.IdP.Mint(brokertest.ClientID, "ada")
 		body := object{"providerId": p, "refreshToken": refresh}
@@ -158,7 +158,7 @@ func TestR10_AnImportIsNotLostHalfway(t *testing.T) {
 // Tokens of an import that finds no owner are revoked only if they are ours: a refresh
 // token that the upstream did not replace is in use where it came from.
 func TestR10_AnImportWithoutAnOwner(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		nameless := testidp.Fault{Endpoint: testidp.UserInfo, Status: 200, ContentType: "application/json", Body: `{}`}
 		h.IdP.Inject(nameless, testidp.Fault{Endpoint: testidp.Refresh, OmitRefresh: true, Times: 1})
@@ -177,7 +177,7 @@ func TestR10_AnImportWithoutAnOwner(t *testing.T) {
 // A refresh token that the upstream does not replace may be imported where it is held
 // already: what is replaced then is not revoked, for the new pair would go along.
 func TestAnImportOfWhatIsHeldAlready(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, OmitRefresh: true})
 		p := createID(t, h, nil)
 		_, refresh := h.IdP.Mint(brokertest.ClientID, "ada")

@@ -38,13 +38,13 @@ var (
 // unknownID has the shape of an id and belongs to nothing.
 const unknownID = "0197f0a0-0000-7000-8000-000000000000"
 
-// each runs a test in a house of its own on both backends.
-func each(t *testing.T, f func(*testing.T, *brokertest.House)) {
+// each runs a test in an instance of its own on both backends.
+func each(t *testing.T, f func(*testing.T, *brokertest.Instance)) {
 	t.Parallel()
 	eachWith(t, brokertest.Options{}, f)
 }
 
-func eachWith(t *testing.T, o brokertest.Options, f func(*testing.T, *brokertest.House)) {
+func eachWith(t *testing.T, o brokertest.Options, f func(*testing.T, *brokertest.Instance)) {
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
 		o := o
 		o.Backend = b
@@ -52,8 +52,8 @@ func eachWith(t *testing.T, o brokertest.Options, f func(*testing.T, *brokertest
 	})
 }
 
-// embedded makes a house for what no database has a say in.
-func embedded(t *testing.T) *brokertest.House {
+// embedded makes an instance for what no database has a say in.
+func embedded(t *testing.T) *brokertest.Instance {
 	t.Parallel()
 	return brokertest.New(t, nil)
 }
@@ -178,7 +178,7 @@ func same(a, b object) bool {
 	return bytes.Equal(x, y)
 }
 
-// newProvider is a body that creates a provider at the house's authorization
+// newProvider is a body that creates a provider at the instance's authorization
 // server, with the given fields changed.
 func newProvider(changes object) object {
 	body := object{"name": "Test", "type": "test", "clientId": brokertest.ClientID, "clientSecret": brokertest.ClientSecret}
@@ -188,12 +188,12 @@ func newProvider(changes object) object {
 	return body
 }
 
-func create(t testing.TB, h *brokertest.House, changes object) object {
+func create(t testing.TB, h *brokertest.Instance, changes object) object {
 	t.Helper()
 	return want(t, 201, h.Do(t, h.Admin, "POST", root+"providers/", newProvider(changes)))
 }
 
-func createID(t testing.TB, h *brokertest.House, changes object) string {
+func createID(t testing.TB, h *brokertest.Instance, changes object) string {
 	t.Helper()
 	return text(t, create(t, h, changes), "id")
 }
@@ -207,7 +207,7 @@ func userinfoOf(id string) string    { return authorization(id) + "userinfo/" }
 const callback = root + "providers/callback/"
 
 // begin asks for a consent's address.
-func begin(t testing.TB, h *brokertest.House, who brokertest.Person, providerID string, q url.Values) broker.AuthorizeAnswer {
+func begin(t testing.TB, h *brokertest.Instance, who brokertest.Person, providerID string, q url.Values) broker.AuthorizeAnswer {
 	t.Helper()
 	if q == nil {
 		q = url.Values{"redirect_uri": {brokertest.Callback}}
@@ -217,27 +217,27 @@ func begin(t testing.TB, h *brokertest.House, who brokertest.Person, providerID 
 }
 
 // approved is the callback's body after an account consented.
-func approved(t testing.TB, h *brokertest.House, who brokertest.Person, providerID, account string) object {
+func approved(t testing.TB, h *brokertest.Instance, who brokertest.Person, providerID, account string) object {
 	t.Helper()
 	back := h.Approve(t, begin(t, h, who, providerID, nil), account)
 	return object{"providerId": providerID, "state": back.State.Reveal(), "code": back.Code.Reveal()}
 }
 
 // consent goes the whole way, and returns the authorization's id.
-func consent(t testing.TB, h *brokertest.House, who brokertest.Person, providerID, account string) string {
+func consent(t testing.TB, h *brokertest.Instance, who brokertest.Person, providerID, account string) string {
 	t.Helper()
 	done := want(t, 200, h.Do(t, who, "POST", callback, approved(t, h, who, providerID, account)))
 	return text(t, done["authorizedProvider"].(object), "id")
 }
 
 // accessToken fetches an access token.
-func accessToken(t testing.TB, h *brokertest.House, who brokertest.Person, authorizationID string) string {
+func accessToken(t testing.TB, h *brokertest.Instance, who brokertest.Person, authorizationID string) string {
 	t.Helper()
 	return text(t, want(t, 201, h.Do(t, who, "POST", tokenOf(authorizationID), nil)), "accessToken")
 }
 
 // ended polls a job until it has ended, and returns it.
-func ended(t testing.TB, h *brokertest.House, jobID string) object {
+func ended(t testing.TB, h *brokertest.Instance, jobID string) object {
 	t.Helper()
 	var job object
 	brokertest.Eventually(t, "the job ends", func() bool {
@@ -248,13 +248,13 @@ func ended(t testing.TB, h *brokertest.House, jobID string) object {
 }
 
 // deleted deletes a provider and waits for the end of its job.
-func deleted(t testing.TB, h *brokertest.House, providerID string) object {
+func deleted(t testing.TB, h *brokertest.Instance, providerID string) object {
 	t.Helper()
 	return ended(t, h, jobOf(t, h, h.Do(t, h.Admin, "DELETE", provider(providerID), nil)))
 }
 
 // jobOf returns the id of the job that a 202 tells the location of.
-func jobOf(t testing.TB, h *brokertest.House, a brokertest.Answer) string {
+func jobOf(t testing.TB, h *brokertest.Instance, a brokertest.Answer) string {
 	t.Helper()
 	location := text(t, want(t, 202, a), "location")
 	prefix := h.URL + root + "jobs/"
@@ -288,7 +288,7 @@ func details(t testing.TB, job object) map[string]any {
 
 // change writes to the database behind the service's back, for what only time
 // would bring about.
-func change(t testing.TB, h *brokertest.House, statement string) {
+func change(t testing.TB, h *brokertest.Instance, statement string) {
 	t.Helper()
 	db := database(t, h)
 	if _, err := db.Exec(statement); err != nil {
@@ -296,12 +296,12 @@ func change(t testing.TB, h *brokertest.House, statement string) {
 	}
 }
 
-func database(t testing.TB, h *brokertest.House) *sql.DB {
+func database(t testing.TB, h *brokertest.Instance) *sql.DB {
 	t.Helper()
 	return brokertest.SQL(t, h.DatabaseURL)
 }
 
-// The access tokens of a house age: the upstream is not told.
+// The access tokens of an instance age: the upstream is not told.
 const (
 	tokensAreDue     = `UPDATE credentials SET refresh_after = saved_at`
 	tokensHaveDied   = `UPDATE credentials SET refresh_after = saved_at, expires_at = saved_at`
@@ -312,7 +312,7 @@ const (
 
 // withdraw ends the grant of an access token at the upstream, as the person
 // would on its settings page.
-func withdraw(t testing.TB, h *brokertest.House, access string) {
+func withdraw(t testing.TB, h *brokertest.Instance, access string) {
 	t.Helper()
 	body, _ := json.Marshal(object{"access_token": access})
 	target := h.IdPURL + "/api/v3/applications/" + url.PathEscape(brokertest.ClientID) + "/grant"
@@ -331,7 +331,7 @@ func withdraw(t testing.TB, h *brokertest.House, access string) {
 	}
 }
 
-func grants(h *brokertest.House) int64 { return h.IdP.Stats().LiveGrants }
+func grants(h *brokertest.Instance) int64 { return h.IdP.Stats().LiveGrants }
 
 // secret is for sending what the types do not print.
 func secret(s models.Secret) string { return s.Reveal() }

@@ -16,7 +16,7 @@ import (
 func disconnectAt(id string) string { return "/connections/" + id + "/disconnect" }
 
 // connectionOf returns the id of a person's only connection.
-func connectionOf(t *testing.T, h *brokertest.House, who brokertest.Person) string {
+func connectionOf(t *testing.T, h *brokertest.Instance, who brokertest.Person) string {
 	t.Helper()
 	all := want(t, 200, h.Do(t, who, "GET", root+"authorizedProviders/?limit=2", nil))["data"].([]any)
 	if len(all) != 1 {
@@ -28,7 +28,7 @@ func connectionOf(t *testing.T, h *brokertest.House, who brokertest.Person) stri
 // A person sees what they have connected, disconnects it, and reads whether the provider took it back. Everything may be
 // sent or loaded twice.
 func TestAPersonDisconnectsTheirOwnConnection(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		s := surf(t, h)
 		s.signIn(h.User)
@@ -71,7 +71,7 @@ func TestThePageTellsThatTheProviderHasNotRevokedYet(t *testing.T) {
 
 // Only a person's own connections are shown and can be ended in the pages, also to an admin, and only by a form of ours.
 func TestConnectionsOfOthersAreNotFoundInThePages(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		s := surf(t, h)
 		s.signIn(h.User)

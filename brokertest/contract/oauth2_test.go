@@ -31,7 +31,7 @@ func (i *issuer) configured(t *testing.T, config object) string {
 
 // asEither runs a test with the server as an issuer, and by its endpoints.
 func asEither(t *testing.T, o oidcprovider.Options, config object, f func(t *testing.T, i *issuer, provider string)) {
-	openID(t, o, func(t *testing.T, h *brokertest.House, i *issuer) {
+	openID(t, o, func(t *testing.T, h *brokertest.Instance, i *issuer) {
 		t.Run("oidc", func(t *testing.T) { f(t, i, i.provider(t, config)) })
 		t.Run("oauth2", func(t *testing.T) { f(t, i, i.configured(t, config)) })
 	})

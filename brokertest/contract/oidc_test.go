@@ -11,7 +11,7 @@ import (
 )
 
 // openID runs a test against a certified OpenID Connect server, on both backends.
-func openID(t *testing.T, o oidcprovider.Options, f func(*testing.T, *brokertest.House, *issuer)) {
+func openID(t *testing.T, o oidcprovider.Options, f func(*testing.T, *brokertest.Instance, *issuer)) {
 	t.Parallel()
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
 		server := oidcprovider.Start(t, o)
@@ -22,7 +22,7 @@ func openID(t *testing.T, o oidcprovider.Options, f func(*testing.T, *brokertest
 
 type issuer struct {
 	*oidcprovider.Server
-	h *brokertest.House
+	h *brokertest.Instance
 }
 
 const openIDCallback = "http://127.0.0.1:5173/callback"
@@ -54,7 +54,7 @@ func (i *issuer) consent(t *testing.T, provider, login string) string {
 }
 
 func TestOpenIDConnectFromConsentToRevocation(t *testing.T) {
-	openID(t, oidcprovider.Options{}, func(t *testing.T, h *brokertest.House, i *issuer) {
+	openID(t, oidcprovider.Options{}, func(t *testing.T, h *brokertest.Instance, i *issuer) {
 		p := i.provider(t, nil)
 		done := want(t, 200, h.Do(t, h.User, "POST", callback, i.approved(t, p, "grace")))
 		wantOpenIDUser(t, done["userInfo"].(object))
@@ -77,7 +77,7 @@ func TestOpenIDConnectFromConsentToRevocation(t *testing.T) {
 
 // A device's id_token has no nonce, and is checked otherwise.
 func TestOpenIDConnectOnAnotherDevice(t *testing.T) {
-	openID(t, oidcprovider.Options{}, func(t *testing.T, h *brokertest.House, i *issuer) {
+	openID(t, oidcprovider.Options{}, func(t *testing.T, h *brokertest.Instance, i *issuer) {
 		p := i.provider(t, object{"device": true})
 		begun := want(t, 201, h.Do(t, h.User, "POST", deviceAt(p), nil))
 		if !strings.HasPrefix(text(t, begun, "verificationUri"), i.Issuer) {
@@ -118,7 +118,7 @@ func wantNothingLeft(t *testing.T, i *issuer) {
 
 // Refresh tokens rotate, and one that is used twice would end the grant.
 func TestOpenIDConnectRefreshTokensRotate(t *testing.T) {
-	openID(t, oidcprovider.Options{AccessTokenTTL: time.Minute}, func(t *testing.T, h *brokertest.House, i *issuer) {
+	openID(t, oidcprovider.Options{AccessTokenTTL: time.Minute}, func(t *testing.T, h *brokertest.Instance, i *issuer) {
 		id := i.consent(t, i.provider(t, nil), "ada")
 		seen := map[string]bool{accessToken(t, h, h.User, id): true}
 		for _, age := range []string{tokensAreDue, tokensHaveDied, tokensAreDue} {
@@ -139,7 +139,7 @@ func TestOpenIDConnectRefreshTokensRotate(t *testing.T) {
 
 // RFC 9207: a response from another issuer is a mix-up.
 func TestOpenIDConnectAnotherIssuerIsRefused(t *testing.T) {
-	openID(t, oidcprovider.Options{}, func(t *testing.T, h *brokertest.House, i *issuer) {
+	openID(t, oidcprovider.Options{}, func(t *testing.T, h *brokertest.Instance, i *issuer) {
 		lax, strict := i.provider(t, nil), i.provider(t, object{"requireIss": true})
 		for _, c := range []struct {
 			provider string
@@ -161,7 +161,7 @@ func TestOpenIDConnectAnotherIssuerIsRefused(t *testing.T) {
 }
 
 func TestOpenIDConnectThePersonSaysNo(t *testing.T) {
-	openID(t, oidcprovider.Options{}, func(t *testing.T, h *brokertest.House, i *issuer) {
+	openID(t, oidcprovider.Options{}, func(t *testing.T, h *brokertest.Instance, i *issuer) {
 		p := i.provider(t, nil)
 		back := i.Deny(t, begin(t, h, h.User, p, url.Values{"redirect_uri": {openIDCallback}}).RedirectURL).Query()
 		body := want(t, 400, h.Do(t, h.User, "POST", callback, object{"providerId": p, "state": back.Get("state"),
@@ -174,7 +174,7 @@ func TestOpenIDConnectThePersonSaysNo(t *testing.T) {
 
 // What an upstream cannot do is reported, and does not hold up a deletion.
 func TestOpenIDConnectWithoutRevocation(t *testing.T) {
-	openID(t, oidcprovider.Options{WithoutRevocation: true, AuthMethod: "client_secret_post"}, func(t *testing.T, h *brokertest.House, i *issuer) {
+	openID(t, oidcprovider.Options{WithoutRevocation: true, AuthMethod: "client_secret_post"}, func(t *testing.T, h *brokertest.Instance, i *issuer) {
 		p := i.provider(t, nil)
 		i.consent(t, p, "ada")
 		job := deleted(t, h, p)
@@ -186,7 +186,7 @@ func TestOpenIDConnectWithoutRevocation(t *testing.T) {
 
 // A consent that was renewed goes on; what it replaced is not sent again.
 func TestOpenIDConnectTheSamePersonConsentsAgain(t *testing.T) {
-	openID(t, oidcprovider.Options{}, func(t *testing.T, h *brokertest.House, i *issuer) {
+	openID(t, oidcprovider.Options{}, func(t *testing.T, h *brokertest.Instance, i *issuer) {
 		p := i.provider(t, nil)
 		first := i.consent(t, p, "ada")
 		if again := i.consent(t, p, "ada"); again != first {

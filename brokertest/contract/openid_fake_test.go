@@ -159,7 +159,7 @@ func (f *openIDFake) idToken(sub, nonce string) string {
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
 // strange runs a test against such a server, on both backends.
-func strange(t *testing.T, test func(*testing.T, *brokertest.House, *openIDFake, string)) {
+func strange(t *testing.T, test func(*testing.T, *brokertest.Instance, *openIDFake, string)) {
 	t.Parallel()
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
 		f := newOpenIDFake(t)
@@ -169,7 +169,7 @@ func strange(t *testing.T, test func(*testing.T, *brokertest.House, *openIDFake,
 }
 
 // ada's approval, which the callback takes.
-func (f *openIDFake) approval(t *testing.T, h *brokertest.House, p string) object {
+func (f *openIDFake) approval(t *testing.T, h *brokertest.Instance, p string) object {
 	t.Helper()
 	begun := begin(t, h, h.User, p, nil)
 	to, err := url.Parse(begun.RedirectURL)
@@ -180,7 +180,7 @@ func (f *openIDFake) approval(t *testing.T, h *brokertest.House, p string) objec
 	return object{"providerId": p, "state": to.Query().Get("state"), "code": "code"}
 }
 
-func (f *openIDFake) consent(t *testing.T, h *brokertest.House, p string) string {
+func (f *openIDFake) consent(t *testing.T, h *brokertest.Instance, p string) string {
 	t.Helper()
 	done := want(t, 200, h.Do(t, h.User, "POST", callback, f.approval(t, h, p)))
 	return text(t, done["authorizedProvider"].(object), "id")

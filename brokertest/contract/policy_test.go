@@ -15,7 +15,7 @@ import (
 // no cell lives on another's leavings.
 type things struct {
 	t *testing.T
-	h *brokertest.House
+	h *brokertest.Instance
 
 	provider, authorization, job string
 	session, token               string
@@ -188,7 +188,7 @@ var policy = []rule{
 }
 
 func TestA6_WhoMayDoWhat(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		for _, r := range policy {
 			for _, cell := range []struct {
 				caller string
@@ -223,7 +223,7 @@ func TestThePolicyCoversEveryOperation(t *testing.T) {
 
 // What a caller may not see is answered as if it did not exist, to the letter.
 func TestWhatIsNotYoursLooksLikeWhatDoesNotExist(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		x := &things{t: t, h: h}
 		x.needJob()
 		x.needAuthorization()
@@ -264,7 +264,7 @@ func TestWhatIsNotYoursLooksLikeWhatDoesNotExist(t *testing.T) {
 }
 
 func TestListsShowOnlyWhatTheCallerMaySee(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		foreign := text(t, want(t, 201, h.Do(t, h.Other, "POST", root+"providers/", newProvider(nil))), "id")
 		adas, graces, admins := consent(t, h, h.User, p, "ada"), consent(t, h, h.Colleague, p, "grace"), consent(t, h, h.Admin, p, "linus")
@@ -297,7 +297,7 @@ func TestListsShowOnlyWhatTheCallerMaySee(t *testing.T) {
 // A user who leaves is the organisation's own, though another one has a user of
 // that name.
 func TestAUserWhoLeavesLeavesOneOrganisation(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		adas, graces := consent(t, h, h.User, p, "ada"), consent(t, h, h.Colleague, p, "grace")
 		want(t, 202, h.Do(t, h.Other, "DELETE", root+"authorizedProviders/?userId=ada", nil))
@@ -316,7 +316,7 @@ func TestAUserWhoLeavesLeavesOneOrganisation(t *testing.T) {
 
 // A5: names are compared byte for byte.
 func TestA5_NamesAreComparedByteForByte(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		a := consent(t, h, h.User, p, "ada")
 		for _, who := range [][2]string{{"acme", "Ada"}, {"acme", "ada."}, {"acme", "ad"}} {

@@ -12,7 +12,7 @@ import (
 )
 
 func TestANewProviderIsAnsweredWhole(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		a := h.Do(t, h.Admin, "POST", root+"providers/", newProvider(object{"name": "My IdP"}))
 		p := want(t, 201, a)
 		created := wantTime(t, "createdAt", p["createdAt"])
@@ -47,7 +47,7 @@ func TestANewProviderIsAnsweredWhole(t *testing.T) {
 }
 
 func TestEveryFieldOfANewProviderIsKept(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		body := newProvider(object{"type": "github", "skipConsent": true, "slug": "our-github", "metadata": object{"host": "github.acme.example:8443"},
 			"scopes": []any{"repo", "read:org"}, "redirectUris": []any{"https://app.example.com/cb", "http://localhost/cb"}, "config": object{"pkce": false}})
 		p := want(t, 201, h.Do(t, h.Admin, "POST", root+"providers/", body))
@@ -78,7 +78,7 @@ func TestCreatingAProviderDoesNotCallTheUpstream(t *testing.T) {
 }
 
 func TestSeveralProvidersOfOneTypeAndClientAreNormal(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		var made []string
 		slugs := map[string]bool{}
 		for range 3 {
@@ -93,7 +93,7 @@ func TestSeveralProvidersOfOneTypeAndClientAreNormal(t *testing.T) {
 }
 
 func TestASlugGivenTwiceIsAConflict(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		create(t, h, object{"slug": "ours"})
 		body := want(t, 409, h.Do(t, h.Admin, "POST", root+"providers/", newProvider(object{"slug": "ours"})))
 		if fields := list(t, body["errorFields"]); len(fields) != 1 || fields[0]["name"] != "slug" {
@@ -105,7 +105,7 @@ func TestASlugGivenTwiceIsAConflict(t *testing.T) {
 }
 
 func TestANameIsEchoedByteForByte(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		for _, name := range []string{
 			"x", "  two spaces around  ", `quotes " ' and \ slashes /`, "<b>&amp;</b>", "100% %41 + ?a=b#c", "Grüße, 日本語, مرحبا, 🎉",
 			"a\u0301 is not \u00e1", "null", "{}", "$(id) ; DROP TABLE providers;--", strings.Repeat("ü", 255),
@@ -161,7 +161,7 @@ func TestWrongProvidersAreRefusedByField(t *testing.T) {
 }
 
 func TestFiltersOfTheProviderList(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		a := createID(t, h, nil)
 		b := createID(t, h, object{"type": "github"})
 		c := createID(t, h, object{"type": "github", "metadata": object{"host": "ghe.example"}})
@@ -223,7 +223,7 @@ func TestOnlyOrderLimitAndCursorAreJudged(t *testing.T) {
 
 // next and previous are absolute addresses that can be followed as they are.
 func TestListsCanBeWalked(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		var made, accounts []string
 		for range 5 {
 			made = append(made, createID(t, h, nil))
@@ -247,7 +247,7 @@ func TestListsCanBeWalked(t *testing.T) {
 	})
 }
 
-func walk(t *testing.T, h *brokertest.House, path string, all []string) {
+func walk(t *testing.T, h *brokertest.Instance, path string, all []string) {
 	first := want(t, 200, h.Do(t, h.User, "GET", root+path, nil))
 	if first["previous"] != nil {
 		t.Errorf("the first page has a previous one: %v", first["previous"])
@@ -268,7 +268,7 @@ func walk(t *testing.T, h *brokertest.House, path string, all []string) {
 	}
 }
 
-func follow(t *testing.T, h *brokertest.House, who brokertest.Person, address string) object {
+func follow(t *testing.T, h *brokertest.Instance, who brokertest.Person, address string) object {
 	t.Helper()
 	path, ok := strings.CutPrefix(address, h.URL)
 	if !ok {
@@ -305,7 +305,7 @@ func TestProvidersAreNotPagedUnlessAskedFor(t *testing.T) {
 }
 
 func TestPatchChangesWhatIsGivenAndAnswersWithTheWholeProvider(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		before := create(t, h, object{"scopes": []any{"a", "b"}, "redirectUris": []any{"https://a.example/"}, "config": object{"requireIss": true}})
 		id := text(t, before, "id")
 		for _, c := range []struct{ change, becomes object }{
@@ -354,7 +354,7 @@ func TestPatchChangesWhatIsGivenAndAnswersWithTheWholeProvider(t *testing.T) {
 }
 
 func TestWrongChangesAreRefusedByFieldAndChangeNothing(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		before := create(t, h, nil)
 		at := provider(text(t, before, "id"))
 		for _, c := range []struct {
@@ -394,7 +394,7 @@ func TestWrongChangesAreRefusedByFieldAndChangeNothing(t *testing.T) {
 }
 
 func TestANewClientSecretIsUsedFromThenOn(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		h.IdP.SetSecret(brokertest.ClientID, "rotated")
 		want(t, 502, h.Do(t, h.User, "POST", callback, approved(t, h, h.User, p, "ada")))
@@ -406,7 +406,7 @@ func TestANewClientSecretIsUsedFromThenOn(t *testing.T) {
 // A1: where a consent may return to.
 func TestA1_RedirectURIs(t *testing.T) {
 	t.Parallel()
-	eachWith(t, brokertest.Options{RedirectAllow: []string{"https://app.example.com"}}, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, brokertest.Options{RedirectAllow: []string{"https://app.example.com"}}, func(t *testing.T, h *brokertest.Instance) {
 		open := createID(t, h, nil)
 		listed := createID(t, h, object{"redirectUris": []any{"https://other.example.com/cb?x=1", "http://localhost:1/cb"}})
 		for _, c := range []struct {
@@ -505,7 +505,7 @@ func TestA1_WithoutARedirectURITheOwnCallbackIsUsed(t *testing.T) {
 // A1: what was stored is sent byte for byte when the code is exchanged; the
 // authorization server compares.
 func TestA1_TheStoredRedirectURIIsReusedByteForByte(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		q := url.Values{"redirect_uri": {"http://localhost:5173/%7Ea//b/?providerId=" + p + "&e=&x=%2f%2F+ü"}}
 		back := h.Approve(t, begin(t, h, h.User, p, q), "ada")
@@ -516,7 +516,7 @@ func TestA1_TheStoredRedirectURIIsReusedByteForByte(t *testing.T) {
 // A4: a provider in use is not moved; one that is not moves only with a new
 // secret, so that the old one is never sent elsewhere.
 func TestA4_AProviderInUseCannotBeMoved(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		github := object{"type": "github", "metadata": object{"host": h.IdPURL}}
 		move := object{"metadata": object{"host": "ghe.example"}, "clientSecret": "new"}
 		for _, c := range []struct {

@@ -34,7 +34,7 @@ import (
 )
 
 // nginx is a proxy that speaks TLS, with a certificate of a CA of its own, and serves
-// the house below /grantd and another application beside it.
+// the instance below /grantd and another application beside it.
 type nginx struct {
 	origin string // https://127.0.0.1:port
 	port   string
@@ -43,7 +43,7 @@ type nginx struct {
 
 const otherApplication = "another application on this host"
 
-// reserveNginx finds a port, since the public URL must be known before the house is
+// reserveNginx finds a port, since the public URL must be known before the instance is
 // built.
 func reserveNginx(t *testing.T) *nginx {
 	t.Helper()

@@ -10,7 +10,7 @@ import (
 // Finding G3: a public client could not be registered without inventing a secret, and
 // its deletion then ended in an ERROR that no secret could mend.
 func TestAPublicClientFromRegistrationToDeletion(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		h.IdP.AddClient(testidp.Client{ID: "app"})
 		config := object{"authStyle": "none", "authorizeUrl": h.IdPURL + "/authorize", "tokenUrl": h.IdPURL + "/token",
 			"userInfoUrl": h.IdPURL + "/userinfo", "revokeUrl": h.IdPURL + "/revoke"}
@@ -27,7 +27,7 @@ func TestAPublicClientFromRegistrationToDeletion(t *testing.T) {
 // A client without a secret can be pointed elsewhere as it is, but not become a
 // confidential one without a secret.
 func TestAClientWithoutASecretCanBeChanged(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, object{"type": "oidc", "clientSecret": nil, "config": object{"issuer": "https://one.example"}})
 		patch := func(body object) brokertest.Answer { return h.Do(t, h.Admin, "PATCH", provider(p), body) }
 		want(t, 200, patch(object{"config": object{"issuer": "https://two.example"}}))
@@ -40,7 +40,7 @@ func TestAClientWithoutASecretCanBeChanged(t *testing.T) {
 
 // Finding G5: what only an admin can correct was answered with "try again shortly".
 func TestAWrongIssuerIsNoPassingOutage(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, object{"type": "oidc", "config": object{"issuer": h.IdPURL}})
 		a := h.Do(t, h.User, "POST", authorizeAt(p)+"?redirect_uri="+brokertest.Callback, nil)
 		got := want(t, 502, a)

@@ -9,7 +9,7 @@ import (
 
 // Finding 5: what had expired did not tell why, and then only by a code.
 func TestAnExpiredAuthorizationTellsWhyInASentence(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		for _, c := range []struct {
 			refreshes bool
 			reason    models.Reason

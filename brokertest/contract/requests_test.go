@@ -49,7 +49,7 @@ func TestNoPathRedirects(t *testing.T) {
 }
 
 func TestMalformedIdsAreUnknownOnes(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		for _, id := range []string{"x", "a.b", "a%20b", "a%00b", "a%2Fb", "%ff", "%2e%2e", "'%20OR%201=1--", strings.Repeat("x", 5000), "ünïcode", "a%0d%0ab"} {
 			want(t, 404, h.Do(t, h.Admin, "GET", provider(id), nil))
 			want(t, 404, h.Do(t, h.Admin, "PATCH", provider(id), object{"name": "x"}))
@@ -140,7 +140,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 // What the SDKs send beside the point: a Content-Type without a body, none with
 // a POST, headers of their own, empty parameters.
 func TestOddButHarmlessRequests(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		a := consent(t, h, h.Admin, p, "ada")
 		for _, c := range []struct {
@@ -195,7 +195,7 @@ func TestARequestIDGoesInAndOut(t *testing.T) {
 
 // All times end with Z, on both databases, wherever they appear.
 func TestTimesAreInUTC(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, object{"type": "github", "metadata": object{"host": h.IdPURL}})
 		done := want(t, 200, h.Do(t, h.User, "POST", callback, approved(t, h, h.User, p, "ada")))["authorizedProvider"].(object)
 		token := want(t, 201, h.Do(t, h.User, "POST", tokenOf(text(t, done, "id")), nil))

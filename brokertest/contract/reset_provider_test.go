@@ -13,7 +13,7 @@ import (
 func resetAll(id string) string { return provider(id) + "reset/" }
 
 // people lets as many accounts consent, and returns their authorizations.
-func people(t testing.TB, h *brokertest.House, providerID string, n int) []string {
+func people(t testing.TB, h *brokertest.Instance, providerID string, n int) []string {
 	t.Helper()
 	var all []string
 	for i := range n {
@@ -25,7 +25,7 @@ func people(t testing.TB, h *brokertest.House, providerID string, n int) []strin
 // Every token of a provider is replaced once, by however many workers, and what
 // cannot be replaced is named.
 func TestAProvidersTokensAreReset(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		brokertest.New(t, &brokertest.Options{DatabaseURL: h.DatabaseURL, RedisURL: h.RedisURL, Keys: h.Keys, IdP: h.IdP, IdPURL: h.IdPURL})
 		p, untouched := createID(t, h, nil), consent(t, h, h.User, createID(t, h, nil), "ada")
 		all := people(t, h, p, 40)
@@ -69,7 +69,7 @@ func TestAProvidersTokensAreReset(t *testing.T) {
 // Tokens without refresh tokens are reset in place where the upstream can; those that
 // turn out to be invalid are expired, and count as no suspicion against the client (R5).
 func TestR5_ResetsInPlaceFindDeadTokens(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		withoutRefresh(h)
 		p := gitHubApp(t, h)
 		all := people(t, h, p, 8)
@@ -88,7 +88,7 @@ func TestR5_ResetsInPlaceFindDeadTokens(t *testing.T) {
 // One job at a time; when it has ended another may begin.
 func TestO1_OneResetAtATime(t *testing.T) {
 	o := brokertest.Options{WithoutWorker: true}
-	eachWith(t, o, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, o, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		people(t, h, p, 2)
 		first := jobOf(t, h, h.Do(t, h.Admin, "POST", resetAll(p), nil))
@@ -112,7 +112,7 @@ func TestO1_OneResetAtATime(t *testing.T) {
 // What a worker that died had claimed is taken over when its lease is over.
 func TestD6_AResetIsTakenOver(t *testing.T) {
 	o := brokertest.Options{WithoutWorker: true}
-	eachWith(t, o, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, o, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		people(t, h, p, 3)
 		job := jobOf(t, h, h.Do(t, h.Admin, "POST", resetAll(p), nil))
@@ -151,7 +151,7 @@ func TestD6_AResetIsTakenOver(t *testing.T) {
 // S3: a pause that the upstream asks for is kept, and is no attempt.
 func TestS3_AResetHeedsAPause(t *testing.T) {
 	o := brokertest.Options{Timing: broker.Timing{Backoff: 20 * time.Millisecond, Resweep: 50 * time.Millisecond}}
-	eachWith(t, o, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, o, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		people(t, h, p, 3)
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, Status: 429, RetryAfter: "1", Times: 3})
@@ -164,7 +164,7 @@ func TestS3_AResetHeedsAPause(t *testing.T) {
 
 // A refused client stops the job; nobody's token is given up for it.
 func TestAResetStopsAtARefusedClient(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		all := people(t, h, p, 3)
 		h.IdP.SetSecret(brokertest.ClientID, "rotated")
@@ -185,7 +185,7 @@ func TestAResetStopsAtARefusedClient(t *testing.T) {
 // The deletion of the provider ends it, and a provider that is off begins none.
 func TestADeletionEndsAReset(t *testing.T) {
 	o := brokertest.Options{WithoutWorker: true}
-	eachWith(t, o, func(t *testing.T, h *brokertest.House) {
+	eachWith(t, o, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		people(t, h, p, 2)
 		job := jobOf(t, h, h.Do(t, h.Admin, "POST", resetAll(p), nil))

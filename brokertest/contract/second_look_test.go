@@ -14,7 +14,7 @@ import (
 // and a prefetch used the consent up. Now the same session with the same answer sees
 // the result again, and the code is spent once.
 func TestT5_TheReturnMayBeFetchedTwice(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		s, elsewhere := surf(t, h), surf(t, h)
 		s.signIn(h.User)

@@ -54,7 +54,7 @@ const madeUp = "hunter2-%-made/up+secret"
 
 type story struct {
 	t *testing.T
-	h *brokertest.House
+	h *brokertest.Instance
 	s *spy
 
 	answers, authorizes strings.Builder
@@ -384,7 +384,7 @@ func (s *story) checkTheCheck() {
 }
 
 // dump is all that the database keeps: for SQLite the files, byte for byte.
-func dump(t testing.TB, h *brokertest.House) string {
+func dump(t testing.TB, h *brokertest.Instance) string {
 	t.Helper()
 	var all strings.Builder
 	if path, ok := strings.CutPrefix(h.DatabaseURL, "sqlite:"); ok {
@@ -418,7 +418,7 @@ func dump(t testing.TB, h *brokertest.House) string {
 	return all.String()
 }
 
-func column(t testing.TB, h *brokertest.House, query string) []string {
+func column(t testing.TB, h *brokertest.Instance, query string) []string {
 	t.Helper()
 	return brokertest.Column[string](t, database(t, h), query)
 }

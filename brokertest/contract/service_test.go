@@ -29,7 +29,7 @@ func namesAUser(operation string) bool {
 }
 
 // limited makes somebody whose API token is limited to a provider; an admin is h.Admin.
-func limited(t testing.TB, h *brokertest.House, role models.Role, provider string) brokertest.Person {
+func limited(t testing.TB, h *brokertest.Instance, role models.Role, provider string) brokertest.Person {
 	t.Helper()
 	user := "app-web"
 	if role == models.RoleAdmin {
@@ -105,7 +105,7 @@ func TestA6_WhatServicesAndLimitedTokensMayDo(t *testing.T) {
 
 // Lists, names and git addresses lead to nothing outside the limits of an API token.
 func TestListsEndAtTheLimitsOfAToken(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p, q := create(t, h, nil), create(t, h, object{"config": object{"match": []string{"git.example.com"}}})
 		inside, outside := text(t, p, "id"), text(t, q, "id")
 		a, b := consent(t, h, h.User, inside, "ada"), consent(t, h, h.User, outside, "ada")
@@ -155,7 +155,7 @@ func TestListsEndAtTheLimitsOfAToken(t *testing.T) {
 // A backend with one API token runs all of its people through it: each has what is theirs, and the audit trail tells who
 // asked and for whom.
 func TestAServiceActsForItsUsers(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		service := limited(t, h, models.RoleService, p.ID)
 		had := map[string]string{}

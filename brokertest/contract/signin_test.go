@@ -12,8 +12,8 @@ import (
 	"github.com/grantd/grantd/brokertest"
 )
 
-// signingIn is a house whose people sign in at a fake issuer, as users of acme.
-func signingIn(t *testing.T, o brokertest.Options, change func(*broker.SignIn)) (*brokertest.House, *openIDFake) {
+// signingIn is an instance whose people sign in at a fake issuer, as users of acme.
+func signingIn(t *testing.T, o brokertest.Options, change func(*broker.SignIn)) (*brokertest.Instance, *openIDFake) {
 	t.Helper()
 	issuer := newOpenIDFake(t)
 	o.Allow = []string{issuer.host()}
@@ -51,7 +51,7 @@ func (s *surfer) signsInAt(issuer *openIDFake) {
 	}
 }
 
-func sessions(t testing.TB, h *brokertest.House) int {
+func sessions(t testing.TB, h *brokertest.Instance) int {
 	t.Helper()
 	return len(column(t, h, "SELECT id FROM browser_sessions"))
 }
@@ -282,7 +282,7 @@ func sessionOf(s *surfer, site *url.URL) string {
 
 // A person sees where they are signed in, ends one session or all; what they had begun in the pages is void then.
 func TestAPersonEndsSessions(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		here, there, colleague := surf(t, h), surf(t, h), surf(t, h)
 		here.signIn(h.User)

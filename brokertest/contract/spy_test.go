@@ -31,8 +31,8 @@ type spy struct {
 	echo func(w http.ResponseWriter, request string)
 }
 
-// spied makes a house whose upstream is spied on.
-func spied(t *testing.T, o brokertest.Options) (*brokertest.House, *spy) {
+// spied makes an instance whose upstream is spied on.
+func spied(t *testing.T, o brokertest.Options) (*brokertest.Instance, *spy) {
 	o.IdP = testidp.New(testidp.Options{AutoConsent: true,
 		Clients: []testidp.Client{{ID: brokertest.ClientID, Secret: brokertest.ClientSecret}}})
 	s := &spy{next: o.IdP, met: map[string]string{}}

@@ -20,19 +20,19 @@ func resetOf(id string) string { return authorization(id) + "reset/" }
 
 // withoutRefresh lets the authorization server give out tokens that do not end and
 // have no refresh token, as GitHub does for its OAuth Apps.
-func withoutRefresh(h *brokertest.House) {
+func withoutRefresh(h *brokertest.Instance) {
 	h.IdP.Inject(testidp.Fault{Endpoint: testidp.Exchange, OmitRefresh: true, ExpiresIn: json.RawMessage("null")})
 }
 
-// gitHubApp registers an OAuth App at the house's GitHub.
-func gitHubApp(t *testing.T, h *brokertest.House) string {
+// gitHubApp registers an OAuth App at the instance's GitHub.
+func gitHubApp(t *testing.T, h *brokertest.Instance) string {
 	return createID(t, h, object{"type": "github", "metadata": object{"host": h.IdPURL}})
 }
 
 // forgottenChecks lets the upstream be asked again.
 const forgottenChecks = `UPDATE credentials SET check_generation = 0`
 
-func calls(h *brokertest.House, e testidp.Endpoint) int64 { return h.IdP.Stats().Calls[e] }
+func calls(h *brokertest.Instance, e testidp.Endpoint) int64 { return h.IdP.Stats().Calls[e] }
 
 func texts(t testing.TB, v any) []string {
 	t.Helper()
@@ -48,7 +48,7 @@ func texts(t testing.TB, v any) []string {
 }
 
 // plainly posts without a look at the document, which is read by one at a time.
-func plainly(t testing.TB, h *brokertest.House, who brokertest.Person, path string) (int, string) {
+func plainly(t testing.TB, h *brokertest.Instance, who brokertest.Person, path string) (int, string) {
 	r, err := http.NewRequest("POST", h.URL+path, nil)
 	if err != nil {
 		t.Error(err)
@@ -74,7 +74,7 @@ func wantScopes(t testing.TB, a object, granted, missing string) {
 
 // A person may grant less than was asked for, and a refresh may bring something else.
 func TestWhatWasGrantedIsTold(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, object{"scopes": []string{"profile", "email", "files"}})
 		begun := begin(t, h, h.User, p, nil)
 		narrowed, _ := url.Parse(begun.RedirectURL)
@@ -101,7 +101,7 @@ func TestWhatWasGrantedIsTold(t *testing.T) {
 // Where the upstream does not say, what was asked for was granted (RFC 6749 section
 // 5.1); a GitHub App has no scopes, and says so.
 func TestScopesThatAreNotSaid(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		for said, wanted := range map[string]string{`"x":1`: "profile email", `"scope":""`: ""} {
 			p := createID(t, h, nil)
 			body := approved(t, h, h.User, p, "ada")
@@ -116,7 +116,7 @@ func TestScopesThatAreNotSaid(t *testing.T) {
 
 // A check says what the upstream says, and asks it once for as many as ask.
 func TestACheckAsksTheUpstreamOnce(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		for typ, endpoint := range map[string]testidp.Endpoint{"test": testidp.Introspect, "github": testidp.TokenCheck} {
 			p := h.Provider(t, typ)
 			id := consent(t, h, h.User, p.ID, "ada")
@@ -151,7 +151,7 @@ func TestACheckAsksTheUpstreamOnce(t *testing.T) {
 
 // An invalid token that can be refreshed is, at the next fetch.
 func TestR5_ADeadTokenIsRefreshedAtTheNextFetch(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		id := consent(t, h, h.User, createID(t, h, nil), "ada")
 		old := accessToken(t, h, h.User, id)
 		h.IdP.ExpireAccessTokens()
@@ -171,7 +171,7 @@ func TestR5_ADeadTokenIsRefreshedAtTheNextFetch(t *testing.T) {
 // An invalid token that nothing can replace ends the authorization, until it is given
 // anew; R5: the verdict ends with its cause.
 func TestR5_ADeadTokenWithoutARefreshTokenExpires(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		withoutRefresh(h)
 		p := gitHubApp(t, h)
 		id := consent(t, h, h.User, p, "ada")
@@ -196,7 +196,7 @@ func TestR5_ADeadTokenWithoutARefreshTokenExpires(t *testing.T) {
 // GitHub's replicas learn of a new token one after the other: one refusal of a token
 // that was saved a moment ago proves nothing.
 func TestTrap21_AFreshTokenIsAskedAboutTwice(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		withoutRefresh(h)
 		id := consent(t, h, h.User, gitHubApp(t, h), "ada")
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.TokenCheck, Times: 1, Status: 404, ContentType: "application/json", Body: `{"message":"Not Found"}`},
@@ -210,8 +210,8 @@ func TestTrap21_AFreshTokenIsAskedAboutTwice(t *testing.T) {
 	})
 }
 
-// now is the house's time in SQL.
-func now(h *brokertest.House) string {
+// now is the instance's time in SQL.
+func now(h *brokertest.Instance) string {
 	if strings.HasPrefix(h.DatabaseURL, "sqlite:") {
 		return `strftime('%Y-%m-%d %H:%M:%f', 'now')`
 	}
@@ -220,7 +220,7 @@ func now(h *brokertest.House) string {
 
 // S3: a rate limit says nothing about the token, and is heeded.
 func TestS3_ARateLimitIsNoVerdict(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := gitHubApp(t, h)
 		id := consent(t, h, h.User, p, "ada")
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.TokenCheck, Status: 403, RetryAfter: "30",
@@ -239,7 +239,7 @@ func TestS3_ARateLimitIsNoVerdict(t *testing.T) {
 
 // A6: an admin resets what it may not read.
 func TestA6_AnAdminResetsATokenUnseen(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		id := consent(t, h, h.User, createID(t, h, nil), "ada")
 		old := accessToken(t, h, h.User, id)
 		a := h.Do(t, h.Admin, "POST", resetOf(id), nil)
@@ -264,7 +264,7 @@ func TestA6_AnAdminResetsATokenUnseen(t *testing.T) {
 
 // Without a refresh token GitHub replaces an access token in place; others cannot.
 func TestAResetInPlace(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		withoutRefresh(h)
 		id := consent(t, h, h.User, gitHubApp(t, h), "ada")
 		old := accessToken(t, h, h.User, id)
@@ -290,7 +290,7 @@ func TestAResetInPlace(t *testing.T) {
 
 // A token that was already invalid is found out by its reset.
 func TestR5_AResetFindsATokenDead(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		withoutRefresh(h)
 		id := consent(t, h, h.User, gitHubApp(t, h), "ada")
 		withdraw(t, h, accessToken(t, h, h.User, id))
@@ -302,7 +302,7 @@ func TestR5_AResetFindsATokenDead(t *testing.T) {
 // R2: many resets, fetches and a refresh that is due at the same time make one call,
 // across processes.
 func TestR2_ResetsAndFetchesShareOneRefresh(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		other := brokertest.New(t, &brokertest.Options{DatabaseURL: h.DatabaseURL, RedisURL: h.RedisURL, Keys: h.Keys, IdP: h.IdP, IdPURL: h.IdPURL})
 		id := consent(t, h, h.User, createID(t, h, nil), "ada")
 		old := accessToken(t, h, h.User, id)
@@ -313,10 +313,10 @@ func TestR2_ResetsAndFetchesShareOneRefresh(t *testing.T) {
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, Until: begun})
 		var wg sync.WaitGroup
 		for i := range 24 {
-			house := []*brokertest.House{h, other}[i%2]
+			instance := []*brokertest.Instance{h, other}[i%2]
 			path := []string{tokenOf(id), resetOf(id), resetOf(id)}[i%3]
 			wg.Go(func() {
-				if status, body := plainly(t, house, h.User, path); status != 201 {
+				if status, body := plainly(t, instance, h.User, path); status != 201 {
 					t.Errorf("%s: %d %.300s", path, status, body)
 				}
 			})
@@ -343,7 +343,7 @@ func TestR2_ResetsAndFetchesShareOneRefresh(t *testing.T) {
 // R3: the answer to a reset in place is the only copy of the new token. When it is
 // lost that is said, and a sweep finds out that the old one is no longer valid.
 func TestR3_ALostResetIsFoundOut(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		withoutRefresh(h)
 		id := consent(t, h, h.User, gitHubApp(t, h), "ada")
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.TokenReset, ResetAfter: true, Times: 1})
@@ -366,7 +366,7 @@ func TestR3_ALostResetIsFoundOut(t *testing.T) {
 
 // R3: where the reset never reached the upstream, the check finds the old token good.
 func TestR3_ALostResetMayHaveDoneNothing(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		withoutRefresh(h)
 		id := consent(t, h, h.User, gitHubApp(t, h), "ada")
 		old := accessToken(t, h, h.User, id)
@@ -390,7 +390,7 @@ func TestR3_ALostResetMayHaveDoneNothing(t *testing.T) {
 
 // One access token is revoked, and the grant stays: the next fetch refreshes.
 func TestARevokedTokenIsRefreshed(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		for typ, endpoint := range map[string]testidp.Endpoint{"test": testidp.Revoke, "github": testidp.TokenDelete} {
 			id := consent(t, h, h.User, h.Provider(t, typ).ID, "ada")
 			old := accessToken(t, h, h.User, id)
@@ -411,7 +411,7 @@ func TestARevokedTokenIsRefreshed(t *testing.T) {
 
 // Without a refresh token nothing is left.
 func TestARevokedTokenWithoutARefreshTokenExpires(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		withoutRefresh(h)
 		id := consent(t, h, h.User, gitHubApp(t, h), "ada")
 		got := want(t, 200, h.Do(t, h.User, "DELETE", tokenOf(id), nil))
@@ -428,7 +428,7 @@ func TestARevokedTokenWithoutARefreshTokenExpires(t *testing.T) {
 // A token under suspicion is not handed out again, though the upstream could not be
 // asked to revoke it; and asking again does revoke it.
 func TestASuspectedTokenIsNotHandedOut(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		withoutRefresh(h)
 		p := gitHubApp(t, h)
 		id := consent(t, h, h.User, p, "ada")
@@ -453,7 +453,7 @@ func TestASuspectedTokenIsNotHandedOut(t *testing.T) {
 
 // D4: what was suspected and could not be revoked then is revoked with its provider.
 func TestD4_ASuspectedTokenIsStillProof(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		withoutRefresh(h)
 		p := gitHubApp(t, h)
 		id := consent(t, h, h.User, p, "ada")
@@ -468,7 +468,7 @@ func TestD4_ASuspectedTokenIsStillProof(t *testing.T) {
 // D1: where only whole grants can be revoked, somebody else's authorization is not
 // taken along.
 func TestD1_ATokenIsNotRevokedAtASiblingsCost(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		wholeGrants(h)
 		p := createID(t, h, nil)
 		mine, theirs := consent(t, h, h.User, p, "ada"), consent(t, h, h.Colleague, p, "ada")
@@ -494,7 +494,7 @@ func TestD1_ATokenIsNotRevokedAtASiblingsCost(t *testing.T) {
 }
 
 // wholeGrants makes the type test one that revokes whole grants only, as Google does.
-func wholeGrants(h *brokertest.House) {
+func wholeGrants(h *brokertest.Instance) {
 	typ, _ := h.Upstream.Type("test")
 	typ.RevokesAccessAlone, typ.RevokesSingly = false, false
 }
@@ -502,7 +502,7 @@ func wholeGrants(h *brokertest.House) {
 // A reset revokes the old access token, where that can be done alone, and else asks
 // about it. Where neither succeeds nobody knows.
 func TestAResetSeesToTheOldToken(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		typ, _ := h.Upstream.Type("test")
 		typ.RefreshKillsAccess = false
 		id := consent(t, h, h.User, createID(t, h, nil), "ada")
@@ -529,7 +529,7 @@ func TestAResetSeesToTheOldToken(t *testing.T) {
 
 // A revocation waits for a refresh that is running, and revokes what that brings (R9).
 func TestR9_ATokensRevocationWaitsForARefresh(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		id := consent(t, h, h.User, createID(t, h, nil), "ada")
 		change(t, h, tokensHaveDied)
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, AnswerLatencyMS: 400, Times: 1})
@@ -551,7 +551,7 @@ func TestR9_ATokensRevocationWaitsForARefresh(t *testing.T) {
 
 // What cannot be revoked is said, and stays as it is.
 func TestATokenThatCannotBeRevoked(t *testing.T) {
-	openID(t, oidcprovider.Options{WithoutRevocation: true}, func(t *testing.T, h *brokertest.House, i *issuer) {
+	openID(t, oidcprovider.Options{WithoutRevocation: true}, func(t *testing.T, h *brokertest.Instance, i *issuer) {
 		id := i.consent(t, i.provider(t, nil), "ada")
 		before := accessToken(t, h, h.User, id)
 		if m := text(t, want(t, 422, h.Do(t, h.User, "DELETE", tokenOf(id), nil)), "message"); !strings.Contains(m, "no way to revoke") {
@@ -566,7 +566,7 @@ func TestATokenThatCannotBeRevoked(t *testing.T) {
 // At a certified OpenID Connect server, which revokes whole grants: reset, check,
 // and the token's revocation.
 func TestOpenIDConnectUnderSuspicion(t *testing.T) {
-	openID(t, oidcprovider.Options{}, func(t *testing.T, h *brokertest.House, i *issuer) {
+	openID(t, oidcprovider.Options{}, func(t *testing.T, h *brokertest.Instance, i *issuer) {
 		id := i.consent(t, i.provider(t, nil), "ada")
 		old := accessToken(t, h, h.User, id)
 		if got := want(t, 200, h.Do(t, h.User, "POST", checkOf(id), nil)); got["valid"] != true {

@@ -15,7 +15,7 @@ import (
 // Finding F8: bytes that a database cannot store were told as an outage (503), to
 // everybody who sent them, even without a token.
 func TestT3_BytesThatNoDatabaseStoresAreNoOutage(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		id := consent(t, h, h.User, p, "ada")
 		for _, token := range []string{"grd_\xff_x", "grd_a\x80b_x", "grd__x", "grd_" + strings.Repeat("a", 5000) + "_x", "\xff", "grd_\u00fc_x", "grd_a.b_x"} {
@@ -66,7 +66,7 @@ func TestT3_BytesThatNoDatabaseStoresAreNoOutage(t *testing.T) {
 
 // Every text of a body is judged before it reaches SQL.
 func TestT3_TextsOfABody(t *testing.T) {
-	each(t, func(t *testing.T, h *brokertest.House) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)
 		for _, text := range []string{"a\x00b", "\x00", "\u0085"} {
 			for field, value := range map[string]any{

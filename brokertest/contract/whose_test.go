@@ -13,7 +13,7 @@ import (
 const checksAreForgotten = `UPDATE credentials SET checked_at = NULL`
 
 // wantEnded is an authorization that ended because of an identity mismatch, for good.
-func wantEnded(t *testing.T, h *brokertest.House, p, id string) {
+func wantEnded(t *testing.T, h *brokertest.Instance, p, id string) {
 	t.Helper()
 	a := want(t, 200, h.Do(t, h.User, "GET", root+"authorizedProviders/", nil))["data"].([]any)[0].(object)
 	if a["id"] != id || a["status"] != "expired" || a["reason"] != "identity_mismatch" || a["reasonMessage"] != models.ReasonIdentityMismatch.Message() {
@@ -36,7 +36,7 @@ func wantEnded(t *testing.T, h *brokertest.House, p, id string) {
 // Finding K2: a refresh for sub-ada brought a validly signed id_token with sub-bob, and
 // ada's caller was given bob's token.
 func TestR12_AnotherPersonsTokensAreNotHandedOut(t *testing.T) {
-	strange(t, func(t *testing.T, h *brokertest.House, f *openIDFake, p string) {
+	strange(t, func(t *testing.T, h *brokertest.Instance, f *openIDFake, p string) {
 		id := f.consent(t, h, p)
 		first := accessToken(t, h, h.User, id)
 		f.set(func() { f.owner = "bob" })
@@ -69,7 +69,7 @@ func TestR12_AnotherPersonsTokensAreNotHandedOut(t *testing.T) {
 
 // R12: where a pair can be revoked alone, the stranger's pair is.
 func TestR12_AStrangersPairIsRevokedAlone(t *testing.T) {
-	strange(t, func(t *testing.T, h *brokertest.House, f *openIDFake, _ string) {
+	strange(t, func(t *testing.T, h *brokertest.Instance, f *openIDFake, _ string) {
 		p := createID(t, h, object{"type": "oidc", "config": object{"issuer": f.URL, "revokesSingly": true}})
 		id := f.consent(t, h, p)
 		f.set(func() { f.owner = "bob" })
@@ -85,7 +85,7 @@ func TestR12_AStrangersPairIsRevokedAlone(t *testing.T) {
 // R12: what cannot be verified, or names nobody, is no difference; nor is what another
 // source calls the same person.
 func TestR12_WhatSaysNothingIsNoDifference(t *testing.T) {
-	strange(t, func(t *testing.T, h *brokertest.House, f *openIDFake, p string) {
+	strange(t, func(t *testing.T, h *brokertest.Instance, f *openIDFake, p string) {
 		id := f.consent(t, h, p)
 		for name, claims := range map[string]func(map[string]any){
 			"another issuer":   func(c map[string]any) { c["iss"], c["sub"] = "https://elsewhere.example", "bob" },
@@ -108,7 +108,7 @@ func TestR12_WhatSaysNothingIsNoDifference(t *testing.T) {
 // R12: introspection is compared with what introspection said first, user info with the
 // account of the consent. The tokens of a stranger are then revoked alone or not at all.
 func TestR12_AChecksAccountIsCompared(t *testing.T) {
-	strange(t, func(t *testing.T, h *brokertest.House, f *openIDFake, p string) {
+	strange(t, func(t *testing.T, h *brokertest.Instance, f *openIDFake, p string) {
 		id := f.consent(t, h, p)
 		want(t, 200, h.Do(t, h.User, "POST", checkOf(id), nil))
 		token := accessToken(t, h, h.User, id)
@@ -126,7 +126,7 @@ func TestR12_AChecksAccountIsCompared(t *testing.T) {
 }
 
 func TestR12_UserInfosAccountIsCompared(t *testing.T) {
-	strange(t, func(t *testing.T, h *brokertest.House, f *openIDFake, p string) {
+	strange(t, func(t *testing.T, h *brokertest.Instance, f *openIDFake, p string) {
 		id := f.consent(t, h, p)
 		token := accessToken(t, h, h.User, id)
 		f.set(func() { f.tokens[token] = "bob" })
@@ -140,7 +140,7 @@ func TestR12_UserInfosAccountIsCompared(t *testing.T) {
 // Finding G1: reset/ said oldTokenRevoked: true because a refresh is expected to end the
 // old token, while user info and introspection accepted it.
 func TestAResetTellsWhatWasObservedOfTheOldToken(t *testing.T) {
-	strange(t, func(t *testing.T, h *brokertest.House, f *openIDFake, p string) {
+	strange(t, func(t *testing.T, h *brokertest.Instance, f *openIDFake, p string) {
 		id := f.consent(t, h, p)
 		reset := func() any { return want(t, 201, h.Do(t, h.User, "POST", resetOf(id), nil))["oldTokenRevoked"] }
 		if got := reset(); got != false {
@@ -182,7 +182,7 @@ func TestAMomentOfBadUserInfoLosesNoConsent(t *testing.T) {
 			w.Write([]byte("<html>a moment, please</html>"))
 		}
 	}
-	strange(t, func(t *testing.T, h *brokertest.House, f *openIDFake, p string) {
+	strange(t, func(t *testing.T, h *brokertest.Instance, f *openIDFake, p string) {
 		for name, bad := range map[string]http.HandlerFunc{
 			"401": says(401), "302": says(302, "Location", "/elsewhere"), "a page": says(200, "Content-Type", "text/html"),
 		} {

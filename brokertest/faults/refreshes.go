@@ -126,8 +126,8 @@ func killedBeforeRotating(s *scene) result {
 	return r
 }
 
-// grantdOf is a house as far as its database is concerned.
-func grantdOf(h *brokertest.House) *processes.Grantd {
+// grantdOf is an instance as far as its database is concerned.
+func grantdOf(h *brokertest.Instance) *processes.Grantd {
 	return &processes.Grantd{DatabaseURL: h.DatabaseURL, Upstream: &processes.Upstream{Server: h.IdP, URL: h.IdPURL}}
 }
 
@@ -145,7 +145,7 @@ func clocksDisagree(s *scene) result {
 	p, doomed := ahead.Provider(s, "test"), behind.Provider(s, "test")
 	ids := make([]string, 10)
 	for i := range ids {
-		ids[i] = []*brokertest.House{ahead, behind}[i%2].Consent(s, ahead.Admin, p, "person-"+string(rune('a'+i))).ID
+		ids[i] = []*brokertest.Instance{ahead, behind}[i%2].Consent(s, ahead.Admin, p, "person-"+string(rune('a'+i))).ID
 		behind.Consent(s, ahead.Admin, doomed, "person-"+string(rune('a'+i)))
 	}
 	x := &site{scene: s, Grantd: grantdOf(ahead)}

@@ -31,7 +31,7 @@ type scenario struct {
 	*testing.T
 	server   servers.Server
 	way      servers.Registration
-	h        *brokertest.House
+	h        *brokertest.Instance
 	provider string
 
 	handedOut map[string]string // access token → what it was handed out for

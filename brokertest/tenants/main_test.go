@@ -17,10 +17,10 @@ func TestMain(m *testing.M) { brokertest.Main(m) }
 
 var ctx = context.Background()
 
-// world is a house with two organisations: acme, whose admin and user only do their
+// world is an instance with two organisations: acme, whose admin and user only do their
 // work, and globex, whose admin attacks.
 type world struct {
-	*brokertest.House
+	*brokertest.Instance
 	hostile brokertest.Person
 	made    int
 	// throttling is the address of a server of the hostile organisation that answers 429.
@@ -29,7 +29,7 @@ type world struct {
 
 func newWorld(t *testing.T, o brokertest.Options) *world {
 	h := brokertest.New(t, &o)
-	return &world{House: h, hostile: h.Other}
+	return &world{Instance: h, hostile: h.Other}
 }
 
 // provider registers a provider with the client that the test server knows.

@@ -121,7 +121,7 @@ func upgrade(t *testing.T, b brokertest.Backend) {
 }
 
 // served fetches every token as its owner, and the refreshes of those that are due.
-func served(t *testing.T, h *brokertest.House, ids []string) {
+func served(t *testing.T, h *brokertest.Instance, ids []string) {
 	t.Helper()
 	for _, id := range ids {
 		l := must(h.Store.Linked(ctx, id))(t)
@@ -143,7 +143,7 @@ func served(t *testing.T, h *brokertest.House, ids []string) {
 
 // sibling disconnects one of two authorizations that share a grant and have keys of
 // the first version alone: the other one's token must live.
-func sibling(t *testing.T, h *brokertest.House, db *sql.DB) {
+func sibling(t *testing.T, h *brokertest.Instance, db *sql.DB) {
 	t.Helper()
 	of := func(user string) string {
 		return brokertest.Column[string](t, db, `SELECT a.id FROM authorizations a JOIN providers p ON p.id = a.provider_id

@@ -12,16 +12,16 @@ import (
 	"github.com/grantd/grantd/models"
 )
 
-// house is a grantd on an empty database, with an admin's token.
-type house struct {
+// instance is a grantd on an empty database, with an admin's token.
+type instance struct {
 	*processes.Grantd
 	token   models.Secret
 	running []*processes.Process // by open, in the order of its roles
 	release func()
 }
 
-// open builds a house of the bench's own binary, with a process in each of the roles.
-func (b *bench) open(ctx context.Context, roles ...string) (*house, error) {
+// open builds an instance of the bench's own binary, with a process in each of the roles.
+func (b *bench) open(ctx context.Context, roles ...string) (*instance, error) {
 	h, err := b.build(ctx, b.binary)
 	if err != nil {
 		return nil, err
@@ -37,16 +37,16 @@ func (b *bench) open(ctx context.Context, roles ...string) (*house, error) {
 	return h, nil
 }
 
-// close kills what open started, and takes the house down.
-func (h *house) close() {
+// close kills what open started, and takes the instance down.
+func (h *instance) close() {
 	for _, p := range h.running {
 		_ = p.Kill() // it has nothing to lose
 	}
 	h.release()
 }
 
-// build makes a house of a binary, in which nothing runs yet.
-func (b *bench) build(ctx context.Context, binary string) (*house, error) {
+// build makes an instance of a binary, in which nothing runs yet.
+func (b *bench) build(ctx context.Context, binary string) (*instance, error) {
 	database, drop, err := b.set.NewDatabase(ctx)
 	if err != nil {
 		return nil, err
@@ -56,9 +56,9 @@ func (b *bench) build(ctx context.Context, binary string) (*house, error) {
 		drop()
 		return nil, err
 	}
-	folder, err := os.MkdirTemp(b.folder, "house-")
+	folder, err := os.MkdirTemp(b.folder, "instance-")
 	upstream := processes.StartUpstream()
-	h := &house{
+	h := &instance{
 		Grantd: &processes.Grantd{Binary: binary, DatabaseURL: database, RedisURL: redis,
 			Keyset: filepath.Join(folder, "keyset.json"), Upstream: upstream},
 		release: func() { upstream.Close(); empty(); drop() },
@@ -77,7 +77,7 @@ func (b *bench) build(ctx context.Context, binary string) (*house, error) {
 }
 
 // exec runs one statement, and with it nothing of grantd's.
-func (h *house) exec(ctx context.Context, statement string, args ...any) error {
+func (h *instance) exec(ctx context.Context, statement string, args ...any) error {
 	conn, err := pgx.Connect(ctx, h.DatabaseURL)
 	if err != nil {
 		return err

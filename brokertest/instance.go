@@ -27,7 +27,7 @@ import (
 	"github.com/grantd/grantd/worker"
 )
 
-// ClientID and ClientSecret are the client that a house's authorization server
+// ClientID and ClientSecret are the client that an instance's authorization server
 // knows. The characters are those that hand-made Basic headers get wrong; a colon
 // in the id is beyond RFC 7617, which GitHub's REST endpoints use.
 const (
@@ -35,12 +35,12 @@ const (
 	ClientSecret = "s3cret/+%:&=never-in-a-log"
 )
 
-// Options change a house. Nil or zero fields mean good defaults.
+// Options change an instance. Nil or zero fields mean good defaults.
 type Options struct {
 	Backend Backend // Embedded
-	// DatabaseURL and RedisURL are for a second house on the first one's.
+	// DatabaseURL and RedisURL are for a second instance on the first one's.
 	DatabaseURL, RedisURL string
-	Clock                 *Clock // of SQLite; the first house's, when time is to pass for both
+	Clock                 *Clock // of SQLite; the first instance's, when time is to pass for both
 	Keys                  *secrets.Keyring
 	IdP                   *testidp.Server
 	IdPURL                string
@@ -50,8 +50,8 @@ type Options struct {
 	Timing        broker.Timing
 	Concurrency   int
 	RedirectAllow []string
-	// PublicURL is where a proxy in front of the house is reached; by default the
-	// house's own URL.
+	// PublicURL is where a proxy in front of the instance is reached; by default the
+	// instance's own URL.
 	PublicURL      string
 	Allow          []string // further upstreams that may be dialled
 	WithoutWorker  bool
@@ -62,9 +62,9 @@ type Options struct {
 	BodyTime       time.Duration // how long a request's body may take to arrive; 0 is the default
 }
 
-// House is the whole service in one process, on real HTTP, with the test
+// Instance is the whole service in one process, on real HTTP, with the test
 // authorization server as its upstream.
-type House struct {
+type Instance struct {
 	Service *broker.Service
 	Store   *store.Store
 	Keys    *secrets.Keyring
@@ -94,13 +94,13 @@ type Person struct {
 	Client *client.Client
 }
 
-// New builds a house that is torn down with the test.
-func New(t testing.TB, o *Options) *House {
+// New builds an instance that is torn down with the test.
+func New(t testing.TB, o *Options) *Instance {
 	t.Helper()
 	if o == nil {
 		o = &Options{}
 	}
-	h := &House{Clock: cmp.Or(o.Clock, &Clock{}), Log: &LogBuffer{}, Keys: o.Keys, IdP: o.IdP, IdPURL: o.IdPURL,
+	h := &Instance{Clock: cmp.Or(o.Clock, &Clock{}), Log: &LogBuffer{}, Keys: o.Keys, IdP: o.IdP, IdPURL: o.IdPURL,
 		DatabaseURL: o.DatabaseURL, RedisURL: o.RedisURL}
 	if h.DatabaseURL == "" {
 		backend := o.Backend
@@ -124,11 +124,11 @@ func New(t testing.TB, o *Options) *House {
 	return h
 }
 
-func (h *House) startIdP(t testing.TB) {
+func (h *Instance) startIdP(t testing.TB) {
 	h.IdP, h.IdPURL = testidp.Start(t, testidp.Options{AutoConsent: true, Clients: []testidp.Client{{ID: ClientID, Secret: ClientSecret}}})
 }
 
-func (h *House) serve(t testing.TB, o Options) {
+func (h *Instance) serve(t testing.TB, o Options) {
 	o.Timing.CallerWait = cmp.Or(o.Timing.CallerWait, 30*time.Second)
 	ctx := context.Background()
 	log := slog.New(slog.NewTextHandler(h.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -169,13 +169,13 @@ func (h *House) serve(t testing.TB, o Options) {
 }
 
 // Person makes somebody with an API token of their own.
-func (h *House) Person(t testing.TB, org, user string, role models.Role) Person {
+func (h *Instance) Person(t testing.TB, org, user string, role models.Role) Person {
 	t.Helper()
 	return h.Limited(t, broker.NewAPIToken{OrgID: org, UserID: user, Role: role})
 }
 
 // Limited makes somebody with an API token as it is asked for, such as one that is limited to providers.
-func (h *House) Limited(t testing.TB, n broker.NewAPIToken) Person {
+func (h *Instance) Limited(t testing.TB, n broker.NewAPIToken) Person {
 	t.Helper()
 	row, token, err := h.Service.CreateAPIToken(context.Background(), n)
 	if err != nil {
@@ -186,7 +186,7 @@ func (h *House) Limited(t testing.TB, n broker.NewAPIToken) Person {
 
 // Provider registers the authorization server's client as a provider of the type
 // test or github.
-func (h *House) Provider(t testing.TB, typ string) models.Provider {
+func (h *Instance) Provider(t testing.TB, typ string) models.Provider {
 	t.Helper()
 	n := models.ProviderInput{Name: typ + " provider", Type: typ, ClientID: ClientID, ClientSecret: ClientSecret}
 	if typ != "test" {
@@ -205,7 +205,7 @@ const Callback = "http://localhost:5173/oauth/callback"
 
 // Consent lets an account at the upstream consent, and returns the authorization
 // that who has from then on.
-func (h *House) Consent(t testing.TB, who Person, p models.Provider, account string) models.Authorization {
+func (h *Instance) Consent(t testing.TB, who Person, p models.Provider, account string) models.Authorization {
 	t.Helper()
 	back := h.Approve(t, h.Authorize(t, who, p), account)
 	back.ProviderID = p.ID
@@ -222,7 +222,7 @@ func (h *House) Consent(t testing.TB, who Person, p models.Provider, account str
 }
 
 // Authorize begins a consent and returns where to send the person.
-func (h *House) Authorize(t testing.TB, who Person, p models.Provider) broker.AuthorizeAnswer {
+func (h *Instance) Authorize(t testing.TB, who Person, p models.Provider) broker.AuthorizeAnswer {
 	t.Helper()
 	answer, err := h.Service.Authorize(context.Background(), who.Caller, broker.AuthorizeRequest{ProviderID: p.ID, RedirectURI: Callback})
 	if err != nil {
@@ -233,7 +233,7 @@ func (h *House) Authorize(t testing.TB, who Person, p models.Provider) broker.Au
 
 // Approve follows the address as the account's browser would, and returns what
 // comes back to the callback, less the provider.
-func (h *House) Approve(t testing.TB, a broker.AuthorizeAnswer, account string) models.Callback {
+func (h *Instance) Approve(t testing.TB, a broker.AuthorizeAnswer, account string) models.Callback {
 	t.Helper()
 	target := must(url.Parse(a.RedirectURL))(t)
 	q := target.Query()
@@ -282,3 +282,8 @@ func must[T any](v T, err error) func(testing.TB) T {
 		return v
 	}
 }
+
+// House is Instance.
+//
+// Deprecated: use Instance.
+type House = Instance
