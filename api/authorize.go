@@ -52,7 +52,7 @@ func (in *authorizeInput) settle() error {
 	}
 	if in.hasFields() {
 		wrong = append(wrong, models.FieldError{Name: "body",
-			Message: "is not read here; send state, redirect_uri (or redirectUri) and skip_consent (or skipConsent) as query parameters"})
+			Message: "is not accepted here; send state, redirect_uri (or redirectUri) and skip_consent (or skipConsent) as query parameters"})
 	}
 	if len(wrong) > 0 {
 		return models.Invalid(wrong...)

@@ -63,7 +63,7 @@ type ExternalAuth struct {
 	AppInstallURL      string                `json:"app_install_url"`
 }
 
-// ExternalAuthDeletion says what became of the tokens. The link is gone anyway.
+// ExternalAuthDeletion says the outcome of the tokens. The link is gone anyway.
 type ExternalAuthDeletion struct {
 	TokenRevoked bool   `json:"token_revoked" doc:"Whether the upstream took every token back before this answer."`
 	Problem      string `json:"token_revocation_error,omitempty" doc:"Why it did not. What can be tried again is, in the background."`

@@ -15,7 +15,7 @@ import (
 )
 
 // observe is the one middleware: it names the request, catches panics, logs and
-// counts. Echo wraps each middleware anew for every request, so there is one.
+// counts. Echo wraps each middleware again for every request, so there is one.
 func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()

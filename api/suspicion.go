@@ -40,7 +40,7 @@ func (s *Server) resetToken(ctx context.Context, c models.Caller, in *ByID) (*pr
 	return privately(&Reset{r.Access.Reveal(), inUTC(r.ExpiresAt), r.OldRevoked, authorization(r.Authorization)}), nil
 }
 
-// RevokedToken is what became of an access token.
+// RevokedToken is the outcome of an access token.
 type RevokedToken struct {
 	Outcome models.Outcome             `json:"outcome" doc:"revoked, or already_revoked where the provider says that it was invalid before."`
 	Status  models.AuthorizationStatus `json:"status" doc:"The authorization's: active where the next fetch refreshes, else expired."`

@@ -7,7 +7,7 @@ import (
 )
 
 // about opens the document.
-const about = `grantd keeps OAuth authorizations: an admin registers a provider, a person consents, a service fetches access tokens, and whoever deletes a provider sees every authorization of it revoked.
+const about = `grantd keeps OAuth authorizations: an admin registers a provider, a person consents, a service fetches access tokens, and when a provider is deleted, every authorization of it is revoked.
 
 To get a token: an operator makes two API tokens with ` + "`grantd token create`" + `, one of them with the role admin. The admin registers a provider with ` + "`POST providers/`" + `. For a person, ` + "`POST providers/{id}/authorize/`" + ` gives the address of the consent page (or send the person's browser to ` + "`/external-auth/{id}/callback`" + `, where grantd does the rest), and ` + "`POST providers/callback/`" + ` takes what the person came back with. From then on ` + "`POST authorizedProviders/{id}/token/`" + ` answers with an access token that works, refreshed where that is due.
 

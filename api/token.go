@@ -38,7 +38,7 @@ func (s *Server) token(ctx context.Context, c models.Caller, in *tokenRequest) (
 }
 
 // sendToken writes the answer itself: Huma, which finds the headers and the encoder
-// of each answer anew, would cost as much again as the encoding.
+// of each answer again, would cost as much again as the encoding.
 func sendToken(t *Token) (*huma.StreamResponse, error) {
 	body, err := t.json()
 	if err != nil {

@@ -27,7 +27,7 @@ func onlyUnlimitedAdmins(c models.Caller) error {
 	if err := onlyAdmins(c); err != nil || !c.IsLimited() {
 		return err
 	}
-	return models.Errorf(models.CodeForbidden, "This API token is limited to providers, and this is about the whole organisation.")
+	return models.Errorf(models.CodeForbidden, "This API token is limited to certain providers, but the request concerns the whole organisation.")
 }
 
 // ActingFor returns the caller of a request about consents or authorizations, which may name the user that it is for. A

@@ -26,7 +26,7 @@ func (at upstream) admit(ctx context.Context, probe time.Duration, classes ...st
 
 // learn remembers what an answer says about a class of endpoints as a whole. A good
 // one ends what its call was the probe for. A consent asks for user info without
-// passing a gate, lest it be lost, but what it is told counts too. ctx is the one that
+// passing a gate so that it is not lost, but what it is told counts too. ctx is the one that
 // the call was made under: it knows which origin answered.
 func (at upstream) learn(ctx context.Context, gate store.Gate, answer error, class store.Class) {
 	ctx = context.WithoutCancel(ctx)

@@ -12,7 +12,7 @@ import (
 	"github.com/grantd/grantd/store"
 )
 
-// API tokens are made on the command line, by whoever holds the database, and by
+// API tokens are made on the command line, by people with access to the database, and by
 // admins over the API. What an admin makes never exceeds the API token that it is made
 // with, and keeps the id of that one (A6).
 
@@ -29,7 +29,7 @@ type NewAPIToken struct {
 }
 
 // CreateAPIToken makes an API token and returns it in plain text, once. It is the
-// command line's: whoever holds the database may use it.
+// command line's: anybody with access to the database may use it.
 func (s *Service) CreateAPIToken(ctx context.Context, n NewAPIToken) (models.APIToken, models.Secret, error) {
 	if err := n.Validate(); err != nil {
 		return models.APIToken{}, "", err
@@ -70,7 +70,7 @@ func (s *Service) mayMake(c models.Caller, n NewAPIToken) error {
 	return nil
 }
 
-// boundByMaker reads the API token that another one is made with anew, and keeps
+// boundByMaker reads the API token that another one is made with again, and keeps
 // anybody from revoking it until the transaction ends: one that was revoked in the
 // meantime makes nothing.
 func (s *Service) boundByMaker(ctx context.Context, tx *store.Store, c models.Caller, t *models.APIToken) error {
@@ -260,7 +260,7 @@ func (s *Service) EndAPIToken(ctx context.Context, c models.Caller, id string, w
 func (s *Service) RevokeAPIToken(ctx context.Context, id string, withMade bool) (int, error) {
 	n, err := s.endTokens(ctx, id, withMade, func(models.APIToken) models.AuditEvent { return models.AuditEvent{} })
 	if err == nil && n == 0 {
-		err = models.Errorf(models.CodeNotFound, "No living API token has the id %q.", fmt.Sprintf("%.64s", id))
+		err = models.Errorf(models.CodeNotFound, "There is no valid API token with the id %q.", fmt.Sprintf("%.64s", id))
 	}
 	return n, err
 }

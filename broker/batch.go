@@ -18,14 +18,14 @@ type batch struct {
 	lease string
 	job   *models.Job // nil for a single disconnect
 	items []models.Linked
-	// held are the grants this lease decides about, live those that a newer
+	// leased are the grants this lease decides about, live those that a newer
 	// consent uses (D1).
-	held    map[string]bool
+	leased  map[string]bool
 	live    store.LiveGrants
 	sizes   map[string]int  // items by provider
 	users   map[string]bool // whose the items are
 	granted bool            // its calls were granted when it was claimed (S3)
-	urgent  bool            // somebody waits: its calls are not held up, but count
+	urgent  bool            // somebody waits: its calls are not delayed, but count
 
 	mu       sync.Mutex
 	opened   map[string]upstream    // opened for this batch, and not kept beyond it (H1)
@@ -46,7 +46,7 @@ func (s *Service) openBatch(ctx context.Context, lease string, job *models.Job) 
 	if err = s.upgradeItems(ctx, lease); err != nil {
 		return b, err
 	}
-	if b.held, err = s.store.LeaseItemGrants(ctx, lease, s.timing.itemLease(), s.former.Load()); err != nil {
+	if b.leased, err = s.store.LeaseItemGrants(ctx, lease, s.timing.itemLease(), s.former.Load()); err != nil {
 		return b, err
 	}
 	if err = s.upgradeItems(ctx, lease); err != nil { // what came before the leases were taken
@@ -98,7 +98,7 @@ func (b *batch) run(ctx context.Context) (int, error) {
 
 func (b *batch) release(ctx context.Context) {
 	if err := b.s.store.ReleaseGrants(context.WithoutCancel(ctx), b.lease, b.revoked); err != nil {
-		b.s.log.Warn("giving grant leases back failed; they run out", "error", err)
+		b.s.log.Warn("releasing grant leases failed; they will expire", "error", err)
 	}
 }
 
@@ -227,7 +227,7 @@ func (b *batch) write(ctx context.Context, rulings []ruling) (int, error) {
 }
 
 // giveBack lets an item be claimed again. That of a single disconnect may wait for
-// long, but not while a deletion waits for it: the provider is held, so that a
+// long, but not while a deletion waits for it: the provider is locked, so that a
 // deletion either finds the item waiting and makes it due, or is seen here.
 func (b *batch) giveBack(ctx context.Context, l models.Linked, r ruling) error {
 	return b.s.store.Tx(ctx, func(tx *store.Store) error {

@@ -31,7 +31,7 @@ func (s *Service) Complete(ctx context.Context, c models.Caller, cb models.Callb
 		return Completed{}, err
 	}
 	if (cb.Code == "") == (cb.Error == "") {
-		return Completed{}, models.Invalid(models.FieldError{Name: "code", Message: "send either code or error, not both and not neither"})
+		return Completed{}, models.Invalid(models.FieldError{Name: "code", Message: "send either code or error, and not both"})
 	}
 	f, over, err := s.store.FlowByState(ctx, c, p.ID, hashOf(cb.State.Reveal()))
 	switch {
@@ -85,7 +85,7 @@ func declinedMessage(code string) string {
 	return "The provider did not grant the consent: it answered with the error " + code + ". Start again with authorize."
 }
 
-// spend exchanges the code, or joins whoever is doing so already.
+// spend exchanges the code, or joins a call that is doing so already.
 func (s *Service) spend(ctx context.Context, c models.Caller, p models.Provider, f models.Flow, cb models.Callback) (Completed, error) {
 	code := hashOf(cb.Code.Reveal())
 	if f.Status == models.FlowOpen {
@@ -246,7 +246,7 @@ func (s *Service) foreignIssuer(ctx context.Context, p models.Provider, f models
 		return err
 	}
 	return &models.Error{Code: models.CodeBadRequest, Detail: "invalid_issuer", Err: err,
-		Message: "The answer comes from another issuer than the one the consent was begun with. Start again with authorize."}
+		Message: "The answer comes from a different issuer from the one where the consent began. Start again with authorize."}
 }
 
 // settleFlow brings a flow whose code is being or was exchanged to its end: it

@@ -17,7 +17,7 @@ type concurrency struct {
 
 type semaphore struct {
 	places chan struct{}
-	users  int // who hold a place or wait for one; held by the mutex of concurrency
+	users  int // who hold a place or wait for one; guarded by the mutex of concurrency
 }
 
 func newConcurrency(limit int) *concurrency {

@@ -14,7 +14,7 @@ import (
 // of it asks an upstream. What an admin does in the console is done by the methods that the API calls.
 
 // ErrSignInAgain is the answer to who signed in too long ago for what they want to do.
-var ErrSignInAgain = models.Errorf(models.CodeForbidden, "This needs a sign-in of the last 15 minutes. Sign in again, and repeat it.")
+var ErrSignInAgain = models.Errorf(models.CodeForbidden, "This needs a sign-in within the last 15 minutes. Sign in again, then repeat it.")
 
 // SignedInRecently is nil for who may do in the console what cannot be undone, and ErrSignInAgain for who has to prove
 // once more who they are.

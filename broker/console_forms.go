@@ -37,7 +37,7 @@ type ProviderType struct {
 	Settings          []ProviderSetting
 }
 
-// ProviderTypes are all types, for whoever registers a provider.
+// ProviderTypes are all types, for people who register a provider.
 func (s *Service) ProviderTypes() []ProviderType {
 	var all []ProviderType
 	for _, name := range s.upstream.Names() {
@@ -92,7 +92,7 @@ func (s *Service) made(ctx context.Context, c models.Caller, id string) (models.
 	case jobsErr != nil:
 		return p, jobsErr
 	case len(gone) > 0:
-		return p, models.Errorf(models.CodeConflict, "This form was sent before, and what it registered is deleted. Begin a new one.")
+		return p, models.Errorf(models.CodeConflict, "This form was sent before, and the provider that it registered has been deleted. Begin a new form.")
 	}
 	return p, err
 }

@@ -44,14 +44,14 @@ func (s *Service) DeleteProvider(ctx context.Context, c models.Caller, id string
 	return j, nil
 }
 
-// deletionJob returns the job that is deleting a held provider, or makes it.
+// deletionJob returns the job that is deleting a locked provider, or makes it.
 func (s *Service) deletionJob(ctx context.Context, tx *store.Store, c models.Caller, p models.Provider, force bool) (models.Job, error) {
 	j := models.Job{ID: newID(), OrgID: p.OrgID, Type: models.JobDeleteProvider, Name: "Delete OAuth provider " + p.Name,
 		Status: models.JobPending, ProviderID: &p.ID, Force: force, CreatedBy: c.UserID}
 	if p.DeleteJobID != nil {
 		last, err := tx.Job(ctx, *p.DeleteJobID)
 		switch {
-		case store.IsNotFound(err): // its retention is over; begin anew
+		case store.IsNotFound(err): // its retention is over; begin again
 		case err != nil:
 			return j, err
 		case !last.Status.Final():

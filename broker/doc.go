@@ -15,6 +15,6 @@
 // Three things protect the tokens. The generation of a credential fences every
 // save, however late it comes (R1). A lease on the row decides who calls the
 // upstream, across replicas (R2). A call that may spend something runs detached
-// from whoever asked for it, and what it brought is saved before it is judged
+// from its caller, and what it brought is saved before it is judged
 // (R6, R10).
 package broker

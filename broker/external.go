@@ -44,7 +44,7 @@ type ExternalAccount struct {
 }
 
 // ExternalAuths lists the organisation's active providers and the caller's links.
-// It asks no upstream: whether a link works is what is known of it, and a token
+// It asks no upstream: whether a link works is what is known about it, and a token
 // that has expired but can be refreshed counts as working.
 func (s *Service) ExternalAuths(ctx context.Context, c models.Caller) ([]ExternalProvider, []ExternalLink, error) {
 	ps, err := s.store.UsableProviders(ctx, c.OrgID)

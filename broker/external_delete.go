@@ -77,7 +77,7 @@ func (s *Service) revokeNow(ctx context.Context, p models.Provider, ids []string
 	return notRevokedBecause(p, outcomes), nil
 }
 
-// revokedByAnyone revokes one, or waits for whoever is at it already, or at the
+// revokedByAnyone revokes one, or waits for a process that is doing so already, or is at the
 // same grant: the sweeper may be revoking a pair of tokens that was replaced.
 func (s *Service) revokedByAnyone(ctx context.Context, id string) error {
 	for {

@@ -66,7 +66,7 @@ func checkImport(in models.Import) error {
 	}
 	switch {
 	case (in.RefreshToken == "") == (in.AccessToken == ""):
-		return wrong("refreshToken", "send either refreshToken or accessToken, not both and not neither")
+		return wrong("refreshToken", "send either refreshToken or accessToken, and not both")
 	case len(in.RefreshToken) > providers.MaxToken:
 		return wrong("refreshToken", "must be at most 16 KiB")
 	case len(in.AccessToken) > providers.MaxToken:

@@ -46,7 +46,7 @@ func (f *inflight) wait(ctx context.Context) error {
 	}
 }
 
-// detach runs f to its end, whatever becomes of the caller, with a deadline of
+// detach runs f to its end, whatever happens to the caller, with a deadline of
 // its own. It returns f's answer, or ifSlow when the caller's patience or context
 // ends first; f goes on then.
 func detach[T any](s *Service, ctx context.Context, patience, deadline time.Duration, ifSlow error, f func(context.Context) (T, error)) (T, error) {

@@ -101,8 +101,8 @@ func ownerOf(c models.Caller) owner { return owner{c.OrgID, c.UserID, c.Actor} }
 
 // places are what callers hold for as long as something of theirs lasts.
 type places struct {
-	mu   sync.Mutex
-	held map[owner]int
+	mu    sync.Mutex
+	taken map[owner]int
 }
 
 // take holds a place until leave is called, which may be called twice.
@@ -111,16 +111,16 @@ func (p *places) take(what, policy string, c models.Caller, l Limit, after time.
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case p.held[caller] >= l.Caller:
+	case p.taken[caller] >= l.Caller:
 		return nil, tooMany(what, "caller", models.Quota{Policy: policy, Limit: l.Caller}, after)
-	case p.held[org] >= l.Org:
+	case p.taken[org] >= l.Org:
 		return nil, tooMany(what, "organisation", models.Quota{Policy: policy, Limit: l.Org}, after)
 	}
-	if p.held == nil {
-		p.held = map[owner]int{}
+	if p.taken == nil {
+		p.taken = map[owner]int{}
 	}
-	p.held[caller]++
-	p.held[org]++
+	p.taken[caller]++
+	p.taken[org]++
 	return sync.OnceFunc(func() { p.free(caller, org) }), nil
 }
 
@@ -128,8 +128,8 @@ func (p *places) free(owners ...owner) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, o := range owners {
-		if p.held[o]--; p.held[o] <= 0 {
-			delete(p.held, o)
+		if p.taken[o]--; p.taken[o] <= 0 {
+			delete(p.taken, o)
 		}
 	}
 }

@@ -22,7 +22,7 @@ func (s *Service) link(ctx context.Context, c models.Caller, at upstream, f mode
 	keys, owner := s.grantKeys(grant), newID()
 	defer func() {
 		if err := s.store.ReleaseGrants(context.WithoutCancel(ctx), owner, nil); err != nil {
-			s.log.Warn("giving a grant lease back failed; it runs out", "error", err)
+			s.log.Warn("releasing a grant lease failed; it will expire", "error", err)
 		}
 	}()
 	if err := s.leaseGrants(ctx, keys, owner, s.timing.LeaseMargin); err != nil {
@@ -55,7 +55,7 @@ func (s *Service) leaseGrants(ctx context.Context, keys []string, owner string, 
 	return nil
 }
 
-// leaseGrant takes the lease on one key of a grant, and waits for whoever has it.
+// leaseGrant takes the lease on one key of a grant, and waits for its holder.
 func (s *Service) leaseGrant(ctx context.Context, key, owner string, lease time.Duration) error {
 	for {
 		ok, err := s.store.LeaseGrant(ctx, key, owner, lease)

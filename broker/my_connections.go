@@ -14,7 +14,7 @@ type MyConnection struct {
 	models.Authorization
 	// Name is what the person knows the account by, and Detail its e-mail address where that says more.
 	Name, Detail string
-	// Default says that the person has several accounts at the provider, and that whoever names none of them gets this one.
+	// Default says that the person has several accounts at the provider, and that a request that names none of them gets this one.
 	Default bool
 	// Problem says why the connection does not work, "" when it does. Again says that connecting again may mend it, or
 	// may grant what is missing.
@@ -94,7 +94,7 @@ func (s *Service) MyConnection(ctx context.Context, v Visitor, id string) (MyCon
 	return myConnection(a), err
 }
 
-var errNoConnection = models.Errorf(models.CodeNotFound, "You have no such connection. Perhaps it is disconnected already.")
+var errNoConnection = models.Errorf(models.CodeNotFound, "You have no such connection. It may have been disconnected already.")
 
 func myConnection(a models.Authorization) MyConnection {
 	m := MyConnection{Authorization: a, Name: accountName(a), Problem: cmp.Or(a.ReasonMessage, problems[a.Status])}
@@ -107,7 +107,7 @@ func myConnection(a models.Authorization) MyConnection {
 	return m
 }
 
-// Disconnected is what became of a connection that a person ended.
+// Disconnected is the outcome of a connection that a person ended.
 type Disconnected struct {
 	Provider models.Provider
 	// Problem says why the upstream has not revoked what was granted, "" once it has.

@@ -37,4 +37,4 @@ func (s *Service) TakeOnce(code models.Secret) (models.Caller, error) {
 	return s.once.caller, nil
 }
 
-var errOnce = models.Errorf(models.CodeUnauthenticated, "This address signs in once, within a minute. It was used, or its time is over. Sign in with an API token, which was printed beside it.")
+var errOnce = models.Errorf(models.CodeUnauthenticated, "This address works once, within a minute. It was used already, or it has expired. Sign in with the API token that was printed beside it.")

@@ -13,7 +13,7 @@ import (
 
 // Work in the background takes at most half of what an upstream takes in an hour,
 // so that the other half is there for people who wait (S3). Their own calls are
-// never held up, but count.
+// never delayed, but count.
 
 // share is a half of an upstream's budget; perHour 0 is no limit.
 type share struct {
@@ -69,7 +69,7 @@ func (s *Service) charge(ctx context.Context, of share, n int) {
 }
 
 // aheadWait returns how long a refresh that nobody asked for has to wait, 0 when it
-// may go on. It takes nothing: the call itself counts, whoever makes it.
+// may go on. It takes nothing: the call itself counts, no matter who makes it.
 func (at upstream) aheadWait(ctx context.Context) time.Duration {
 	_, wait := at.take(ctx, at.refreshes(), store.ClassTokenPace, 0)
 	return wait
@@ -111,7 +111,7 @@ func (at upstream) notePause(ctx context.Context, class store.Class, d time.Dura
 		pause.Origin = answered[len(answered)-1]
 	}
 	if err := at.s.store.Pause(ctx, pause, d); err != nil {
-		at.s.log.Warn("noting a pause failed", "provider", at.provider.ID, "error", err)
+		at.s.log.Warn("recording a pause failed", "provider", at.provider.ID, "error", err)
 	}
 }
 
@@ -130,7 +130,7 @@ type allowance struct {
 
 // afford takes one call out of what the upstream's budget grants to the batch. A
 // deletion's items were granted when they were claimed; other batches ask once for
-// each provider. What somebody waits for is not held up.
+// each provider. What somebody waits for is not delayed.
 func (b *batch) afford(ctx context.Context, l models.Linked) *ruling {
 	if b.urgent {
 		return nil

@@ -43,7 +43,7 @@ func consents(t *testing.T, h *brokertest.Instance, p models.Provider, n int) []
 func heldUp(t *testing.T, h *brokertest.Instance, id string, revoked, pending int) models.Job {
 	t.Helper()
 	var j models.Job
-	brokertest.Eventually(t, fmt.Sprintf("the job is held up after %d", revoked), func() bool {
+	brokertest.Eventually(t, fmt.Sprintf("the job is delayed after %d", revoked), func() bool {
 		j = must(h.Service.Job(ctx, h.Admin.Caller, id))(t)
 		return detail(j, "paused_until") != nil && detail(j, "revoked") == fmt.Sprint(revoked) && detail(j, "pending") == fmt.Sprint(pending)
 	})
@@ -81,7 +81,7 @@ func TestS3_ADeletionTakesHalfOfTheBudget(t *testing.T) {
 		}
 		must(h.Service.DeleteProvider(ctx, h.Admin.Caller, p.ID, true))(t)
 		if j = ended(t, h, j.ID); j.Status != models.JobCompleted || detail(j, "abandoned") != "6" {
-			t.Errorf("giving up was held up too: %s with %v", j.Status, j.Details)
+			t.Errorf("giving up was delayed too: %s with %v", j.Status, j.Details)
 		}
 	})
 }
@@ -234,7 +234,7 @@ func TestS3_RefreshesAheadLeaveHalfToCallers(t *testing.T) {
 			t.Errorf("the sweep rings for %d refreshes that have to wait", n)
 		}
 		if _, err := h.Service.Token(ctx, h.User.Caller, all[1].ID, 0); err != nil || h.IdP.Stats().Calls[testidp.Refresh] != 2 {
-			t.Errorf("a caller's own refresh was held up: %v", err)
+			t.Errorf("a caller's own refresh was delayed: %v", err)
 		}
 		stale(t, h, all[2])
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, ResetAfter: true, OmitRefresh: true, Times: 1})

@@ -168,7 +168,7 @@ func (s *Service) pollFailed(ctx context.Context, d devicePoll, err error) error
 func (s *Service) pollAgain(ctx context.Context, d devicePoll, outcome store.Poll) {
 	outcome.Attempt = d.attempt
 	if err := s.store.SavePoll(context.WithoutCancel(ctx), d.flow.ID, outcome); err != nil {
-		s.log.Error("noting the outcome of a poll failed", "flow", d.flow.ID, "error", err)
+		s.log.Error("recording the outcome of a poll failed", "flow", d.flow.ID, "error", err)
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// What callers wait for may be done by any process, so whoever waits polls its row. All
+// What callers wait for may be done by any process, so a process that waits polls its row. All
 // who wait in this process for the same row share one poller: a thousand of them cost
 // one small query per interval.
 
@@ -50,7 +50,7 @@ type poller[T any] struct {
 	same func(a, b T) bool
 	show func(context.Context, T) (T, error)
 
-	waiting int           // how many callers wait; held by the mutex of pollers
+	waiting int           // how many callers wait; guarded by the mutex of pollers
 	stop    chan struct{} // closed when the last of them has left
 	now     chan struct{} // asks for a poll before the interval is over
 

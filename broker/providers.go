@@ -163,7 +163,7 @@ func (s *Service) applyChange(ctx context.Context, tx *store.Store, c models.Cal
 		return nil
 	}
 	if p.DeletionAsked() && !onlySecret(ch) {
-		return models.Errorf(models.CodeConflict, "The provider's deletion was asked for and is not undone; only clientSecret may change. DELETE resumes it.")
+		return models.Errorf(models.CodeConflict, "The provider is being deleted, which cannot be undone; only clientSecret may change. DELETE resumes it.")
 	}
 	before := *p
 	patch(p, ch)
@@ -213,7 +213,7 @@ func (s *Service) keepSecret(ctx context.Context, tx *store.Store, before, after
 	respelt := after.Fingerprint == before.Fingerprint && s.at(after).fingerprintV1() != before.Fingerprint
 	switch {
 	case err == nil && kept != "" && respelt:
-		ch.ClientSecret = &kept // what is bound to the origins as they were written must be bound anew
+		ch.ClientSecret = &kept // what is bound to the origins as they were written must be bound again
 		return nil
 	case undecryptable(err), err == nil && kept != "":
 		return nil
@@ -237,9 +237,9 @@ func (s *Service) mayMove(ctx context.Context, tx *store.Store, p models.Provide
 	case err != nil:
 		return err
 	case used:
-		return models.Errorf(models.CodeConflict, "The provider has authorizations or consents under way for the host and endpoints it has now; create a new provider instead.")
+		return models.Errorf(models.CodeConflict, "The provider has authorizations or open consents for its current host and endpoints; create a new provider instead.")
 	case ch.ClientSecret == nil:
-		return models.Invalid(models.FieldError{Name: "clientSecret", Message: "must be given again when the host or an endpoint changes, so that it is never sent to a place it was not given for"})
+		return models.Invalid(models.FieldError{Name: "clientSecret", Message: "must be given again when the host or an endpoint changes, so that it is never sent to an address that it was not meant for"})
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // A refresh token is spent once. Callers in one process join one flight; across
-// processes a lease on the row decides who calls the upstream; whoever holds it
+// processes a lease on the row decides who calls the upstream; the process that holds it
 // reads the row again, calls detached from everybody, and saves what came back
 // over the generation it started from, however late (R1, R2).
 
@@ -86,7 +86,7 @@ func (s *Service) refreshOnce(ctx context.Context, id string, due func(models.Li
 	}
 }
 
-// awaitOther waits until whoever holds the lease has come to an end, failures
+// awaitOther waits until the holder of the lease has come to an end, failures
 // included (R8). It returns false when nobody seems to be at it any more.
 func (s *Service) awaitOther(ctx context.Context, before models.Linked) (bool, error) {
 	for pause := refreshPoll; ; pause = min(pause+pause/16, longestRefreshPoll) { // late by a sixteenth of the wait
@@ -142,7 +142,7 @@ func (s *Service) callRefresh(ctx context.Context, id, attempt string, before *s
 	if !l.Credential.HasRefreshToken { // only a reset gets here
 		replace = at.Reset
 	}
-	t, err := replace(call, held(l, old))
+	t, err := replace(call, grantedTokens(l, old))
 	s.charge(ctx, at.refreshes(), 1)
 	if err != nil {
 		at.learnToken(ctx, gate, err)
@@ -157,7 +157,7 @@ func (s *Service) callRefresh(ctx context.Context, id, attempt string, before *s
 
 func (s *Service) giveUpLease(ctx context.Context, l models.Linked, attempt string, before *string) error {
 	if err := s.store.AbandonAttempt(ctx, l.Authorization.CredentialID, attempt, before); err != nil {
-		s.log.Error("giving a refresh lease back failed", "authorization", l.Authorization.ID, "error", err)
+		s.log.Error("releasing a refresh lease failed", "authorization", l.Authorization.ID, "error", err)
 	}
 	return nil
 }
@@ -217,7 +217,7 @@ func (s *Service) noteScopes(ctx context.Context, a models.Authorization, scopes
 		return
 	}
 	if err := s.store.SetScopes(context.WithoutCancel(ctx), a, scopes, missing, cut); err != nil {
-		s.log.Warn("noting the granted scopes failed", "authorization", a.ID, "error", err)
+		s.log.Warn("recording the granted scopes failed", "authorization", a.ID, "error", err)
 	}
 }
 

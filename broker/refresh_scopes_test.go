@@ -13,7 +13,7 @@ import (
 func TestARefreshKnowsWhatWasGranted(t *testing.T) {
 	l := models.Linked{Authorization: models.Authorization{Scopes: models.Strings{"User.Read"}},
 		Provider: models.Provider{Scopes: models.Strings{"User.Read", "Mail.Read"}}}
-	got := held(l, pair{Access: "a", Refresh: "r"})
+	got := grantedTokens(l, pair{Access: "a", Refresh: "r"})
 	if got.Access != "a" || got.Refresh != "r" || !slices.Equal(got.Scopes, []string{"User.Read"}) {
 		t.Errorf("%d scopes: %v", len(got.Scopes), got.Scopes)
 	}

@@ -11,9 +11,9 @@ import (
 	"github.com/grantd/grantd/store"
 )
 
-// Resealed is what became of a re-sealing.
+// Resealed is the outcome of a re-sealing.
 type Resealed struct {
-	Done int64 // values sealed anew
+	Done int64 // values sealed again
 	// Closed are values that no key opens, as "table id". They are left as they
 	// are: the key may come back.
 	Closed []string
@@ -66,7 +66,7 @@ func (s *Service) underOtherKeys(ctx context.Context) (int64, error) {
 	return n, err
 }
 
-// sealedValue is a sealed value with how to seal it anew.
+// sealedValue is a sealed value with how to seal it again.
 type sealedValue struct {
 	id     string
 	sealed []byte
@@ -171,7 +171,7 @@ func (s *Service) resealPart(ctx context.Context, p sealedPart, r *resealing) er
 	}
 }
 
-// resealValue seals one value anew. Losing against a save or a deletion is no
+// resealValue seals one value again. Losing against a save or a deletion is no
 // failure: what was saved meanwhile is newer.
 func (s *Service) resealValue(ctx context.Context, c store.Sealed, v sealedValue, r *resealing) error {
 	fresh, err := v.reseal(v.sealed)

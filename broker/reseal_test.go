@@ -259,7 +259,7 @@ func TestK3_WhatDoesNotOpenIsReported(t *testing.T) {
 				t.Errorf("time %d: %+v, %v", i+1, done, err)
 			}
 			if (done.Done > 0) != want {
-				t.Errorf("time %d: %d values were sealed anew", i+1, done.Done)
+				t.Errorf("time %d: %d values were sealed again", i+1, done.Done)
 			}
 		}
 		if after := must(r.first.Store.Credential(ctx, broken.CredentialID))(t); string(after.Sealed) != string(before.Sealed) {
@@ -291,7 +291,7 @@ func TestK3_ProgressIsTold(t *testing.T) {
 	done := must(r.ahead.Service.Reseal(ctx, func(done, total int64) { told = append(told, [2]int64{done, total}) }))(t)
 	const all = 1 + 1 + 250 // the canary, the secret, the flows
 	if done.Done != all || len(told) != 4 || told[2] != [2]int64{202, all} || told[3] != [2]int64{all, all} {
-		t.Errorf("%d values were sealed anew, progress was %v", done.Done, told)
+		t.Errorf("%d values were sealed again, progress was %v", done.Done, told)
 	}
 	r.wantUnderOneKey(t)
 }

@@ -20,7 +20,7 @@ type Replaced struct {
 
 // Reset replaces an access token, for its owner or an admin: with a refresh, whether
 // or not that is due, or in place where the upstream can do that for a token that has
-// no refresh token. It goes the way of a refresh, so that whoever else is replacing
+// no refresh token. It goes the way of a refresh, so that others who are replacing
 // the token has done it for this caller too.
 func (s *Service) Reset(ctx context.Context, c models.Caller, id string) (Replaced, error) {
 	l, err := s.manageable(ctx, c, id)
@@ -89,7 +89,7 @@ func (s *Service) replaceToken(ctx context.Context, l models.Linked) (bool, erro
 	return s.endReplaced(ctx, l), nil
 }
 
-// newer has the token of l's generation replaced, by whoever gets to it, and returns
+// newer has the token of l's generation replaced, by the first process that can, and returns
 // what there is then. It fails where a verdict or a back-off is in the way.
 func (s *Service) newer(ctx context.Context, l models.Linked) (models.Linked, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timing.CallerWait)
@@ -173,7 +173,7 @@ func isRejected(ctx context.Context, at upstream, old models.Secret) (bool, erro
 	return err == nil && !said.Valid, err
 }
 
-// settleReset finds out what became of a reset in place whose answer was lost (R3):
+// settleReset finds out the outcome of a reset in place whose answer was lost (R3):
 // the upstream says whether the old token is still good. It returns false where there
 // is no such reset.
 func (s *Service) settleReset(ctx context.Context, id string) (bool, error) {

@@ -38,7 +38,7 @@ func (s *Service) ResetProvider(ctx context.Context, c models.Caller, id string)
 	return j, nil
 }
 
-// resetJob returns the job that is resetting a held provider, or makes it.
+// resetJob returns the job that is resetting a locked provider, or makes it.
 func (s *Service) resetJob(ctx context.Context, tx *store.Store, c models.Caller, p models.Provider) (models.Job, error) {
 	key := resetKey(p.ID)
 	j, err := tx.JobByKey(ctx, key)
@@ -183,7 +183,7 @@ func (s *Service) finishReset(ctx context.Context, j models.Job, failure string)
 	})
 }
 
-// stopReset ends the job that is resetting a held provider, if there is one: its
+// stopReset ends the job that is resetting a locked provider, if there is one: its
 // deletion comes first.
 func (s *Service) stopReset(ctx context.Context, tx *store.Store, p models.Provider) error {
 	j, err := tx.JobByKey(ctx, resetKey(p.ID))

@@ -107,7 +107,7 @@ func (s *Service) noteReset(ctx context.Context, job, lease string, item store.R
 const oldTokenMayLive = "old_token_may_live"
 
 // resetItem replaces one token, if that is still the one that was to be replaced, and
-// rules by what the row says afterwards: whoever replaced it has done it.
+// rules by what the row says afterwards: it does not matter who replaced it.
 func (s *Service) resetItem(ctx context.Context, item store.ResetItem) ruling {
 	l, r := s.itemAsItIs(ctx, item)
 	if r != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/grantd/grantd/providers"
 )
 
-// ruling is what became of one attempt to revoke one item.
+// ruling is the outcome of one attempt to revoke one item.
 type ruling struct {
 	outcome models.Outcome // "" means: again later
 	reason  string
@@ -93,7 +93,7 @@ func (b *batch) scopeOf(l models.Linked) (models.RevokeScope, bool, *ruling) {
 		keys = []string{""}
 	}
 	for _, key := range keys {
-		if !b.held[key] {
+		if !b.leased[key] {
 			return scope, false, &ruling{reason: "grant_busy", after: b.s.timing.Backoff / 2}
 		}
 	}
@@ -179,7 +179,7 @@ func reasonOf(up *providers.Error) string {
 	return string(up.Kind)
 }
 
-// readyItem prepares an item whose lease is held: where only a living access
+// readyItem prepares an item that is leased: where only a living access
 // token proves anything, a refresh comes first. It returns a ruling, and when to
 // try again, when the credential is in somebody else's hands.
 func (s *Service) readyItem(ctx context.Context, l models.Linked, lease string) (models.Linked, *ruling) {
@@ -235,8 +235,8 @@ func (s *Service) noProofYet(l models.Linked, err error) *ruling {
 	wait := time.Duration(0)
 	if up, asked := errors.AsType[*providers.Error](err); asked {
 		r.refused, wait = up.Kind != providers.KindTransient, up.RetryAfter
-	} else if held, ok := errors.AsType[*models.Error](err); ok { // a pause
-		wait = held.RetryAfter
+	} else if paused, ok := errors.AsType[*models.Error](err); ok { // a pause
+		wait = paused.RetryAfter
 	}
 	if wait > 0 {
 		r.attempt, r.after = false, max(r.after, wait)

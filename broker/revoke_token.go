@@ -8,7 +8,7 @@ import (
 	"github.com/grantd/grantd/store"
 )
 
-// RevokedToken is what became of an access token, and what is left of its
+// RevokedToken is the outcome of an access token, and what is left of its
 // authorization.
 type RevokedToken struct {
 	Outcome       models.Outcome
@@ -43,7 +43,7 @@ func (s *Service) RevokeToken(ctx context.Context, c models.Caller, id string) (
 }
 
 func irrevocable(l models.Linked) error {
-	return models.Errorf(models.CodeInvalid, "The provider has no way to revoke a token; it lives until it expires.%s", settingsHint(l.Provider))
+	return models.Errorf(models.CodeInvalid, "The provider has no way to revoke a token; the token stays valid until it expires.%s", settingsHint(l.Provider))
 }
 
 // tokenRevocation is one access token on its way upstream.
@@ -75,7 +75,7 @@ func (r *tokenRevocation) runOnGrant(ctx context.Context, l models.Linked) (Revo
 	var revoked []string
 	defer func() {
 		if err := r.s.store.ReleaseGrants(context.WithoutCancel(ctx), r.lease, revoked); err != nil {
-			r.s.log.Warn("giving a grant lease back failed; it runs out", "error", err)
+			r.s.log.Warn("releasing a grant lease failed; it will expire", "error", err)
 		}
 	}()
 	l, err := r.s.upgradeGrant(ctx, l)
@@ -94,7 +94,7 @@ func (r *tokenRevocation) runOnGrant(ctx context.Context, l models.Linked) (Revo
 		return RevokedToken{}, err
 	}
 	if shared {
-		return RevokedToken{}, models.Errorf(models.CodeConflict, "The provider can only revoke everything that this account granted to the client, and another authorization lives on it. Nothing was revoked. Reset the token, or disconnect both authorizations.")
+		return RevokedToken{}, models.Errorf(models.CodeConflict, "The provider can only revoke everything that this account granted to the client, and another authorization depends on that grant. Nothing was revoked. Reset the token, or disconnect both authorizations.")
 	}
 	revoked = keys
 	return r.runLeased(ctx, l)
@@ -102,16 +102,16 @@ func (r *tokenRevocation) runOnGrant(ctx context.Context, l models.Linked) (Revo
 
 // runLeased waits for a running refresh, since its answer is the token to revoke (R9).
 func (r *tokenRevocation) runLeased(ctx context.Context, l models.Linked) (RevokedToken, error) {
-	held, err := r.s.awaitCredential(ctx, l, r.lease)
+	leased, err := r.s.awaitCredential(ctx, l, r.lease)
 	if err != nil {
 		return RevokedToken{}, err
 	}
-	if !held {
+	if !leased {
 		return RevokedToken{}, credentialLeased
 	}
 	done, err := r.send(ctx, l.Authorization.ID)
 	if releaseErr := r.s.store.ReleaseLease(context.WithoutCancel(ctx), l.Credential.ID, r.lease); releaseErr != nil {
-		r.s.log.Warn("giving a credential's lease back failed; it runs out", "authorization", l.Authorization.ID, "error", releaseErr)
+		r.s.log.Warn("releasing a credential's lease failed; it will expire", "authorization", l.Authorization.ID, "error", releaseErr)
 	}
 	return done, err
 }
@@ -163,7 +163,7 @@ func (r *tokenRevocation) suspect(ctx context.Context, id string) (models.Linked
 
 func (r *tokenRevocation) ask(ctx context.Context, l models.Linked) (models.Outcome, error) {
 	ctx = providers.WithAnswers(ctx)
-	held, err := r.s.openPair(l)
+	old, err := r.s.openPair(l)
 	if err != nil {
 		return "", err
 	}
@@ -173,20 +173,20 @@ func (r *tokenRevocation) ask(ctx context.Context, l models.Linked) (models.Outc
 	}
 	call, cancel := context.WithTimeout(ctx, r.s.timing.RevokeCall)
 	defer cancel()
-	outcome, err := r.revoke(call, l, held)
+	outcome, err := r.revoke(call, l, old)
 	r.at.learn(ctx, gate, err, store.ClassRevoke)
 	return outcome, err
 }
 
 // revoke sends as little as the upstream can tell apart.
-func (r *tokenRevocation) revoke(ctx context.Context, l models.Linked, held pair) (models.Outcome, error) {
+func (r *tokenRevocation) revoke(ctx context.Context, l models.Linked, old pair) (models.Outcome, error) {
 	switch {
 	case r.keepsGrant(l):
-		return r.at.RevokeAccess(ctx, models.Secret(held.Access))
+		return r.at.RevokeAccess(ctx, models.Secret(old.Access))
 	case r.takesGrant(l):
-		return r.at.Revoke(ctx, held.tokens(), models.RevokeGrant)
+		return r.at.Revoke(ctx, old.tokens(), models.RevokeGrant)
 	}
-	return r.at.Revoke(ctx, held.tokens(), models.RevokeToken)
+	return r.at.Revoke(ctx, old.tokens(), models.RevokeToken)
 }
 
 // keepsGrant reports whether the refresh token outlives its access token.

@@ -56,7 +56,7 @@ func TestD3_ADeletionAdoptsTombstones(t *testing.T) {
 }
 
 // D1: a provider is made again with the same client while the old one is deleted:
-// what the person grants anew survives the old one's revocation.
+// what the person grants again survives the old one's revocation.
 func TestD1_ANewerConsentSurvivesAnOlderRevocation(t *testing.T) {
 	for _, typ := range []string{"test", "github"} {
 		t.Run(typ, func(t *testing.T) {

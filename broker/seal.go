@@ -28,9 +28,9 @@ func (p pair) tokens() providers.Tokens {
 	return providers.Tokens{Access: models.Secret(p.Access), Refresh: models.Secret(p.Refresh)}
 }
 
-// held is an authorization's pair with what was granted for it, beyond which no
+// grantedTokens is an authorization's pair with what was granted for it, beyond which no
 // refresh may ask (RFC 6749 section 6).
-func held(l models.Linked, p pair) providers.Tokens {
+func grantedTokens(l models.Linked, p pair) providers.Tokens {
 	t := p.tokens()
 	t.Scopes = l.Authorization.Scopes
 	return t

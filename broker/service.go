@@ -133,7 +133,7 @@ func (s *Service) checkKeyset(ctx context.Context) error {
 		return fmt.Errorf("reading the keyset's canary: %w", err)
 	}
 	if err := s.keys.CheckCanary(sealed); err != nil {
-		return errors.New("the keyset is not the one that this database was filled with, and a database without its keyset is nothing: restore the right one")
+		return errors.New("the keyset is not the one that this database was filled with, and a database without its keyset is worthless: restore the right one")
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func (s *Service) BeginSession(ctx context.Context, in SignedIn, address string,
 	return models.Secret(token), nil
 }
 
-var errServiceSignIn = models.Errorf(models.CodeForbidden, "This API token is of a service, which is nobody that can sign in here. Sign in with an API token of your own.")
+var errServiceSignIn = models.Errorf(models.CodeForbidden, "This API token belongs to a service, which cannot sign in here. Sign in with your own API token.")
 
 // Session returns who is signed in with the cookie, and ErrSignedOut where nobody is. It is asked for at each request and
 // cached nowhere: a session ends at once when it is ended anywhere, and with the API token or the issuer's setting that it
@@ -189,7 +189,7 @@ func (s *Service) endSessions(ctx context.Context, by string, end func(*store.St
 }
 
 // SessionsOf returns the living sessions of a user, or ("") of everybody, in one organisation or ("") in all. Like
-// EndSessionsOf it is the command line's: whoever holds the database may use it.
+// EndSessionsOf it is the command line's: anybody with access to the database may use it.
 func (s *Service) SessionsOf(ctx context.Context, org, user string) ([]models.BrowserSession, error) {
 	return s.store.Sessions(ctx, org, user, s.sessions.idle(), 1000)
 }

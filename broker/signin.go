@@ -205,9 +205,9 @@ func (s *Service) BeginSignIn(ctx context.Context, to SignInFor) (address string
 }
 
 var (
-	errNoIssuer = models.Errorf(models.CodeNotFound, "Nobody signs in with OpenID Connect here.")
+	errNoIssuer = models.Errorf(models.CodeNotFound, "Sign-in with OpenID Connect is not set up here.")
 	// ErrNoSignIn is the answer to what belongs to no sign-in of the browser.
-	ErrNoSignIn = models.Errorf(models.CodeBadRequest, "This answer belongs to no sign-in that was begun in this browser, or its ten minutes are over. Sign in again.")
+	ErrNoSignIn = models.Errorf(models.CodeBadRequest, "This answer does not belong to a sign-in that began in this browser, or more than ten minutes have passed. Sign in again.")
 )
 
 // CompleteSignIn takes what the issuer sent a person back with, and tells who that is. kept is what BeginSignIn had the
@@ -275,7 +275,7 @@ func signedInSince(claims map[string]any, then time.Time) bool {
 	return ok && at >= float64(then.Add(-signInDrift).Unix())
 }
 
-var errNotAgain = models.Errorf(models.CodeForbidden, "The issuer did not ask you to sign in again, which this needs.")
+var errNotAgain = models.Errorf(models.CodeForbidden, "This needs a new sign-in, but the issuer did not ask you to sign in again.")
 
 func (s *Service) signInDeclined(code string) error {
 	if code == providers.ConsentDenied {

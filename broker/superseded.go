@@ -69,7 +69,7 @@ func (b *batch) takeUp(ctx context.Context, items []models.Linked) error {
 	for _, l := range items {
 		a := l.Authorization
 		own, _ := b.live.Of(a.GrantKey, a.OrgID)
-		if a.GrantKey == "" || own || done[a.GrantKey] || !b.held[a.GrantKey] {
+		if a.GrantKey == "" || own || done[a.GrantKey] || !b.leased[a.GrantKey] {
 			continue
 		}
 		done[a.GrantKey] = true

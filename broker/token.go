@@ -112,7 +112,7 @@ func tokenUnavailable(l models.Linked) error {
 	case l.HasVerdict(models.VerdictExpired):
 		return expired(nil)
 	case !l.Credential.HasRefreshToken && l.Suspected():
-		return models.Errorf(models.CodeGone, "The access token is not handed out any more, since it was to be revoked. The user must authorize again.")
+		return models.Errorf(models.CodeGone, "The access token is no longer handed out, because somebody asked to revoke it. The user must authorize again.")
 	case !l.Credential.HasRefreshToken:
 		return models.Errorf(models.CodeGone, "The access token has expired and the provider granted no refresh token. The user must authorize again.")
 	}

@@ -136,12 +136,12 @@ func fewRefused(ctx context.Context, tx *store.Store, p models.Provider, refused
 func (s *Service) tellTrouble(p models.Provider) {
 	switch p.Trouble {
 	case models.TroubleClient:
-		s.log.Error("the provider refuses one person's grant after the other; its clientSecret may be wrong, or the client disabled. Nothing more is marked expired until a grant is accepted",
+		s.log.Error("the provider refused the grants of several people in a row; its clientSecret may be wrong, or the client disabled. No further authorization is marked expired until a grant is accepted",
 			"provider", p.ID, "code", p.TroubleCode)
 	case models.TroubleRefused:
 		s.log.Error("the provider refuses the refreshes of several people alike. Nothing is marked expired until one is accepted", "provider", p.ID, "code", p.TroubleCode)
 	case models.TroubleUnreadable:
-		s.log.Error("the provider answers refreshes with successes that cannot be read, and may spend refresh tokens. Refreshes wait until one can be read", "provider", p.ID)
+		s.log.Error("the provider's successful answers to refreshes cannot be read, and may spend refresh tokens. Refreshes wait until an answer can be read", "provider", p.ID)
 	}
 }
 
@@ -212,7 +212,7 @@ func (s *Service) accepted(ctx context.Context, p models.Provider) {
 		return tx.Audit(ctx, ownEvent(p.OrgID, models.ActionTroubleEnded).provider(p.ID).code(string(p.Trouble)).done())
 	})
 	if err != nil && !store.IsNotFound(err) {
-		s.log.Error("noting that a provider accepts its client again failed; the next success does it", "provider", p.ID, "error", err)
+		s.log.Error("recording that a provider accepts its client again failed; the next success will record it", "provider", p.ID, "error", err)
 	}
 }
 
@@ -247,7 +247,7 @@ func (s *Service) consentRefused(ctx context.Context, p models.Provider, c model
 		return tx.Audit(ctx, event(c, models.ActionFlowFailed).provider(p.ID).code(code).done())
 	})
 	if saveErr != nil && !store.IsNotFound(saveErr) {
-		s.log.Error("noting a refused consent failed", "provider", p.ID, "error", saveErr)
+		s.log.Error("recording a refused consent failed", "provider", p.ID, "error", saveErr)
 	}
 	s.tellTrouble(begun)
 }

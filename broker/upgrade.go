@@ -12,7 +12,7 @@ import (
 // of the first version. The sweep writes the second beside the first. For a day both
 // are written and leased, since processes of the release before may run at the same
 // time and know the first alone. Then client secrets, which have one version at a
-// time, are sealed anew.
+// time, are sealed again.
 
 // checkUpgrade learns at the start whether there may be processes of the release
 // before.
@@ -120,7 +120,7 @@ func (s *Service) upgradeGrant(ctx context.Context, l models.Linked) (models.Lin
 	return s.store.Linked(ctx, l.Authorization.ID)
 }
 
-// resealSecrets seals client secrets anew that are bound to the origins alone.
+// resealSecrets seals client secrets again that are bound to the origins alone.
 func (s *Service) resealSecrets(ctx context.Context) error {
 	rows, err := s.store.V1Secrets(ctx, upgradeBatch)
 	for _, r := range rows {

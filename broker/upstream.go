@@ -92,7 +92,7 @@ func (s *Service) answerTo(l models.Linked, err error) error {
 // that says nothing yet about the others (R5).
 func clientRefusedHere(err error) *models.Error {
 	return &models.Error{Code: models.CodeUpstream, Detail: "invalid_client", Err: err,
-		Message: "The provider did not accept this OAuth client for this request. If that goes on, an admin must check its clientSecret; nobody needs to authorize again."}
+		Message: "The provider did not accept this OAuth client for this request. If this continues, an admin must check its clientSecret; nobody needs to authorize again."}
 }
 
 // clientRefused is the answer while the client is under suspicion.

@@ -67,7 +67,7 @@ type circumstances struct {
 	longBackoff time.Duration // after a refusal
 }
 
-// transition is what becomes of the authorization.
+// transition is what happens to the authorization.
 type transition struct {
 	reason      string        // expired, for this reason; "" for no verdict
 	stopServing bool          // the access token is not handed out any more
@@ -209,7 +209,7 @@ func (s *Service) refreshFailed(ctx context.Context, l models.Linked, attempt st
 
 // judged is what a failed attempt is remembered as, and the provider where the answer
 // shows that something is wrong with it as a whole. For an answer that may show that, the
-// provider is held, so that such answers are judged one after the other.
+// provider is locked, so that such answers are judged one after the other.
 func (s *Service) judged(ctx context.Context, tx *store.Store, l models.Linked, attempt string, said answer, replay, timedOut bool, up *providers.Error) (store.Failed, models.Provider, error) {
 	p, counts := l.Provider, said == saysEnded && !replay || said == saysClient || said == saysRefused || said == saysNothing
 	now, err := tx.Now(ctx)

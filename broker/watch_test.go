@@ -54,7 +54,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !ok(); runtime.Gosched() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited a minute in vain: %s", what)
+			t.Fatalf("waited a minute without success: %s", what)
 		}
 	}
 }

@@ -18,7 +18,7 @@ const identityMismatch = string(models.ReasonIdentityMismatch)
 // mismatched is the answer about such an authorization.
 func mismatched() error {
 	return &models.Error{Code: models.CodeGone, Detail: identityMismatch,
-		Message: "The provider answered with the tokens of another account, so that this authorization was ended and nothing is handed out. The user must authorize again; an admin should ask the provider what happened."}
+		Message: "The provider answered with the tokens of another account. This authorization was ended, and no token is handed out. The user must authorize again; an admin should ask the provider what happened."}
 }
 
 // accountColumns are where the names are kept that are others than the sub.
@@ -46,7 +46,7 @@ func (s *Service) isAnother(ctx context.Context, l models.Linked, said providers
 		return hash != before
 	}
 	if err := s.store.FirstAccount(context.WithoutCancel(ctx), a.ID, accountColumns[said.Source], hash); err != nil {
-		s.log.Warn("noting whom the provider named failed", "authorization", a.ID, "error", err)
+		s.log.Warn("recording which account the provider named failed", "authorization", a.ID, "error", err)
 	}
 	return false
 }

@@ -179,7 +179,7 @@ func Eventually(t testing.TB, what string, ok func() bool) {
 	limit := StartPatience(time.Minute)
 	for !ok() {
 		if limit.Over() {
-			t.Fatalf("waited in vain for %s: %s", limit, what)
+			t.Fatalf("waited without success for %s: %s", limit, what)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

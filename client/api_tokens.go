@@ -45,7 +45,7 @@ func (c *Client) APITokens(ctx context.Context, q APITokenQuery) iter.Seq2[model
 	return list[models.APIToken](ctx, c, "apiTokens/", query)
 }
 
-// APIToken returns what is known of an API token, for admins.
+// APIToken returns what is known about an API token, for admins.
 func (c *Client) APIToken(ctx context.Context, id string) (models.APIToken, error) {
 	var t models.APIToken
 	return t, c.call(ctx, http.MethodGet, at("apiTokens", id), nil, nil, &t)

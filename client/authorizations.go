@@ -50,7 +50,7 @@ type Completed struct {
 	User          models.User          `json:"userInfo"`
 }
 
-// Complete ends a consent. It must be called by whoever began it, and once.
+// Complete ends a consent. It must be called once, by the user who began it.
 func (c *Client) Complete(ctx context.Context, cb models.Callback) (Completed, error) {
 	var done Completed
 	return done, c.call(ctx, http.MethodPost, "providers/callback/", nil, cb, &done)

@@ -16,7 +16,7 @@ type Error struct {
 	Message    string              // a sentence for people, never empty
 	Fields     []models.FieldError // which fields are wrong, and what would be right
 	Detail     string              // a word for programs, such as an OAuth error code
-	RequestID  string              // what to tell whoever looks after grantd
+	RequestID  string              // what to tell the operator of grantd
 	RetryAfter time.Duration       // how long to wait before asking again; 0: no advice
 }
 

@@ -40,7 +40,7 @@ func (c *Client) ResetToken(ctx context.Context, authorization string) (Reset, e
 	return r, c.call(ctx, http.MethodPost, at("authorizedProviders", authorization, "reset/"), nil, nil, &r)
 }
 
-// RevokedToken is what became of an access token that was to be revoked.
+// RevokedToken is the outcome of an access token that was to be revoked.
 type RevokedToken struct {
 	Outcome models.Outcome             `json:"outcome"`
 	Status  models.AuthorizationStatus `json:"status"` // active where the next fetch refreshes

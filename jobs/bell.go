@@ -10,7 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// ringTimeout is how long a request may be held up by a Redis that is away. The
+// ringTimeout is how long a request may be delayed by an unreachable Redis. The
 // sweeper rings for what was not heard.
 const ringTimeout = 200 * time.Millisecond
 

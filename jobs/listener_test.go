@@ -66,12 +66,12 @@ func listen(t *testing.T, r *Redis, holdFor time.Duration) (*counted, chan strin
 	return c, ran
 }
 
-// held waits until requests to an empty queue are held back by a Listener that hears rings.
+// held waits until requests to an empty queue are delayed by a Listener that hears rings.
 func held(t *testing.T, c *counted) {
 	t.Helper()
 	eventually(t, "the subscription is made", c.hears.Load)
 	last := int64(-1)
-	eventually(t, "requests to the queue are held back", func() bool {
+	eventually(t, "requests to the queue are delayed", func() bool {
 		before := last
 		last = c.dequeues.Load()
 		return last > 0 && last == before && len(c.queues[QueueDefault]) == 0

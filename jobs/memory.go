@@ -72,7 +72,7 @@ func (m *memory) announce(_ context.Context, queue string) error {
 	return nil
 }
 
-// dial refuses after close: miniredis would start anew for a late client.
+// dial refuses after close: miniredis would start again for a late client.
 func (m *memory) dial(context.Context, string, string) (net.Conn, error) {
 	if m.ctx.Err() != nil {
 		return nil, errors.New("the Redis in this process is closed")

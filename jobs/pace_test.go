@@ -28,7 +28,7 @@ func drain(t *testing.T, p *Pace, key string, perHour, want int) (got int, wait 
 	}
 }
 
-// The figures are such that nothing is earned anew while a test runs.
+// The figures are such that nothing is earned again while a test runs.
 const (
 	hourly = 50 // ten at once, then one each 90 s
 	atOnce = 10

@@ -175,7 +175,7 @@ type Credential struct {
 	ExpiresAt        *time.Time // nil when unknown
 	RefreshAfter     *time.Time // from here on a read refreshes; nil for never
 	RefreshExpiresAt *time.Time
-	KeepAliveAt      *time.Time // from here on an idle refresh token is used, lest it lapse
+	KeepAliveAt      *time.Time // from here on an idle refresh token is usedso that it does not expire
 	SavedAt          time.Time
 
 	// The lease decides who calls the upstream, nothing else.

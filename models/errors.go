@@ -21,7 +21,7 @@ const (
 	CodeGone            Code = "gone"            // 410: the person must authorize again
 	CodeInvalid         Code = "invalid"         // 422: well-formed but wrong; Fields says where
 	CodeRateLimited     Code = "rate_limited"    // 429
-	CodeCancelled       Code = "cancelled"       // 499: whoever asked has left
+	CodeCancelled       Code = "cancelled"       // 499: the client has disconnected
 	CodeInternal        Code = "internal"        // 500
 	CodeUpstream        Code = "upstream"        // 502: the provider is down or refuses our client
 	CodeUnavailable     Code = "unavailable"     // 503: our own database or keyset

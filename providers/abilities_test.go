@@ -57,7 +57,7 @@ func TestS2_ATokenIsOnlyForItsOwnPlaces(t *testing.T) {
 }
 
 // Finding F10: an escaped slash beside a space passed, because what was judged was a
-// copy that net/url had escaped anew.
+// copy that net/url had escaped again.
 func TestS2_GitURLsThatAreNone(t *testing.T) {
 	for _, raw := range []string{
 		"", "github.com/acme", "http://github.com/acme", "git@github.com:acme/app.git", "ssh://git@github.com/acme/app", "https:github.com",

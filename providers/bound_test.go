@@ -33,7 +33,7 @@ func TestPlacesAreWrittenInOneWay(t *testing.T) {
 }
 
 // A4, D1: digests of these lists are stored, so that they may not change for a client,
-// or its tokens are served no more. Whoever must change one makes a third version and
+// or its tokens are served no more. A change of one needs a third version and
 // keeps this one beside it.
 func TestA4_WhatIsBoundStaysWhatItWas(t *testing.T) {
 	t.Parallel()

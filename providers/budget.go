@@ -17,7 +17,7 @@ const (
 	tokenCallsPerHour = "tokenCallsPerHour"
 )
 
-// Budget returns what the client's config says, else what is known of its type at its
+// Budget returns what the client's config says, else what is known about its type at its
 // host.
 // It is shared by all that use the same client at the same host.
 func (at Upstream) Budget() Budget {

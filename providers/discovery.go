@@ -27,7 +27,7 @@ type issuers struct {
 	entries remembered[issuer]
 }
 
-// issuer is what is known of one: endpoints, once they were read, and the fetch
+// issuer is what is known about one: endpoints, once they were read, and the fetch
 // under way, if any.
 type issuer struct {
 	endpoints Endpoints

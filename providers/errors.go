@@ -13,7 +13,7 @@ import (
 	"github.com/grantd/grantd/models"
 )
 
-// Kind says what a failure means for whoever holds the tokens.
+// Kind says what a failure means for the tokens.
 type Kind string
 
 // The kinds.

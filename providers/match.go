@@ -43,14 +43,14 @@ func ParseGitURL(raw string) (GitURL, error) {
 	}
 	path, ok := segments(rawPath(raw))
 	if !ok {
-		return GitURL{}, errors.New("its path must be plain: no dots that lead elsewhere and no escaped slashes")
+		return GitURL{}, errors.New("its path must not contain . or .. segments or escaped slashes")
 	}
 	return GitURL{place{host, portOf("https", port), path}}, nil
 }
 
 // rawPath is the path of an absolute URL as it is written. url.URL.EscapedPath is no
 // substitute: where the path has a character that it should not, such as a space, that
-// escapes the decoded path anew, and an escaped slash has become a plain one.
+// escapes the decoded path again, and an escaped slash has become a plain one.
 func rawPath(raw string) string {
 	_, rest, _ := strings.Cut(raw, "://")
 	path := rest[min(len(rest), strings.IndexByte(rest+"/", '/')):]

@@ -460,7 +460,7 @@ func TestMicrosoftUserFailures(t *testing.T) {
 }
 
 // Trap 19 (nOAuth): the admin of any tenant can write anybody's address into an
-// account. Whoever has the address of another is still another.
+// account. A person with the e-mail address of another is still a different person.
 func TestTrap19_MicrosoftAddressesIdentifyNobody(t *testing.T) {
 	t.Parallel()
 	f, r, c := microsoftUpstream(t)

@@ -47,7 +47,7 @@ func clients(d *dialer, config *tls.Config) (tokens, calls, reads *http.Client) 
 	}
 	kept := fresh.Clone()
 	kept.DisableKeepAlives = false
-	kept.MaxIdleConnsPerHost = 64 // no fewer than a process revokes at once, lest most revocations open one
+	kept.MaxIdleConnsPerHost = 64 // no fewer than a process revokes at once, so that most revocations need not open one
 	kept.IdleConnTimeout = 90 * time.Second
 	return client(fresh, 0), client(kept, callTimeout), client(kept, readTimeout)
 }

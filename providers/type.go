@@ -46,7 +46,7 @@ type Type struct {
 	hooks
 }
 
-// Behaviour is what is known of how an upstream treats tokens and callers. See Traits for
+// Behaviour is what is known about how an upstream treats tokens and callers. See Traits for
 // what config may say better.
 type Behaviour struct {
 	// RefreshKillsAccess says that a refresh ends the old access token at once.
@@ -91,7 +91,7 @@ type Behaviour struct {
 // hooks are where a type does otherwise than the standards say.
 type hooks struct {
 	// metered reports whether the two figures hold at a host other than
-	// DefaultHost; nil = they do not: whoever runs it sets limits, or none.
+	// DefaultHost; nil = they do not: its operator sets limits, or none.
 	metered func(host string) bool
 	// at gives the endpoints below base ("https://" and the host), without
 	// network and always the same for the same client.

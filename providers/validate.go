@@ -99,10 +99,10 @@ func (r *Registry) impossible(t *Type, c Client) []models.FieldError {
 	}
 	var wrong []models.FieldError
 	if on, _ := c.Config["device"].(bool); on && (!t.Device || !t.discovers && u.e.DeviceAuthURL == "") {
-		wrong = append(wrong, models.FieldError{Name: "config.device", Message: "is not possible: no device flow is known of this upstream"})
+		wrong = append(wrong, models.FieldError{Name: "config.device", Message: "is not possible: this upstream has no known device flow"})
 	}
 	if on, _ := c.Config["requireIss"].(bool); on && u.e.Issuer == "" && t.isIssuer == nil {
-		wrong = append(wrong, models.FieldError{Name: "config.requireIss", Message: "is not possible: no issuer is known of this upstream"})
+		wrong = append(wrong, models.FieldError{Name: "config.requireIss", Message: "is not possible: this upstream has no known issuer"})
 	}
 	if stranger := u.strangePlace(); stranger != "" {
 		wrong = append(wrong, models.FieldError{Name: "config.match", Message: stranger})

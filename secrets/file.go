@@ -47,7 +47,7 @@ func writeNew(path string, data []byte) error {
 	defer os.Remove(draft)
 	err = os.Link(draft, path)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s is there already, and a keyset is never overwritten: %w", path, fs.ErrExist)
+		return fmt.Errorf("%s already exists, and a keyset is never overwritten: %w", path, fs.ErrExist)
 	}
 	if err != nil {
 		return fmt.Errorf("creating the keyset, by a hard link in its folder: %w", err)

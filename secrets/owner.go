@@ -9,7 +9,7 @@ const (
 )
 
 // Owner is to whom a sealed value belongs. It travels beside the ciphertext as
-// associated data and is stored nowhere: whoever opens must know it. It is made
+// associated data and is stored nowhere: code that opens the value must know it. It is made
 // of values that never change, since a change would lock the value for good.
 type Owner struct{ data []byte }
 

@@ -47,7 +47,7 @@ var rivals = map[string][]Owner{
 	},
 }
 
-// TestK1_ARowCopiedToAnotherOwnerDoesNotOpen: whoever can write the database
+// TestK1_ARowCopiedToAnotherOwnerDoesNotOpen: somebody who can write the database
 // must not be able to read a token by copying its row to an owner of their own.
 func TestK1_ARowCopiedToAnotherOwnerDoesNotOpen(t *testing.T) {
 	t.Parallel()

@@ -140,7 +140,7 @@ func begin(path string) (*os.File, error) {
 		return nil, fmt.Errorf("another command is changing the keyset, or was killed while it did; if none is running, delete %s: %w", path, fs.ErrExist)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the keyset is replaced by a new file beside it, which cannot be made: %w", err)
+		return nil, fmt.Errorf("the keyset is replaced by writing a new file beside it, which failed: %w", err)
 	}
 	return f, nil
 }
@@ -189,7 +189,7 @@ func dress(next *os.File, path string) error {
 		return err
 	}
 	if err := keepOwner(next, was); err != nil {
-		return fmt.Errorf("the new keyset cannot be given to the owner of the old one, who could not read it then; run this as that user: %w", err)
+		return fmt.Errorf("the new keyset file cannot be given the owner of the old one, who could then not read it; run this command as that user: %w", err)
 	}
 	return next.Chmod(was.Mode().Perm())
 }

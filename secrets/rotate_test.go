@@ -51,7 +51,7 @@ func primary(t *testing.T, path string) uint32 {
 	return 0
 }
 
-// TestK3_RotationTakesTwoSteps: whoever has read the file since the key was added
+// TestK3_RotationTakesTwoSteps: a process that has read the file since the key was added
 // opens what any other process seals, before and after the promotion.
 func TestK3_RotationTakesTwoSteps(t *testing.T) {
 	t.Parallel()

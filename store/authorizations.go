@@ -119,7 +119,7 @@ func (s *Store) UpdateAuthorization(ctx context.Context, a *models.Authorization
 }
 
 // SetScopes writes which scopes a refresh brought, unless the authorization has
-// changed since it was read, and so was consented to anew.
+// changed since it was read, and so was consented to again.
 func (s *Store) SetScopes(ctx context.Context, read models.Authorization, scopes, missing models.Strings, cut bool) error {
 	return s.db.WithContext(ctx).Model(&models.Authorization{}).
 		Where("id = ? AND updated_at = ? AND unlinked_at IS NULL", read.ID, read.UpdatedAt).

@@ -9,7 +9,7 @@ import (
 	"github.com/grantd/grantd/models"
 )
 
-// batches is natural batching. A query starts as soon as one may; whoever asks while
+// batches is natural batching. A query starts as soon as one may; a caller that asks while
 // the allowed number of queries is under way is answered by the next one, together with
 // everybody who asked meanwhile. Nobody waits for others to come, nothing is kept, and
 // each is answered by a query that was sent after it had asked, so that it sees what was
@@ -59,7 +59,7 @@ func (b *batches) get(ctx context.Context, id string) (models.Linked, error) {
 	if _, bounded := ctx.Deadline(); starts && bounded {
 		go b.query()
 	} else if starts {
-		// Nobody else's id is in this query, and a caller without a deadline is held up by
+		// Nobody else's id is in this query, and a caller without a deadline is delayed by
 		// it for fetchTime at most. Two goroutines fewer wake up.
 		b.query()
 	}

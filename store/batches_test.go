@@ -17,7 +17,7 @@ import (
 	"github.com/grantd/grantd/store"
 )
 
-// held holds up the store's hot queries. Each is sent on began, and goes on when release
+// held delays the store's hot queries. Each is sent on began, and goes on when release
 // can be received from.
 type held struct {
 	began   chan []string
@@ -96,7 +96,7 @@ func TestACallerWhoLeavesABatchHarmsNobody(t *testing.T) {
 		second, third := fetch(leaving, leaves), fetch(ctx, stays)
 		brokertest.Eventually(t, "two wait", func() bool { return store.Waiting(f.Store) == 2 })
 		leave()
-		for _, done := range []chan error{first, second} { // although the query is held up
+		for _, done := range []chan error{first, second} { // although the query is delayed
 			if err := <-done; !errors.Is(err, context.Canceled) {
 				t.Errorf("who left is told %v", err)
 			}

@@ -174,7 +174,7 @@ const (
 const claimRounds = 100
 
 // claimRefreshes returns up to limit authorizations whose credentials meet the condition, and
-// moves each back by next, whatever becomes of it: a row whose refresh cannot begin
+// moves each back by next, whatever happens to it: a row whose refresh cannot begin
 // would else be the first in every sweep (T4). since is the column that they are due by.
 func (s *Store) claimRefreshes(ctx context.Context, since string, next time.Duration, limit int, condition string, args ...any) ([]string, error) {
 	var ids []string

@@ -11,7 +11,7 @@ import (
 
 // TakePoll lets one caller ask the upstream about a device flow that was just
 // read, and reports whether it is this one: not before the time for the next poll
-// has come by the database's clock, whoever asks and on however many replicas, and
+// has come by the database's clock, whichever caller asks and on however many replicas, and
 // not while another poll is under way, which gets this long. A flow left behind by
 // a poll that never ended is taken over.
 func (s *Store) TakePoll(ctx context.Context, f models.Flow, attempt string, lease time.Duration) (bool, error) {

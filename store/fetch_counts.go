@@ -21,7 +21,7 @@ type Fetches struct {
 	N               int64
 }
 
-// AddFetches adds counts to what is known of the same minutes, always in the same
+// AddFetches adds counts to what is known about the same minutes, always in the same
 // order: replicas that write the same rows would block each other for good.
 func (s *Store) AddFetches(ctx context.Context, all []Fetches) error {
 	slices.SortFunc(all, func(a, b Fetches) int {

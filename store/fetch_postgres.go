@@ -50,7 +50,7 @@ func openPostgresFetches(ctx context.Context, c *pgxpool.Config, conns int) (*po
 }
 
 // planByIndex plans the hot query once and by its indexes. Left to itself PostgreSQL plans
-// a list of ids anew each time, which takes longer than running it, and by the statistics
+// a list of ids again each time, which takes longer than running it, and by the statistics
 // of a table that was small when they were made.
 func planByIndex(ctx context.Context, c *pgx.Conn) error {
 	_, err := c.PgConn().Exec(ctx, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; "+

@@ -52,7 +52,7 @@ func (s *Store) FlowAndTime(ctx context.Context, c models.Caller, provider strin
 }
 
 // AnyFlowOfState reports whether a living flow of the provider has this state and
-// was begun on the channel, whoever began it. It tells no more than that.
+// was begun on the channel, by anybody. It reveals nothing else.
 func (s *Store) AnyFlowOfState(ctx context.Context, provider string, channel models.Channel, stateHash []byte) (bool, error) {
 	var n int64
 	err := s.db.WithContext(ctx).Model(&models.Flow{}).

@@ -19,7 +19,7 @@ func (s *Store) InsertJob(ctx context.Context, j *models.Job, sweepIn time.Durat
 			return err
 		}
 		j.CreatedAt, j.DueAt = now, now.Add(sweepIn)
-		return taken(tx.db.Create(j).Error, models.Error{Message: "There is such a job already."})
+		return taken(tx.db.Create(j).Error, models.Error{Message: "Such a job already exists."})
 	})
 }
 

@@ -31,7 +31,7 @@ func (s *Store) LinkedIDs(ctx context.Context, c models.Caller, provider string)
 		Order("id").Pluck("id", &ids).Error
 }
 
-// Outcomes returns what became of authorizations that were unlinked: ids, outcomes
+// Outcomes returns the outcome of authorizations that were unlinked: ids, outcomes
 // with their reasons, and whether somebody is at them.
 func (s *Store) Outcomes(ctx context.Context, ids []string) ([]models.Authorization, error) {
 	var rows []models.Authorization

@@ -72,7 +72,7 @@ func (s *Store) migrator() (*goose.Provider, error) {
 	}
 	p, err := goose.NewProvider(dialect, s.sql, nil, options...)
 	if errors.Is(err, goose.ErrNoMigrations) {
-		return nil, errors.New("this binary holds no migrations")
+		return nil, errors.New("this binary contains no migrations")
 	}
 	return p, err
 }

@@ -41,7 +41,7 @@ type Options struct {
 	// those: 1 or 2, 0 means 1. Two serve more where the database is far away.
 	FetchConns int
 	// AllowAsyncCommit accepts a PostgreSQL that may lose the last commits in a
-	// crash, and with them refresh tokens that cannot be had again (R11).
+	// crash, and with them refresh tokens that cannot be replaced (R11).
 	AllowAsyncCommit bool
 }
 
@@ -227,7 +227,7 @@ func (s *Store) checkDurability(ctx context.Context, allowAsync bool) error {
 	case replica:
 		err = errors.New("the database is a read replica; GRANTD_DATABASE_URL must name the primary")
 	case commit == "off" && !allowAsync:
-		err = errors.New("the database runs with synchronous_commit=off and may lose refresh tokens that cannot be had again; " +
+		err = errors.New("the database runs with synchronous_commit=off and may lose refresh tokens that cannot be replaced; " +
 			"turn it on, or accept the loss with GRANTD_ALLOW_ASYNC_COMMIT=true")
 	}
 	if err != nil {

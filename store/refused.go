@@ -18,7 +18,7 @@ type RefusedRow struct {
 	Waiting, WaitingOther bool
 }
 
-// AddRefused adds to a job's row, and returns it. An item that was accepted begins it anew.
+// AddRefused adds to a job's row, and returns it. An item that was accepted begins it again.
 func (s *Store) AddRefused(ctx context.Context, job string, of Items, refused []string, accepted bool) (RefusedRow, error) {
 	var row RefusedRow
 	err := s.Tx(ctx, func(tx *Store) error {

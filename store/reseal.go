@@ -104,7 +104,7 @@ func (s *Store) FlowsNotUnder(ctx context.Context, c Sealed, prefix []byte, afte
 }
 
 // Reseal replaces a sealed value unless it is no longer the one that was opened,
-// and reports whether it did. Whoever saved something newer meanwhile wins (K3).
+// and reports whether it did. Something newer that was saved meanwhile is kept (K3).
 func (s *Store) Reseal(ctx context.Context, c Sealed, id string, old, sealed []byte) (bool, error) {
 	return changed(s.db.WithContext(ctx).Exec(
 		fmt.Sprintf(`UPDATE %s SET %s = ? WHERE %s = ? AND %s = ?`, c.Table, c.Column, c.key, c.Column), sealed, id, old))

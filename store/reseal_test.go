@@ -21,17 +21,17 @@ func TestK3_ResealingLosesAgainstASave(t *testing.T) {
 		if !must(f.SaveTokens(ctx, read.ID, read.Generation, store.Save{Attempt: "refresh", Sealed: []byte("two")}))(t) {
 			t.Fatal("the refresh could not save")
 		}
-		if must(f.Reseal(ctx, store.SealedCredentials, read.ID, read.Sealed, []byte("one, sealed anew")))(t) {
+		if must(f.Reseal(ctx, store.SealedCredentials, read.ID, read.Sealed, []byte("one, sealed again")))(t) {
 			t.Error("the older value was sealed over the newer one")
 		}
 		now := f.linked(t, a.ID).Credential
 		if string(now.Sealed) != "two" || now.Generation != 2 {
 			t.Errorf("the row is %+v", now)
 		}
-		if !must(f.Reseal(ctx, store.SealedCredentials, read.ID, now.Sealed, []byte("two, sealed anew")))(t) {
+		if !must(f.Reseal(ctx, store.SealedCredentials, read.ID, now.Sealed, []byte("two, sealed again")))(t) {
 			t.Error("a value that is as it was read was not replaced")
 		}
-		if after := f.linked(t, a.ID).Credential; string(after.Sealed) != "two, sealed anew" || after.Generation != 2 {
+		if after := f.linked(t, a.ID).Credential; string(after.Sealed) != "two, sealed again" || after.Generation != 2 {
 			t.Errorf("the row is %+v", after)
 		}
 	})

@@ -6,7 +6,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// What failed in one job may be taken up by another, which settles it anew. The
+// What failed in one job may be taken up by another, which settles it again. The
 // first job's outcome stays as it was told (D4), so it is kept aside.
 
 // RetryItems makes what failed in an earlier deletion of the provider pending

@@ -280,7 +280,7 @@ func TestR11_AsynchronousCommitIsRefused(t *testing.T) {
 }
 
 // D6: items are claimed once, in batches, and an outcome is written once by
-// whoever holds the lease.
+// the holder of the lease.
 func TestD6_ItemsAreClaimedAndSettledOnce(t *testing.T) {
 	each(t, func(t *testing.T, f fixture) {
 		job := models.Job{ID: id(), OrgID: "acme", Type: models.JobDeleteProvider, Status: models.JobRunning, ProviderID: &f.provider.ID}

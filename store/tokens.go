@@ -57,7 +57,7 @@ func (s *Store) HoldAPIToken(ctx context.Context, id string) (models.APIToken, e
 }
 
 // RevokeAPITokens ends an API token, and with withMade all that were made with it, and with those. It returns those that
-// had not ended before. It is used in a transaction: whoever makes an API token holds the one that it is made with, so
+// had not ended before. It is used in a transaction: a transaction that makes an API token locks the one that it is made with, so
 // that what is made is either found here or not made.
 func (s *Store) RevokeAPITokens(ctx context.Context, id string, withMade bool) ([]models.APIToken, error) {
 	ids := []string{id}

@@ -124,7 +124,7 @@ func (s *Store) RebindSecret(ctx context.Context, read SealedSecret, sealed []by
 		sealed, read.ConfigID, read.Sealed).Error
 }
 
-// SkipSecret leaves a secret as it is that cannot be bound anew.
+// SkipSecret leaves a secret as it is that cannot be bound again.
 func (s *Store) SkipSecret(ctx context.Context, read SealedSecret) error {
 	return s.db.WithContext(ctx).Exec("UPDATE secure_configs SET binding = 0 WHERE id = ? AND sealed = ?", read.ConfigID, read.Sealed).Error
 }

@@ -21,7 +21,7 @@
 // need only look at the counter.
 //
 // A [Server] is an [http.Handler]; it starts no goroutine and opens no port.
-// Everything lives in memory. The control API is open to whoever reaches the
+// Everything lives in memory. The control API is open to everybody who can reach the
 // port: this is a server for tests, not for people's data.
 //
 //	server.go     options, routes, life and death

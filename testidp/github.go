@@ -23,7 +23,7 @@ func splitGitHubScope(scope string) []string {
 	return strings.FieldsFunc(scope, func(r rune) bool { return r == ' ' || r == ',' })
 }
 
-// failGitHub is an error of GitHub's token endpoint: a success to whoever looks
+// failGitHub is an error of GitHub's token endpoint: a success to a client that looks
 // at the status only. A fault may give it another status.
 func failGitHub(w http.ResponseWriter, r *http.Request, f *failure, status int) {
 	if status != 0 {

@@ -196,7 +196,7 @@ func abort(w http.ResponseWriter) {
 	_ = raw.Close()
 }
 
-// reply keeps an answer back until it is known what becomes of it.
+// reply keeps an answer back until it is known the outcome.
 type reply struct {
 	header http.Header
 	status int

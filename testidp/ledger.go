@@ -298,7 +298,7 @@ func count(b bool) int64 {
 	return 0
 }
 
-// The lock is held by the callers of everything below.
+// The callers hold the lock of everything below.
 
 func (l *ledger) live(access, client string, now time.Time) *grant {
 	tok, ok := l.tokens[access]

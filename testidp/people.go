@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// person is a resource owner. Everybody exists: whoever is not built in is
+// person is a resource owner. Everybody exists: a person who is not built in is
 // derived from the login, so a hundred thousand people cost no memory.
 type person struct {
 	ID            int64

@@ -110,7 +110,7 @@ func (w *Worker) config(ctx context.Context, queue string, concurrency int) asyn
 		BaseContext: func() context.Context { return ctx },
 		Concurrency: concurrency,
 		Queues:      map[string]int{queue: 1},
-		// The Listener decides how long a request to an empty queue is held back; what asynq
+		// The Listener decides how long a request to an empty queue is delayed; what asynq
 		// sleeps comes on top of it.
 		TaskCheckInterval:        2 * time.Millisecond,
 		DelayedTaskCheckInterval: time.Second,
@@ -144,7 +144,7 @@ func (w *Worker) Shutdown() {
 	}
 	w.stopTasks()
 	if !within(waitForTasks, w.tasks.Wait) {
-		w.log.Warn("tasks did not stop; whoever sweeps next takes them over")
+		w.log.Warn("tasks did not stop in time; the next sweep takes them over")
 	}
 }
 

@@ -69,7 +69,7 @@ func (p *Pages) askToDisconnect(c echo.Context) error {
 	return p.show(c, http.StatusOK, "disconnect", mine)
 }
 
-// takeDisconnect ends the connection and sends the person on to a page that tells what became of it, which may be loaded
+// takeDisconnect ends the connection and sends the person on to a page that tells its outcome, which may be loaded
 // again.
 func (p *Pages) takeDisconnect(c echo.Context) error {
 	ctx, id := c.Request().Context(), c.Param("id")

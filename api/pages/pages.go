@@ -30,7 +30,7 @@ type Options struct {
 type Edge struct {
 	// Authenticate returns the caller that an API token stands for.
 	Authenticate func(context.Context, models.Secret) (models.Caller, error)
-	// Caller is who the request is known to come from; whoever finds that out sets it. The access log shows it.
+	// Caller is who the request is known to come from; the code that finds that out sets it. The access log shows it.
 	Caller func(context.Context) *models.Caller
 	// TakePlace counts a request of the caller's until it has been answered, or says that there are too many (T2).
 	TakePlace func(context.Context) error

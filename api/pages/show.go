@@ -95,7 +95,7 @@ func (o onwards) Asker() string { return asker(o.To) }
 // asker is the host of the application that sent a person here to connect an
 // account, "" where it is this host or unknown. It names where the person is sent
 // afterwards, which an operator allowed (Service.CheckReturn), so it is no claim of
-// whoever made the link.
+// the person who made the link.
 func asker(redirect string) string {
 	u, err := url.Parse(redirect)
 	if err != nil {

@@ -133,5 +133,5 @@ type bench struct {
 	filled *million // nil until it is needed
 }
 
-// progress is for whoever waits.
+// progress is shown to the person who waits.
 func (b *bench) progress(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }

@@ -49,7 +49,7 @@ const notes = `
 - *DELETE answered → RUNNING* is what a client sees that asks every millisecond, with one API and one worker process, for
   providers with one to five authorizations.
 - *Revocations*: from the answer to DELETE to the job's end as a client sees it. *2 × 32 in flight* is two worker
-  processes with GRANTD_REVOKE_CONCURRENCY=32, its default. What they are held against is the time that the upstream
+  processes with GRANTD_REVOKE_CONCURRENCY=32, its default. What they are compared with is the time that the upstream
   needs if every slot always waits for it. The upstream, worker, PostgreSQL and Redis share the machine.
 - *Refreshes*: the callers are spread over the processes, all connections are open, and all ask at once; the upstream
   takes its time for the refresh. The slowest caller is timed from the first request.

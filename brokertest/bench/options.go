@@ -52,7 +52,7 @@ func (o *options) flags(f *flag.FlagSet) {
 	f.IntVar(&o.stored, "stored", 1_000_000, "tokens, pages, asked: how many authorizations are stored in the crowded instance")
 	f.IntVar(&o.wide, "wide", 50_000, "tokens: of how many of these tokens are fetched, beside as many as are fetched of few")
 
-	f.IntVar(&o.page, "page", 1000, "pages: which page is held against the first")
+	f.IntVar(&o.page, "page", 1000, "pages: which page is compared with the first")
 	f.IntVar(&o.pageSize, "page-size", 100, "pages: how many things are on a page")
 	f.IntVar(&o.views, "views", 200, "pages: how often each is asked for")
 

@@ -42,7 +42,7 @@ type report struct {
 
 func (r *report) add(rows ...row) { r.rows = append(r.rows, rows...) }
 
-// row is one figure: ours, the limit it is held against, and what was promised.
+// row is one figure: ours, the limit it is compared with, and what was promised.
 type row struct {
 	what, ours, bare, ratio, target string
 	judged, met                     bool

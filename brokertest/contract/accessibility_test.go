@@ -36,7 +36,7 @@ func (b *browser) looks(t *testing.T, scheme string, width, height int64) {
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}))
 }
 
-// signsIn signs somebody in with their API token, whoever was signed in before, and waits until an element is shown. It
+// signsIn signs somebody in with their API token, even if somebody else was signed in before, and waits until an element is shown. It
 // must be one of the page that they come to: the pages on the way there go on by themselves.
 func (b *browser) signsIn(t *testing.T, h *brokertest.Instance, who brokertest.Person, until string) {
 	t.Helper()

@@ -149,7 +149,7 @@ func TestA6_ARevokedMakerMakesNothing(t *testing.T) {
 	})
 }
 
-// Whoever revokes an API token with all that it made leaves nothing of it, though it makes more at that moment.
+// Revoking an API token with all that it made leaves none of them, even if it makes more at that moment.
 func TestA6_NothingEscapesTheRevocationOfItsMaker(t *testing.T) {
 	brokertest.Each(t, func(t *testing.T, backend brokertest.Backend) {
 		h := brokertest.New(t, &brokertest.Options{Backend: backend, TokensByAdmins: true, WithoutWorker: true})

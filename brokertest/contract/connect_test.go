@@ -230,7 +230,7 @@ func TestA2_AConsentOfThePagesCompletesInItsSessionAlone(t *testing.T) {
 		if got := login(t, h, h.User, p); got != "ada" || login(t, h, h.Colleague, p) != "" {
 			t.Errorf("%q is connected", got)
 		}
-		// Signing in anew is another session.
+		// signing in again is another session.
 		late := s.consents(connectAt(p), "ada")
 		s.signIn(h.User)
 		wantPage(t, s.back(late), 400)
@@ -562,7 +562,7 @@ func TestAPersonDeclinesInThePages(t *testing.T) {
 	wantPage(t, s.back(s.approves(begun.to, "ada")), 400) // the state is spent
 }
 
-// Finding 6: whoever pressed Deny lost where they had come from, and read that their
+// Finding 6: people who pressed Deny lost where they had come from, and read that their
 // choice "did not work".
 func TestWhoDeclinesInThePagesFindsTheWayBack(t *testing.T) {
 	h := embedded(t)

@@ -50,7 +50,7 @@ func pauses(t *testing.T, h *brokertest.Instance, provider, org, origin string) 
 	change(t, h, "INSERT INTO pauses (provider_id, org_id, host, class, until) SELECT '"+provider+"', '"+org+"', '"+origin+"', 'token', max(expires_at) FROM browser_sessions")
 }
 
-// The console is for the organisation's admins: whoever is not signed in signs in and comes back, whoever is no admin is
+// The console is for the organisation's admins: people who are not signed in sign in and come back, and somebody who is no admin is
 // told so, and to the admin of another organisation nothing of this one exists.
 func TestA6_TheConsoleIsForAdmins(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.Instance) {
@@ -240,7 +240,7 @@ func TestAnAdminSwitchesAProviderOffAndOn(t *testing.T) {
 	}
 }
 
-// A provider is deleted by whoever types its name; the job's page follows, until nothing is left.
+// An admin deletes a provider by typing its name; the job's page follows, until nothing is left.
 func TestAnAdminDeletesAProvider(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, object{"name": "Old one"})

@@ -11,7 +11,7 @@ import (
 	"github.com/grantd/grantd/models"
 )
 
-// things are what a row of the policy acts on: made anew for every cell, so that
+// things are what a row of the policy acts on: made for each cell, so that
 // no cell lives on another's leavings.
 type things struct {
 	t *testing.T

@@ -199,7 +199,7 @@ func TestA5_WhatDoesNotProveWhoSomebodyIsSignsNobodyIn(t *testing.T) {
 	}
 }
 
-// Signing in leads nowhere else, is begun by our own pages only, and makes the session's id anew.
+// Signing in leads nowhere else, is begun by our own pages only, and makes the session's id again.
 func TestA1_SigningInAtTheIssuerLeadsNowhereElse(t *testing.T) {
 	t.Parallel()
 	h, issuer := signingIn(t, brokertest.Options{}, nil)

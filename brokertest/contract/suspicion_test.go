@@ -169,7 +169,7 @@ func TestR5_ADeadTokenIsRefreshedAtTheNextFetch(t *testing.T) {
 }
 
 // An invalid token that nothing can replace ends the authorization, until it is given
-// anew; R5: the verdict ends with its cause.
+// again; R5: the verdict ends with its cause.
 func TestR5_ADeadTokenWithoutARefreshTokenExpires(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.Instance) {
 		withoutRefresh(h)

@@ -17,7 +17,7 @@ page; each row is also a test. Rows that a run leaves out stay as they were.
 
 - *Size*: how the row was measured. ` + "`full`" + ` has 10,000 authorizations in deletions, ` + "`test`" + ` 300 to 600.
 - *Lost*: authorizations whose person would have to consent again although they need not, and grants that were left
-  upstream. An answer that was lost after the upstream had rotated cannot be had again by anybody; such a row says so.
+  upstream. An answer that was lost after the upstream had rotated cannot be retrieved by anybody; such a row says so.
 - *Spent twice*: refresh tokens that were sent again after their outcome had been saved, or while another attempt might
   still have been running (R3). The one replay of an attempt whose outcome nobody knows is neither.
 - *Seconds to recover*: from the end of the fault, or from the fault where it has no end (a kill), until everything that
@@ -25,7 +25,7 @@ page; each row is also a test. Rows that a run leaves out stay as they were.
 
 `
 
-// writePage writes the page anew, with the rows that were played now and, for the
+// writePage writes the page, with the rows that were played now and, for the
 // others, what the page said before.
 func writePage(file string, lines []line, where string) error {
 	before, err := os.ReadFile(file)

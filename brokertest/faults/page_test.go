@@ -21,7 +21,7 @@ func TestThePageKeepsWhatWasNotPlayed(t *testing.T) {
 		}
 	}
 	if again := markdown(nil, rowsOf(second), "here"); again != second {
-		t.Errorf("written anew without a run it differs:\n%s\n%s", again, second)
+		t.Errorf("written again without a run it differs:\n%s\n%s", again, second)
 	}
 }
 

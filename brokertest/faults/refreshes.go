@@ -52,7 +52,7 @@ func aReplicaCutOff(s *scene) result {
 	}
 	r.lost += x.lost(other, ids)
 	r.spent = x.spentTwice()
-	r.note = "the lease of 40 s was over, and the other replica had asked in vain"
+	r.note = "the lease of 40 s was over, and the other replica had asked without success"
 	return r
 }
 

@@ -7,7 +7,7 @@ import (
 	"text/tabwriter"
 )
 
-// line is a row with what became of it.
+// line is a row with its outcome.
 type line struct {
 	row
 	result

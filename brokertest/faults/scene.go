@@ -34,7 +34,7 @@ func (s *scene) size(full, test int) int {
 func (s *scene) until(what string, ok func() bool) {
 	s.Helper()
 	if !s.eventually(ok) {
-		s.Fatalf("waited in vain, since %v: %s", context.Cause(s.ctx), what)
+		s.Fatalf("waited without success, since %v: %s", context.Cause(s.ctx), what)
 	}
 }
 

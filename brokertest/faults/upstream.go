@@ -188,7 +188,7 @@ func upstreamHangs(s *scene) result {
 	return r
 }
 
-// upstreamIsSlow: whoever's token lives is served, and nobody refreshes twice.
+// upstreamIsSlow: callers whose token is still valid are served, and nothing is refreshed twice.
 func upstreamIsSlow(s *scene) result {
 	x := newSite(s, "", "")
 	replicas := []*client.Client{x.client(x.start("api")), x.client(x.start("api"))}

@@ -88,7 +88,7 @@ func (g *Grantd) command(ctx context.Context, args []string) *exec.Cmd {
 	return cmd
 }
 
-// withoutSettings keeps the settings of whoever runs the tests out of them.
+// withoutSettings keeps the settings of the developer's environment out of the tests.
 func withoutSettings(environ []string) []string {
 	var rest []string
 	for _, pair := range environ {

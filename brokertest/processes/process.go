@@ -41,7 +41,7 @@ type Process struct {
 // Start starts a process and returns when it serves. The error has its log when
 // it ended instead. The process ends with ours, however ours ends.
 func (g *Grantd) Start(ctx context.Context, args ...string) (*Process, error) {
-	// Not with ctx: whoever starts a process decides how it ends.
+	// Not with ctx: the caller that starts a process decides how it ends.
 	p := &Process{Name: strings.Join(args, " "), cmd: g.command(context.WithoutCancel(ctx), args),
 		ready: make(chan struct{}), done: make(chan struct{})}
 	if err := p.start(); err != nil {

@@ -117,7 +117,7 @@ func visit(ctx context.Context, address string) (*url.URL, error) {
 	defer answer.Body.Close()
 	back, err := answer.Location()
 	if err != nil {
-		return nil, fmt.Errorf("it answered %s and sent nobody back", answer.Status)
+		return nil, fmt.Errorf("it answered %s and did not redirect back", answer.Status)
 	}
 	return back, nil
 }

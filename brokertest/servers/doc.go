@@ -1,4 +1,4 @@
-// Package servers runs authorization servers that others wrote, so that grantd is held to what real servers do and not to
+// Package servers runs authorization servers that others wrote, so that grantd is tested against what real servers do and not to
 // our reading of the standards: Glewlwyd and Django OAuth Toolkit from Debian's packages, the example server of
 // zitadel/oidc, which is built here, and npm's oidc-provider (package oidcprovider).
 //

@@ -13,7 +13,7 @@ import (
 )
 
 // NewDatabase makes an empty database with a random name. Drop removes it,
-// whoever is still connected.
+// clients that are still connected.
 func (s *Set) NewDatabase(ctx context.Context) (dbURL string, drop func(), err error) {
 	// template0, because nobody can be connected to it: while somebody is
 	// connected to template1, nothing can be made from that.

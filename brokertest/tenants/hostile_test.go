@@ -35,7 +35,7 @@ const (
 // what strangers have found (F1, F2, F3, F5), another consents, refreshes, disconnects
 // and deletes. Its outcomes and counts are those of a round in peace, always, and in the
 // best of the rounds its slowest calls take no more than twice as long as beside an honest
-// neighbour who has as many calls under way: on few cores whoever works takes a share of
+// neighbour who has as many calls under way: on few cores any work takes a share of
 // them, and what is judged is that hostility takes no more.
 func TestT1_AHostileOrganisationChangesNothing(t *testing.T) {
 	mean := newMean(t)

@@ -77,7 +77,7 @@ var inProcess = []shared{
 	{"broker.inflight.idle", "tells a process that it may end", nil},
 	{"broker.pollers[bool].byID", "links, by organisation, user and the id of a provider that was found to be theirs", nil},
 	{"broker.pollers[github.com/grantd/grantd/models.Job].byID", "by the id of a job that the caller may see", othersJob},
-	{"broker.places.held", "by organisation first", nil},
+	{"broker.places.taken", "by organisation first", nil},
 	{"jobs.Listener.closed", "tells that a process ends", nil},
 	{"jobs.Listener.queues", ofStart, nil},
 	{"broker.tally[github.com/grantd/grantd/broker.owner].counts", "by organisation first; see TestT2_ImportsAreLimited", nil},

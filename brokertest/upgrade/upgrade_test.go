@@ -94,7 +94,7 @@ func upgrade(t *testing.T, b brokertest.Backend) {
 		t.Errorf("not settled well: %v", failed)
 	}
 
-	// A day later nothing of the release before runs: secrets are bound anew.
+	// A day later nothing of the release before runs: secrets are bound again.
 	change(t, db, `UPDATE upgrades SET began_at = '2001-01-01 00:00:00.000'`)
 	none(t, db, "secret that is bound to origins alone", `SELECT count(*) FROM secure_configs WHERE binding <> 2`)
 	linked = brokertest.Column[string](t, db, `SELECT a.id FROM authorizations a JOIN providers p ON p.id = a.provider_id

@@ -22,7 +22,7 @@ type demoCommand struct{}
 func (demoCommand) Help() string {
 	return "Starts API, worker and a test authorization server on free loopback ports and a temporary folder, registers a " +
 		"provider, lets three people consent, fetches and refreshes tokens, deletes the provider and watches everything " +
-		"being revoked. Takes a few seconds, needs nothing, leaves nothing behind. The exit code is 0 only if every step held. " +
+		"being revoked. Takes a few seconds, needs nothing, leaves nothing behind. The exit code is 0 only if every step succeeded. " +
 		"Of the settings only those of the log count."
 }
 
@@ -107,7 +107,7 @@ func (d *demo) play(ctx context.Context, c console, cfg *Config) error {
 		}
 	}
 	d.say("")
-	d.say("Every step held. To try it yourself: grantd dev")
+	d.say("Every step succeeded. To try it yourself: grantd dev")
 	return nil
 }
 

@@ -52,7 +52,7 @@ func TestDemo(t *testing.T) {
 	t.Setenv("TMPDIR", temp)
 	o := mustRun(t, nil, "demo")
 	for _, want := range []string{"50 callers got the same new token; the authorization server saw 1 refresh", "COMPLETED  total 3  revoked 3",
-		"live grants 0, access tokens 0, refresh tokens 0", "Every step held."} {
+		"live grants 0, access tokens 0, refresh tokens 0", "Every step succeeded."} {
 		if !strings.Contains(o.out, want) {
 			t.Errorf("the story does not say %q:\n%s", want, o.out)
 		}

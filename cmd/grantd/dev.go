@@ -179,7 +179,7 @@ var harmless = regexp.MustCompile(`^[A-Za-z0-9_-]{1,512}$`)
 
 // devCallback is where dev's consents return to: a page that shows the call a
 // web app would make now. It is plain text, so nothing in it can be a link or a
-// script; and since it is there to be pasted into a shell, whoever made up the
+// script; and since it is there to be pasted into a shell, somebody who makes up the
 // address of this page must not get a quotation mark into it.
 func devCallback(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -45,7 +45,7 @@ type stopper struct {
 }
 
 // stopTime bounds the end. It is more than a token call may take, because its
-// answer, if lost, cannot be had again (R2).
+// answer, if lost, cannot be replaced (R2).
 const stopTime = 45 * time.Second
 
 // start makes a grantd of its parts. What had been started is stopped again when
@@ -237,7 +237,7 @@ func (in *instance) flushFetches() {
 				return
 			case <-tick.C:
 				if err := in.service.FlushFetches(ctx); err != nil && ctx.Err() == nil {
-					in.log.Warn("writing the counted token fetches; they are kept and tried again", "error", err)
+					in.log.Warn("writing the counts of token fetches failed; they are kept and tried again", "error", err)
 				}
 			}
 		}

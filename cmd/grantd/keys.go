@@ -13,7 +13,7 @@ type keysCommand struct {
 	List    keysListCommand    `cmd:"" help:"List the keys, and how many values in the database each has sealed."`
 	Add     keysAddCommand     `cmd:"" help:"Rotation, step 1: add a key, which opens but does not seal yet."`
 	Promote keysPromoteCommand `cmd:"" help:"Rotation, step 2: make a key the one that seals."`
-	Reseal  keysResealCommand  `cmd:"" help:"Rotation, step 3: seal everything in the database anew, beside running servers."`
+	Reseal  keysResealCommand  `cmd:"" help:"Rotation, step 3: seal everything in the database again, beside running servers."`
 	Remove  keysRemoveCommand  `cmd:"" help:"Rotation, step 4: take a key out that nothing needs any more."`
 }
 

@@ -22,7 +22,7 @@ func (configCommand) Help() string {
 		"then it says everything that is wrong, and the exit code is 2."
 }
 
-// Run prints first and judges afterwards: whoever has a wrong setting wants to
+// Run prints first and judges afterwards: somebody with a wrong setting wants to
 // see it.
 func (configCommand) Run(_ context.Context, c console, cfg *Config, parsed *kong.Context) error {
 	if err := cfg.print(c.out, parsed.Model.Flags); err != nil {

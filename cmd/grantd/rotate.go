@@ -209,7 +209,7 @@ func (keysResealCommand) Help() string {
 		"It locks nothing, may be stopped and run again, and fails when something is left that the primary key did not seal."
 }
 
-// Run seals everything anew.
+// Run seals everything again.
 func (keysResealCommand) Run(ctx context.Context, c console, cfg *Config) error {
 	return cfg.withSealed(ctx, c, func(st *store.Store, keys *secrets.Keyring, log *slog.Logger) error {
 		upstream, err := providers.New(providers.Options{Allow: cfg.UpstreamAllow, TestHost: cfg.TestProvider})
@@ -244,7 +244,7 @@ func percents(w io.Writer) func(done, total int64) {
 
 // tellResealed says what was done, and fails when that was not all.
 func tellResealed(w io.Writer, r broker.Resealed) error {
-	fmt.Fprintf(w, "Values sealed anew: %d.\n", r.Done)
+	fmt.Fprintf(w, "Values sealed again: %d.\n", r.Done)
 	var wrong []error
 	if len(r.Closed) > 0 {
 		for _, row := range r.Closed {

@@ -80,7 +80,7 @@ func TestK3_AKeysetIsRotatedByCommands(t *testing.T) {
 	if o := mustRun(t, vars, "keys", "reseal"); o.out != "" || !strings.Contains(o.err, "1 of 1 (100 %)") || !strings.Contains(o.err, "Everything is under the primary key") {
 		t.Errorf("re-sealing says %q", o.err)
 	}
-	if o := mustRun(t, vars, "keys", "reseal"); !strings.Contains(o.err, "anew: 0") {
+	if o := mustRun(t, vars, "keys", "reseal"); !strings.Contains(o.err, "again: 0") {
 		t.Errorf("the second time it says %q", o.err)
 	}
 	if o := mustRun(t, vars, "keys", "remove", old); !strings.Contains(o.err, "Backups") {

@@ -60,7 +60,7 @@ func serve(ctx context.Context, c console, cfg *Config, r roles) error {
 	in.announce(ctx, cfg)
 	select {
 	case <-ctx.Done():
-		log.Info("stopping: requests and token calls under way are finished first; a second signal ends it at once")
+		log.Info("stopping: requests and token calls in progress are finished first; a second signal ends the process at once")
 	case err = <-in.failed:
 	}
 	err = errors.Join(err, in.stop())
@@ -97,7 +97,7 @@ func (c *Config) warn(r roles, log *slog.Logger) {
 		log.Warn("GRANTD_TEST_PROVIDER is set: anyone may get tokens of type test, without a password")
 	}
 	if c.SigninIssuer != "" && c.SigninUsers == "shared" {
-		log.Warn("GRANTD_SIGNIN_USERS is shared: whoever the issuer gives a name gets everything of the user of that name, API tokens' connections too", "claim", c.SigninUserClaim)
+		log.Warn("GRANTD_SIGNIN_USERS is shared: a person to whom the issuer gives a name has access to everything of the user with that name, including connections made with API tokens", "claim", c.SigninUserClaim)
 	}
 	if !c.given("public-url") && !loopback(c.Listen) {
 		log.Warn("GRANTD_PUBLIC_URL is not set: links to jobs and callbacks point at "+c.PublicURL, "listen", c.Listen)

@@ -27,7 +27,7 @@ type tokenCreateCommand struct {
 	Name     string        `placeholder:"TEXT" help:"What the token is for, shown in lists."`
 	Expires  time.Duration `placeholder:"TIME" help:"How long the token works, such as 30d; without it, until it is revoked."`
 	Provider []string      `placeholder:"ID" help:"A provider, by id or slug, that the token is limited to; may be repeated. A service needs one at least."`
-	JSON     bool          `name:"json" help:"Print a JSON object with the token and what is known of it."`
+	JSON     bool          `name:"json" help:"Print a JSON object with the token and what is known about it."`
 }
 
 // Help is the longer text of `grantd token create --help`.

@@ -69,8 +69,8 @@ func TestTokensAreListedAndRevoked(t *testing.T) {
 	if list = mustRun(t, vars, "token", "list").out; !strings.Contains(list, "revoked") {
 		t.Errorf("the list does not show the end:\n%s", list)
 	}
-	mustFail(t, grantd(t, vars, "token", "revoke", id), exitFailure, "No living API token")
-	mustFail(t, grantd(t, vars, "token", "revoke", "--with-made", id), exitFailure, "No living API token")
+	mustFail(t, grantd(t, vars, "token", "revoke", id), exitFailure, "no valid API token")
+	mustFail(t, grantd(t, vars, "token", "revoke", "--with-made", id), exitFailure, "no valid API token")
 	mustRun(t, vars, "token", "revoke", "--with-made", tokenLine.FindStringSubmatch(mustRun(t, vars, "token", "create", "--org", "acme", "--user", "ada", "--role", "user").out)[1])
 }
 

@@ -86,7 +86,7 @@ func visit(ctx context.Context, address, person string) (*url.URL, error) {
 	defer answer.Body.Close()
 	back, err := answer.Location()
 	if err != nil {
-		return nil, fmt.Errorf("the authorization server answered %s and sent nobody back", answer.Status)
+		return nil, fmt.Errorf("the authorization server answered %s and did not redirect back", answer.Status)
 	}
 	return back, nil
 }

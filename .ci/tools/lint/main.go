@@ -28,7 +28,7 @@ import (
 	"honnef.co/go/tools/unused"
 )
 
-// leftOut are checks of staticcheck that the code is not held to.
+// leftOut are checks of staticcheck that the code need not pass.
 var leftOut = map[string]string{
 	"QF1001": "which form of a negated condition reads better depends on the condition",
 	"QF1008": "a field of an embedded struct is sometimes named in full because its owner matters: l.Provider.Provider",
