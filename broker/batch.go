@@ -232,7 +232,7 @@ func (b *batch) write(ctx context.Context, rulings []ruling) (int, error) {
 func (b *batch) giveBack(ctx context.Context, l models.Linked, r ruling) error {
 	return b.s.store.Tx(ctx, func(tx *store.Store) error {
 		if b.job == nil && r.after > b.s.timing.Backoff {
-			p, err := tx.HoldProvider(ctx, l.Provider.ID)
+			p, err := tx.LockProvider(ctx, l.Provider.ID)
 			if err != nil && !store.IsNotFound(err) {
 				return err
 			}

@@ -23,7 +23,7 @@ func (s *Service) DeleteProvider(ctx context.Context, c models.Caller, id string
 	var j models.Job
 	var rung store.Rung
 	err := s.store.Tx(ctx, func(tx *store.Store) error {
-		p, err := tx.HoldProvider(ctx, id)
+		p, err := tx.LockProvider(ctx, id)
 		if err != nil {
 			return err
 		}
@@ -79,7 +79,7 @@ func (s *Service) deletionJob(ctx context.Context, tx *store.Store, c models.Cal
 // startDeletion moves the job to RUNNING and counts its items, while nothing can
 // join them.
 func (s *Service) startDeletion(ctx context.Context, tx *store.Store, j models.Job) (bool, error) {
-	if _, err := tx.HoldProvider(ctx, *j.ProviderID); err != nil {
+	if _, err := tx.LockProvider(ctx, *j.ProviderID); err != nil {
 		return false, err
 	}
 	started, err := tx.StartJob(ctx, j.ID)
@@ -93,7 +93,7 @@ func (s *Service) startDeletion(ctx context.Context, tx *store.Store, j models.J
 // that holds the provider and finds nothing unsettled (D2). What failed for good
 // leaves the job in ERROR and the provider disabled.
 func (s *Service) finishDeletion(ctx context.Context, tx *store.Store, j models.Job) error {
-	p, err := tx.HoldProvider(ctx, *j.ProviderID)
+	p, err := tx.LockProvider(ctx, *j.ProviderID)
 	if store.IsNotFound(err) {
 		return nil // another worker ended it
 	}
@@ -140,7 +140,7 @@ func (s *Service) finishDeletion(ctx context.Context, tx *store.Store, j models.
 // stopDeletion stops a deletion in ERROR with its items pending.
 func (s *Service) stopDeletion(ctx context.Context, j models.Job, why string) error {
 	return s.store.Tx(ctx, func(tx *store.Store) error {
-		p, err := tx.HoldProvider(ctx, *j.ProviderID)
+		p, err := tx.LockProvider(ctx, *j.ProviderID)
 		if err != nil {
 			return err
 		}

@@ -80,7 +80,7 @@ func (s *Service) leaseGrant(ctx context.Context, key, owner string, lease time.
 func (s *Service) linkHeld(ctx context.Context, c models.Caller, at upstream, f models.Flow, e exchanged, user models.User, idTokenAccount string) error {
 	var off bool
 	err := s.store.Tx(ctx, func(tx *store.Store) error {
-		p, err := tx.HoldProvider(ctx, f.ProviderID)
+		p, err := tx.LockProvider(ctx, f.ProviderID)
 		if err != nil {
 			return err
 		}
@@ -284,7 +284,7 @@ func (s *Service) retire(ctx context.Context, tx *store.Store, l models.Linked, 
 // revocation, and counts it in a deletion that is running. Without a provider nothing is
 // left that could revoke them.
 func (s *Service) keepOrphaned(ctx context.Context, tx *store.Store, of models.Authorization, e exchanged, was models.Credential) error {
-	p, err := tx.HoldProvider(ctx, of.ProviderID)
+	p, err := tx.LockProvider(ctx, of.ProviderID)
 	if store.IsNotFound(err) {
 		return nil
 	}
@@ -357,11 +357,11 @@ func (s *Service) leaveOrphaned(ctx context.Context, p models.Provider, f models
 // leaveToRevoke ends a flow whose tokens nobody is to use.
 func (s *Service) leaveToRevoke(ctx context.Context, f models.Flow, e exchanged, a models.Authorization, scope models.RevokeScope, why string) error {
 	err := s.store.Tx(ctx, func(tx *store.Store) error {
-		held, err := tx.HoldProvider(ctx, f.ProviderID)
+		locked, err := tx.LockProvider(ctx, f.ProviderID)
 		if err != nil {
 			return fmt.Errorf("holding provider %s: %w", f.ProviderID, err)
 		}
-		return s.keepToRevoke(ctx, tx, held, f, e, a, scope, why)
+		return s.keepToRevoke(ctx, tx, locked, f, e, a, scope, why)
 	})
 	if errors.Is(err, errFlowMoved) {
 		return nil

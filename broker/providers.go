@@ -150,7 +150,7 @@ func (s *Service) ChangeProvider(ctx context.Context, c models.Caller, id string
 	var p models.Provider
 	err := s.store.Tx(ctx, func(tx *store.Store) error {
 		var err error
-		if p, err = tx.HoldProvider(ctx, id); err != nil {
+		if p, err = tx.LockProvider(ctx, id); err != nil {
 			return err
 		}
 		return s.applyChange(ctx, tx, c, &p, ch)

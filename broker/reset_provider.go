@@ -21,7 +21,7 @@ func (s *Service) ResetProvider(ctx context.Context, c models.Caller, id string)
 	}
 	var j models.Job
 	err := s.store.Tx(ctx, func(tx *store.Store) error {
-		p, err := tx.HoldProvider(ctx, id)
+		p, err := tx.LockProvider(ctx, id)
 		if err != nil {
 			return err
 		}

@@ -94,7 +94,7 @@ func (s *Service) takeUpPair(ctx context.Context, l models.Linked, k models.Supe
 		return nil
 	}
 	return s.store.Tx(ctx, func(tx *store.Store) error {
-		held, err := tx.HoldProvider(ctx, l.Provider.ID)
+		locked, err := tx.LockProvider(ctx, l.Provider.ID)
 		if err != nil {
 			return err
 		}
@@ -109,7 +109,7 @@ func (s *Service) takeUpPair(ctx context.Context, l models.Linked, k models.Supe
 		if j != nil && j.Type == models.JobRevokeUser {
 			return tx.GiveToJob(ctx, item.ID, j.ID)
 		}
-		return addToDeletion(ctx, tx, held)
+		return addToDeletion(ctx, tx, locked)
 	})
 }
 

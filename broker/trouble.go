@@ -231,16 +231,16 @@ func (s *Service) consentRefused(ctx context.Context, p models.Provider, c model
 	code := exchangePrefix + codeOf(said, up)
 	var begun models.Provider
 	saveErr := s.store.Tx(ctx, func(tx *store.Store) error {
-		held, err := tx.HoldProvider(ctx, p.ID)
+		locked, err := tx.LockProvider(ctx, p.ID)
 		if err != nil {
 			return err
 		}
-		if held.InTrouble() == "" {
+		if locked.InTrouble() == "" {
 			now, err := tx.Now(ctx)
 			if err != nil {
 				return err
 			}
-			if begun, err = s.troubleWith(ctx, tx, held, store.Answered{At: now, UserID: c.UserID, Action: models.ActionFlowFailed, Code: code}); err != nil {
+			if begun, err = s.troubleWith(ctx, tx, locked, store.Answered{At: now, UserID: c.UserID, Action: models.ActionFlowFailed, Code: code}); err != nil {
 				return err
 			}
 		}

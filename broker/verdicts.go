@@ -214,7 +214,7 @@ func (s *Service) judged(ctx context.Context, tx *store.Store, l models.Linked, 
 	p, counts := l.Provider, said == saysEnded && !replay || said == saysClient || said == saysRefused || said == saysNothing
 	now, err := tx.Now(ctx)
 	if err == nil && (counts || said == saysEnded) {
-		p, err = tx.HoldProvider(ctx, l.Provider.ID)
+		p, err = tx.LockProvider(ctx, l.Provider.ID)
 		if store.IsNotFound(err) {
 			counts, err = false, nil
 		}

@@ -225,7 +225,7 @@ const (
 )
 
 // everythingDue leaves one row of every kind that a sweep takes up.
-func (p planted) everythingDue(h *brokertest.House) {
+func (p planted) everythingDue(h *brokertest.Instance) {
 	p.Helper()
 	provider := h.Provider(p.T, "test")
 	a := h.Consent(p.T, h.User, provider, "ada")

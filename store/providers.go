@@ -42,9 +42,9 @@ func (s *Store) Provider(ctx context.Context, id string) (models.Provider, error
 	return p, found(s.db.WithContext(ctx).First(&p, "id = ?", id).Error, "OAuth provider")
 }
 
-// HoldProvider returns a provider that nobody else changes, deletes or makes an
+// LockProvider returns a provider that nobody else changes, deletes or makes an
 // authorization live for until this transaction ends.
-func (s *Store) HoldProvider(ctx context.Context, id string) (models.Provider, error) {
+func (s *Store) LockProvider(ctx context.Context, id string) (models.Provider, error) {
 	var all []models.Provider
 	err := s.db.WithContext(ctx).Raw("SELECT * FROM providers WHERE id = ?"+s.dialect.lock, id).Scan(&all).Error
 	if err == nil && len(all) == 0 {

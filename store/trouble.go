@@ -106,7 +106,7 @@ func (s *Store) TakeProbe(ctx context.Context, provider, authorization string, d
 func (s *Store) EndTrouble(ctx context.Context, provider string, every time.Duration) (bool, error) {
 	var ended bool
 	err := s.Tx(ctx, func(tx *Store) error {
-		p, err := tx.HoldProvider(ctx, provider)
+		p, err := tx.LockProvider(ctx, provider)
 		if err != nil || p.Trouble == "" {
 			return err
 		}
