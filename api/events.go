@@ -8,10 +8,12 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
+	"github.com/labstack/echo/v4"
 
 	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/models"
@@ -44,69 +46,106 @@ func (s *Server) watchJob(ctx context.Context, c models.Caller, in *eventsInput)
 	}
 	return &huma.StreamResponse{Body: func(out huma.Context) {
 		defer watch.Close()
-		s.stream(out, watch, in.LastEventID)
+		e := humaecho.UnwrapV4(out)
+		s.stream(e, watch, follower{seen: in.LastEventID, render: asJSON, still: func() error {
+			_, err := s.identify(e.Request())
+			return err
+		}})
 	}}, nil
+}
+
+// followJob sends an admin's browser the states of a job, as render makes them, until still is an error.
+func (s *Server) followJob(e echo.Context, c models.Caller, id string, render func(models.Job) ([]byte, error), still func() error) error {
+	watch, err := s.service.WatchJob(e.Request().Context(), c, id)
+	if err != nil {
+		return err
+	}
+	defer watch.Close()
+	s.stream(e, watch, follower{render: render, still: still, pause: pagePause})
+	return nil
+}
+
+// pagePause is how long a page shows one state of a job, before it is sent the next.
+const pagePause = 500 * time.Millisecond
+
+// follower is who is told the states of a job.
+type follower struct {
+	seen   string // the id of the event that it received last
+	render func(models.Job) ([]byte, error)
+	still  func() error  // an error once it may not be told any more: a stream does not outlive its token
+	pause  time.Duration // between two events
 }
 
 // stream sends a job's states until it ends, the client leaves, its token ends or
 // the server drains.
-func (s *Server) stream(out huma.Context, watch *broker.JobWatch, seen string) {
-	r := humaecho.UnwrapV4(out).Request()
-	ctx, cancel := s.whileServing(r.Context())
+func (s *Server) stream(c echo.Context, watch *broker.JobWatch, f follower) {
+	ctx, cancel := s.whileServing(c.Request().Context())
 	defer cancel()
-	e := openEvents(out, seen)
+	e := openEvents(c, f)
 	for {
 		j, err := watch.Job()
+		var now event
+		if err == nil {
+			now, err = eventOf(j, f.render)
+		}
 		if err != nil {
 			_ = s.problem(ctx, err) // only for the log: the status has been sent
 			return
 		}
-		if err := e.tell(job(j)); err != nil || j.Status.Final() {
+		if err := e.tell(now); err != nil || now.last {
 			return
 		}
 		beat, stop := context.WithTimeout(ctx, s.beat)
+		rest(beat, f.pause)
 		watch.Changed(beat)
 		stop()
-		if _, err := s.identify(r); ctx.Err() != nil || err != nil { // a stream does not outlive its token
+		if err := f.still(); ctx.Err() != nil || err != nil {
 			return
 		}
 	}
+}
+
+// rest waits, at most until ctx ends.
+func rest(ctx context.Context, d time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	<-ctx.Done()
 }
 
 // events is a stream of a job's states.
 type events struct {
-	out   huma.Context
+	follower
+	out   *echo.Response
 	flush *http.ResponseController
-	last  string // the id of the state that the client knows
 }
 
-func openEvents(out huma.Context, seen string) *events {
-	out.SetHeader("Content-Type", eventStream)
-	out.SetHeader("Cache-Control", noStore)
-	out.SetHeader("X-Accel-Buffering", "no") // nginx would keep events until they fill its buffer
-	out.SetStatus(http.StatusOK)
-	return &events{out, http.NewResponseController(humaecho.UnwrapV4(out).Response()), seen}
+func openEvents(c echo.Context, f follower) *events {
+	out := c.Response()
+	out.Header().Set("Content-Type", eventStream)
+	out.Header().Set("Cache-Control", noStore)
+	out.Header().Set("X-Accel-Buffering", "no") // nginx would keep events until they fill its buffer
+	out.WriteHeader(http.StatusOK)
+	return &events{f, out, http.NewResponseController(out)}
 }
 
 // tell sends a state; in place of one that the client knows, only that the stream
 // is alive.
-func (e *events) tell(j *models.Job) error {
-	event, err := eventOf(j)
-	if err != nil {
-		return err
-	}
-	if event.id == e.last && !j.Status.Final() {
+func (e *events) tell(now event) error {
+	if now.id == e.seen && !now.last {
 		return e.write(": nothing new\n\n")
 	}
-	e.last = event.id
-	return e.write(event.text)
+	e.seen = now.id
+	return e.write(now.text)
 }
 
 // event is a job's state as it is sent. Its id is a hash of the state.
-type event struct{ id, text string }
+type event struct {
+	id, text string
+	last     bool // the job has ended
+}
 
-func eventOf(j *models.Job) (event, error) {
-	body, err := json.Marshal(j)
+func eventOf(j models.Job, render func(models.Job) ([]byte, error)) (event, error) {
+	body, err := render(j)
 	if err != nil {
 		return event{}, err
 	}
@@ -116,12 +155,18 @@ func eventOf(j *models.Job) (event, error) {
 	if j.Status.Final() {
 		name = eventEnd
 	}
-	return event{id, fmt.Sprintf("event: %s\nid: %s\ndata: %s\n\n", name, id, body)}, nil
+	text := fmt.Sprintf("event: %s\nid: %s\ndata: %s\n\n", name, id, newLines.Replace(string(body)))
+	return event{id, text, j.Status.Final()}, nil
 }
 
+// newLines keeps a text of several lines together: each line of an event has its name.
+var newLines = strings.NewReplacer("\r\n", "\ndata: ", "\r", "\ndata: ", "\n", "\ndata: ")
+
+func asJSON(j models.Job) ([]byte, error) { return json.Marshal(job(j)) }
+
 func (e *events) write(text string) error {
-	allowWrite(e.out, writeTime)
-	if _, err := io.WriteString(e.out.BodyWriter(), text); err != nil {
+	_ = e.flush.SetWriteDeadline(time.Now().Add(writeTime))
+	if _, err := io.WriteString(e.out, text); err != nil {
 		return err
 	}
 	return e.flush.Flush()

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -64,9 +65,9 @@ func (s *Server) answerExamples() map[string]any {
 		"getJob":   exampleJob(),
 		"listJobItems": List[models.JobItem]{Count: 1, Data: []models.JobItem{{AuthorizationID: exampleAuthorizationID, UserID: "ada",
 			ProviderID: exampleProviderID, Outcome: models.OutcomeRevoked, SettledAt: exampleSaved.Add(2 * time.Second)}}},
-		"watchJob": exampleStream(),
-		"listAudit": List[models.AuditEvent]{Count: 1, Data: []models.AuditEvent{{ID: exampleEventID, At: exampleSaved, UserID: "root",
-			TokenID: exampleTokenID, Action: models.ActionProviderChanged, ProviderID: exampleProviderID}}},
+		"watchJob":    exampleStream(),
+		"listAudit":   List[models.AuditEvent]{Count: 1, Data: []models.AuditEvent{exampleEvent()}},
+		"exportAudit": exampleLines(),
 
 		"listApiTokens":  List[models.APIToken]{Count: 1, Data: []models.APIToken{exampleAPIToken()}},
 		"getApiToken":    exampleAPIToken(),
@@ -139,13 +140,26 @@ func exampleAPIToken() models.APIToken {
 		CreatedAt: exampleMade, Providers: models.Strings{exampleProviderID}, MadeBy: exampleTokenID}
 }
 
+func exampleEvent() models.AuditEvent {
+	return models.AuditEvent{ID: exampleEventID, At: exampleSaved, UserID: "root", TokenID: exampleTokenID, Action: models.ActionProviderChanged, ProviderID: exampleProviderID}
+}
+
+// exampleLines are JSON lines, as they are sent.
+func exampleLines() string {
+	line, err := json.Marshal(exampleEvent())
+	if err != nil {
+		panic(err) // made of our own structs only
+	}
+	return string(line) + "\n"
+}
+
 // exampleStream is the text of a stream, as it is sent.
 func exampleStream() string {
 	text := &strings.Builder{}
 	running := exampleJob()
 	running.Status, running.FinishedAt, running.Details = models.JobRunning, nil, models.Details{{Name: "total", Value: "1"}, {Name: "pending", Value: "1"}}
 	for _, j := range []models.Job{running, exampleJob()} {
-		e, err := eventOf(&j)
+		e, err := eventOf(j, asJSON)
 		if err != nil {
 			panic(err) // made of our own structs only
 		}

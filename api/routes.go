@@ -56,6 +56,8 @@ func (s *Server) routes() {
 	on(s, operation{"GET", "apiTokens/{id}/", 200, "getApiToken", "Get an API token, without the token itself", []int{forbidden, notFound}}, s.getAPIToken)
 	on(s, operation{"DELETE", "apiTokens/{id}/", 204, "revokeApiToken", "Revoke an API token", []int{forbidden, notFound}}, s.revokeAPIToken)
 	on(s, operation{"GET", "audit/", 200, "listAudit", "Read the audit trail", []int{forbidden}}, s.listAudit)
+	on(s, operation{"GET", "audit/export/", 200, "exportAudit", "Read the audit trail as JSON lines", []int{forbidden}}, s.exportAudit)
+	s.documentAuditExport()
 
 	external(s, operation{"GET", "/external-auth", 200, "listExternalAuths", "List what can be connected and what is", nil}, s.listExternalAuths)
 	external(s, operation{"GET", "/external-auth/{externalauth}", 200, "getExternalAuth", "See what is connected at a provider", []int{notFound}}, s.getExternalAuth)

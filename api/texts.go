@@ -62,6 +62,7 @@ var descriptions = map[string]string{
 	"getApiToken":         "For admins.",
 	"revokeApiToken":      "For admins. At once in this process, within ten seconds in the others. What was made with it lives on, unless withMade is given. One that has ended already stays so.",
 	"listAudit":           "For admins. Who changed what and when, and what grantd did by itself: ids and codes only, the newest first. An action that does not exist is 422; the other filters never fail. Events are kept for GRANTD_KEEP_AUDIT. Token fetches are counted, and are not events.",
+	"exportAudit":         "For admins. All events that the filters let through, each a line of JSON as in the list, the newest first, however many there are. An answer that breaks off is not complete: its connection ends with an error.",
 	"listExternalAuths":   "The organisation's active providers, and the caller's links. No upstream is asked.",
 	"getExternalAuth":     "The upstream is asked who the account is. An upstream that is throttled or down leaves the link authenticated as far as is known; one that rejects the token, after a refresh, does not.",
 	"deleteExternalAuth":  "Removes all of the caller's authorizations at the provider. They are unusable at once, whatever the upstream says; what could not be taken back is tried again in the background.",

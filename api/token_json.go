@@ -94,6 +94,17 @@ func (e *encoder) provider(p *models.Provider) {
 	if p.Description != "" {
 		e.text("description", p.Description)
 	}
+	if f := p.FormerSecret; f != nil {
+		e.key("formerSecret")
+		e.open()
+		e.time("expiresAt", f.ExpiresAt)
+		if f.UsedAt == nil {
+			e.key("usedAt")
+			e.null()
+		}
+		e.timeIfAny("usedAt", f.UsedAt)
+		e.close()
+	}
 	e.time("createdAt", p.CreatedAt)
 	e.time("updatedAt", p.UpdatedAt)
 	e.close()

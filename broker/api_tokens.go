@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -34,12 +35,43 @@ func (s *Service) CreateAPIToken(ctx context.Context, n NewAPIToken) (models.API
 	if err := n.Validate(); err != nil {
 		return models.APIToken{}, "", err
 	}
-	return s.issue(ctx, n, func(*store.Store, *models.APIToken) (models.AuditEvent, error) { return models.AuditEvent{}, nil })
+	return s.issue(ctx, newID(), n, func(*store.Store, *models.APIToken) (models.AuditEvent, error) { return models.AuditEvent{}, nil })
 }
 
-// MakeAPIToken makes an API token for an admin, with that admin's own: for the admin,
+// MakeAPIToken makes an API token for an admin, with that admin's own or in a session of the pages: for the admin,
 // or for a machine; of another role than user only where the operator allows it.
 func (s *Service) MakeAPIToken(ctx context.Context, c models.Caller, n NewAPIToken) (models.APIToken, models.Secret, error) {
+	return s.makeAPIToken(ctx, c, newID(), n)
+}
+
+// MakeAPITokenOnce is MakeAPIToken for a form. Sent again, the form makes nothing more: the API token that it made was
+// shown then, and is not kept.
+func (s *Service) MakeAPITokenOnce(ctx context.Context, c models.Caller, form string, n NewAPIToken) (models.APIToken, models.Secret, error) {
+	if err := onlyUnlimitedAdmins(c); err != nil {
+		return models.APIToken{}, "", err
+	}
+	id, err := madeBy(c, form)
+	if err != nil {
+		return models.APIToken{}, "", err
+	}
+	_, err = s.store.APIToken(ctx, id)
+	if store.IsNotFound(err) {
+		var t models.APIToken
+		var token models.Secret
+		if t, token, err = s.makeAPIToken(ctx, c, id, n); !errors.Is(err, store.ErrDuplicate) {
+			return t, token, err
+		}
+		err = nil
+	}
+	if err == nil {
+		err = errTokenShown
+	}
+	return models.APIToken{}, "", err
+}
+
+var errTokenShown = models.Errorf(models.CodeConflict, "This form was sent before, and its API token was shown then. If nobody kept it, revoke it and make another.")
+
+func (s *Service) makeAPIToken(ctx context.Context, c models.Caller, id string, n NewAPIToken) (models.APIToken, models.Secret, error) {
 	if err := onlyUnlimitedAdmins(c); err != nil {
 		return models.APIToken{}, "", err
 	}
@@ -53,10 +85,18 @@ func (s *Service) MakeAPIToken(ctx context.Context, c models.Caller, n NewAPITok
 	if err := s.mayMake(c, n); err != nil {
 		return models.APIToken{}, "", err
 	}
-	return s.issue(ctx, n, func(tx *store.Store, t *models.APIToken) (models.AuditEvent, error) {
+	return s.issue(ctx, id, n, func(tx *store.Store, t *models.APIToken) (models.AuditEvent, error) {
 		e := models.AuditEvent{TokenID: c.TokenID, Actor: actorOn(*t, c)}
 		return e, s.boundByMaker(ctx, tx, c, t)
 	})
+}
+
+// TokenRoles are the roles of which admins may make API tokens.
+func (s *Service) TokenRoles() []models.Role {
+	if s.tokensByAdmins {
+		return []models.Role{models.RoleUser, models.RoleService, models.RoleAdmin}
+	}
+	return []models.Role{models.RoleUser}
 }
 
 // mayMake says why an admin may not make such an API token.
@@ -70,14 +110,46 @@ func (s *Service) mayMake(c models.Caller, n NewAPIToken) error {
 	return nil
 }
 
-// boundByMaker reads the API token that another one is made with again, and keeps
-// anybody from revoking it until the transaction ends: one that was revoked in the
-// meantime makes nothing.
+// boundByMaker reads again what an API token is made with, an API token or a session of the pages, and keeps anybody from
+// revoking or ending it until the transaction ends: one that was ended in the meantime makes nothing. What is made in a
+// session that was begun with an API token is bound as if it were made with that one.
 func (s *Service) boundByMaker(ctx context.Context, tx *store.Store, c models.Caller, t *models.APIToken) error {
-	maker, err := tx.HoldAPIToken(ctx, c.TokenID)
+	maker, session := c.TokenID, models.BrowserSession{}
+	if id, in := strings.CutPrefix(c.TokenID, models.SessionOrigin); in {
+		var err error
+		session, err = tx.LockSession(ctx, id, s.sessions.idle())
+		switch {
+		case store.IsNotFound(err):
+			return ErrSignedOut
+		case err != nil:
+			return err
+		}
+		maker = session.APITokenID
+	}
+	if maker == "" {
+		return s.boundBySignIn(session, t)
+	}
+	return boundByToken(ctx, tx, maker, t)
+}
+
+// boundBySignIn is for what is made by somebody who signed in at the issuer. Their session ends within hours, and nothing
+// else bounds the API token: it has an end of its own.
+func (s *Service) boundBySignIn(session models.BrowserSession, t *models.APIToken) error {
+	if session.Issuer != s.signIn.Name {
+		return ErrSignedOut
+	}
+	if t.ExpiresAt == nil || t.ExpiresAt.After(t.CreatedAt.Add(longestOfSignIn)) {
+		return models.Invalid(models.FieldError{Name: "expiresAt", Message: "must be at most 90 days from now, because this API token is made by somebody who signed in at the issuer"})
+	}
+	t.MadeBy = session.Origin()
+	return onlyUnlimitedAdmins(session.Caller())
+}
+
+func boundByToken(ctx context.Context, tx *store.Store, id string, t *models.APIToken) error {
+	maker, err := tx.LockAPIToken(ctx, id)
 	switch {
 	case store.IsNotFound(err):
-		return models.Errorf(models.CodeForbidden, "API tokens are made with an API token.")
+		return models.Errorf(models.CodeForbidden, "API tokens are made with an API token, or by an admin who is signed in to the pages.")
 	case err != nil:
 		return err
 	case !maker.Usable(t.CreatedAt):
@@ -96,12 +168,12 @@ func (s *Service) boundByMaker(ctx context.Context, tx *store.Store, c models.Ca
 
 // issue keeps a new API token, once complete has filled in the rest of it. complete
 // returns who the event names, of which the zero value is the command line.
-func (s *Service) issue(ctx context.Context, n NewAPIToken, complete func(*store.Store, *models.APIToken) (models.AuditEvent, error)) (models.APIToken, models.Secret, error) {
+func (s *Service) issue(ctx context.Context, id string, n NewAPIToken, complete func(*store.Store, *models.APIToken) (models.AuditEvent, error)) (models.APIToken, models.Secret, error) {
 	limits, err := s.limitsOf(ctx, n)
 	if err != nil {
 		return models.APIToken{}, "", err
 	}
-	t := models.APIToken{ID: newID(), OrgID: n.OrgID, UserID: n.UserID, Role: n.Role, Name: n.Name, Providers: limits, ExpiresAt: n.ExpiresAt}
+	t := models.APIToken{ID: id, OrgID: n.OrgID, UserID: n.UserID, Role: n.Role, Name: n.Name, Providers: limits, ExpiresAt: n.ExpiresAt}
 	token := tokenPrefix + t.ID + "_" + randomText()
 	hash := sha256.Sum256([]byte(token))
 	t.Hash = hash[:]

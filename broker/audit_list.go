@@ -10,7 +10,8 @@ import (
 
 // AuditQuery filters and pages the audit trail. Empty fields do not filter.
 type AuditQuery struct {
-	UserID          string // who did it
+	UserID          string // who did it, or for whom it was done
+	Actor           string // who did it for another user
 	Actions         []string
 	ProviderID      string
 	AuthorizationID string
@@ -37,7 +38,7 @@ func (s *Service) AuditTrail(ctx context.Context, c models.Caller, q AuditQuery)
 		return Page[models.AuditEvent]{}, err
 	}
 	rows, err := s.store.AuditEvents(ctx, c.OrgID, store.AuditFilter{
-		UserID: q.UserID, Actions: q.Actions, ProviderID: q.ProviderID, AuthorizationID: q.AuthorizationID, JobID: q.JobID,
+		UserID: q.UserID, Actor: q.Actor, Actions: q.Actions, ProviderID: q.ProviderID, AuthorizationID: q.AuthorizationID, JobID: q.JobID,
 		From: q.From, To: q.To, After: after, Limit: limit + 1,
 	})
 	return cut(rows, limit, after,

@@ -34,6 +34,7 @@ type Overview struct {
 	Troubles    []Troubled
 	Connections []StatusCount // in the order of models.AuthorizationStatuses
 	Pauses      []Paused
+	Refused     []RefusedSecret
 	Failed      []models.Job // that ended in ERROR, and that nothing has gone on with
 	Running     []models.Job
 }
@@ -42,7 +43,9 @@ type Overview struct {
 func (o Overview) Total() int64 { return sum(o.Connections) }
 
 // Quiet reports whether there is nothing that an admin should look at.
-func (o Overview) Quiet() bool { return len(o.Troubles)+len(o.Pauses)+len(o.Failed) == 0 }
+func (o Overview) Quiet() bool {
+	return len(o.Troubles)+len(o.Refused)+len(o.Pauses)+len(o.Failed) == 0
+}
 
 // StatusCount is how many connections have a status.
 type StatusCount struct {
@@ -86,6 +89,7 @@ func (s *Service) Overview(ctx context.Context, c models.Caller) (Overview, erro
 		func() (err error) { o.Troubles, err = s.troubled(ctx, c); return err },
 		func() (err error) { o.Connections, err = s.connectionsByStatus(ctx, c); return err },
 		func() (err error) { o.Pauses, err = s.paused(ctx, c); return err },
+		func() (err error) { o.Refused, err = s.refusedSecrets(ctx, c); return err },
 		func() (err error) {
 			o.Failed, err = s.store.FailedJobs(ctx, c.OrgID, c.Limits(), shownAtMost)
 			return err

@@ -56,7 +56,10 @@ func (s *Service) typesAt(hosts []string) []string {
 // Provider returns a provider of the caller's organisation.
 func (s *Service) Provider(ctx context.Context, c models.Caller, id string) (models.Provider, error) {
 	p, err := s.visibleProvider(ctx, c, id)
-	return s.shown(c, p), err
+	if err != nil {
+		return p, err
+	}
+	return s.withFormerSecret(ctx, c, s.shown(c, p))
 }
 
 // shown is a provider as the caller sees it: admins learn where the admins of
@@ -144,7 +147,7 @@ func (s *Service) ChangeProvider(ctx context.Context, c models.Caller, id string
 	if err := onlyAdmins(c); err != nil {
 		return models.Provider{}, err
 	}
-	if wrong := judgePatch(ch); len(wrong) > 0 {
+	if wrong := append(judgePatch(ch), judgeFormer(ch)...); len(wrong) > 0 {
 		return models.Provider{}, models.Invalid(wrong...)
 	}
 	var p models.Provider
@@ -155,7 +158,10 @@ func (s *Service) ChangeProvider(ctx context.Context, c models.Caller, id string
 		}
 		return s.applyChange(ctx, tx, c, &p, ch)
 	})
-	return s.shown(c, p), err
+	if err != nil {
+		return p, err
+	}
+	return s.withFormerSecret(ctx, c, s.shown(c, p))
 }
 
 func (s *Service) applyChange(ctx context.Context, tx *store.Store, c models.Caller, p *models.Provider, ch models.ProviderPatch) error {
@@ -174,6 +180,7 @@ func (s *Service) applyChange(ctx context.Context, tx *store.Store, c models.Cal
 	if len(wrong) > 0 {
 		return models.Invalid(wrong...)
 	}
+	asked := ch
 	s.describe(p)
 	if s.samePlace(before, *p) { // where tokens were minted under what it was called then
 		p.Fingerprint = before.Fingerprint
@@ -187,6 +194,9 @@ func (s *Service) applyChange(ctx context.Context, tx *store.Store, c models.Cal
 		if err := s.mayMove(ctx, tx, *p, ch); err != nil {
 			return err
 		}
+	}
+	if err := s.settleFormer(ctx, tx, before, p, asked); err != nil {
+		return err
 	}
 	if ch.ClientSecret != nil {
 		p.SecretVersion++
@@ -245,7 +255,7 @@ func (s *Service) mayMove(ctx context.Context, tx *store.Store, p models.Provide
 }
 
 func onlySecret(ch models.ProviderPatch) bool {
-	ch.ClientSecret = nil
+	ch.ClientSecret, ch.FormerSecretExpiresIn = nil, nil
 	return ch == (models.ProviderPatch{})
 }
 

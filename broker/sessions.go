@@ -90,13 +90,8 @@ func (s *Service) Session(ctx context.Context, token models.Secret) (Visitor, er
 	case err != nil:
 		return Visitor{}, err
 	}
-	v := Visitor{Caller: b.Caller(), Session: models.Secret(b.ID), Name: b.Name, SignedInAt: b.CreatedAt}
-	if b.APITokenID != "" {
-		v.Caller, err = s.callerOf(ctx, b.APITokenID)
-		v.Caller.TokenID = b.Origin()
-	} else if b.Issuer != s.signIn.Name {
-		err = errBadToken
-	}
+	v := Visitor{Session: models.Secret(b.ID), Name: b.Name, SignedInAt: b.CreatedAt}
+	v.Caller, err = s.signedIn(ctx, b)
 	if models.CodeOf(err) == models.CodeUnauthenticated {
 		if err := s.EndSession(ctx, token); err != nil {
 			return Visitor{}, err
@@ -104,6 +99,33 @@ func (s *Service) Session(ctx context.Context, token models.Secret) (Visitor, er
 		return Visitor{}, ErrSignedOut
 	}
 	return v, err
+}
+
+// signedIn tells who a session stands for, as long as that with which it was begun does.
+func (s *Service) signedIn(ctx context.Context, b models.BrowserSession) (models.Caller, error) {
+	c := b.Caller()
+	switch {
+	case b.APITokenID != "":
+		token, err := s.callerOf(ctx, b.APITokenID)
+		token.TokenID = b.Origin()
+		return token, err
+	case b.Issuer != s.signIn.Name:
+		return c, errBadToken
+	}
+	return c, nil
+}
+
+// StillSignedIn is nil while the session lives that somebody came with: it is asked during answers that take long. It does
+// not count as a use of the session, which ends as if nobody had it open.
+func (s *Service) StillSignedIn(ctx context.Context, v Visitor) error {
+	b, err := s.store.SessionNow(ctx, v.Session.Reveal(), s.sessions.idle())
+	if err == nil {
+		_, err = s.signedIn(ctx, b)
+	}
+	if store.IsNotFound(err) {
+		err = ErrSignedOut
+	}
+	return err
 }
 
 // callerOf tells who an API token stands for, by its id.

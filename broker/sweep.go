@@ -21,7 +21,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 		name string
 		do   func(context.Context) error
 	}{
-		{"upgrade", s.sweepUpgrade}, {"jobs", s.sweepJobs}, {"revocations", s.sweepTombstones}, {"refreshes", s.sweepRefreshes}, {"flows", s.sweepFlows},
+		{"upgrade", s.sweepUpgrade}, {"jobs", s.sweepJobs}, {"revocations", s.sweepTombstones}, {"refreshes", s.sweepRefreshes}, {"flows", s.sweepFlows}, {"former secrets", s.sweepFormerSecrets},
 		{"statistics", s.hourlyStats}, {"retention", s.forget},
 	} {
 		if err := part.do(ctx); err != nil {

@@ -168,6 +168,13 @@ const (
 	signInDrift = time.Minute      // between the issuer's clock and this one
 )
 
+// Client secrets, and API tokens that are made in the pages.
+const (
+	maxFormerSecret   = 7 * 24 * time.Hour  // that a former secret is kept
+	formerSecretNoted = time.Minute         // between notes that it was accepted
+	longestOfSignIn   = 90 * 24 * time.Hour // of an API token that is made by who signed in at the issuer
+)
+
 // Waiting in this process for a row that another one may change.
 const (
 	shortestPoll        = 100 * time.Millisecond // between polls of a job's or link's row that changes

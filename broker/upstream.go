@@ -30,6 +30,8 @@ func (s *Service) open(ctx context.Context, p models.Provider) (upstream, error)
 	c := unsealedClient(p)
 	var err error
 	c.Secret, err = s.clientSecret(ctx, s.store, p)
+	c.Former = func(ctx context.Context) models.Secret { return s.formerSecret(ctx, p) }
+	c.FormerTaken = func(ctx context.Context) { s.noteFormerSecret(ctx, p) }
 	return upstream{s.upstream.At(c), s, p}, err
 }
 

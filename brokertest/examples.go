@@ -62,8 +62,8 @@ func (d *document) examplesOf(t testing.TB, id, where string, content map[string
 		}
 		for name, value := range values {
 			e := Example{Operation: id, Where: where, Name: name}
-			if stream, ok := value.(string); ok && media == "text/event-stream" {
-				e.Body = eventsOf([]byte(stream))
+			if text, ok := value.(string); ok && media != "application/json" {
+				e.Body = asList(media, []byte(text))
 			} else {
 				e.Body = must(json.Marshal(value))(t)
 			}

@@ -168,11 +168,19 @@ func (d *document) check(method, path string, a Answer) error {
 	if _, ok := dig(content, media, "schema"); !ok {
 		return fmt.Errorf("the content type %q is not documented", media)
 	}
-	body := a.Body
-	if media == "text/event-stream" {
-		body = eventsOf(body)
+	return d.validate(append(pointer, "content", media, "schema"), asList(media, a.Body))
+}
+
+// asList makes of the two kinds of body that are no JSON, events and lines of JSON, the list that the document describes
+// them as.
+func asList(media string, body []byte) []byte {
+	switch media {
+	case "text/event-stream":
+		return eventsOf(body)
+	case "application/x-ndjson":
+		return fmt.Appendf(nil, "[%s]", bytes.ReplaceAll(bytes.TrimSpace(body), []byte("\n"), []byte(",")))
 	}
-	return d.validate(append(pointer, "content", media, "schema"), body)
+	return body
 }
 
 // eventsOf makes of a stream of server-sent events the JSON list that the document

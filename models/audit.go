@@ -26,6 +26,8 @@ const (
 	ActionProviderChanged      Action = "provider.changed"
 	ActionProviderDeleteAsked  Action = "provider.delete_asked"
 	ActionProviderDeleted      Action = "provider.deleted"
+	ActionSecretRefused        Action = "provider.secret_refused"
+	ActionFormerSecretEnded    Action = "provider.former_secret_ended"
 	ActionFlowFailed           Action = "flow.failed"
 	ActionAuthorizationMade    Action = "authorization.made"
 	ActionAuthorizationRenewed Action = "authorization.renewed"
@@ -58,6 +60,8 @@ var Actions = []Action{
 	ActionProviderChanged,
 	ActionProviderDeleteAsked,
 	ActionProviderDeleted,
+	ActionSecretRefused,
+	ActionFormerSecretEnded,
 	ActionFlowFailed,
 	ActionAuthorizationMade,
 	ActionAuthorizationRenewed,

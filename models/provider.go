@@ -55,9 +55,11 @@ type Provider struct {
 	ProbeAt        *time.Time `json:"-"` // from then on one authorization may ask
 	ProbedBy       string     `json:"-"` // the authorization that asked last
 	// DeleteJobID is the job that is deleting the provider, or last tried to.
-	DeleteJobID *string   `json:"-"`
-	CreatedAt   time.Time `json:"createdAt"`
-	UpdatedAt   time.Time `json:"updatedAt"`
+	DeleteJobID *string `json:"-"`
+	// FormerSecret is told to admins, with a single provider.
+	FormerSecret *FormerSecret `gorm:"-" json:"formerSecret,omitempty" doc:"The client secret that was replaced, while it is still tried; told to admins, with a single provider."`
+	CreatedAt    time.Time     `json:"createdAt"`
+	UpdatedAt    time.Time     `json:"updatedAt"`
 }
 
 // ProviderInput is an OAuth client to be registered: the body of POST providers/, and what
@@ -84,18 +86,19 @@ type ProviderMetadataInput struct {
 // ProviderPatch is what to change of a provider: the body of PATCH providers/{id}/. What is
 // nil stays as it is; lists and objects are replaced as a whole. On the wire null is nil.
 type ProviderPatch struct {
-	Name         *string                `json:"name,omitempty" nullable:"true" minLength:"1" maxLength:"255" doc:"What people see."`
-	ClientSecret *Secret                `json:"clientSecret,omitempty" nullable:"true" writeOnly:"true" minLength:"1" doc:"The new client secret."`
-	SkipConsent  *bool                  `json:"skipConsent,omitempty" nullable:"true" doc:"Whether the provider may leave out its consent page where it has consent already."`
-	Status       *ProviderStatus        `json:"status,omitempty" nullable:"true" doc:"active, inactive or disabled. To delete a provider, use DELETE."`
-	Metadata     *ProviderMetadataInput `json:"metadata,omitempty"`
-	Scopes       *[]string              `json:"scopes,omitempty" nullable:"true" doc:"Replaces the whole list."`
-	RedirectURIs *[]string              `json:"redirectUris,omitempty" nullable:"true" doc:"Replaces the whole list."`
-	Slug         *string                `json:"slug,omitempty" nullable:"true" doc:"A short name, unique within the organisation."`
-	Config       *map[string]any        `json:"config,omitempty" nullable:"true" doc:"Replaces all settings."`
-	Description  *string                `json:"description,omitempty" nullable:"true" maxLength:"1000" doc:"What to tell people before they consent; empty for nothing."`
-	Type         *string                `json:"type,omitempty" nullable:"true" doc:"Cannot be changed: create another provider instead."`
-	ClientID     *string                `json:"clientId,omitempty" nullable:"true" doc:"Cannot be changed: create another provider instead."`
+	Name                  *string                `json:"name,omitempty" nullable:"true" minLength:"1" maxLength:"255" doc:"What people see."`
+	ClientSecret          *Secret                `json:"clientSecret,omitempty" nullable:"true" writeOnly:"true" minLength:"1" doc:"The new client secret."`
+	FormerSecretExpiresIn *int64                 `json:"formerSecretExpiresIn,omitempty" nullable:"true" minimum:"0" maximum:"604800" doc:"With clientSecret: for how many seconds the secret that it replaces is kept, and tried where the provider refuses the new one (invalid_client); without, it is deleted at once. Alone only 0, which deletes a former secret now."`
+	SkipConsent           *bool                  `json:"skipConsent,omitempty" nullable:"true" doc:"Whether the provider may leave out its consent page where it has consent already."`
+	Status                *ProviderStatus        `json:"status,omitempty" nullable:"true" doc:"active, inactive or disabled. To delete a provider, use DELETE."`
+	Metadata              *ProviderMetadataInput `json:"metadata,omitempty"`
+	Scopes                *[]string              `json:"scopes,omitempty" nullable:"true" doc:"Replaces the whole list."`
+	RedirectURIs          *[]string              `json:"redirectUris,omitempty" nullable:"true" doc:"Replaces the whole list."`
+	Slug                  *string                `json:"slug,omitempty" nullable:"true" doc:"A short name, unique within the organisation."`
+	Config                *map[string]any        `json:"config,omitempty" nullable:"true" doc:"Replaces all settings."`
+	Description           *string                `json:"description,omitempty" nullable:"true" maxLength:"1000" doc:"What to tell people before they consent; empty for nothing."`
+	Type                  *string                `json:"type,omitempty" nullable:"true" doc:"Cannot be changed: create another provider instead."`
+	ClientID              *string                `json:"clientId,omitempty" nullable:"true" doc:"Cannot be changed: create another provider instead."`
 }
 
 // Trouble is what is wrong with a provider as a whole.
@@ -139,4 +142,14 @@ type SecureConfig struct {
 	Binding   int
 	CreatedAt time.Time
 	UpdatedAt time.Time
+	// EndsAt is set for a secret that was replaced: until then it is tried where the new one is refused. UsedAt is when it was
+	// accepted last.
+	EndsAt *time.Time
+	UsedAt *time.Time
+}
+
+// FormerSecret is what is told of a client secret that was replaced, and is still tried where the new one is refused.
+type FormerSecret struct {
+	ExpiresAt time.Time  `json:"expiresAt" doc:"When it is deleted."`
+	UsedAt    *time.Time `json:"usedAt" doc:"When the provider accepted it last, after it had refused the new one; null where that was not so. Then the new secret is probably wrong."`
 }

@@ -23,5 +23,8 @@ func (s BrowserSession) Caller() Caller {
 	return Caller{OrgID: s.OrgID, UserID: s.UserID, Role: s.Role, TokenID: s.Origin()}
 }
 
-// Origin is how audit events name the session.
-func (s BrowserSession) Origin() string { return "session:" + s.ID }
+// SessionOrigin is what the names of sessions begin with, where callers are named by what they came with.
+const SessionOrigin = "session:"
+
+// Origin is how audit events name the session, and API tokens what they were made with.
+func (s BrowserSession) Origin() string { return SessionOrigin + s.ID }

@@ -72,6 +72,10 @@ func mayNotIntrospect(err error) bool {
 // introspect believes active alone, and an error says nothing about the token
 // (RFC 7662 §2.2, §2.3).
 func (u *upstream) introspect(ctx context.Context, access models.Secret) (Check, error) {
+	return eitherSecret(ctx, u, func(u *upstream) (Check, error) { return u.introspectBy(ctx, access) })
+}
+
+func (u *upstream) introspectBy(ctx context.Context, access models.Secret) (Check, error) {
 	form := url.Values{"token": {access.Reveal()}, "token_type_hint": {"access_token"}}
 	a, err := u.postBy(ctx, u.reads, u.e.Introspect, form)
 	if err != nil {
@@ -132,5 +136,5 @@ func (at Upstream) Reset(ctx context.Context, t Tokens) (Tokens, error) {
 	if u.t.reset == nil {
 		return Tokens{}, &Error{Kind: KindRefused, Err: errors.New("the upstream cannot reset a token")}
 	}
-	return u.t.reset(ctx, u, t)
+	return eitherSecret(ctx, u, func(u *upstream) (Tokens, error) { return u.t.reset(ctx, u, t) })
 }

@@ -61,15 +61,17 @@ func (at Upstream) BeginDevice(ctx context.Context) (Device, error) {
 	if u.e.DeviceAuthURL == "" {
 		return Device{}, &Error{Kind: KindRefused, Err: errors.New("the upstream has no device flow")}
 	}
-	form := url.Values{"client_id": {u.c.ID}}
-	if scopes := u.scopes(); len(scopes) > 0 {
-		form.Set("scope", strings.Join(scopes, " "))
-	}
-	a, err := u.postBy(ctx, u.reads, u.e.DeviceAuthURL, form)
-	if err != nil {
-		return Device{}, err
-	}
-	return u.readDevice(a)
+	return eitherSecret(ctx, u, func(u *upstream) (Device, error) {
+		form := url.Values{"client_id": {u.c.ID}}
+		if scopes := u.scopes(); len(scopes) > 0 {
+			form.Set("scope", strings.Join(scopes, " "))
+		}
+		a, err := u.postBy(ctx, u.reads, u.e.DeviceAuthURL, form)
+		if err != nil {
+			return Device{}, err
+		}
+		return u.readDevice(a)
+	})
 }
 
 // readDevice reads the answer; Google writes verification_url.
@@ -125,6 +127,10 @@ func (at Upstream) PollDevice(ctx context.Context, code models.Secret) (DevicePo
 	if err != nil {
 		return DevicePoll{}, err
 	}
+	return eitherSecret(ctx, u, func(u *upstream) (DevicePoll, error) { return u.pollDevice(ctx, code) })
+}
+
+func (u *upstream) pollDevice(ctx context.Context, code models.Secret) (DevicePoll, error) {
 	form := url.Values{"grant_type": {deviceGrant}, "device_code": {code.Reveal()}, "client_id": {u.c.ID}}
 	a, err := u.postBy(ctx, u.tokens, u.e.TokenURL, form)
 	if err != nil {

@@ -32,14 +32,16 @@ func (at Upstream) Exchange(ctx context.Context, req ExchangeRequest) (Tokens, e
 	if u.pkce() {
 		options = append(options, oauth2.VerifierOption(req.Verifier.Reveal()))
 	}
-	a, err := u.ask(ctx, nil, func(ctx context.Context) error {
-		_, err := u.config(req.RedirectURI).Exchange(ctx, req.Code.Reveal(), options...)
-		return err
+	return eitherSecret(ctx, u, func(u *upstream) (Tokens, error) {
+		a, err := u.ask(ctx, nil, func(ctx context.Context) error {
+			_, err := u.config(req.RedirectURI).Exchange(ctx, req.Code.Reveal(), options...)
+			return err
+		})
+		if err != nil {
+			return Tokens{}, err
+		}
+		return u.readTokens(a, req.Code, req.Verifier)
 	})
-	if err != nil {
-		return Tokens{}, err
-	}
-	return u.readTokens(a, req.Code, req.Verifier)
 }
 
 // Refresh spends a refresh token (RFC 6749 §6), without a scope where the type
@@ -53,11 +55,15 @@ func (at Upstream) Refresh(ctx context.Context, t Tokens) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, err
 	}
+	u.expectIDToken()
+	return eitherSecret(ctx, u, func(u *upstream) (Tokens, error) { return u.refresh(ctx, t) })
+}
+
+func (u *upstream) refresh(ctx context.Context, t Tokens) (Tokens, error) {
 	var extra map[string]string
 	if u.t.refresh != nil {
 		extra = u.t.refresh(u, t)
 	}
-	u.expectIDToken()
 	a, err := u.ask(ctx, extra, func(ctx context.Context) error {
 		_, err := u.config("").TokenSource(ctx, &oauth2.Token{RefreshToken: t.Refresh.Reveal()}).Token()
 		return err

@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"context"
 	"crypto/tls"
 	"net/http"
 	"slices"
@@ -18,8 +19,12 @@ type Client struct {
 	Type   string
 	ID     string
 	Secret models.Secret // "" for a public client
-	Host   string        // metadata.host, "" = the type's public one
-	Scopes []string      // to be requested; nil = the type's default
+	// Former returns the secret that Secret has replaced, "" for none: it is asked for where the upstream refuses Secret. nil
+	// is for none. FormerTaken is called where the upstream took that one instead.
+	Former      func(context.Context) models.Secret
+	FormerTaken func(context.Context)
+	Host        string   // metadata.host, "" = the type's public one
+	Scopes      []string // to be requested; nil = the type's default
 	// SkipConsent asks the upstream not to prompt people who have consented
 	// before.
 	SkipConsent bool

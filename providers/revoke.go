@@ -19,10 +19,12 @@ func (at Upstream) Revoke(ctx context.Context, t Tokens, scope models.RevokeScop
 	if err != nil {
 		return "", err
 	}
-	if u.t.revoke != nil {
-		return u.t.revoke(ctx, u, t, scope)
-	}
-	return u.revokeByForm(ctx, t)
+	return eitherSecret(ctx, u, func(u *upstream) (models.Outcome, error) {
+		if u.t.revoke != nil {
+			return u.t.revoke(ctx, u, t, scope)
+		}
+		return u.revokeByForm(ctx, t)
+	})
 }
 
 // CanRevoke reports whether the upstream has a way to give tokens back.

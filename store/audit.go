@@ -36,7 +36,7 @@ func (s *Store) ForgetEvents(ctx context.Context, retention time.Duration, limit
 // AuditFilter says which events of an organisation are asked for. Empty fields do not
 // filter.
 type AuditFilter struct {
-	UserID, ProviderID, AuthorizationID, JobID string
+	UserID, Actor, ProviderID, AuthorizationID, JobID string
 
 	Actions  []string
 	From, To time.Time // To is not in the range
@@ -49,6 +49,9 @@ func (s *Store) AuditEvents(ctx context.Context, org string, f AuditFilter) ([]m
 	q := s.db.WithContext(ctx).Where("org_id = ?", org)
 	if f.UserID != "" {
 		q = q.Where("user_id = ? AND user_id <> ''", f.UserID) // in the words of its index
+	}
+	if f.Actor != "" {
+		q = q.Where("actor = ? AND actor <> ''", f.Actor)
 	}
 	if f.AuthorizationID != "" {
 		q = q.Where("authorization_id = ? AND authorization_id <> ''", f.AuthorizationID)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"gorm.io/gorm"
 
@@ -60,6 +61,64 @@ func (s *Store) LockProvider(ctx context.Context, id string) (models.Provider, e
 func (s *Store) ProviderSecret(ctx context.Context, p models.Provider) (models.SecureConfig, error) {
 	var c models.SecureConfig
 	return c, s.db.WithContext(ctx).First(&c, "id = ?", p.SecureConfigID).Error
+}
+
+// FormerSecret returns the client secret that a provider's present one has replaced, as long as it has not ended.
+func (s *Store) FormerSecret(ctx context.Context, provider string) (models.SecureConfig, error) {
+	var c models.SecureConfig
+	return c, found(s.db.WithContext(ctx).Where("provider_id = ? AND ends_at > ?", provider, s.now()).Take(&c).Error, "former client secret")
+}
+
+// KeepFormerSecret keeps a secret that is replaced, for a while and in place of one that was replaced before. It is used in
+// a transaction that has locked the provider.
+func (s *Store) KeepFormerSecret(ctx context.Context, c *models.SecureConfig, life time.Duration) error {
+	if _, err := s.EndFormerSecret(ctx, c.ProviderID); err != nil {
+		return err
+	}
+	now, err := s.Now(ctx)
+	if err != nil {
+		return err
+	}
+	ends := now.Add(life)
+	c.EndsAt = &ends
+	return s.db.WithContext(ctx).Create(c).Error
+}
+
+// EndFormerSecret deletes a provider's former secret, in a transaction that has locked the provider, and reports whether there
+// was one.
+func (s *Store) EndFormerSecret(ctx context.Context, provider string) (bool, error) {
+	done := s.db.WithContext(ctx).Exec("DELETE FROM secure_configs WHERE provider_id = ? AND ends_at IS NOT NULL", provider)
+	return done.RowsAffected > 0, done.Error
+}
+
+// EndedSecrets returns at most limit providers whose former secret's time is over.
+func (s *Store) EndedSecrets(ctx context.Context, limit int) ([]string, error) {
+	var all []string
+	return all, s.db.WithContext(ctx).Model(&models.SecureConfig{}).Where("ends_at <= ?", s.now()).Order("ends_at, id").Limit(limit).Pluck("provider_id", &all).Error
+}
+
+// EndSecretInTime is EndFormerSecret for one whose time is over.
+func (s *Store) EndSecretInTime(ctx context.Context, provider string) (bool, error) {
+	done := s.db.WithContext(ctx).Exec("DELETE FROM secure_configs WHERE provider_id = ? AND ends_at <= ?", provider, s.now())
+	return done.RowsAffected > 0, done.Error
+}
+
+// NoteFormerSecret notes that a former secret was accepted, unless that was noted lately. first reports that it never was
+// before.
+func (s *Store) NoteFormerSecret(ctx context.Context, id string, lately time.Duration) (first bool, err error) {
+	done := s.db.WithContext(ctx).Exec("UPDATE secure_configs SET used_at = ? WHERE id = ? AND used_at IS NULL", s.now(), id)
+	if done.Error != nil || done.RowsAffected > 0 {
+		return done.RowsAffected > 0, done.Error
+	}
+	return false, s.db.WithContext(ctx).Exec("UPDATE secure_configs SET used_at = ? WHERE id = ? AND used_at <= ?", s.now(), id, s.in(-lately)).Error
+}
+
+// RefusedSecrets returns the former secrets of an organisation's providers that were accepted after the new ones had been
+// refused.
+func (s *Store) RefusedSecrets(ctx context.Context, org string, limit int) ([]models.SecureConfig, error) {
+	var all []models.SecureConfig
+	return all, s.db.WithContext(ctx).Where("ends_at > ? AND used_at IS NOT NULL AND provider_id IN (SELECT id FROM providers WHERE org_id = ?)", s.now(), org).
+		Order("used_at DESC, id").Limit(limit).Find(&all).Error
 }
 
 // Providers returns a page of an organisation's providers. Those being deleted

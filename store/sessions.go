@@ -45,6 +45,28 @@ func (s *Store) Session(ctx context.Context, tokenHash []byte, idle Idle) (model
 	return row.BrowserSession, found(err, "Session")
 }
 
+// SessionNow returns the living session of this id, ErrNotFound where there is none. It is no use of the session.
+func (s *Store) SessionNow(ctx context.Context, id string, idle Idle) (models.BrowserSession, error) {
+	var b models.BrowserSession
+	return b, found(s.living(ctx, idle).Where("id = ?", id).Take(&b).Error, "Session")
+}
+
+// LockSession is SessionNow for one that nobody ends until this transaction does.
+func (s *Store) LockSession(ctx context.Context, id string, idle Idle) (models.BrowserSession, error) {
+	if _, err := s.SessionNow(ctx, id, idle); err != nil {
+		return models.BrowserSession{}, err
+	}
+	var all []models.BrowserSession
+	err := s.db.WithContext(ctx).Raw("SELECT * FROM browser_sessions WHERE id = ?"+s.dialect.lock, id).Scan(&all).Error
+	if err == nil && len(all) == 0 {
+		err = NotFound("Session")
+	}
+	if err != nil {
+		return models.BrowserSession{}, err
+	}
+	return all[0], nil
+}
+
 // Sessions returns living sessions, those that were used last first, at most limit: of one user where user is given, of
 // one organisation where org is.
 func (s *Store) Sessions(ctx context.Context, org, user string, idle Idle, limit int) ([]models.BrowserSession, error) {

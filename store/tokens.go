@@ -43,8 +43,8 @@ func (s *Store) APITokensPage(ctx context.Context, org, user, madeBy string, aft
 	return page[models.APIToken](q, after, true, limit)
 }
 
-// HoldAPIToken returns an API token that nobody revokes until this transaction ends.
-func (s *Store) HoldAPIToken(ctx context.Context, id string) (models.APIToken, error) {
+// LockAPIToken returns an API token that nobody revokes until this transaction ends.
+func (s *Store) LockAPIToken(ctx context.Context, id string) (models.APIToken, error) {
 	var all []models.APIToken
 	err := s.db.WithContext(ctx).Raw("SELECT * FROM api_tokens WHERE id = ?"+s.dialect.lock, id).Scan(&all).Error
 	if err == nil && len(all) == 0 {

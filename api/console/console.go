@@ -41,6 +41,14 @@ type Frame struct {
 	Show      func(c echo.Context, all *template.Template, status int, name string, data any) error
 	// Fail says what went wrong, and leads to a path.
 	Fail func(c echo.Context, err error, path string) error
+	// Guard gives an answer that is no page the headers of one.
+	Guard func(c echo.Context)
+	// FollowJob sends the states of a job as server-sent events until it ends, each as render makes it. still is asked
+	// before each, and ends the stream with its error.
+	FollowJob func(c echo.Context, caller models.Caller, id string, render func(models.Job) ([]byte, error), still func() error) error
+	// ExportAudit sends the events that a query asks for, as JSON lines. still is asked before each page of them, and ends
+	// the answer with its error.
+	ExportAudit func(c echo.Context, caller models.Caller, q broker.AuditQuery, still func() error) error
 }
 
 // Console answers what admins' browsers ask for.
@@ -55,12 +63,13 @@ var templateFiles embed.FS
 
 // New builds the console. It opens nothing.
 func New(o Options) *Console {
-	return &Console{service: o.Service, frame: o.Frame, templates: o.Frame.Templates(templateFiles, functions)}
+	return &Console{service: o.Service, frame: o.Frame, templates: o.Frame.Templates(templateFiles, functions(o.Frame.At))}
 }
 
 // Mount adds the routes. What a form does is the last part of its path, and the page that it leads back to is the path
 // before that.
 func (k *Console) Mount(e *echo.Echo) {
+	e.GET(scriptPath, serveScript)
 	e.GET("/console", k.page(k.overview))
 	e.GET("/console/", k.page(k.overview))
 	e.GET("/console/providers", k.page(k.listProviders))
@@ -71,19 +80,27 @@ func (k *Console) Mount(e *echo.Echo) {
 	e.POST("/console/providers/:id/edit", k.form(k.takeChanges))
 	e.GET("/console/providers/:id/secret", k.page(k.askForSecret))
 	e.POST("/console/providers/:id/secret", k.form(k.takeSecret))
+	e.POST("/console/providers/:id/former-secret", k.form(k.takeFormerEnd))
 	e.POST("/console/providers/:id/status", k.form(k.switchProvider))
 	e.GET("/console/providers/:id/delete", k.lasting(k.askToDelete))
 	e.POST("/console/providers/:id/delete", k.lastingForm(k.takeDelete))
 	e.GET("/console/jobs", k.page(k.listJobs))
 	e.GET("/console/jobs/:id", k.page(k.showJob))
+	e.GET("/console/jobs/:id/events", k.waiting(k.followJob))
 	e.GET("/console/connections", k.page(k.listConnections))
 	e.GET("/console/connections/revoke", k.lasting(k.askToRevoke))
 	e.POST("/console/connections/revoke", k.lastingForm(k.takeRevoke))
 	e.GET("/console/connections/:id/disconnect", k.lasting(k.askToDisconnect))
 	e.POST("/console/connections/:id/disconnect", k.lastingForm(k.takeDisconnect))
 	e.GET("/console/audit", k.page(k.listAudit))
+	e.GET("/console/audit/export", k.page(k.exportAudit))
 	e.GET("/console/statistics", k.page(k.statistics))
 	e.POST("/console/statistics/count", k.form(k.takeCount))
+	e.GET("/console/tokens", k.page(k.listTokens))
+	e.GET("/console/tokens/new", k.lasting(k.askForToken))
+	e.POST("/console/tokens/new", k.lastingForm(k.takeToken))
+	e.GET("/console/tokens/:id/revoke", k.lasting(k.askToRevokeToken))
+	e.POST("/console/tokens/:id/revoke", k.lastingForm(k.takeRevokeToken))
 	e.GET("/console/sessions", k.page(k.listSessions))
 	e.GET("/console/sessions/:id/end", k.lasting(k.askToEndSession))
 	e.POST("/console/sessions/:id/end", k.lastingForm(k.takeEndSession))
@@ -95,6 +112,11 @@ type handler func(c echo.Context, v broker.Visitor) error
 // page mounts a page of the console, which the limit on requests at once may refuse.
 func (k *Console) page(h handler) echo.HandlerFunc {
 	return k.frame.Page(k.forAdmins(k.frame.LimitedVisitor, here, h))
+}
+
+// waiting mounts what follows something: it is counted among what waits, and not among the requests at once.
+func (k *Console) waiting(h handler) echo.HandlerFunc {
+	return k.frame.Page(k.forAdmins(k.frame.Visitor, before, h))
 }
 
 // form mounts what takes a form. Nobody is kept from ending something by a limit (T2).

@@ -3,6 +3,7 @@ package console
 import (
 	"net/http"
 	"slices"
+	"strconv"
 
 	"github.com/labstack/echo/v4"
 
@@ -104,24 +105,44 @@ func (k *Console) takeChanges(c echo.Context, v broker.Visitor) error {
 type secretForm struct {
 	models.Provider
 	Problem string
+	Keep    string // for how many seconds the former one is kept
+	Keeps   []choice
 }
+
+// keeps are how long the secret that is replaced can be kept.
+var keeps = []choice{{"0", "Delete it at once"}, {"3600", "Keep it for 1 hour"}, {"86400", "Keep it for 1 day"}, {"259200", "Keep it for 3 days"}, {"604800", "Keep it for 7 days"}}
 
 func (k *Console) askForSecret(c echo.Context, v broker.Visitor) error {
 	p, err := k.service.Provider(c.Request().Context(), v.Caller, id(c))
-	return k.answer(c, err, "new-secret", screen{"providers", "New client secret of " + p.Name, secretForm{Provider: p}})
+	return k.answer(c, err, "new-secret", screen{"providers", "New client secret of " + p.Name, secretForm{Provider: p, Keep: "86400", Keeps: keeps}})
 }
 
 func (k *Console) takeSecret(c echo.Context, v broker.Visitor) error {
-	ctx, secret := c.Request().Context(), models.Secret(c.Request().PostForm.Get("clientSecret"))
-	p, err := k.service.ChangeProvider(ctx, v.Caller, id(c), models.ProviderPatch{ClientSecret: &secret})
+	ctx, form := c.Request().Context(), c.Request().PostForm
+	secret, keep := models.Secret(form.Get("clientSecret")), form.Get("keep")
+	ch := models.ProviderPatch{ClientSecret: &secret}
+	if seconds, err := strconv.ParseInt(keep, 10, 64); err == nil && seconds != 0 {
+		ch.FormerSecretExpiresIn = &seconds
+	}
+	p, err := k.service.ChangeProvider(ctx, v.Caller, id(c), ch)
 	if models.CodeOf(err) == models.CodeInvalid {
 		wrong, whole := problems(err, []field{{Name: "clientSecret"}})
 		if p, found := k.service.Provider(ctx, v.Caller, id(c)); found == nil {
-			return k.formAgain(c, err, "new-secret", screen{"providers", "New client secret of " + p.Name, secretForm{p, wrong["clientSecret"] + whole}})
+			return k.formAgain(c, err, "new-secret", screen{"providers", "New client secret of " + p.Name, secretForm{p, wrong["clientSecret"] + whole, keep, keeps}})
 		}
 	}
 	if err != nil {
 		return k.frame.Fail(c, err, Path+"providers")
 	}
 	return k.frame.GoTo(c, Path+"providers/"+p.ID+"?done=secret")
+}
+
+// takeFormerEnd deletes the former client secret now. To do so a second time changes nothing.
+func (k *Console) takeFormerEnd(c echo.Context, v broker.Visitor) error {
+	now := int64(0)
+	p, err := k.service.ChangeProvider(c.Request().Context(), v.Caller, id(c), models.ProviderPatch{FormerSecretExpiresIn: &now})
+	if err != nil {
+		return k.frame.Fail(c, err, Path+"providers")
+	}
+	return k.frame.GoTo(c, Path+"providers/"+p.ID+"?done=former")
 }

@@ -23,8 +23,8 @@ func (k *Console) listJobs(c echo.Context, v broker.Visitor) error {
 	}{page, query(c, "status"), models.JobStatuses}})
 }
 
-// A page of a job that has not ended loads itself again every few seconds, for a while: a page that somebody left open
-// neither asks for ever nor keeps the session alive.
+// A page of a job that has not ended follows the job. Without scripts it loads itself again every few seconds, for a while:
+// a page that somebody left open neither asks for ever nor keeps the session alive.
 const (
 	loadEvery = 5 // seconds
 	loadTimes = 120
@@ -34,8 +34,7 @@ func (k *Console) showJob(c echo.Context, v broker.Visitor) error {
 	r, err := k.service.JobReport(c.Request().Context(), v.Caller, id(c))
 	shown := job{JobReport: r, Bar: outcomeBar(r)}
 	if times, failed := strconv.Atoi(c.QueryParam("loads")); err == nil && !r.Status.Final() && c.QueryParam("still") == "" && (failed != nil || times < loadTimes) {
-		shown.Loads = true
-		c.Response().Header().Set("Refresh", fmt.Sprintf("%d; url=%s?loads=%d", loadEvery, k.frame.At(Path+"jobs/"+r.ID), times+1))
+		shown.Again = fmt.Sprintf("%s?loads=%d", k.frame.At(Path+"jobs/"+r.ID), times+1)
 	}
 	return k.answer(c, err, "console-job", screen{"jobs", r.Name, shown})
 }
@@ -44,8 +43,11 @@ func (k *Console) showJob(c echo.Context, v broker.Visitor) error {
 type job struct {
 	broker.JobReport
 	Bar   []part
-	Loads bool // whether the page loads itself again
+	Again string // where the page loads itself again, "" where it does not
 }
+
+// Every is after how many seconds it does.
+func (job) Every() int { return loadEvery }
 
 func outcomeBar(r broker.JobReport) []part {
 	if r.Outcomes == nil {

@@ -19,6 +19,7 @@ var done = map[string]string{
 	"registered": "The provider is registered. Register its callback address at the provider, if that is not done yet.",
 	"changed":    "The changes are saved.",
 	"secret":     "The new client secret is saved. What waited because of the old one is tried again.",
+	"former":     "The former client secret is deleted. The new one alone is used.",
 
 	"on":  "The provider is switched on.",
 	"off": "The provider is switched off. Nobody gets tokens of its connections until it is switched on again.",

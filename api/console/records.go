@@ -12,23 +12,40 @@ import (
 
 // What happened, and how much there is.
 
-func (k *Console) listAudit(c echo.Context, v broker.Visitor) error {
-	q := broker.AuditQuery{UserID: query(c, "userId"), ProviderID: query(c, "providerId"), JobID: query(c, "jobId"), AuthorizationID: query(c, "authorizationId"),
-		From: day(query(c, "from")), Limit: pageSize, Cursor: query(c, "cursor")}
+// auditQuery is what the filter of the page asks for.
+func auditQuery(c echo.Context) broker.AuditQuery {
+	q := broker.AuditQuery{UserID: query(c, "userId"), Actor: query(c, "actor"), ProviderID: query(c, "providerId"), JobID: query(c, "jobId"),
+		AuthorizationID: query(c, "authorizationId"), From: day(query(c, "from"))}
 	if to := day(query(c, "to")); !to.IsZero() {
 		q.To = to.AddDate(0, 0, 1) // the day itself counts
 	}
-	action := query(c, "action")
-	if action != "" {
+	if action := query(c, "action"); action != "" {
 		q.Actions = []string{action}
 	}
+	return q
+}
+
+// exportAudit sends what the page shows, all of it, as a file.
+func (k *Console) exportAudit(c echo.Context, v broker.Visitor) error {
+	k.frame.Guard(c)
+	ctx := c.Request().Context()
+	err := k.frame.ExportAudit(c, v.Caller, auditQuery(c), func() error { return k.service.StillSignedIn(ctx, v) })
+	if err != nil {
+		return k.frame.Fail(c, err, Path+"audit")
+	}
+	return nil
+}
+
+func (k *Console) listAudit(c echo.Context, v broker.Visitor) error {
+	q := auditQuery(c)
+	q.Limit, q.Cursor = pageSize, query(c, "cursor")
 	page, err := k.service.AuditTrail(c.Request().Context(), v.Caller, q)
 	return k.answer(c, err, "console-audit", screen{"audit", "Audit", struct {
 		broker.Page[models.AuditEvent]
 		Query            broker.AuditQuery
 		Action, From, To string
 		Actions          []models.Action
-	}{page, q, action, query(c, "from"), query(c, "to"), models.Actions}})
+	}{page, q, query(c, "action"), query(c, "from"), query(c, "to"), models.Actions}})
 }
 
 // day is a date as browsers send it, zero for none. Days are those of UTC, as all times are.

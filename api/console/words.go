@@ -12,19 +12,35 @@ import (
 	"github.com/grantd/grantd/models"
 )
 
-// functions are what the templates may call, beside those of the pages.
-var functions = template.FuncMap{
-	"connectionStatus": func(s models.AuthorizationStatus) string { return word(connectionStatuses, s) },
-	"providerStatus":   func(p models.Provider) string { return providerStatus(p) },
-	"jobType":          func(t models.JobType) string { return word(jobTypes, t) },
-	"jobStatus":        func(s models.JobStatus) string { return word(jobStatuses, s) },
-	"pauseOf":          func(class string) string { return word(pauses, class) },
-	"detail":           detail,
-	"pager":            pager,
-	"connectionBar":    connectionBar,
-	"notWorking":       notWorking,
-	"setting":          setting,
-	"clock":            func(t time.Time) string { return t.UTC().Format("15:04:05 UTC") },
+// functions are what the templates may call, beside those of the pages. at is the address of a path.
+func functions(at func(string) string) template.FuncMap {
+	return template.FuncMap{
+		"script":           func() string { return at(scriptPath) },
+		"again":            again,
+		"day":              func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
+		"tokenRole":        func(r models.Role) string { return word(tokenRoles, r) },
+		"connectionStatus": func(s models.AuthorizationStatus) string { return word(connectionStatuses, s) },
+		"providerStatus":   func(p models.Provider) string { return providerStatus(p) },
+		"jobType":          func(t models.JobType) string { return word(jobTypes, t) },
+		"jobStatus":        func(s models.JobStatus) string { return word(jobStatuses, s) },
+		"pauseOf":          func(class string) string { return word(pauses, class) },
+		"detail":           detail,
+		"pager":            pager,
+		"connectionBar":    connectionBar,
+		"notWorking":       notWorking,
+		"setting":          setting,
+		"clock":            func(t time.Time) string { return t.UTC().Format("15:04:05 UTC") },
+	}
+}
+
+// again is the address at which a page loads itself again without scripts, "" for one that does not.
+func again(of any) string {
+	if s, ok := of.(screen); ok {
+		if j, ok := s.Of.(job); ok {
+			return j.Again
+		}
+	}
+	return ""
 }
 
 // pages are the ways from one page of a list to those beside it, "" for none.
@@ -61,6 +77,10 @@ var (
 		models.AuthorizationExpired:              "Expired: the person has to connect again",
 		models.AuthorizationInvalidOAuthClient:   "Waiting: the provider refuses the client",
 		models.AuthorizationInvalidProviderState: "Not usable: the provider is switched off, being deleted, or another client now",
+	}
+	tokenRoles = map[models.Role]string{
+		models.RoleUser: "User: connects accounts and uses its own", models.RoleService: "Service: acts for the users that its requests name",
+		models.RoleAdmin: "Admin: manages the organisation's providers",
 	}
 	jobTypes = map[models.JobType]string{
 		models.JobDeleteProvider: "Deletion of a provider", models.JobResetProvider: "Reset of a provider's tokens",

@@ -34,10 +34,14 @@ func (p *Pages) Templates(files fs.FS, functions template.FuncMap) *template.Tem
 	return template.Must(all.Funcs(functions).ParseFS(files, "templates/*.html"))
 }
 
-// Show sends a page of such templates. They get its data, and who is signed in, as those of the pages do.
+// Show sends a page of such templates. They get its data, and who is signed in, as those of the pages do. Their template
+// "in-head" may name a module of ours.
 func (p *Pages) Show(c echo.Context, all *template.Template, status int, name string, data any) error {
-	return p.showOf(c, all, status, name, data)
+	return p.showOf(c, all, scriptedPolicy, status, name, data)
 }
+
+// Guard gives an answer that is no page the headers of one: it is kept nowhere, and loads nothing.
+func (p *Pages) Guard(c echo.Context) { guardPage(c.Response().Header(), pagesPolicy) }
 
 // Fail says what went wrong, and leads to a path of ours.
 func (p *Pages) Fail(c echo.Context, err error, path string) error {

@@ -34,6 +34,9 @@ var stylePath = func() string {
 // else.
 const pagesPolicy = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
+// scriptedPolicy is pagesPolicy for pages that have a module of ours, which asks nobody but us.
+const scriptedPolicy = pagesPolicy + "; script-src 'self'; connect-src 'self'"
+
 func serveStyle(c echo.Context) error {
 	h := c.Response().Header()
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
@@ -51,17 +54,17 @@ type view struct {
 // show sends a page. Addresses of pages hold codes and states, so no page says
 // where it was read (RFC 9700 section 4.2), and none is kept.
 func (p *Pages) show(c echo.Context, status int, name string, data any) error {
-	return p.showOf(c, p.templates, status, name, data)
+	return p.showOf(c, p.templates, pagesPolicy, status, name, data)
 }
 
-func (p *Pages) showOf(c echo.Context, all *template.Template, status int, name string, data any) error {
+func (p *Pages) showOf(c echo.Context, all *template.Template, policy string, status int, name string, data any) error {
 	v, err := p.Visitor(c.Request().Context())
 	unknown := err != nil && models.CodeOf(err) != models.CodeUnauthenticated
 	var page bytes.Buffer
 	if err := all.ExecuteTemplate(&page, name, view{v.Caller, v.Name, unknown, data}); err != nil {
 		return err
 	}
-	guardPage(c.Response().Header(), pagesPolicy)
+	guardPage(c.Response().Header(), policy)
 	return c.Blob(status, "text/html; charset=utf-8", page.Bytes())
 }
 

@@ -160,6 +160,13 @@ func TestTheConsoleIsAccessible(t *testing.T) {
 	}
 	b.do(t, chromedp.Navigate(h.URL+"/console/providers/"+p+"/delete"), chromedp.WaitVisible(css("#name")), chromedp.SendKeys(css("#name"), "another"), chromedp.Click(css("#confirm")), chromedp.WaitVisible(css("#problem")))
 	b.isAccessible(t, script, "the wrong name")
+	b.do(t, chromedp.Navigate(h.URL+"/console/tokens/new"), chromedp.WaitVisible(css("#save")), chromedp.SetValue(css("#userId"), "ada"), chromedp.Click(css("#save")), chromedp.WaitVisible(css("#problem")))
+	b.isAccessible(t, script, "an API token that cannot be made")
+	b.do(t, chromedp.SetValue(css("#userId"), "app-nightly"), chromedp.Click(css("#save")), chromedp.WaitVisible(css("#token")))
+	b.isAccessible(t, script, "an API token")
+	at("revoking an API token", "/console/tokens/"+h.Admin.Caller.TokenID+"/revoke")
+	replaceSecret(t, h, p)
+	at("a former secret", "/console/providers/"+p)
 	counted := startStats(t, h)
 	ended(t, h, counted)
 	at("statistics", "/console/statistics")

@@ -116,10 +116,10 @@ func TestA6_AMadeAPITokenNeverExceedsItsMaker(t *testing.T) {
 	}
 	want(t, 403, make(with(t, made), object{"role": "user"})) // a user's makes none
 
-	// What signs in is nobody's API token.
+	// A session that has ended makes nothing.
 	visitor := h.Admin.Caller
 	visitor.TokenID = "session:" + unknownID
-	if _, _, err := h.Service.MakeAPIToken(ctx, visitor, broker.NewAPIToken{Role: models.RoleUser}); models.CodeOf(err) != models.CodeForbidden {
+	if _, _, err := h.Service.MakeAPIToken(ctx, visitor, broker.NewAPIToken{Role: models.RoleUser}); models.CodeOf(err) != models.CodeUnauthenticated {
 		t.Errorf("a session makes an API token: %v", err)
 	}
 }

@@ -149,6 +149,11 @@ func TestTheGoClientHasEveryOperation(t *testing.T) {
 	all("jobs", n, err)
 	n, err = count(admin.Audit(ctx, client.AuditQuery{ProviderID: p.ID, Actions: []models.Action{models.ActionProviderCreated}, To: time.Now().Add(time.Hour)}))
 	all("audit", n, err)
+	var lines strings.Builder
+	try("export audit", admin.ExportAudit(ctx, client.AuditQuery{ProviderID: p.ID, Actions: []models.Action{models.ActionProviderCreated}}, &lines))
+	if strings.Count(lines.String(), "\n") != 1 || !strings.Contains(lines.String(), p.ID) {
+		t.Errorf("exported: %q", lines.String())
+	}
 	resetAll, err := admin.ResetProvider(ctx, p.ID)
 	try("reset provider", err)
 	var last models.Job

@@ -1,6 +1,7 @@
 package contract_test
 
 import (
+	"bufio"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -20,7 +21,7 @@ func consolePages(provider, job string) []string {
 		"/console/", "/console", "/console/providers", "/console/providers/" + provider, "/console/providers/" + provider + "/delete",
 		"/console/providers/new", "/console/providers/new?type=test", "/console/providers/" + provider + "/edit", "/console/providers/" + provider + "/secret",
 		"/console/connections", "/console/connections?userId=ada&status=active", "/console/connections/revoke?userId=ada", "/console/connections/revoke",
-		"/console/audit", "/console/audit?action=provider.created&from=2026-01-01", "/console/statistics", "/console/sessions", "/console/sessions?userId=ada", "/console/sessions/" + unknownID + "/end",
+		"/console/audit", "/console/audit?action=provider.created&from=2026-01-01", "/console/statistics", "/console/sessions", "/console/sessions?userId=ada", "/console/tokens", "/console/tokens?userId=root", "/console/tokens/new", "/console/sessions/" + unknownID + "/end",
 		"/console/jobs", "/console/jobs?status=ERROR", "/console/jobs/" + job,
 	}
 }
@@ -110,6 +111,9 @@ func TestTheConsoleTakesItsOwnFormsOnly(t *testing.T) {
 	}
 }
 
+// ownScript is the console's one module, as its pages name it.
+var ownScript = regexp.MustCompile(`<script type="module" src="[^"]*/assets/[0-9a-f]{12}\.js"></script>`)
+
 // Names that tenants and people choose are text, wherever the console shows them.
 func TestTheConsoleShowsMarkupAsText(t *testing.T) {
 	h := embedded(t)
@@ -120,13 +124,14 @@ func TestTheConsoleShowsMarkupAsText(t *testing.T) {
 	quoted := strings.ReplaceAll(markup, "'", "''")
 	change(t, h, "UPDATE providers SET trouble = 'client', trouble_version = secret_version, trouble_since = created_at, trouble_code = '"+quoted+"', config = '{\"match\":\"<b>\"}'")
 	change(t, h, "UPDATE authorizations SET login = '"+quoted+"', email = '"+quoted+"'")
+	change(t, h, "UPDATE api_tokens SET name = '"+quoted+"'")
 	job := startStats(t, h)
 	ended(t, h, job)
 	change(t, h, "UPDATE jobs SET name = '"+quoted+"', failure = '"+quoted+"', status = 'ERROR', created_by = '"+quoted+"'")
 	pauses(t, h, p, "acme", quoted)
 	for _, at := range consolePages(p, job) {
 		got := s.get(at)
-		if got.status != 200 || strings.Contains(got.body, "<script") || strings.Contains(got.body, "<i>") || strings.Contains(got.body, "<b>") || strings.Contains(at, p) && !strings.Contains(got.body, "&lt;script") {
+		if got.status != 200 || strings.Contains(ownScript.ReplaceAllString(got.body, ""), "<script") || strings.Contains(got.body, "<i>") || strings.Contains(got.body, "<b>") || strings.Contains(at, p) && !strings.Contains(got.body, "&lt;script") {
 			t.Errorf("%s: %d %s", at, got.status, got.body)
 		}
 	}
@@ -164,8 +169,8 @@ func TestTheConsoleWorksBelowAPath(t *testing.T) {
 				t.Errorf("%s leads to %s", at, m[1])
 			}
 		}
-		if after := got.header.Get("Refresh"); after != "" && !strings.Contains(after, "url=/grantd/console/") {
-			t.Errorf("%s: Refresh: %s", at, after)
+		if m := loads.FindStringSubmatch(got.body); m != nil && !strings.HasPrefix(m[2], "/grantd/console/") {
+			t.Errorf("%s: loads %s again", at, m[2])
 		}
 	}
 	if off := s.post("/grantd/console/providers/"+p+"/status", url.Values{"status": {"inactive"}}); off.to != "/grantd/console/providers/"+p+"?done=off" {
@@ -258,7 +263,7 @@ func TestAnAdminDeletesAProvider(t *testing.T) {
 		ended(t, h, job)
 		got := s.get(asked.to)
 		wantPage(t, got, 200, "Completed", "What became of 1 authorization", `Revoked at the provider</th><td class="number">1</td>`, `<rect class="good" x="0.000" y="0" width="100.000"`)
-		if got.header.Get("Refresh") != "" {
+		if loads.MatchString(got.body) || strings.Contains(got.body, "data-events") {
 			t.Error("the page of a job that has ended loads itself again")
 		}
 		wantPage(t, s.get("/console/jobs"), 200, `id="job-`+job+`"`, "by root")
@@ -266,19 +271,138 @@ func TestAnAdminDeletesAProvider(t *testing.T) {
 	})
 }
 
-// A page of a job that has not ended loads itself again, for a while; and not where the person does not want it.
+// loads is how a page loads itself again without scripts: after how many seconds, and which address.
+var loads = regexp.MustCompile(`<noscript><meta http-equiv="refresh" content="(\d+); url=([^"]+)"></noscript>`)
+
+// A page of a job that has not ended loads itself again where there are no scripts, for a while; and not where the person
+// does not want it.
 func TestThePageOfAJobLoadsItselfAgain(t *testing.T) {
 	h := brokertest.New(t, &brokertest.Options{WithoutWorker: true})
 	job := startStats(t, h)
 	s := admin(t, h)
 	at := "/console/jobs/" + job
 	got := s.get(at)
-	if wantPage(t, got, 200, "Waiting", "?still=1"); got.header.Get("Refresh") != "5; url="+at+"?loads=1" {
-		t.Errorf("Refresh: %q", got.header.Get("Refresh"))
+	wantPage(t, got, 200, "Waiting", "?still=1", `data-events="`+at+`/events"`, `data-again="`+at+`?loads=1"`)
+	if m := loads.FindStringSubmatch(got.body); m == nil || m[1] != "5" || m[2] != at+"?loads=1" {
+		t.Errorf("it loads %q again", m)
 	}
 	for _, last := range []string{"?still=1", "?loads=120"} {
-		if got := s.get(at + last); got.header.Get("Refresh") != "" || !strings.Contains(got.body, `id="load"`) {
-			t.Errorf("%s: Refresh: %q", last, got.header.Get("Refresh"))
+		if got := s.get(at + last); loads.MatchString(got.body) || strings.Contains(got.body, "data-events") || !strings.Contains(got.body, `id="load"`) {
+			t.Errorf("%s: %s", last, got.body)
+		}
+	}
+}
+
+// nextEvent reads a stream of events up to the end of the next, and returns its name and what it shows.
+func nextEvent(t *testing.T, from *bufio.Scanner) (name, page string) {
+	t.Helper()
+	for from.Scan() {
+		field, value, _ := strings.Cut(from.Text(), ": ")
+		switch {
+		case field == "event":
+			name = value
+		case field == "data":
+			page += value + "\n"
+		case from.Text() == "" && name != "":
+			return name, page
+		}
+	}
+	t.Fatalf("the stream ended: %v", from.Err())
+	return "", ""
+}
+
+// The page of a job is sent anew when the job goes on, to admins of its organisation, for as long as their session lives,
+// which that does not prolong. Its text is one event, whatever line breaks it has.
+func TestThePageOfAJobFollowsTheJob(t *testing.T) {
+	t.Parallel()
+	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
+		h := brokertest.New(t, &brokertest.Options{Backend: b, WithoutWorker: true})
+		follow := func(s *surfer, job string) *http.Response {
+			t.Helper()
+			r := request(t, h, "GET", "/console/jobs/"+job+"/events", "")
+			r.Header.Del("Authorization")
+			res, err := s.http.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { res.Body.Close() })
+			return res
+		}
+		p := createID(t, h, nil)
+		consent(t, h, h.User, p, "ada")
+		s, foreign, user := admin(t, h), surf(t, h), surf(t, h)
+		foreign.signIn(h.Other)
+		user.signIn(h.User)
+		job := startStats(t, h)
+		change(t, h, "UPDATE jobs SET name = 'a\r\nb', failure = 'one\n\ndata: two\revent: x'")
+		res := follow(s, job)
+		if res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/event-stream" || res.Header.Get("Cache-Control") != "no-store" {
+			t.Fatalf("%d: %v", res.StatusCode, res.Header)
+		}
+		lines := bufio.NewScanner(res.Body)
+		name, page := nextEvent(t, lines)
+		if name != "progress" || !strings.Contains(page, `<dd id="status">Waiting</dd>`) || !strings.Contains(page, "data: two") || strings.Contains(page, "<html") {
+			t.Errorf("%s: %s", name, page)
+		}
+		change(t, h, "UPDATE jobs SET status = 'RUNNING'")
+		if name, page = nextEvent(t, lines); name != "progress" || !strings.Contains(page, `<dd id="status">Running</dd>`) {
+			t.Errorf("%s: %s", name, page)
+		}
+		change(t, h, "UPDATE jobs SET status = 'COMPLETED', failure = ''")
+		if name, page = nextEvent(t, lines); name != "end" || !strings.Contains(page, `<dd id="status">Completed</dd>`) {
+			t.Errorf("%s: %s", name, page)
+		}
+		if lines.Scan() && lines.Text() != "" || lines.Scan() {
+			t.Errorf("after the end: %q", lines.Text())
+		}
+
+		if got := follow(foreign, job); got.StatusCode != 404 {
+			t.Errorf("another organisation's admin gets %d", got.StatusCode)
+		}
+		if got := follow(user, job); got.StatusCode != 403 {
+			t.Errorf("a user gets %d", got.StatusCode)
+		}
+		if got := follow(surf(t, h), job); got.StatusCode != 303 {
+			t.Errorf("a stranger gets %d", got.StatusCode)
+		}
+	})
+}
+
+// A stream ends with the session, and does not count as a use of it.
+func TestTheStreamOfAJobEndsWithTheSession(t *testing.T) {
+	t.Parallel()
+	h := brokertest.New(t, &brokertest.Options{WithoutWorker: true, Clock: &brokertest.Clock{}})
+	job := startStats(t, h)
+	changed := func(to string) { t.Helper(); change(t, h, "UPDATE jobs SET failure = '"+to+"'") }
+	for what, end := range map[string]func(){
+		"was ended":    func() { change(t, h, "DELETE FROM browser_sessions") },
+		"was not used": func() { h.Clock.Advance(59 * time.Minute) },
+	} {
+		s := admin(t, h)
+		changed("none")
+		r := request(t, h, "GET", "/console/jobs/"+job+"/events", "")
+		r.Header.Del("Authorization")
+		res, err := s.http.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		lines := bufio.NewScanner(res.Body)
+		nextEvent(t, lines)
+		h.Clock.Advance(2 * time.Minute) // a use would be noted again from here
+		changed("first")
+		if _, page := nextEvent(t, lines); !strings.Contains(page, "first") {
+			t.Errorf("the next event is %s", page)
+		}
+		end()
+		changed("second")
+		for lines.Scan() {
+			if strings.Contains(lines.Text(), "second") {
+				t.Errorf("the session %s, and the stream goes on", what)
+			}
+		}
+		if after := s.get("/console/jobs/" + job); after.status != 303 {
+			t.Errorf("a session that %s lives: %d", what, after.status)
 		}
 	}
 }

@@ -1,0 +1,49 @@
+package console
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/grantd/grantd/broker"
+	"github.com/grantd/grantd/models"
+)
+
+// What pages do beyond what they do without scripts is one module of our own.
+//
+//go:embed live.js
+var script []byte
+
+// scriptPath changes with the script, so that browsers may keep it for ever.
+var scriptPath = func() string {
+	sum := sha256.Sum256(script)
+	return "/assets/" + hex.EncodeToString(sum[:6]) + ".js"
+}()
+
+func serveScript(c echo.Context) error {
+	c.Response().Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	return c.Blob(http.StatusOK, "text/javascript; charset=utf-8", script)
+}
+
+// followJob sends what the page of a job shows, each time that it changes, until the job ends.
+func (k *Console) followJob(c echo.Context, v broker.Visitor) error {
+	k.frame.Guard(c)
+	ctx := c.Request().Context()
+	err := k.frame.FollowJob(c, v.Caller, id(c), func(j models.Job) ([]byte, error) {
+		r, err := k.service.JobReport(ctx, v.Caller, j.ID)
+		if err != nil {
+			return nil, err
+		}
+		var page bytes.Buffer
+		err = k.templates.ExecuteTemplate(&page, "job-now", job{JobReport: r, Bar: outcomeBar(r)})
+		return page.Bytes(), err
+	}, func() error { return k.service.StillSignedIn(ctx, v) })
+	if err != nil {
+		return k.frame.Fail(c, err, Path+"jobs")
+	}
+	return nil
+}
