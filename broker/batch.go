@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/providers"
@@ -25,9 +26,10 @@ type batch struct {
 	sizes   map[string]int  // items by provider
 	users   map[string]bool // whose the items are
 	granted bool            // its calls were granted when it was claimed (S3)
+	until   time.Time       // every call must have ended by then: the leases end later
 	urgent  bool            // somebody waits: its calls are not delayed, but count
 
-	mu       sync.Mutex
+	mu       turn
 	opened   map[string]upstream    // opened for this batch, and not kept beyond it (H1)
 	gates    map[string]*store.Gate // by provider: whether it may be asked (S3)
 	shares   map[string]*allowance  // by provider: how many calls are left to the batch
@@ -41,7 +43,7 @@ type batch struct {
 // credentials, except those a refresh is using (R9), and their grants, except
 // those somebody else decides about (D1).
 func (s *Service) openBatch(ctx context.Context, lease string, job *models.Job) (*batch, error) {
-	b := &batch{s: s, lease: lease, job: job, opened: map[string]upstream{}, gates: map[string]*store.Gate{}, shares: map[string]*allowance{}, sizes: map[string]int{}, users: map[string]bool{}}
+	b := &batch{s: s, lease: lease, job: job, mu: make(turn, 1), until: time.Now().Add(s.timing.itemLease()), opened: map[string]upstream{}, gates: map[string]*store.Gate{}, shares: map[string]*allowance{}, sizes: map[string]int{}, users: map[string]bool{}}
 	var err error
 	if err = s.upgradeItems(ctx, lease); err != nil {
 		return b, err

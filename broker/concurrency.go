@@ -5,6 +5,14 @@ import (
 	"sync"
 )
 
+// turn is a mutex that may be held during a statement. It is a channel with room for one,
+// so that a simulation sees who waits for it (a goroutine that waits for a sync.Mutex
+// counts as running).
+type turn chan struct{}
+
+func (t turn) Lock()   { t <- struct{}{} }
+func (t turn) Unlock() { <-t }
+
 // concurrency limits how much each organisation has under way in this process. Every
 // organisation has a semaphore of its own, so that calls of one of them to an upstream
 // that does not answer make no other organisation wait (T1).

@@ -120,6 +120,12 @@ func (s *Service) finishDeletion(ctx context.Context, tx *store.Store, j models.
 		}
 		j.Failed, j.Total = j.Failed+unsettled, j.Total+unsettled
 	}
+	if settled := j.Settled(); settled != j.Total { // a disconnect, or a job of its user's, that had begun before settled some
+		if err := tx.SetTotal(ctx, j.ID, settled, j.SampleIDs); err != nil {
+			return err
+		}
+		j.Total = settled
+	}
 	if j.Failed > 0 {
 		return s.failDeletion(ctx, tx, p, j, fmt.Sprintf("%d of %d authorizations could not be revoked. Send DELETE again to retry them, or DELETE ?force=true to give up on them.", j.Failed, j.Total))
 	}

@@ -293,15 +293,17 @@ func (s *Service) keepOrphaned(ctx context.Context, tx *store.Store, of models.A
 	}
 	t := of
 	t.ID = newID()
-	if err := s.insertTombstone(ctx, tx, &t, e, was.ExpiresAt); err != nil {
+	if err := s.insertTombstone(ctx, tx, &t, e, was); err != nil {
 		return err
 	}
 	return addToDeletion(ctx, tx, p)
 }
 
-// insertTombstone keeps tokens, and when they expire if that is known, as an
-// authorization that is only there to be revoked, alone where the type can.
-func (s *Service) insertTombstone(ctx context.Context, tx *store.Store, t *models.Authorization, e exchanged, expires *time.Time) error {
+// insertTombstone keeps tokens as an authorization that is only there to be revoked, alone
+// where the type can. was is the credential that they come from, as far as there was one:
+// when they expire, and whether an attempt may have spent the refresh token, or may be about
+// to. Then it is not used to refresh again (R3).
+func (s *Service) insertTombstone(ctx context.Context, tx *store.Store, t *models.Authorization, e exchanged, was models.Credential) error {
 	now, err := tx.Now(ctx)
 	if err != nil {
 		return err
@@ -314,8 +316,11 @@ func (s *Service) insertTombstone(ctx context.Context, tx *store.Store, t *model
 		return err
 	}
 	save := newSave(newID(), sealed, e, now)
-	if expires != nil {
-		save.Known, save.ExpiresIn = true, expires.Sub(now)
+	if was.ExpiresAt != nil {
+		save.Known, save.ExpiresIn = true, was.ExpiresAt.Sub(now)
+	}
+	if was.AttemptID != nil {
+		save.HasRefreshToken = false
 	}
 	return tx.InsertAuthorization(ctx, t, save)
 }

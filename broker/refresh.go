@@ -68,7 +68,7 @@ func (s *Service) refreshOnce(ctx context.Context, id string, due func(models.Li
 		if err != nil {
 			return l, err
 		}
-		c, attempt := l.Credential, newID()
+		c, attempt, asked := l.Credential, newID(), time.Now()
 		won, err := s.store.LeaseForRefresh(ctx, l, attempt, s.timing.TokenCall+s.timing.LeaseMargin)
 		if err != nil {
 			return l, fmt.Errorf("leasing credential %s: %w", c.ID, err)
@@ -77,7 +77,7 @@ func (s *Service) refreshOnce(ctx context.Context, id string, due func(models.Li
 			if err := s.admitProbe(ctx, l); err != nil {
 				return l, errors.Join(err, s.giveUpLease(ctx, l, attempt, c.AttemptID))
 			}
-			return s.callRefresh(ctx, id, attempt, c.AttemptID, gate, due)
+			return s.callRefresh(ctx, l, attempt, c.AttemptID, gate, asked, due)
 		}
 		ended, err := s.awaitOther(ctx, l)
 		if err != nil || ended {
@@ -124,19 +124,25 @@ func (s *Service) takeOutcome(ctx context.Context, id string, err error) (models
 }
 
 // callRefresh is the holder of the lease at work. before is an attempt whose
-// outcome nobody knows, and which this one replays (R3).
-func (s *Service) callRefresh(ctx context.Context, id, attempt string, before *string, gate store.Gate, due func(models.Linked) bool) (models.Linked, error) {
+// outcome nobody knows, and which this one replays (R3). The call ends by the time that it
+// may take from when the lease was asked for, however slow the database was since: it must
+// not outlive the lease (R2).
+func (s *Service) callRefresh(ctx context.Context, leased models.Linked, attempt string, before *string, gate store.Gate, asked time.Time, due func(models.Linked) bool) (models.Linked, error) {
 	ctx = providers.WithAnswers(ctx)
-	l, err := s.store.Linked(ctx, id) // again: the row may have changed before the lease was ours
+	l, err := s.store.Linked(ctx, leased.Authorization.ID) // again: the row may have changed before the lease was ours
 	if err != nil || !due(l) {
-		return l, errors.Join(err, s.giveUpLease(ctx, l, attempt, before))
+		return l, errors.Join(err, s.giveUpLease(ctx, leased, attempt, before))
 	}
 	at, old, err := s.opened(ctx, l)
 	if err != nil {
 		return l, errors.Join(err, s.giveUpLease(ctx, l, attempt, before))
 	}
 	sent := l.Now
-	call, cancel := awake(ctx, s.timing.TokenCall)
+	left := s.timing.TokenCall - time.Since(asked)
+	if left <= 0 {
+		return l, errors.Join(slowUpstream, s.giveUpLease(ctx, l, attempt, before))
+	}
+	call, cancel := awake(ctx, left)
 	defer cancel()
 	replace := at.Refresh
 	if !l.Credential.HasRefreshToken { // only a reset gets here
@@ -177,7 +183,9 @@ func (s *Service) saveRefreshed(ctx context.Context, l models.Linked, attempt st
 	if err != nil {
 		return l, err
 	}
+	tries := 0
 	err = s.untilSaved(ctx, func(ctx context.Context) error {
+		tries++
 		return s.store.Tx(ctx, func(tx *store.Store) error {
 			now, err := tx.Now(ctx)
 			if err != nil {
@@ -195,7 +203,7 @@ func (s *Service) saveRefreshed(ctx context.Context, l models.Linked, attempt st
 				return tx.Audit(ctx, ownEvent(l.Authorization.OrgID, action).
 					provider(l.Provider.ID).authorization(l.Authorization.ID).done())
 			}
-			return s.lostRace(ctx, tx, l, attempt, e)
+			return s.lostRace(ctx, tx, l, attempt, e, tries > 1)
 		})
 	})
 	if err != nil {
@@ -221,9 +229,12 @@ func (s *Service) noteScopes(ctx context.Context, a models.Authorization, scopes
 	}
 }
 
-func (s *Service) lostRace(ctx context.Context, tx *store.Store, l models.Linked, attempt string, e exchanged) error {
+// lostRace settles a save that found newer tokens. again says that an earlier try of it has
+// an unknown outcome. Where that one went through and the tokens have been refreshed since,
+// the newest tokens descend from these, and revoking these could take them along.
+func (s *Service) lostRace(ctx context.Context, tx *store.Store, l models.Linked, attempt string, e exchanged, again bool) error {
 	now, err := tx.Credential(ctx, l.Authorization.CredentialID)
-	if err == nil && now.SavedBy == attempt {
+	if err == nil && (now.SavedBy == attempt || again && now.Generation > l.Credential.Generation+1) {
 		return nil
 	}
 	if err != nil && !store.IsNotFound(err) {
@@ -235,13 +246,19 @@ func (s *Service) lostRace(ctx context.Context, tx *store.Store, l models.Linked
 // backoff doubles with every failure, up to a minute, with jitter so that
 // credentials which failed together do not come back together.
 func (s *Service) backoff(failures int) time.Duration {
-	d := min(s.timing.Backoff<<min(failures, 6), longestBackoff)
-	return d/2 + rand.N(d/2+1)
+	return s.jittered(min(s.timing.Backoff<<min(failures, 6), longestBackoff))
 }
 
 // longBackoff is for refusals, which mean more than a failure that passes.
 func (s *Service) longBackoff(failures int) time.Duration {
-	d := min(s.timing.Backoff<<min(failures, 12), longestRefusalBackoff)
+	return s.jittered(min(s.timing.Backoff<<min(failures, 12), longestRefusalBackoff))
+}
+
+// jittered is at least half of d, and at most d.
+func (s *Service) jittered(d time.Duration) time.Duration {
+	if s.random != nil {
+		return d/2 + time.Duration(s.random(int64(d/2+1)))
+	}
 	return d/2 + rand.N(d/2+1)
 }
 

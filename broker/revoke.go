@@ -51,6 +51,11 @@ func (b *batch) revoke(ctx context.Context, l models.Linked, at upstream) ruling
 		r.spared = spared
 		return *r
 	}
+	// A refresh for the proof may have taken longer than the leases last. What was decided
+	// under them counts no more: a newer consent may live on the grant by now (D1).
+	if time.Until(b.until) < b.s.timing.RevokeCall {
+		return ruling{reason: "lease_over"}
+	}
 	if scope == models.RevokeGrant {
 		b.mu.Lock()
 		b.revoked = append(b.revoked, b.s.grantKeys(l.Authorization)...)

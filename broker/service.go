@@ -54,6 +54,9 @@ type Options struct {
 	// Concurrency is how many revocations of one organisation the process has in flight;
 	// 0 means 32.
 	Concurrency int
+	// Random returns a number from 0 to below n, for pauses of different length; nil means
+	// math/rand.
+	Random func(n int64) int64
 	// TokensByAdmins has admins make API tokens of every role over the API, and not of users only.
 	TokensByAdmins bool
 }
@@ -78,6 +81,7 @@ type Service struct {
 	callers        callerCache
 	uses           tokenUses
 	tokensByAdmins bool
+	random         func(n int64) int64 // nil: math/rand
 	fetches        fetchCounter
 	flights        singleflight.Group  // refreshes under way in this process, by authorization
 	inflight       inflight            // calls that must end before the process may
@@ -102,7 +106,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{
 		store: o.Store, upstream: o.Upstream, keys: o.Keys, bell: o.Bell, pace: o.Pace, log: o.Log,
 		publicURL: strings.TrimRight(o.PublicURL, "/"), timing: o.Timing.withDefaults(), keep: o.Retention.withDefaults(), limits: o.Limits.withDefaults(),
-		signIn: o.SignIn, sessions: o.Sessions.withDefaults(), slots: newConcurrency(cmp.Or(o.Concurrency, 32)), batches: newConcurrency(maxBatches), tokensByAdmins: o.TokensByAdmins,
+		signIn: o.SignIn, sessions: o.Sessions.withDefaults(), slots: newConcurrency(cmp.Or(o.Concurrency, 32)), batches: newConcurrency(maxBatches), tokensByAdmins: o.TokensByAdmins, random: o.Random,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -256,7 +256,7 @@ func (s *Service) abandon(ctx context.Context, lease string, j *models.Job) erro
 	for i := range rulings {
 		rulings[i] = settled(models.OutcomeAbandoned, "")
 	}
-	_, err = (&batch{s: s, lease: lease, job: j, items: items}).write(ctx, rulings)
+	_, err = (&batch{s: s, lease: lease, job: j, mu: make(turn, 1), items: items}).write(ctx, rulings)
 	return err
 }
 

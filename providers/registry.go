@@ -67,6 +67,9 @@ type Options struct {
 	TestHost string
 	Now      func() time.Time // nil = time.Now
 	TLS      *tls.Config      // nil = Go's defaults; tests bring roots of their own
+	// Transport makes every call to an upstream in the place of the network, and no
+	// address is judged then. It is for simulations; nil = the network.
+	Transport http.RoundTripper
 }
 
 // Registry knows the provider types and speaks to their upstreams. It is safe
@@ -106,7 +109,7 @@ func New(o Options) (*Registry, error) {
 	}
 	slices.Sort(r.names)
 	r.dialer = newDialer(allow)
-	r.tokens, r.calls, r.reads = clients(r.dialer, o.TLS)
+	r.tokens, r.calls, r.reads = clients(r.dialer, o.TLS, o.Transport)
 	r.issuers = newIssuers(r)
 	return r, nil
 }

@@ -32,8 +32,12 @@ const (
 //
 // All speak HTTP/1.1, where net/http's rules of sending again are the ones
 // above, use no proxy and follow no redirect: a 307 from a token endpoint would
-// post the client secret to wherever it points.
-func clients(d *dialer, config *tls.Config) (tokens, calls, reads *http.Client) {
+// post the client secret to wherever it points. Where instead is given, it takes the
+// place of the connections of all three.
+func clients(d *dialer, config *tls.Config, instead http.RoundTripper) (tokens, calls, reads *http.Client) {
+	if instead != nil {
+		return client(instead, 0), client(instead, callTimeout), client(instead, readTimeout)
+	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	fresh := &http.Transport{

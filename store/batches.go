@@ -15,13 +15,16 @@ import (
 // each is answered by a query that was sent after it had asked, so that it sees what was
 // committed before (H1).
 type batches struct {
-	load func(context.Context, []string) (map[string]*models.Linked, error)
+	load loadFunc
 	most int // queries under way at once
 
 	mu       sync.Mutex
 	waiting  []*fetch
 	underWay int
 }
+
+// loadFunc runs the hot query for all of the ids, and returns those that it found.
+type loadFunc = func(ctx context.Context, ids []string) (map[string]*models.Linked, error)
 
 const (
 	// mostFetched bounds the ids of a query: beyond it a larger one saves little, and

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 
 	"github.com/grantd/grantd/models"
 )
@@ -89,16 +90,26 @@ func (s *Store) LeaseForRevocation(ctx context.Context, credential, owner string
 		Updates(map[string]any{"lease_owner": owner, "lease_until": s.in(lease)}))
 }
 
+// leaseOver is the end of a lease that was given back: none, or now where an attempt before
+// it has an unknown outcome. From that time on AmbiguousAndOver finds the attempt.
+func (s *Store) leaseOver() clause.Expr {
+	return gorm.Expr("CASE WHEN attempt_id IS NULL THEN NULL ELSE ? END", s.now())
+}
+
 // ReleaseLease gives a lease back, if owner still has it.
 func (s *Store) ReleaseLease(ctx context.Context, credential, owner string) error {
 	return s.credential(ctx, credential).Where("lease_owner = ?", owner).
-		Updates(map[string]any{"lease_owner": nil, "lease_until": nil}).Error
+		Updates(map[string]any{"lease_owner": nil, "lease_until": s.leaseOver()}).Error
 }
 
 // AbandonAttempt ends an attempt that did not call the upstream after all.
 func (s *Store) AbandonAttempt(ctx context.Context, credential, attempt string, before *string) error {
+	var until any
+	if before != nil { // due for its replay, as it was
+		until = s.now()
+	}
 	return s.credential(ctx, credential).Where("attempt_id = ? AND lease_owner = ?", attempt, attempt).
-		Updates(map[string]any{"attempt_id": before, "lease_owner": nil, "lease_until": nil}).Error
+		Updates(map[string]any{"attempt_id": before, "lease_owner": nil, "lease_until": until}).Error
 }
 
 // refreshable is what makes a refresh worth ringing for: an authorization in use,

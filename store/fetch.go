@@ -26,6 +26,17 @@ func (s *Store) Fetchable(ctx context.Context, authorization string) (models.Lin
 	return s.fetches.get(ctx, authorization)
 }
 
+// around calls Fetch around each run of the hot query.
+func (b *Between) around(load loadFunc) loadFunc {
+	return func(ctx context.Context, ids []string) (found map[string]*models.Linked, err error) {
+		err = b.Fetch(ids, func() error {
+			found, err = load(ctx, ids)
+			return err
+		})
+		return found, err
+	}
+}
+
 // fetchColumn is a column that the hot query reads, and where its value goes.
 type fetchColumn struct {
 	name string

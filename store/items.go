@@ -141,7 +141,7 @@ func (s *Store) settleGroup(lease string, job *string, o models.Outcome, reason 
 		return nil, err
 	}
 	if o == models.OutcomeFailed {
-		err = s.db.Exec("UPDATE credentials SET lease_owner = NULL, lease_until = NULL WHERE authorization_id IN ? AND lease_owner = ?", ids, lease).Error
+		err = s.db.Exec("UPDATE credentials SET lease_owner = NULL, lease_until = ? WHERE authorization_id IN ? AND lease_owner = ?", s.leaseOver(), ids, lease).Error
 	} else {
 		err = s.db.Exec("DELETE FROM credentials WHERE authorization_id IN ?", ids).Error
 	}

@@ -43,6 +43,18 @@ type Options struct {
 	// AllowAsyncCommit accepts a PostgreSQL that may lose the last commits in a
 	// crash, and with them refresh tokens that cannot be replaced (R11).
 	AllowAsyncCommit bool
+	// Between is what a test puts between grantd and the database; nil in production.
+	Between *Between
+}
+
+// Between sees every statement before the database does, so that a test can decide when
+// each of them runs, and whether its answer arrives.
+type Between struct {
+	// Pool wraps what runs statements and begins transactions.
+	Pool func(gorm.ConnPool) gorm.ConnPool
+	// Fetch is called around the hot query for these authorizations, which has a connection
+	// of its own. It returns what query returns, or an error of its own.
+	Fetch func(ids []string, query func() error) error
 }
 
 // Store is an open database, or one transaction of it.
@@ -55,6 +67,7 @@ type Store struct {
 	closeFetches func() error
 	dialect      dialect
 	clock        func() time.Time
+	between      *Between
 	inTx         bool
 }
 
@@ -65,7 +78,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		o.Clock = time.Now
 	}
 	// What SQLite keeps has milliseconds; what is answered must equal what is read later.
-	s := &Store{clock: func() time.Time { return o.Clock().UTC().Truncate(time.Millisecond) }}
+	s := &Store{clock: func() time.Time { return o.Clock().UTC().Truncate(time.Millisecond) }, between: o.Between}
 	var err error
 	switch scheme, path, _ := strings.Cut(o.URL, ":"); scheme {
 	case "sqlite":
@@ -208,6 +221,11 @@ func (s *Store) use(db *sql.DB, d dialect, g gorm.Dialector) error {
 	}
 	if err := answerInTheDomainsErrors(s.db); err != nil {
 		return errors.Join(fmt.Errorf("opening the database: %w", err), db.Close())
+	}
+	if s.between != nil {
+		s.db.ConnPool = s.between.Pool(s.db.ConnPool)
+		s.db.Statement.ConnPool = s.db.ConnPool
+		s.fetches.load = s.between.around(s.fetches.load)
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func (s *Store) Suspect(ctx context.Context, l models.Linked) (bool, error) {
 // too.
 func (s *Store) NoteRevoked(ctx context.Context, l models.Linked, owner, reason string) (bool, error) {
 	row := s.checked(l, false)
-	row["expires_at"], row["lease_owner"], row["lease_until"] = s.now(), nil, nil
+	row["expires_at"], row["lease_owner"], row["lease_until"] = s.now(), nil, s.leaseOver()
 	if reason != "" {
 		expire(row, l, reason)
 	}

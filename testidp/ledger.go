@@ -23,6 +23,8 @@ type ledger struct {
 	deviceQueue        []*device // by age, to forget the old ones
 
 	refreshReused, codesReused, polledTooFast int64
+
+	watch func(Change) // nil: nobody watches
 }
 
 // owner is whose grant it is: GitHub calls all grants of one owner "the grant".
@@ -321,22 +323,40 @@ func (l *ledger) add(o owner, scope string, t terms) *grant {
 
 // renew gives the grant new tokens; the old access token dies at once.
 func (l *ledger) renew(g *grant, t terms) {
-	delete(l.tokens, g.access)
+	l.end(g, g.access, false)
 	g.access, g.accessExpires, g.accessScope = t.access, t.accessExpires, g.scope
 	l.tokens[g.access] = token{g, accessKind}
+	l.tell(Change{Token: g.access, Client: g.client, User: g.user, At: t.now, Expires: g.accessExpires})
 	if t.refresh == "" {
 		return
 	}
 	if g.refresh != "" {
+		l.end(g, g.refresh, true)
 		l.tokens[g.refresh] = token{g, spentKind}
 		g.spent = append(g.spent, g.refresh)
 	}
 	g.refresh, g.refreshExpires = t.refresh, t.refreshExpires
 	l.tokens[g.refresh] = token{g, refreshKind}
+	l.tell(Change{Token: g.refresh, Refresh: true, Client: g.client, User: g.user, At: t.now, Expires: g.refreshExpires})
+}
+
+// end removes a token that the grant had.
+func (l *ledger) end(g *grant, value string, refresh bool) {
+	if _, lives := l.tokens[value]; !lives {
+		return
+	}
+	delete(l.tokens, value)
+	l.tell(Change{Token: value, Refresh: refresh, Client: g.client, User: g.user, Ended: true})
+}
+
+func (l *ledger) tell(c Change) {
+	if l.watch != nil {
+		l.watch(c)
+	}
 }
 
 func (l *ledger) dropAccess(g *grant) {
-	delete(l.tokens, g.access)
+	l.end(g, g.access, false)
 	g.access = ""
 	if g.refresh == "" {
 		l.kill(g)
@@ -348,9 +368,11 @@ func (l *ledger) kill(g *grant) {
 		return
 	}
 	g.revoked = true
-	for _, t := range append(g.spent, g.access, g.refresh) {
+	for _, t := range g.spent { // these ended when they were spent
 		delete(l.tokens, t)
 	}
+	l.end(g, g.access, false)
+	l.end(g, g.refresh, true)
 	l.leave(g)
 }
 

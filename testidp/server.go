@@ -37,6 +37,21 @@ type Options struct {
 
 	Now  func() time.Time // default time.Now
 	Rand io.Reader        // default crypto/rand
+
+	// Watch is told of every token that begins or ends, in the order in which that
+	// happens. It must not call the server.
+	Watch func(Change)
+}
+
+// Change is what became of a token: it was issued, or it is not accepted any more since
+// it was spent, replaced or revoked. That its time is over is no change.
+type Change struct {
+	Token        string
+	Refresh      bool // it is a refresh token
+	Client, User string
+	Ended        bool
+	At           time.Time // when it was issued; zero where it ended
+	Expires      time.Time // of one that was issued
 }
 
 // Server is an authorization server. It is made by [New] and safe for
@@ -83,6 +98,7 @@ func New(o Options) *Server {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.ledger.watch = o.Watch
 	s.SetAccessTTL(cmp.Or(o.AccessTTL, time.Hour))
 	s.handleKey = s.random(32)
 	for _, c := range o.Clients {
