@@ -10,7 +10,7 @@ OIDC := brokertest/oidcprovider
 AXE := brokertest/axe
 ZITADEL := brokertest/servers/zitadel
 
-.PHONY: help demo dev build test check bench faults pictures release-check measure fmt clean
+.PHONY: help demo dev build test check bench faults simulate pictures release-check measure fmt clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,13 @@ bench: ## Measure what the README promises, against a bare handler in the same r
 
 faults: ## Kill, freeze and starve grantd and what it stands on, and write docs/faults.md; takes about ten minutes
 	go run ./brokertest/services/with go run ./brokertest/faults -write docs/faults.md $(ARGS)
+
+# How long, and from which seed on: make simulate FOR=1h SEED=1000000. With SEED alone that seed tells its story.
+FOR ?=
+SEED ?=
+
+simulate: ## Play interleavings of replicas, each from a seed, and judge each by the promises; FOR=10m SEED=1
+	GRANTD_SIMULATE='$(if $(SEED),$(FOR),$(or $(FOR),10m))' GRANTD_SEED='$(SEED)' go test -count=1 -timeout 0 -v -run EverySeed $(ARGS) ./brokertest/simulation
 
 pictures: ## Draw the pictures of the pages in docs/images anew; needs Chromium
 	GRANTD_PICTURES='$(CURDIR)/docs/images' go test -count=1 -run TestTheMainPagesArePictured ./brokertest/contract

@@ -25,6 +25,25 @@ page; each row is also a test. Rows that a run leaves out stay as they were.
 
 `
 
+// found is what the simulation found. Its rows are written by hand, as each comes with a
+// change of the code.
+const found = `
+## Found by seeds
+
+What ` + "`" + `make simulate` + "`" + ` found ([proof](proof.md)), and what came of it. A seed plays something else once the code has changed, so each
+has become a test as well, or a mutant that a seed must find.
+
+| seed | what happened | what was mended |
+| --- | --- | --- |
+| 1 | The row could not be read again after its refresh lease was taken. The lease was given back to no credential, so that nobody refreshed for 40 s, and the next attempt counted as a replay. | The lease is given back to the credential that it was taken on. |
+| 186 | A refresh with an unknown outcome was followed by the revocation of the access token. The lease that this gave back was the time by which sweeps find such attempts, so none found it any more. | A lease that is given back on such a credential ends now instead of going without a trace. |
+| 39 | A deletion counted an authorization whose disconnect, or whose user's REVOKE_USER job, was under way and settled it first. The outcomes added up to less than the total for ever. | The total of a deletion that ends is what it settled. |
+| 1542 | A revocation that needed a living access token waited for another replica's refresh for longer than its leases last. It then deleted the whole grant, on which the person had consented again meanwhile. | No revocation is sent when less of the lease is left than a call may take. |
+| 1115 | A consent replaced tokens that a refresh was spending just then. The replaced pair was revoked with a refresh of its own, which sent the same refresh token again. | A pair whose refresh token an attempt may have spent is never refreshed. |
+| 1002 | The acknowledgement of a save was lost, and another replica had refreshed the saved tokens before the save was tried again. The second try took its tokens for those of a lost race and had them revoked, although the tokens in use descend from them. | A save that is tried again and finds tokens two generations on revokes nothing. |
+| (scripted) | After slow statements between the lease and its call, the call outlived the lease, and another replica sent the same refresh token meanwhile. | The time of a call counts from when its lease was asked for. |
+`
+
 // writePage writes the page, with the rows that were played now and, for the
 // others, what the page said before.
 func writePage(file string, lines []line, where string) error {
@@ -51,6 +70,7 @@ func markdown(lines []line, before map[string]string, where string) string {
 	for _, r := range rows {
 		b.WriteString(told[r.what])
 	}
+	b.WriteString(found)
 	return b.String()
 }
 

@@ -1,0 +1,285 @@
+package simulation
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/grantd/grantd/store"
+)
+
+// runner runs a replica's statements, behind the gate, on a connection of its own to the
+// database that all replicas share.
+type runner struct {
+	w       *world
+	replica *replica
+	next    gorm.ConnPool
+	tx      *transaction // nil outside of one
+}
+
+// transaction is one that has begun. After a statement of it failed nothing of it is kept,
+// as in PostgreSQL, whatever the caller does then.
+type transaction struct {
+	replica *replica
+	broken  bool
+	wrote   bool
+}
+
+// pool is a runner outside of a transaction, which may begin one.
+type pool struct{ runner }
+
+// committer is a runner inside of one. Of its end gorm does not say for whom it is.
+type committer struct {
+	runner
+	actor string
+}
+
+var (
+	_ gorm.ConnPoolBeginner = (*pool)(nil)
+	_ gorm.TxCommitter      = (*committer)(nil)
+)
+
+// errLost is what database/sql answers with when a connection breaks.
+var errLost = fmt.Errorf("the connection to the database broke: %w", driver.ErrBadConn)
+
+func (w *world) between(r *replica) *store.Between {
+	return &store.Between{
+		Pool: func(next gorm.ConnPool) gorm.ConnPool { return &pool{runner{w: w, replica: r, next: next}} },
+		Fetch: func(ids []string, query func() error) error {
+			var names []string
+			for _, id := range ids {
+				names = append(names, w.nameOf(id))
+			}
+			v, _ := w.pass(&gate{kind: gateFetch, replica: r, actor: "hot query", what: "hot query for " + strings.Join(names, ", ")}, nil)
+			if v != goOn {
+				return errLost
+			}
+			return query()
+		},
+	}
+}
+
+// stop waits at the gate before a statement. Times among its values are the database's, who
+// tells them when the statement runs: on SQLite they were put in before, so that the time that
+// the statement waited is added.
+func (p *runner) stop(ctx context.Context, query string, args []any) verdict {
+	s := statementOf(query)
+	asked := p.w.now()
+	defer func() {
+		waited := p.w.now().Sub(asked)
+		for i, a := range args {
+			if t, ok := a.(time.Time); ok && !s.dated {
+				args[i] = t.Add(waited)
+			}
+		}
+	}()
+	kind := gateRead
+	if s.writes {
+		kind = gateWrite
+	}
+	words, order := p.w.describe(args)
+	v, _ := p.w.pass(&gate{kind: kind, replica: p.replica, actor: actorOf(ctx), what: strings.TrimSpace(s.words + words), order: order, tx: p.tx}, nil)
+	if p.tx != nil && v != goOn {
+		p.tx.broken = true
+		return fails
+	}
+	if s.writes && v != fails {
+		p.wrote()
+	}
+	return v
+}
+
+func (p *runner) wrote() {
+	if p.tx != nil {
+		p.tx.wrote = true
+		return
+	}
+	p.w.changed.Store(true)
+}
+
+// PrepareContext implements gorm.ConnPool.
+func (p *runner) PrepareContext(context.Context, string) (*sql.Stmt, error) {
+	return nil, errors.New("the store prepares no statements through gorm")
+}
+
+// ExecContext implements gorm.ConnPool.
+func (p *runner) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	v := p.stop(ctx, query, args)
+	if v == fails {
+		return nil, errLost
+	}
+	result, err := p.next.ExecContext(ctx, query, args...)
+	if v == loses {
+		return nil, errLost
+	}
+	return result, err
+}
+
+// QueryContext implements gorm.ConnPool.
+func (p *runner) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	v := p.stop(ctx, query, args)
+	if v == fails {
+		return nil, errLost
+	}
+	rows, err := p.next.QueryContext(ctx, query, args...)
+	if v != loses || err != nil {
+		return rows, err
+	}
+	defer rows.Close()
+	for rows.Next() { // SQLite changes the rows as they are read
+	}
+	return nil, errors.Join(errLost, rows.Err())
+}
+
+// QueryRowContext implements gorm.ConnPool. A row with an error cannot be made, but a
+// deadline that is over makes one.
+func (p *runner) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	v := p.stop(ctx, query, args)
+	if v == goOn {
+		return p.next.QueryRowContext(ctx, query, args...)
+	}
+	if v == loses {
+		_ = p.next.QueryRowContext(ctx, query, args...).Scan() // SQLite changes the row as it is read
+	}
+	over, cancel := context.WithDeadline(context.Background(), time.Unix(0, 0))
+	defer cancel()
+	return p.next.QueryRowContext(over, query, args...)
+}
+
+// BeginTx implements gorm.ConnPoolBeginner.
+func (p *pool) BeginTx(ctx context.Context, o *sql.TxOptions) (gorm.ConnPool, error) {
+	v, _ := p.w.pass(&gate{kind: gateBegin, replica: p.replica, actor: actorOf(ctx), what: "BEGIN"}, nil)
+	if v != goOn {
+		return nil, errLost
+	}
+	begun, err := p.next.(gorm.TxBeginner).BeginTx(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	tx := &transaction{replica: p.replica}
+	p.w.gates.mu.Lock()
+	p.w.gates.open = tx
+	p.w.gates.mu.Unlock()
+	return &committer{runner{w: p.w, replica: p.replica, next: begun, tx: tx}, actorOf(ctx)}, nil
+}
+
+// Commit implements gorm.TxCommitter.
+func (c *committer) Commit() error {
+	what := "COMMIT"
+	if !c.tx.wrote {
+		what = "COMMIT of nothing"
+	}
+	killed := true // gorm does not roll back once it commits
+	defer func() {
+		if killed {
+			_ = c.Rollback()
+		}
+	}()
+	v, _ := c.w.pass(&gate{kind: gateCommit, replica: c.replica, actor: c.actor, what: what, tx: c.tx}, nil)
+	killed = false
+	if v == fails || c.tx.broken {
+		return errors.Join(errLost, c.Rollback())
+	}
+	err := c.next.(gorm.TxCommitter).Commit()
+	c.ended()
+	if err == nil && c.tx.wrote {
+		c.w.changed.Store(true)
+	}
+	if v == loses {
+		return errLost
+	}
+	return err
+}
+
+// Rollback implements gorm.TxCommitter. It passes no gate: a replica that was killed rolls
+// back too.
+func (c *committer) Rollback() error {
+	defer c.ended()
+	return c.next.(gorm.TxCommitter).Rollback()
+}
+
+func (c *committer) ended() {
+	c.w.gates.mu.Lock()
+	defer c.w.gates.mu.Unlock()
+	if c.w.gates.open == c.tx {
+		c.w.gates.open = nil
+	}
+}
+
+// statement is what a query is, in few words.
+type statement struct {
+	words  string
+	writes bool
+	dated  bool // its times are no moments but parts of keys
+}
+
+var (
+	statements   sync.Map // by the query's text
+	tableOf      = regexp.MustCompile("(?i)(?:UPDATE|INTO|DELETE FROM|FROM)\\s+[`\"]?([a-z_]+)")
+	changes      = regexp.MustCompile("(?i)\\b(UPDATE|INSERT INTO|DELETE FROM)\\s+[`\"]?([a-z_]+)")
+	assigned     = regexp.MustCompile("[`\"]?([a-z_0-9]+)[`\"]?\\s*=")
+	withoutWhere = regexp.MustCompile(`(?is)\bWHERE\b.*`)
+)
+
+func statementOf(query string) statement {
+	if known, ok := statements.Load(query); ok {
+		return known.(statement)
+	}
+	var s statement
+	if c := changes.FindStringSubmatch(query); c != nil {
+		s.writes, s.words = true, strings.ToUpper(c[1])+" "+c[2]
+		if _, set, ok := strings.Cut(query, "SET "); ok && strings.EqualFold(c[1], "UPDATE") {
+			var columns []string
+			for _, a := range assigned.FindAllStringSubmatch(withoutWhere.ReplaceAllString(set, ""), 4) {
+				columns = append(columns, a[1])
+			}
+			s.words += " (" + strings.Join(columns, ", ") + ")"
+		}
+	} else if t := tableOf.FindStringSubmatch(query); t != nil {
+		s.words = "SELECT from " + t[1]
+	} else {
+		s.words = "SELECT"
+	}
+	s.dated = strings.HasSuffix(s.words, " token_fetches")
+	statements.Store(query, s)
+	return s
+}
+
+// describe says whom a statement is about, and what else tells it apart from others that
+// wait at the same time.
+func (w *world) describe(args []any) (words, order string) {
+	var about []string
+	var rest strings.Builder
+	for _, a := range args {
+		var text string
+		switch a := a.(type) {
+		case string:
+			text = a
+		case *string:
+			if a != nil {
+				text = *a
+			}
+		case int, int64, bool:
+			fmt.Fprint(&rest, a, " ")
+		}
+		if text == "" {
+			continue
+		}
+		rest.WriteString(text + " ")
+		if name, ok := w.names[text]; ok && len(about) < 3 {
+			about = append(about, name)
+		}
+	}
+	if len(about) > 0 {
+		words = " of " + strings.Join(about, ", ")
+	}
+	return words, rest.String()
+}

@@ -1,0 +1,19 @@
+// Package simulation plays the real broker on the real store, as several replicas in one
+// process, under a scheduler that a seed decides for. Whatever could run side by side stops
+// at a gate: every statement, every request to an upstream, every task. The scheduler lets
+// one go on at a time, so that the interleaving belongs to the seed and can be played again
+// from its number. Time is that of a testing/synctest bubble.
+//
+//	gates.go     where goroutines stop, and how one is told to go on
+//	world.go     what a seed plays with: replicas, people, upstreams, and the scheduler
+//	image.go     the database and the grants that every play begins with
+//	database.go  the gate before SQL, and what is seen of the tables behind it
+//	network.go   the gate before the upstream, and what may go wrong on the way
+//	replica.go   a process of grantd: started, killed, and started again
+//	moves.go     what people, admins, workers and bad luck do
+//	ledger.go    what the upstream knows of each token
+//	judge.go     the invariants
+//	calm.go      the end of a play: no more faults, and everything must end
+//
+// What it cannot see is said in docs/proof.md.
+package simulation

@@ -1,0 +1,336 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/grantd/grantd/models"
+)
+
+// leased is a lease as the table has it.
+type leased struct {
+	owner string
+	until time.Time
+}
+
+// row is what the tables say of an authorization.
+type row struct {
+	models.Authorization
+	hasPair    bool
+	pair       tokens
+	generation int64
+	lease      leased
+	attempt    string
+	verdict    string
+	reason     string
+	next       time.Time
+	unlinked   bool
+	outcome    string
+}
+
+type jobRow struct {
+	typ, status, provider, user string
+	total, settled              int64
+}
+
+// see reads the tables, and judges what has changed.
+func (w *world) see() error {
+	ctx := context.Background()
+	seen := map[string]row{}
+	found, err := w.look.rows.QueryContext(ctx)
+	if err != nil {
+		return fmt.Errorf("looking at the authorizations: %w", err)
+	}
+	defer found.Close()
+	var order []string
+	for found.Next() {
+		var r row
+		var sealed []byte
+		var until, next string
+		if err := found.Scan(&r.ID, &r.OrgID, &r.UserID, &r.ProviderID, &r.CredentialID, &r.unlinked, &r.outcome,
+			&sealed, &r.generation, &r.lease.owner, &until, &r.attempt, &r.verdict, &r.reason, &next); err != nil {
+			return fmt.Errorf("looking at the authorizations: %w", err)
+		}
+		r.lease.until, r.next = timeOf(until), timeOf(next)
+		if before, ok := w.rows[r.ID]; ok && before.generation == r.generation && before.hasPair && sealed != nil {
+			r.pair, r.hasPair = before.pair, true
+		} else if len(sealed) > 0 {
+			if r.pair, err = w.image.open(r.Authorization, sealed); err != nil {
+				return fmt.Errorf("opening the tokens of %s: %w", w.nameOf(r.ID), err)
+			}
+			r.hasPair = true
+		}
+		seen[r.ID] = r
+		order = append(order, r.ID)
+	}
+	if err := found.Err(); err != nil {
+		return err
+	}
+	if err := w.seeProviders(ctx); err != nil {
+		return err
+	}
+	if err := w.seeJobs(ctx); err != nil {
+		return err
+	}
+	for _, id := range order {
+		w.nameNew(seen[id])
+		w.judgeRow(w.rows[id], seen[id])
+	}
+	w.rows = seen
+	return nil
+}
+
+func timeOf(text string) time.Time {
+	for _, format := range []string{"2006-01-02 15:04:05.000", time.RFC3339Nano} {
+		if t, err := time.Parse(format, text); err == nil {
+			return t
+		}
+	}
+	return time.Time{}
+}
+
+func (w *world) seeProviders(ctx context.Context) error {
+	found, err := w.look.providers.QueryContext(ctx)
+	if err != nil {
+		return fmt.Errorf("looking at the providers: %w", err)
+	}
+	defer found.Close()
+	clear(w.providers)
+	for found.Next() {
+		var id, status string
+		if err := found.Scan(&id, &status); err != nil {
+			return err
+		}
+		w.providers[id] = models.ProviderStatus(status)
+	}
+	return found.Err()
+}
+
+func (w *world) seeJobs(ctx context.Context) error {
+	found, err := w.look.jobs.QueryContext(ctx)
+	if err != nil {
+		return fmt.Errorf("looking at the jobs: %w", err)
+	}
+	defer found.Close()
+	for found.Next() {
+		var id string
+		var j jobRow
+		if err := found.Scan(&id, &j.typ, &j.status, &j.provider, &j.user, &j.total, &j.settled); err != nil {
+			return err
+		}
+		if _, named := w.names[id]; !named {
+			of := j.user
+			if j.provider != "" {
+				of = w.nameOf(j.provider)
+			}
+			w.names[id] = fmt.Sprintf("%s of %s (job %d)", strings.ToLower(j.typ), of, len(w.jobs)+1)
+		}
+		if before, ok := w.jobs[id]; ok && models.JobStatus(before.status).Final() && before.status != j.status {
+			w.violate("I4", "the job %s was %s and is %s again", w.names[id], before.status, j.status)
+		}
+		w.jobs[id] = j
+	}
+	return found.Err()
+}
+
+// nameNew names an authorization that a consent made.
+func (w *world) nameNew(r row) {
+	if _, named := w.names[r.ID]; named {
+		return
+	}
+	n := 1
+	who := r.UserID + " at " + w.nameOf(r.ProviderID)
+	for _, name := range w.names {
+		if strings.HasPrefix(name, who) {
+			n++
+		}
+	}
+	w.names[r.ID] = fmt.Sprintf("%s (%d)", who, n)
+}
+
+// judgeRow judges a change of an authorization.
+func (w *world) judgeRow(was, is row) {
+	name := w.nameOf(is.ID)
+	if is.hasPair {
+		w.ledger.saved(is.pair)
+	}
+	if was.ID == "" {
+		return
+	}
+	if was.outcome != "" && was.outcome != is.outcome {
+		w.violate("I4", "%s has the outcome %s after it had %s", name, is.outcome, was.outcome)
+	}
+	if was.lease.owner != "" && is.lease.owner != "" && was.lease.owner != is.lease.owner && w.now().Truncate(time.Millisecond).Before(was.lease.until) {
+		w.violate("I2", "the lease of %s was taken from its holder %s before it ran out", name, was.lease.until.Sub(w.now()))
+	}
+	if was.attempt != is.attempt && is.attempt != "" {
+		w.reached["attempt begins"]++
+	}
+	if was.generation != is.generation {
+		w.reached["tokens saved"]++
+	}
+	if is.verdict != "" && was.verdict == "" {
+		w.reached["verdict "+is.verdict+" "+is.reason]++
+	}
+	if was.outcome == "" && is.outcome != "" {
+		w.judgeOutcome(was, is)
+		w.reached["outcome "+is.outcome]++
+		w.logf("%s is settled: %s", name, is.outcome)
+	}
+}
+
+// judgeOutcome compares an outcome with what the upstream accepts (I4).
+func (w *world) judgeOutcome(was, is row) {
+	if is.outcome != string(models.OutcomeRevoked) && is.outcome != string(models.OutcomeAlreadyRevoked) {
+		return
+	}
+	w.ledger.mu.Lock()
+	defer w.ledger.mu.Unlock()
+	if t := w.ledger.tokens[was.pair.Access]; t != nil && t.ended.IsZero() && w.now().Add(-mostAhead).Before(t.expires) {
+		w.violate("I4", "%s is %s, and the upstream accepts its access token", w.nameOf(is.ID), is.outcome)
+	}
+}
+
+// saved notes that tokens are in the database.
+func (l *ledger) saved(t tokens) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, value := range []string{t.Access, t.Refresh} {
+		if known := l.tokens[value]; known != nil && known.savedAt == 0 {
+			known.savedAt = l.w.step
+		}
+	}
+}
+
+// rowWith is the authorization whose credential holds the token.
+func (w *world) rowWith(token string) (row, bool) {
+	for _, r := range w.rows {
+		if r.hasPair && token != "" && (r.pair.Access == token || r.pair.Refresh == token) {
+			return r, true
+		}
+	}
+	return row{}, false
+}
+
+// judgeArrival judges a request as it reaches the upstream. The ledger is locked.
+func (w *world) judgeArrival(c *call) {
+	if !c.refreshes() {
+		return
+	}
+	if r, ok := w.rowWith(c.presented); ok {
+		c.lease = r.lease
+	}
+	if next := w.ledger.brought[c.presented]; next != "" && w.ledger.tokens[next] != nil && w.ledger.tokens[next].savedAt > 0 && w.ledger.tokens[next].savedAt <= w.lookedAt[c.replica.name+c.actor] {
+		w.violate("I1", "%s is sent again by %s (%s) after the tokens that it brought were saved", w.ledger.tokens[c.presented].name, c.replica.name, c.actor)
+	}
+	for _, before := range w.ledger.calls { // one that took longer than its lease to be saved
+		if before.presented == c.presented && before.refreshes() {
+			w.ledger.lose(before)
+		}
+	}
+	if other := w.ledger.running(c); other != nil && c.owner != "" && other.presented == c.presented {
+		w.violate("I2", "a refresh of %s's tokens begins at %s while one of %s is under way", c.owner, c.replica.name, other.replica.name)
+	}
+}
+
+// judgeEnded judges what a request did at the upstream. The ledger is locked.
+func (w *world) judgeEnded(c *call) {
+	if !c.revokes() || strings.HasPrefix(c.actor, "token revocation") || strings.HasPrefix(c.actor, "reset") {
+		return
+	}
+	for _, token := range c.ended {
+		r, ok := w.rowWith(token)
+		if ok && !r.unlinked && r.outcome == "" && w.providers[r.ProviderID] == models.ProviderActive {
+			w.violate("I5", "%s (%s) revokes %s, which is in use by %s", c.replica.name, c.actor, w.ledger.tokens[token].name, w.nameOf(r.ID))
+		}
+	}
+}
+
+// judgeOperation judges what somebody was answered.
+func (w *world) judgeOperation(o *operation) {
+	switch o.kind {
+	case "consent":
+		if o.err == nil {
+			w.people[o.person].authorization = o.of
+		}
+	case "fetch":
+		if o.err == nil {
+			w.judgeServed(o)
+		}
+	}
+}
+
+// covers reports whether a DELETE concerns an authorization: of which provider and user it
+// is.
+func (w *world) covers(d *operation, of string) bool {
+	r, ok := w.rows[of]
+	switch d.kind {
+	case "disconnect":
+		return d.of == of
+	case "deletion":
+		return ok && r.ProviderID == w.image.places[d.place].id
+	case "leaving":
+		p := w.people[d.person]
+		return ok && r.UserID == p.caller.UserID && r.OrgID == p.caller.OrgID && !r.madeAfter(w, d)
+	}
+	return false
+}
+
+// madeAfter reports whether a consent made the authorization after an operation had begun.
+func (r row) madeAfter(w *world, o *operation) bool {
+	for _, c := range w.operations {
+		if c.kind == "consent" && c.of == r.ID && (!c.done || c.ended >= o.begun) {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *world) judgeServed(o *operation) {
+	w.ledger.mu.Lock()
+	defer w.ledger.mu.Unlock()
+	t := w.ledger.tokens[o.token]
+	if t == nil {
+		w.violate("I6", "%s was served a token that the upstream never issued", o.who)
+		return
+	}
+	for _, d := range w.operations {
+		if d.done && !d.lost && d.err == nil && d.ended < o.begun && w.covers(d, o.of) {
+			w.violate("I3", "%s was served a token, asked for at step %d, after the %s was answered at step %d", o.who, o.begun, d, d.ended)
+		}
+	}
+	const drift = 2 * mostAhead
+	switch {
+	case t.expires.Add(drift).Before(o.began):
+		w.violate("I6", "%s was served %s, whose time was over before it was asked for", o.who, t.name)
+	case !t.ended.IsZero() && t.ended.Before(o.began) && w.knewOfEnd(t, o.begun):
+		w.violate("I6", "%s was served %s, which had ended before it was asked for", o.who, t.name)
+	}
+}
+
+// knewOfEnd reports whether the database said before a step that a token had ended. That a
+// refresh replaced it is known from the tokens that it brought, once these are saved.
+func (w *world) knewOfEnd(t *issued, step int) bool {
+	switch {
+	case t.endedBy == nil:
+		return false // the person withdrew it, or another consent did
+	case !t.endedBy.refreshes():
+		return true
+	}
+	next := w.ledger.tokens[t.endedBy.brought.Access]
+	return next != nil && next.savedAt > 0 && next.savedAt < step
+}
+
+// rowsOf returns the authorizations of a provider.
+func (w *world) rowsOf(provider string) (all []row) {
+	for _, r := range w.rows {
+		if r.ProviderID == provider {
+			all = append(all, r)
+		}
+	}
+	slices.SortFunc(all, func(a, b row) int { return strings.Compare(a.ID, b.ID) })
+	return all
+}

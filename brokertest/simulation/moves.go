@@ -1,0 +1,367 @@
+package simulation
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/grantd/grantd/broker"
+)
+
+// fault is a way in which something goes wrong at a gate.
+type fault struct {
+	at      []gateKind
+	how     verdict
+	percent int  // of those that pass
+	refresh bool // only requests that spend refresh tokens
+}
+
+// faultTable are all of them; a seed plays with a few.
+var faultTable = []fault{
+	{[]gateKind{gateRead, gateWrite, gateBegin, gateFetch}, fails, 4, false},
+	{[]gateKind{gateCommit}, fails, 15, false},
+	{[]gateKind{gateCommit}, loses, 20, false},
+	{[]gateKind{gateWrite}, loses, 10, false},
+	{[]gateKind{gateTask}, fails, 50, false},
+	{[]gateKind{gateSend}, unreachable, 20, false},
+	{[]gateKind{gateSend}, throttled, 15, false},
+	{[]gateKind{gateSend}, broken, 20, false},
+	{[]gateKind{gateAnswer}, loses, 30, false},
+	{[]gateKind{gateAnswer}, garbled, 30, true},
+}
+
+// chooseFaults picks what may go wrong in this play. Kills are moves.
+func (w *world) chooseFaults() {
+	for _, i := range w.rng.Perm(len(faultTable))[:1+w.rng.IntN(3)] {
+		w.allowed = append(w.allowed, faultTable[i])
+	}
+}
+
+// luck is what happens to a goroutine at a gate.
+func (w *world) luck(g *gate) verdict {
+	for _, f := range w.allowed {
+		if slices.Contains(f.at, g.kind) && (!f.refresh || g.refresh) && w.rng.IntN(100) < f.percent {
+			return f.how
+		}
+	}
+	return goOn
+}
+
+// move is one thing that somebody begins, or that happens.
+type move struct {
+	name   string
+	weight int
+	do     func(w *world) bool // false: it is not possible now
+}
+
+func moves() []move {
+	return []move{
+		{"time", 30, (*world).moveTime},
+		{"fetch", 40, (*world).moveFetch},
+		{"sweep", 12, (*world).moveSweep},
+		{"task", 16, (*world).moveTask},
+		{"task lost", 1, (*world).moveTaskLost},
+		{"kill", 4, (*world).moveKill},
+		{"disconnect", 3, (*world).moveDisconnect},
+		{"delete provider", 2, (*world).moveDelete},
+		{"revoke user", 1, (*world).moveLeave},
+		{"consent", 4, (*world).moveConsent},
+		{"reset", 2, (*world).moveReset},
+		{"revoke token", 1, (*world).moveRevokeToken},
+		{"clock", 2, (*world).moveClock},
+	}
+}
+
+// move makes one, as the seed decides.
+func (w *world) move() error {
+	if err := w.restart(); err != nil {
+		return err
+	}
+	all, sum := moves(), 0
+	for _, m := range all {
+		sum += m.weight
+	}
+	for range 20 {
+		n := w.rng.IntN(sum)
+		for _, m := range all {
+			if n -= m.weight; n >= 0 {
+				continue
+			}
+			if m.do(w) {
+				w.moves[m.name]++
+				return nil
+			}
+			break
+		}
+	}
+	w.pause(time.Second, false)
+	return nil
+}
+
+// restart starts processes in the place of those that were killed or did not start.
+func (w *world) restart() error {
+	for i, r := range w.replicas {
+		for _, o := range w.operations {
+			if o.replica == r && o.kind == "start" && o.done && o.err != nil {
+				w.kill(r)
+			}
+		}
+		if r.dead && (w.calm || w.rng.IntN(3) == 0) {
+			if err := w.start(i); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// anyReplica is one that has started and was not killed, nil where there is none.
+func (w *world) anyReplica() *replica {
+	var up []*replica
+	for _, r := range w.replicas {
+		if !r.dead && r.service != nil {
+			up = append(up, r)
+		}
+	}
+	if len(up) == 0 {
+		return nil
+	}
+	return up[w.rng.IntN(len(up))]
+}
+
+var pauses = []time.Duration{30 * time.Millisecond, 300 * time.Millisecond, time.Second, 3 * time.Second, 12 * time.Second, 33 * time.Second, 70 * time.Second, 4 * time.Minute}
+
+func (w *world) moveTime() bool {
+	d := pauses[w.rng.IntN(len(pauses))]
+	long := w.rng.IntN(3) == 0
+	if long && d > 12*time.Second && w.rng.IntN(4) != 0 {
+		d = time.Second
+	}
+	w.pause(d, long)
+	w.logf("time passes")
+	return true
+}
+
+// busy is how many operations are under way.
+func (w *world) busy() (n int) {
+	for _, o := range w.operations {
+		if !o.done {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *world) moveFetch() bool {
+	r := w.anyReplica()
+	if r == nil || w.busy() > 8 {
+		return false
+	}
+	w.fetch(r, w.rng.IntN(len(w.people)))
+	return true
+}
+
+func (w *world) fetch(r *replica, person int) {
+	p := w.people[person]
+	o := &operation{kind: "fetch", who: p.name, person: person, place: p.place, of: p.authorization, replica: r}
+	w.logf("%s asks %s for a token", p.name, r.name)
+	w.begin(o, func(ctx context.Context) (string, error) {
+		t, err := r.service.Token(ctx, p.caller, p.authorization, 0)
+		if err != nil {
+			return "", err
+		}
+		o.token = t.Access.Reveal()
+		return " with " + w.ledger.nameOf(o.token), nil
+	})
+}
+
+func (w *world) moveSweep() bool {
+	r := w.anyReplica()
+	if r == nil || r.sweeps {
+		return false
+	}
+	w.sweep(r)
+	return true
+}
+
+func (w *world) sweep(r *replica) {
+	r.sweeps = true
+	w.logf("%s sweeps", r.name)
+	w.begin(&operation{kind: "sweep", who: r.name, person: -1, place: -1, replica: r}, func(ctx context.Context) (string, error) {
+		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		defer cancel()
+		defer func() { r.sweeps = false }()
+		if err := r.service.FlushFetches(ctx); err != nil {
+			return "", err
+		}
+		return "", r.service.Sweep(ctx)
+	})
+}
+
+func (w *world) moveTask() bool {
+	r := w.anyReplica()
+	if r == nil || len(w.tasks) == 0 {
+		return false
+	}
+	i := w.rng.IntN(len(w.tasks))
+	w.deliver(r, i, w.rng.IntN(6) == 0)
+	return true
+}
+
+// deliver gives a task to a worker; kept is a task that will be delivered again.
+func (w *world) deliver(r *replica, i int, kept bool) {
+	q := w.tasks[i]
+	if !kept {
+		w.tasks = slices.Delete(w.tasks, i, i+1)
+	} else {
+		w.faults["task doubled"]++
+	}
+	run, known := r.tasks[q.task.Kind]
+	if !known {
+		return
+	}
+	w.logf("%s takes up the task %s", r.name, q.name)
+	w.begin(&operation{kind: "task", who: q.name, person: -1, place: -1, replica: r}, func(ctx context.Context) (string, error) {
+		return "", run(ctx, q.task.Payload)
+	})
+}
+
+func (w *world) moveTaskLost() bool {
+	if len(w.tasks) == 0 {
+		return false
+	}
+	i := w.rng.IntN(len(w.tasks))
+	w.logf("the task %s is lost", w.tasks[i].name)
+	w.tasks = slices.Delete(w.tasks, i, i+1)
+	w.faults["task lost"]++
+	return true
+}
+
+func (w *world) moveKill() bool {
+	r := w.anyReplica()
+	if r == nil {
+		return false
+	}
+	w.logf("%s is killed", r.name)
+	w.faults["kill"]++
+	w.countLostByKill(r)
+	w.kill(r)
+	return true
+}
+
+func (w *world) moveDisconnect() bool {
+	r := w.anyReplica()
+	if r == nil {
+		return false
+	}
+	i := w.rng.IntN(len(w.people))
+	p := w.people[i]
+	w.logf("%s disconnects, at %s", p.name, r.name)
+	w.begin(&operation{kind: "disconnect", who: p.name, person: i, place: p.place, of: p.authorization, replica: r}, func(ctx context.Context) (string, error) {
+		return "", r.service.Disconnect(ctx, p.caller, p.authorization)
+	})
+	return true
+}
+
+func (w *world) moveDelete() bool {
+	r := w.anyReplica()
+	if r == nil {
+		return false
+	}
+	i := w.rng.IntN(len(w.image.places))
+	p := w.image.places[i]
+	w.logf("the provider %s is to be deleted, at %s", p.name, r.name)
+	w.dead[i] = true
+	w.begin(&operation{kind: "deletion", who: p.name, person: -1, place: i, replica: r}, func(ctx context.Context) (string, error) {
+		_, err := r.service.DeleteProvider(ctx, p.admin, p.id, false)
+		return "", err
+	})
+	return true
+}
+
+func (w *world) moveLeave() bool {
+	r := w.anyReplica()
+	if r == nil {
+		return false
+	}
+	i := w.rng.IntN(len(w.people))
+	p := w.people[i]
+	admin := w.image.places[p.place].admin
+	w.logf("all that %s granted is to be revoked, at %s", p.caller.UserID, r.name)
+	w.begin(&operation{kind: "leaving", who: p.caller.UserID, person: i, place: p.place, replica: r}, func(ctx context.Context) (string, error) {
+		_, err := r.service.RevokeUser(ctx, admin, p.caller.UserID)
+		return "", err
+	})
+	return true
+}
+
+func (w *world) moveConsent() bool {
+	r := w.anyReplica()
+	if r == nil {
+		return false
+	}
+	i := w.rng.IntN(len(w.people))
+	p := w.people[i]
+	w.logf("%s consents again, at %s", p.name, r.name)
+	o := &operation{kind: "consent", who: p.name, person: i, place: p.place, replica: r}
+	w.begin(o, func(ctx context.Context) (string, error) {
+		done, err := w.consent(ctx, r.service, w.image.places[p.place], p)
+		if err != nil {
+			return "", err
+		}
+		o.of = done.Authorization.ID
+		return "", nil
+	})
+	return true
+}
+
+// consent is consent with an upstream that also knows of it in the ledger.
+func (w *world) consent(ctx context.Context, s *broker.Service, p place, who person) (broker.Completed, error) {
+	return consent(ctx, s, w.idp, p, who)
+}
+
+func (w *world) moveReset() bool {
+	r := w.anyReplica()
+	if r == nil {
+		return false
+	}
+	i := w.rng.IntN(len(w.people))
+	p := w.people[i]
+	w.logf("%s has the token reset, at %s", p.name, r.name)
+	w.begin(&operation{kind: "reset", who: p.name, person: i, place: p.place, of: p.authorization, replica: r}, func(ctx context.Context) (string, error) {
+		_, err := r.service.Reset(ctx, p.caller, p.authorization)
+		return "", err
+	})
+	return true
+}
+
+func (w *world) moveRevokeToken() bool {
+	r := w.anyReplica()
+	if r == nil {
+		return false
+	}
+	w.revokeToken(r, w.rng.IntN(len(w.people)))
+	return true
+}
+
+func (w *world) revokeToken(r *replica, i int) {
+	p := w.people[i]
+	w.logf("%s has the token revoked, at %s", p.name, r.name)
+	w.begin(&operation{kind: "token revocation", who: p.name, person: i, place: p.place, of: p.authorization, replica: r}, func(ctx context.Context) (string, error) {
+		_, err := r.service.RevokeToken(ctx, p.caller, p.authorization)
+		return "", err
+	})
+}
+
+// mostAhead bounds how far the database's clock may be off: leases outlive the calls that
+// they are for by a margin of ten seconds.
+const mostAhead = 4 * time.Second
+
+// moveClock steps the database's clock.
+func (w *world) moveClock() bool {
+	d := time.Duration(w.rng.Int64N(int64(2*mostAhead))) - mostAhead
+	w.clock.Store(int64(d))
+	w.faults["clock step"]++
+	w.logf("the database's clock is now off by %s", d.Truncate(time.Millisecond))
+	return true
+}

@@ -1,0 +1,102 @@
+package simulation
+
+import (
+	"maps"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// budget is how long a test plays: what GRANTD_SIMULATE says, or as long as every run of
+// all tests can afford.
+func budget(t *testing.T, least time.Duration) time.Duration {
+	t.Helper()
+	text := os.Getenv("GRANTD_SIMULATE")
+	if text == "" {
+		return least
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatalf("GRANTD_SIMULATE must be a duration such as 10m: %v", err)
+	}
+	return d
+}
+
+// firstSeed is where playing begins: at GRANTD_SEED, to play one again, or at 1.
+func firstSeed(t *testing.T) (seed uint64, alone bool) {
+	t.Helper()
+	text := os.Getenv("GRANTD_SEED")
+	if text == "" {
+		return 1, false
+	}
+	seed, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("GRANTD_SEED must be a number: %v", err)
+	}
+	return seed, os.Getenv("GRANTD_SIMULATE") == ""
+}
+
+// TestASeedIsPlayedTheSameWayTwice is what makes a seed worth writing down.
+func TestASeedIsPlayedTheSameWayTwice(t *testing.T) {
+	s, until := NewStage(t), time.Now().Add(budget(t, 20*time.Second))
+	played := 0
+	for seed := uint64(1); played < 200 && (played < 10 || time.Now().Before(until)); seed++ {
+		once, again := s.Play(seed, Options{}), s.Play(seed, Options{})
+		if once.Log != again.Log {
+			t.Fatalf("seed %d is played in two ways, which part here:\n%s", seed, parting(once.Log, again.Log))
+		}
+		played++
+	}
+	t.Logf("%d seeds were played twice", played)
+}
+
+// TestEverySeedKeepsThePromises plays seeds for as long as it may. GRANTD_SEED=n plays one
+// of them and tells its story.
+func TestEverySeedKeepsThePromises(t *testing.T) {
+	s, until := NewStage(t), time.Now().Add(budget(t, 25*time.Second))
+	seed, alone := firstSeed(t)
+	played, failed := 0, 0
+	total := Result{Faults: map[string]int{}, Moves: map[string]int{}, Rows: map[string]int{}}
+	last := seed + 300 // in every run of all tests; those were played before
+	if os.Getenv("GRANTD_SIMULATE") != "" {
+		last = math.MaxUint64
+	}
+	for ; seed < last && (played < 10 || time.Now().Before(until)); seed++ {
+		r := s.Play(seed, Options{})
+		played++
+		add(total.Faults, r.Faults)
+		add(total.Moves, r.Moves)
+		add(total.Rows, r.Rows)
+		total.Gates += r.Gates
+		for _, v := range r.Violations {
+			t.Errorf("seed %d: %s", seed, v)
+		}
+		if alone {
+			t.Logf("The story of seed %d:\n%s", seed, r.Log)
+			return
+		}
+		if len(r.Violations) > 0 {
+			if failed++; failed == 1 {
+				t.Logf("The story of seed %d:\n%s", seed, r.Story())
+			}
+		}
+		if failed == 10 {
+			break
+		}
+	}
+	t.Logf("%d seeds, %d gates passed", played, total.Gates)
+	for _, table := range []map[string]int{total.Faults, total.Moves, total.Rows} {
+		for _, name := range slices.Sorted(maps.Keys(table)) {
+			t.Logf("%7d  %s", table[name], name)
+		}
+	}
+}
+
+func add(to, more map[string]int) {
+	for name, n := range more {
+		to[name] += n
+	}
+}

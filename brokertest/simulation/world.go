@@ -1,0 +1,408 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/cryptotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/testidp"
+)
+
+// Options are how long a play is.
+type Options struct {
+	Moves    int // 0 means 60
+	Replicas int // 0 means 2 or 3, as the seed decides
+}
+
+// Result is how a play went.
+type Result struct {
+	Seed       uint64
+	Log        string
+	Violations []Violation
+	Faults     map[string]int
+	Moves      map[string]int
+	Rows       map[string]int // how often each row of a table of states was reached
+	Gates      int
+}
+
+// Violation is a promise that was broken.
+type Violation struct {
+	Invariant string // such as "I1"
+	Text      string
+}
+
+func (v Violation) String() string { return v.Invariant + ": " + v.Text }
+
+// Stage plays seeds, all from the same image. It is not safe for concurrent use: the
+// randomness of a play is that of the whole process.
+type Stage struct {
+	t      *testing.T
+	image  *image
+	folder string
+}
+
+// NewStage makes the image.
+func NewStage(t *testing.T) *Stage {
+	t.Helper()
+	cryptotest.SetGlobalRandom(t, 0)
+	folder := t.TempDir()
+	if in, err := os.MkdirTemp("/dev/shm", "grantd-simulation-"); err == nil {
+		folder = in // memory: nothing of a play outlives it
+		t.Cleanup(func() { _ = os.RemoveAll(in) })
+	}
+	return &Stage{t: t, image: newImage(t), folder: folder}
+}
+
+// Play plays a seed. What it returns depends on the seed and the options alone.
+func (s *Stage) Play(seed uint64, o Options) Result {
+	s.t.Helper()
+	var r Result
+	s.within(seed, o, func(w *world) error {
+		defer func() { r = w.result() }()
+		return w.play()
+	})
+	return r
+}
+
+// within makes a world in a bubble of its own, and has something happen there.
+func (s *Stage) within(seed uint64, o Options, happen func(*world) error) {
+	s.t.Helper()
+	path := filepath.Join(s.folder, "play.db")
+	if err := os.WriteFile(path, s.image.file, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() {
+		for _, end := range []string{"", "-wal", "-shm"} {
+			_ = os.Remove(path + end) // the log is gone where the last connection has closed
+		}
+	}()
+	cryptotest.SetGlobalRandom(s.t, seed)
+	synctest.Test(s.t, func(t *testing.T) {
+		if err := happen(newWorld(s.image, path, seed, o)); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+	})
+}
+
+// world is one play.
+type world struct {
+	image    *image
+	path     string
+	seed     uint64
+	options  Options
+	rng      *rand.Rand // of the scheduler
+	jitterMu sync.Mutex
+	jitters  *rand.Rand // of the broker
+	began    time.Time
+	step     int
+	calm     bool
+
+	gates    gates
+	replicas []*replica
+	every    []*replica // those that were killed too
+	starts   int
+	tasks    []queued
+	names    map[string]string
+	idp      *testidp.Server
+	ledger   *ledger
+	clock    atomic.Int64 // what the database's clock is ahead of the bubble's
+
+	operations []*operation
+	finished   []*operation // since the scheduler looked; under the mutex of the gates
+	people     []person
+	dead       map[int]bool // places whose deletion was asked for
+
+	lookedAt   map[string]int // the step at which somebody last read or leased an authorization
+	changed    atomic.Bool    // the tables, since they were looked at
+	look       *lookout
+	rows       map[string]row // by authorization
+	providers  map[string]models.ProviderStatus
+	jobs       map[string]jobRow
+	violations []Violation
+
+	allowed     []fault
+	faults      map[string]int
+	moves       map[string]int
+	reached     map[string]int
+	lostAnswers int
+	gatesPassed int
+
+	logMu sync.Mutex
+	log   strings.Builder
+}
+
+func newWorld(im *image, path string, seed uint64, o Options) *world {
+	w := &world{
+		image: im, path: path, seed: seed, options: o, rng: rand.New(rand.NewPCG(seed, 1)), jitters: rand.New(rand.NewPCG(seed, 2)),
+		lookedAt: map[string]int{}, names: map[string]string{}, dead: map[int]bool{}, rows: map[string]row{}, providers: map[string]models.ProviderStatus{}, jobs: map[string]jobRow{},
+		faults: map[string]int{}, moves: map[string]int{}, reached: map[string]int{}, people: slices.Clone(im.people), began: time.Now(),
+	}
+	w.gates.arrived = make(chan struct{}, 1)
+	w.ledger = newLedger(w)
+	w.idp = testidp.New(testidp.Options{AutoConsent: true, Issuer: upstreamURL, Clients: upstreamClients, AccessTTL: accessLife,
+		Rand: rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), byte(seed >> 24)}), Watch: w.ledger.watch})
+	for _, p := range im.places {
+		w.names[p.id] = p.name
+	}
+	for _, p := range im.people {
+		w.names[p.authorization] = p.name
+		w.idp.Know(im.places[p.place].client, p.caller.UserID, p.pair.Access, p.pair.Refresh)
+	}
+	return w
+}
+
+// now is the database's clock.
+func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.clock.Load())) }
+
+func (w *world) jitter(n int64) int64 {
+	w.jitterMu.Lock()
+	defer w.jitterMu.Unlock()
+	return w.jitters.Int64N(n)
+}
+
+func (w *world) nameOf(id string) string {
+	if name, ok := w.names[id]; ok {
+		return name
+	}
+	return "something new"
+}
+
+func (w *world) placeOf(client string) string {
+	for _, p := range w.image.places {
+		if p.client == client {
+			return p.name
+		}
+	}
+	return client
+}
+
+// logf writes a line of the story.
+func (w *world) logf(format string, args ...any) {
+	w.logMu.Lock()
+	defer w.logMu.Unlock()
+	fmt.Fprintf(&w.log, "%4d %9.3fs  ", w.step, time.Since(w.began).Seconds())
+	fmt.Fprintf(&w.log, format, args...)
+	w.log.WriteByte('\n')
+}
+
+func (w *world) violate(invariant, format string, args ...any) {
+	v := Violation{invariant, fmt.Sprintf(format, args...)}
+	if slices.Contains(w.violations, v) {
+		return
+	}
+	w.violations = append(w.violations, v)
+	w.logf("BROKEN %s", v)
+}
+
+func (w *world) result() Result {
+	return Result{Seed: w.seed, Log: w.log.String(), Violations: w.violations, Faults: w.faults, Moves: w.moves, Rows: w.reached, Gates: w.gatesPassed}
+}
+
+// play is the whole of it.
+func (w *world) play() error {
+	defer w.leave()
+	w.chooseFaults()
+	replicas := w.options.Replicas
+	if replicas == 0 {
+		replicas = 2 + w.rng.IntN(2)
+	}
+	if err := w.open(replicas, time.Duration(w.rng.Int64N(int64(accessLife)))); err != nil {
+		return err
+	}
+	moves := w.options.Moves
+	if moves == 0 {
+		moves = 60
+	}
+	for made := 0; made < moves; {
+		if err := w.settle(); err != nil {
+			return err
+		}
+		moved, err := w.next()
+		if err != nil {
+			return err
+		}
+		if moved {
+			made++
+		}
+	}
+	if err := w.calmDown(); err != nil {
+		return err
+	}
+	return w.close()
+}
+
+// open starts the replicas, some time after everybody had consented.
+func (w *world) open(replicas int, after time.Duration) error {
+	var err error
+	if w.look, err = openToLook(w.path); err != nil {
+		return err
+	}
+	if err := w.see(); err != nil {
+		return err
+	}
+	time.Sleep(after)
+	w.replicas = make([]*replica, replicas)
+	for i := range w.replicas {
+		if err := w.start(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *world) leave() {
+	if w.look != nil {
+		_ = w.look.close()
+	}
+}
+
+// settle waits until everybody has stopped somewhere, and looks at what has come of it.
+func (w *world) settle() error {
+	synctest.Wait()
+	w.step++
+	select {
+	case <-w.gates.arrived:
+	default:
+	}
+	if w.changed.Swap(false) {
+		if err := w.see(); err != nil {
+			return err
+		}
+	}
+	w.noteFinished()
+	return nil
+}
+
+// next has one goroutine go on, or makes a move. It reports which.
+func (w *world) next() (moved bool, err error) {
+	ready := w.passable()
+	if len(ready) > 0 && w.rng.IntN(100) < 82 {
+		w.letOn(ready[w.rng.IntN(len(ready))])
+		return false, nil
+	}
+	return true, w.move()
+}
+
+// letOn has a goroutine go on, or meet bad luck.
+func (w *world) letOn(g *gate) {
+	v := goOn
+	if !w.calm {
+		v = w.luck(g)
+	}
+	w.gatesPassed++
+	if g.kind == gateRead && strings.HasPrefix(g.what, "SELECT from authorizations of") || g.kind == gateWrite && strings.HasPrefix(g.what, "UPDATE credentials (attempt_id, lease_owner") {
+		w.lookedAt[g.replica.name+g.actor] = w.step
+	}
+	if v == goOn {
+		w.logf("%s", g)
+	} else {
+		w.logf("%s: %s", g, strings.ToUpper(string(v)))
+		w.faults[string(v)+" at "+string(g.kind)]++
+	}
+	w.tell(g, v)
+}
+
+// pause lets time pass: at most d, and no longer than until somebody arrives at a gate,
+// unless long.
+func (w *world) pause(d time.Duration, long bool) {
+	if long {
+		time.Sleep(d)
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-w.gates.arrived:
+	}
+}
+
+// close ends all processes. What they had begun may still wait for a time to come.
+func (w *world) close() error {
+	for _, r := range w.replicas {
+		w.kill(r)
+	}
+	time.Sleep(24 * time.Hour)
+	synctest.Wait()
+	for _, r := range w.every {
+		if err := r.db.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// operation is something that somebody asked of a replica.
+type operation struct {
+	number  int
+	kind    string
+	who     string
+	person  int    // index, -1 for none
+	place   int    // index, -1 for none
+	of      string // the authorization that it is about
+	replica *replica
+
+	begun, ended   int // steps
+	began, endedAt time.Time
+	result         string
+	token          string
+	err            error
+	done, lost     bool // lost: the process was killed
+}
+
+func (o *operation) String() string {
+	return fmt.Sprintf("%s %d of %s", o.kind, o.number, o.who)
+}
+
+// begin has a replica do something in a goroutine of its own.
+func (w *world) begin(o *operation, do func(ctx context.Context) (string, error)) {
+	o.number, o.begun, o.began = len(w.operations)+1, w.step, time.Now()
+	w.operations = append(w.operations, o)
+	ctx := as(o.replica.ctx, o.String())
+	go func() {
+		ended := false
+		defer func() {
+			w.gates.mu.Lock()
+			defer w.gates.mu.Unlock()
+			o.lost = !ended
+			w.finished = append(w.finished, o)
+		}()
+		o.result, o.err = do(ctx)
+		o.endedAt = time.Now()
+		ended = true
+	}()
+}
+
+// noteFinished tells what has ended, in an order that is the same in every play.
+func (w *world) noteFinished() {
+	w.gates.mu.Lock()
+	done := w.finished
+	w.finished = nil
+	w.gates.mu.Unlock()
+	slices.SortFunc(done, func(a, b *operation) int { return a.number - b.number })
+	for _, o := range done {
+		o.done, o.ended = true, w.step
+		if o.lost || o.replica.dead {
+			o.lost = true
+			continue
+		}
+		switch {
+		case o.err != nil:
+			w.logf("%s ends: %s", o, models.CodeOf(o.err))
+		default:
+			w.logf("%s ends%s", o, o.result)
+		}
+		w.judgeOperation(o)
+	}
+}
