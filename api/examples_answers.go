@@ -65,9 +65,10 @@ func (s *Server) answerExamples() map[string]any {
 		"getJob":   exampleJob(),
 		"listJobItems": List[models.JobItem]{Count: 1, Data: []models.JobItem{{AuthorizationID: exampleAuthorizationID, UserID: "ada",
 			ProviderID: exampleProviderID, Outcome: models.OutcomeRevoked, SettledAt: exampleSaved.Add(2 * time.Second)}}},
-		"watchJob":    exampleStream(),
-		"listAudit":   List[models.AuditEvent]{Count: 1, Data: []models.AuditEvent{exampleEvent()}},
-		"exportAudit": exampleLines(),
+		"watchJob":       exampleStream(),
+		"listAudit":      List[models.AuditEvent]{Count: 1, Data: []models.AuditEvent{exampleEvent()}},
+		"exportAudit":    exampleLines(),
+		"listStatistics": Days{Data: []models.Day{{Day: exampleSaved.Truncate(24 * time.Hour), Active: 41, Expired: 2, Made: 3, Refreshed: 984, RefreshFailed: 2, Revoked: 1, Fetched: 20410}}},
 
 		"listApiTokens":  List[models.APIToken]{Count: 1, Data: []models.APIToken{exampleAPIToken()}},
 		"getApiToken":    exampleAPIToken(),

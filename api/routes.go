@@ -55,6 +55,7 @@ func (s *Server) routes() {
 	on(s, operation{"POST", "apiTokens/", 201, "createApiToken", "Make an API token", []int{forbidden}}, s.createAPIToken)
 	on(s, operation{"GET", "apiTokens/{id}/", 200, "getApiToken", "Get an API token, without the token itself", []int{forbidden, notFound}}, s.getAPIToken)
 	on(s, operation{"DELETE", "apiTokens/{id}/", 204, "revokeApiToken", "Revoke an API token", []int{forbidden, notFound}}, s.revokeAPIToken)
+	on(s, operation{"GET", "statistics/", 200, "listStatistics", "See what was counted of each day", []int{forbidden}}, s.listStatistics)
 	on(s, operation{"GET", "audit/", 200, "listAudit", "Read the audit trail", []int{forbidden}}, s.listAudit)
 	on(s, operation{"GET", "audit/export/", 200, "exportAudit", "Read the audit trail as JSON lines", []int{forbidden}}, s.exportAudit)
 	s.documentAuditExport()

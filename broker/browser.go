@@ -35,13 +35,19 @@ type Returned struct {
 	// consented with another account than the one that is connected.
 	Flow string
 	Ask  bool
-	To   string // where the person goes now; "" for nowhere in particular
+	// Trial is set for an admin's trial of a provider, whose result TrialOf tells while Flow is set.
+	Trial bool
+	To    string // where the person goes now; "" for nowhere in particular
 }
 
 // BeginConnect opens a consent in the visitor's session and returns the address of
 // the upstream's consent page. to is where the person goes afterwards: see
 // CheckReturn; "" for nowhere in particular.
 func (s *Service) BeginConnect(ctx context.Context, v Visitor, name, to string) (string, error) {
+	return s.beginInPages(ctx, v, models.ChannelBrowser, name, to)
+}
+
+func (s *Service) beginInPages(ctx context.Context, v Visitor, on models.Channel, name, to string) (string, error) {
 	if err := s.CheckReturn(to); err != nil {
 		return "", err
 	}
@@ -57,7 +63,7 @@ func (s *Service) BeginConnect(ctx context.Context, v Visitor, name, to string) 
 		return "", err
 	}
 	state := randomText()
-	f := newFlow(v.Caller, p, models.ChannelBrowser, state, s.ConnectURL(p.ID))
+	f := newFlow(v.Caller, p, on, state, s.ConnectURL(p.ID))
 	req := request{Verifier: providers.NewVerifier().Reveal(), Nonce: randomText(), Session: hashOf(v.Session.Reveal()), Return: to}
 	target, err := at.AuthorizeURL(ctx, providers.AuthorizeRequest{
 		State: state, RedirectURI: f.RedirectURI, Nonce: req.Nonce, Verifier: models.Secret(req.Verifier)})
@@ -90,7 +96,11 @@ func (s *Service) CompleteConnect(ctx context.Context, v Visitor, cb models.Call
 	if err != nil {
 		return Returned{}, err
 	}
-	back := Returned{ProviderID: p.ID, Provider: p.Name, To: req.Return}
+	back := Returned{ProviderID: p.ID, Provider: p.Name, Trial: f.Channel == models.ChannelTrial, To: req.Return}
+	if back.Trial && f.Status == models.FlowExchanged { // the page of its result may be loaded again (T5)
+		back.Flow = f.ID
+		return back, nil
+	}
 	ended, err := endedBefore(f, cb)
 	switch {
 	case ended:
@@ -107,6 +117,10 @@ func (s *Service) CompleteConnect(ctx context.Context, v Visitor, cb models.Call
 		return back, ErrNotOfSession
 	}
 	_, err = s.spend(ctx, v.Caller, p, f, cb)
+	if errors.Is(err, errTried) {
+		back.Flow = f.ID
+		return back, nil
+	}
 	if _, ask := errors.AsType[*otherAccount](err); ask {
 		back.Flow, back.Ask = f.ID, true
 		return back, nil
@@ -160,7 +174,7 @@ var ErrNotOfSession = models.Errorf(models.CodeBadRequest,
 // session.
 func (s *Service) ofSession(v Visitor, f models.Flow) (request, error) {
 	var req request
-	if f.Channel != models.ChannelBrowser {
+	if !f.Channel.InPages() {
 		return req, ErrNotOfSession
 	}
 	if err := s.openJSON(flowOwner(f, "request"), f.Sealed, &req); err != nil {

@@ -96,7 +96,7 @@ func (s *Service) spend(ctx context.Context, c models.Caller, p models.Provider,
 		if err != nil {
 			return Completed{}, err
 		}
-		if err := at.CheckIssuer(ctx, cb.Iss, f.Channel == models.ChannelBrowser); err != nil {
+		if err := at.CheckIssuer(ctx, cb.Iss, f.Channel.InPages()); err != nil {
 			return Completed{}, s.foreignIssuer(ctx, p, f, err)
 		}
 		claimed, err := s.store.ClaimFlow(ctx, f.ID, code)
@@ -134,7 +134,7 @@ func (s *Service) collect(ctx context.Context, c models.Caller, f models.Flow, e
 	if err != nil {
 		return Completed{}, err
 	}
-	if !delivered && f.Channel != models.ChannelBrowser { // a page shows no secret, and may be loaded again (T5)
+	if !delivered && !f.Channel.InPages() { // a page shows no secret, and may be loaded again (T5)
 		return Completed{}, errBadState
 	}
 	return done, nil

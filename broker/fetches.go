@@ -69,6 +69,7 @@ func (s *Service) flushCounts(ctx context.Context) error {
 	err := s.store.AddFetches(ctx, rows)
 	switch {
 	case err == nil:
+		s.countFetchedDays(ctx, rows)
 		return nil
 	case models.CodeOf(err) != models.CodeInternal: // it is about the database, or the process stops
 		s.fetches.giveBack(counts)

@@ -82,7 +82,7 @@ func (s *Service) mayBegin(ctx context.Context, st *store.Store, f models.Flow) 
 	}
 	l := s.limits
 	switch {
-	case f.Channel == models.ChannelBrowser && n.Person >= l.PersonConsents:
+	case f.Channel.InPages() && n.Person >= l.PersonConsents:
 		return refused("person", l.PersonConsents)
 	case f.Actor != "" && n.Caller >= l.PersonConsents:
 		return refused("user", l.PersonConsents)

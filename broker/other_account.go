@@ -21,8 +21,11 @@ func (*otherAccount) Error() string {
 // askFirst returns an otherAccount where the person has to be asked. Only people
 // in our own pages can be.
 func (s *Service) askFirst(ctx context.Context, f models.Flow, req request, user models.User) error {
-	if f.Channel != models.ChannelBrowser || req.Confirmed {
+	switch {
+	case !f.Channel.InPages() || req.Confirmed:
 		return nil
+	case f.Channel == models.ChannelTrial:
+		return errTried
 	}
 	l, err := s.latestLink(ctx, models.Caller{OrgID: f.OrgID, UserID: f.UserID}, f.ProviderID)
 	switch {
@@ -149,10 +152,11 @@ func (s *Service) Decline(ctx context.Context, v Visitor, name, flow string) (st
 	case f.Status == models.FlowDone:
 		return "", ErrNotOfSession
 	}
-	return req.Return, s.decline(ctx, p, f, req)
+	return req.Return, s.discard(ctx, p, f, req, failedAccountDeclined)
 }
 
-func (s *Service) decline(ctx context.Context, p models.Provider, f models.Flow, req request) error {
+// discard leaves the tokens of a consent, which nobody wants, to be revoked.
+func (s *Service) discard(ctx context.Context, p models.Provider, f models.Flow, req request, why string) error {
 	e, err := s.openExchanged(f)
 	if err != nil {
 		return err
@@ -163,8 +167,8 @@ func (s *Service) decline(ctx context.Context, p models.Provider, f models.Flow,
 	}
 	user, err := s.identify(ctx, at, f, e, req)
 	if err != nil { // without knowing whose they are, no more than the tokens may be revoked
-		return s.leaveOrphaned(ctx, p, f, e, failedAccountDeclined)
+		return s.leaveOrphaned(ctx, p, f, e, why)
 	}
 	a := s.newAuthorization(at, f, e, user)
-	return s.leaveToRevoke(ctx, f, e, a, models.RevokeGrant, failedAccountDeclined)
+	return s.leaveToRevoke(ctx, f, e, a, models.RevokeGrant, why)
 }

@@ -141,7 +141,8 @@ func (s *Service) sealSecret(p models.Provider, secret models.Secret) (*models.S
 // asked for only the secret may change (D5); while anything was minted for it, it
 // stays the client it is (A4).
 func (s *Service) ChangeProvider(ctx context.Context, c models.Caller, id string, ch models.ProviderPatch) (models.Provider, error) {
-	if _, err := s.visibleProvider(ctx, c, id); err != nil {
+	before, err := s.visibleProvider(ctx, c, id)
+	if err != nil {
 		return models.Provider{}, err
 	}
 	if err := onlyAdmins(c); err != nil {
@@ -150,8 +151,13 @@ func (s *Service) ChangeProvider(ctx context.Context, c models.Caller, id string
 	if wrong := append(judgePatch(ch), judgeFormer(ch)...); len(wrong) > 0 {
 		return models.Provider{}, models.Invalid(wrong...)
 	}
+	if ch.Config != nil || ch.Metadata != nil || ch.ClientSecret != nil {
+		if err := s.endTrials(ctx, before); err != nil {
+			return models.Provider{}, err
+		}
+	}
 	var p models.Provider
-	err := s.store.Tx(ctx, func(tx *store.Store) error {
+	err = s.store.Tx(ctx, func(tx *store.Store) error {
 		var err error
 		if p, err = tx.LockProvider(ctx, id); err != nil {
 			return err

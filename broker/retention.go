@@ -15,6 +15,7 @@ type Retention struct {
 	Expired    time.Duration // tokens whose person must authorize again and does not
 	Jobs       time.Duration // finished jobs and their items
 	Audit      time.Duration // audit events and counts of token fetches
+	Statistics time.Duration // what was counted of each day
 	Minutes    time.Duration // counts of token fetches by the minute; older ones are added up by day
 }
 
@@ -26,6 +27,7 @@ var DefaultRetention = Retention{
 	Expired:    90 * 24 * time.Hour,
 	Jobs:       30 * 24 * time.Hour,
 	Audit:      365 * 24 * time.Hour,
+	Statistics: 400 * 24 * time.Hour,
 	Minutes:    30 * 24 * time.Hour,
 }
 
@@ -37,6 +39,7 @@ func (r Retention) withDefaults() Retention {
 		Expired:    cmp.Or(r.Expired, DefaultRetention.Expired),
 		Jobs:       cmp.Or(r.Jobs, DefaultRetention.Jobs),
 		Audit:      cmp.Or(r.Audit, DefaultRetention.Audit),
+		Statistics: cmp.Or(r.Statistics, DefaultRetention.Statistics),
 		Minutes:    cmp.Or(r.Minutes, DefaultRetention.Minutes),
 	}
 }
@@ -61,6 +64,7 @@ func (s *Service) forget(ctx context.Context) error {
 		{s.keep.Tombstones, s.store.ForgetTombstones},
 		{s.keep.Audit, s.store.ForgetEvents},
 		{s.keep.Audit, s.store.ForgetFetches},
+		{s.keep.Statistics, s.store.ForgetStatistics},
 		{s.keep.Minutes, s.store.AddUpFetches},
 		{0, s.store.ForgetSessions},
 		{0, s.store.ForgetFormerSessions},

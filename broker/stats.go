@@ -46,7 +46,10 @@ func (s *Service) RunStats(ctx context.Context, id string) error {
 	if _, err := s.store.StartJob(ctx, id); err != nil {
 		return err
 	}
-	details, err := s.count(ctx, j.OrgID)
+	details, byStatus, err := s.count(ctx, j.OrgID)
+	if err == nil {
+		err = s.keepStatistics(ctx, j.OrgID, byStatus)
+	}
 	if err != nil {
 		return err
 	}
@@ -54,18 +57,18 @@ func (s *Service) RunStats(ctx context.Context, id string) error {
 	return err
 }
 
-func (s *Service) count(ctx context.Context, org string) (models.Details, error) {
+func (s *Service) count(ctx context.Context, org string) (models.Details, []store.Count, error) {
 	byProvider, err := s.store.CountProviders(ctx, org)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	byStatus, err := s.store.CountAuthorizations(ctx, org)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	actions, err := s.store.CountActions(ctx, org, statsWindow)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	d := models.Details{}
 	for _, c := range byProvider {
@@ -83,7 +86,7 @@ func (s *Service) count(ctx context.Context, org string) (models.Details, error)
 	} {
 		d = append(d, models.Detail{Name: day.name, Value: count(actions[day.action])})
 	}
-	return d, nil
+	return d, byStatus, nil
 }
 
 // hourly remembers the last hour in which this process asked for hourly work, to

@@ -175,6 +175,12 @@ const (
 	longestOfSignIn   = 90 * 24 * time.Hour // of an API token that is made by who signed in at the issuer
 )
 
+// What is counted of each day.
+const (
+	wholeDay          = 24 * time.Hour
+	statisticsOverlap = 3 * time.Hour // after midnight in which the day before is counted once more
+)
+
 // Waiting in this process for a row that another one may change.
 const (
 	shortestPoll        = 100 * time.Millisecond // between polls of a job's or link's row that changes

@@ -98,6 +98,9 @@ func (s *Service) trySettle(ctx context.Context, f models.Flow) error {
 	if err != nil {
 		return err
 	}
+	if f.Channel == models.ChannelTrial {
+		return s.dropTrial(ctx, p, f)
+	}
 	if f.Channel == models.ChannelImport && p.Usable() {
 		if waits, err := s.resumeImport(ctx, f); waits || err != nil {
 			return err

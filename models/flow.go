@@ -23,10 +23,14 @@ type Channel string
 const (
 	ChannelAPI     Channel = "api"
 	ChannelBrowser Channel = "browser"
+	ChannelTrial   Channel = "trial" // an admin tries a provider in our own pages; nothing becomes an authorization unless it is kept
 	ChannelDevice  Channel = "device"
 	ChannelLink    Channel = "link"
 	ChannelImport  Channel = "import" // no consent here: a token of one that was given elsewhere
 )
+
+// InPages reports whether a consent is begun and completed by a person in our own pages.
+func (c Channel) InPages() bool { return c == ChannelBrowser || c == ChannelTrial }
 
 // Flow is one consent under way. A caller finds it by its own organisation and
 // user, the provider, and the SHA-256 of the state; by nothing else.

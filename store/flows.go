@@ -128,6 +128,13 @@ func (s *Store) LapseFlows(ctx context.Context, claimedFor time.Duration) error 
 	)
 }
 
+// TrialsOf returns the trials of a provider whose tokens are neither kept nor revoked, and those that have not come back.
+func (s *Store) TrialsOf(ctx context.Context, provider string) ([]models.Flow, error) {
+	var all []models.Flow
+	return all, s.db.WithContext(ctx).Where("provider_id = ? AND channel = ? AND status IN ?", provider, models.ChannelTrial,
+		[]models.FlowStatus{models.FlowOpen, models.FlowExchanged}).Order("created_at, id").Find(&all).Error
+}
+
 // FlowsUnderWay counts a provider's flows whose code may be being spent now.
 func (s *Store) FlowsUnderWay(ctx context.Context, provider string) (int64, error) {
 	var n int64

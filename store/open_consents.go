@@ -13,7 +13,7 @@ func (s *Store) OpenConsents(ctx context.Context, org, user string) (OpenConsent
 	var n OpenConsents
 	err := scanRow(s.db.WithContext(ctx).Raw(`SELECT count(*),
 		coalesce(sum(CASE WHEN user_id = ? THEN 1 ELSE 0 END), 0),
-		coalesce(sum(CASE WHEN user_id = ? AND channel = 'browser' THEN 1 ELSE 0 END), 0)
+		coalesce(sum(CASE WHEN user_id = ? AND channel IN ('browser', 'trial') THEN 1 ELSE 0 END), 0)
 		FROM flows WHERE org_id = ? AND status IN ('open', 'claimed') AND channel <> 'import' AND expires_at > ?`,
 		user, user, org, s.now()), &n.Org, &n.Caller, &n.Person)
 	return n, err

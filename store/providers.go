@@ -164,7 +164,7 @@ func (s *Store) SaveSecret(ctx context.Context, c *models.SecureConfig) error {
 func (s *Store) ProviderInUse(ctx context.Context, id string) (bool, error) {
 	var used bool
 	err := s.db.WithContext(ctx).Raw(`SELECT EXISTS (SELECT 1 FROM authorizations WHERE provider_id = ? AND outcome IS NULL)
-		OR EXISTS (SELECT 1 FROM flows WHERE provider_id = ? AND status IN ('open', 'claimed', 'exchanged') AND expires_at > ?)`,
+		OR EXISTS (SELECT 1 FROM flows WHERE provider_id = ? AND status IN ('open', 'claimed', 'exchanged') AND channel <> 'trial' AND expires_at > ?)`,
 		id, id, s.now()).Scan(&used).Error
 	return used, err
 }

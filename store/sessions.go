@@ -104,7 +104,7 @@ func (s *Store) EndOneSession(ctx context.Context, org, user, id string) ([]mode
 // open in the pages is void from then on.
 func (s *Store) EndSessions(ctx context.Context, org, user string) ([]models.BrowserSession, error) {
 	err := of(s.db.WithContext(ctx).Model(&models.Flow{}), org, user).
-		Where("status = ? AND channel IN ?", models.FlowOpen, []models.Channel{models.ChannelBrowser, models.ChannelLink}).
+		Where("status = ? AND channel IN ?", models.FlowOpen, []models.Channel{models.ChannelBrowser, models.ChannelTrial, models.ChannelLink}).
 		Updates(map[string]any{"status": models.FlowFailed, "failure": "signed_out"}).Error
 	if err != nil {
 		return nil, err

@@ -36,6 +36,8 @@ type Frame struct {
 	// At is the address of a path; GoTo sends somebody there.
 	At   func(path string) string
 	GoTo func(c echo.Context, path string) error
+	// Leave sends somebody on from a form, to an address that may be elsewhere.
+	Leave func(c echo.Context, address string) error
 	// Templates parses the console's templates, and Show sends a page of them.
 	Templates func(fs.FS, template.FuncMap) *template.Template
 	Show      func(c echo.Context, all *template.Template, status int, name string, data any) error
@@ -80,6 +82,10 @@ func (k *Console) Mount(e *echo.Echo) {
 	e.POST("/console/providers/:id/edit", k.form(k.takeChanges))
 	e.GET("/console/providers/:id/secret", k.page(k.askForSecret))
 	e.POST("/console/providers/:id/secret", k.form(k.takeSecret))
+	e.GET("/console/providers/:id/try", k.page(k.showTrial))
+	e.POST("/console/providers/:id/try", k.form(k.beginTrial))
+	e.POST("/console/providers/:id/try/keep", k.form(k.keepTrial))
+	e.POST("/console/providers/:id/try/remove", k.form(k.endTrial))
 	e.POST("/console/providers/:id/former-secret", k.form(k.takeFormerEnd))
 	e.POST("/console/providers/:id/status", k.form(k.switchProvider))
 	e.GET("/console/providers/:id/delete", k.lasting(k.askToDelete))

@@ -19,6 +19,8 @@ var done = map[string]string{
 	"registered": "The provider is registered. Register its callback address at the provider, if that is not done yet.",
 	"changed":    "The changes are saved.",
 	"secret":     "The new client secret is saved. What waited because of the old one is tried again.",
+	"kept":       "The connection of the trial is kept, as one of your own.",
+	"removed":    "The trial is over. What it brought is revoked at the provider, where that is possible.",
 	"former":     "The former client secret is deleted. The new one alone is used.",
 
 	"on":  "The provider is switched on.",

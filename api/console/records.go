@@ -1,6 +1,7 @@
 package console
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -69,10 +70,18 @@ func (k *Console) statistics(c echo.Context, v broker.Visitor) error {
 	if len(page.Data) > 0 {
 		last = &page.Data[0]
 	}
+	days := period(c)
+	var counted []models.Day
+	if err == nil {
+		counted, err = k.service.Statistics(c.Request().Context(), v.Caller, broker.StatisticsQuery{Days: days})
+	}
 	return k.answer(c, err, "console-statistics", screen{"statistics", "Statistics", struct {
-		Last   *models.Job
-		Groups []figures
-	}{last, groups(last)}})
+		Last    *models.Job
+		Groups  []figures
+		Plots   []plot
+		Periods []choice
+		Period  string
+	}{last, groups(last), plots(counted, days), periods, strconv.Itoa(days)}})
 }
 
 // groups sorts the details of a statistic by what they count.

@@ -107,6 +107,8 @@ func (p *Pages) takeReturn(c echo.Context) error {
 	switch {
 	case err != nil:
 		return p.notReturned(c, back, err)
+	case back.Trial && back.Flow != "":
+		return goTo(c, back.To+"?"+url.Values{"flow": {back.Flow}}.Encode())
 	case back.Ask:
 		return goTo(c, p.pageOf(back.ProviderID, "confirm")+"?"+url.Values{"flow": {back.Flow}}.Encode())
 	}
@@ -151,7 +153,11 @@ func (p *Pages) notReturned(c echo.Context, back broker.Returned, err error) err
 			return p.showInstalled(c)
 		}
 	}
-	switch on := p.startAgain(name, back.To); {
+	on := p.startAgain(name, back.To)
+	if back.Trial {
+		on = onwards{To: back.To}
+	}
+	switch {
 	case errors.Is(err, broker.ErrKept):
 		return p.show(c, http.StatusOK, "kept", onwards{To: back.To})
 	case broker.IsDeclined(err) && wantsPage(c.Request()):

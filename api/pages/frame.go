@@ -28,6 +28,9 @@ func (p *Pages) SignIn(c echo.Context, to string, again bool) error {
 // GoTo sends somebody on to a path of ours.
 func (p *Pages) GoTo(c echo.Context, path string) error { return goTo(c, p.At(path)) }
 
+// Leave sends a person on from a form, to an address that may be elsewhere.
+func (p *Pages) Leave(c echo.Context, address string) error { return p.goOn(c, address) }
+
 // Templates parses further templates, which may use those of the pages: "head" and "foot" are around every page.
 func (p *Pages) Templates(files fs.FS, functions template.FuncMap) *template.Template {
 	all := template.Must(p.templates.Clone())

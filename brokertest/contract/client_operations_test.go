@@ -149,6 +149,8 @@ func TestTheGoClientHasEveryOperation(t *testing.T) {
 	all("jobs", n, err)
 	n, err = count(admin.Audit(ctx, client.AuditQuery{ProviderID: p.ID, Actions: []models.Action{models.ActionProviderCreated}, To: time.Now().Add(time.Hour)}))
 	all("audit", n, err)
+	_, err = admin.Statistics(ctx, 7)
+	try("statistics", err)
 	var lines strings.Builder
 	try("export audit", admin.ExportAudit(ctx, client.AuditQuery{ProviderID: p.ID, Actions: []models.Action{models.ActionProviderCreated}}, &lines))
 	if strings.Count(lines.String(), "\n") != 1 || !strings.Contains(lines.String(), p.ID) {

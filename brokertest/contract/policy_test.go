@@ -163,6 +163,7 @@ var policy = []rule{
 	{"listJobItems", "", (*things).needJob, "GET", "jobs/{job}/items/", nothing, 200, 404, 404, 404},
 	{"watchJob", "", (*things).needJob, "GET", "jobs/{job}/events/", nothing, 200, 404, 404, 404},
 	{"listJobs", "", (*things).needJob, "GET", "jobs/", nothing, 200, 403, 403, 200},
+	{"listStatistics", "", (*things).needNothing, "GET", "statistics/?days=7", nothing, 200, 403, 403, 200},
 	{"exportAudit", "", (*things).needNothing, "GET", "audit/export/?jobId=" + unknownID, nothing, 200, 403, 403, 200},
 	{"listAudit", "", (*things).needProvider, "GET", "audit/", nothing, 200, 403, 403, 200},
 	// The external-auth API knows only the caller's own links, an admin's too.

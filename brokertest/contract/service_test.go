@@ -14,7 +14,7 @@ import (
 // about what users have: a service has to name the user.
 var (
 	// orgWide are about the whole organisation, or about providers that do not exist yet.
-	orgWide = []string{"createProvider", "revokeUser", "startJob", "listAudit", "exportAudit", "listSessions", "endSession", "endSessions",
+	orgWide = []string{"createProvider", "revokeUser", "startJob", "listAudit", "exportAudit", "listStatistics", "listSessions", "endSession", "endSessions",
 		"listApiTokens", "createApiToken", "getApiToken", "revokeApiToken"}
 	// ofProviders are an admin's, of the providers within its limits.
 	ofProviders = []string{"updateProvider", "deleteProvider", "resetProvider", "listJobs"}

@@ -70,6 +70,7 @@ type Config struct {
 	KeepDead       time.Duration `default:"90d" placeholder:"TIME" help:"How long tokens are kept whose person must authorize again and does not."`
 	KeepJobs       time.Duration `default:"30d" placeholder:"TIME" help:"How long finished jobs and their items are kept."`
 	KeepAudit      time.Duration `default:"365d" placeholder:"TIME" help:"How long audit events are kept, and counts of token fetches."`
+	KeepStatistics time.Duration `default:"400d" placeholder:"TIME" help:"How long what was counted of each day is kept, for the statistics."`
 	KeepMinutes    time.Duration `default:"30d" placeholder:"TIME" help:"How long token fetches are counted by the minute. Older counts are added up by day."`
 
 	origin  map[string]string // where each setting comes from, by flag

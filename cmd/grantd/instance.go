@@ -110,7 +110,7 @@ func start(ctx context.Context, cfg *Config, r roles, log *slog.Logger) (_ *inst
 		Store: st, Upstream: upstream, Keys: keys, Bell: bell, Pace: pace, Log: log,
 		PublicURL: cfg.PublicURL, RedirectAllow: cfg.RedirectAllow, AnyRedirect: r.anyRedirect,
 		Retention: broker.Retention{Flows: cfg.KeepFlows, Tombstones: cfg.KeepTombstones, Superseded: cfg.KeepSuperseded, Expired: cfg.KeepDead,
-			Jobs: cfg.KeepJobs, Audit: cfg.KeepAudit, Minutes: cfg.KeepMinutes},
+			Jobs: cfg.KeepJobs, Audit: cfg.KeepAudit, Statistics: cfg.KeepStatistics, Minutes: cfg.KeepMinutes},
 		Concurrency: cfg.RevokeConcurrency, TokensByAdmins: cfg.TokensByAdmins, Limits: cfg.limits(), SignIn: cfg.signIn(), Sessions: cfg.sessionLife(),
 	})
 	if err != nil {
