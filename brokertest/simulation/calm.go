@@ -100,8 +100,8 @@ func (w *world) judgeEnd() {
 		j := w.jobs[id]
 		if !models.JobStatus(j.status).Final() {
 			w.violate("L1", "the job %s is still %s", w.names[id], j.status)
-		} else if j.typ == string(models.JobDeleteProvider) && j.total != j.settled {
-			w.violate("I4", "the outcomes of %s add up to %d of %d", w.names[id], j.settled, j.total)
+		} else if j.typ == string(models.JobDeleteProvider) && (j.total != j.settled || j.settled != j.items) {
+			w.violate("I4", "the outcomes of %s add up to %d of %d, for %d authorizations", w.names[id], j.settled, j.total, j.items)
 		}
 	}
 	expired := 0

@@ -33,7 +33,7 @@ type row struct {
 
 type jobRow struct {
 	typ, status, provider, user string
-	total, settled              int64
+	total, settled, items       int64
 }
 
 // see reads the tables, and judges what has changed.
@@ -118,7 +118,7 @@ func (w *world) seeJobs(ctx context.Context) error {
 	for found.Next() {
 		var id string
 		var j jobRow
-		if err := found.Scan(&id, &j.typ, &j.status, &j.provider, &j.user, &j.total, &j.settled); err != nil {
+		if err := found.Scan(&id, &j.typ, &j.status, &j.provider, &j.user, &j.total, &j.settled, &j.items); err != nil {
 			return err
 		}
 		if _, named := w.names[id]; !named {

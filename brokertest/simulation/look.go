@@ -11,7 +11,7 @@ import (
 // once for a play.
 type lookout struct {
 	db                    *sql.DB
-	rows, providers, jobs *sql.Stmt
+	rows, providers, jobs *sql.Stmt // of them jobs counts the items that were settled, too
 }
 
 const (
@@ -21,7 +21,8 @@ const (
 	FROM authorizations a LEFT JOIN credentials c ON c.authorization_id = a.id ORDER BY a.created_at, a.id`
 	lookAtProviders = "SELECT id, status FROM providers"
 	lookAtJobs      = `SELECT id, type, status, COALESCE(provider_id, ''), COALESCE(user_id, ''), total,
-	revoked + already_revoked + superseded + no_live_token + unsupported + failed + abandoned FROM jobs ORDER BY created_at, id`
+	revoked + already_revoked + superseded + no_live_token + unsupported + failed + abandoned,
+	(SELECT count(*) FROM authorizations a WHERE a.job_id = jobs.id AND a.outcome IS NOT NULL) FROM jobs ORDER BY created_at, id`
 )
 
 func openToLook(path string) (*lookout, error) {

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -89,8 +90,9 @@ func (s *Stage) within(seed uint64, o Options, happen func(*world) error) {
 	}()
 	cryptotest.SetGlobalRandom(s.t, seed)
 	synctest.Test(s.t, func(t *testing.T) {
-		if err := happen(newWorld(s.image, path, seed, o)); err != nil {
-			t.Fatalf("seed %d: %v", seed, err)
+		w := newWorld(s.image, path, seed, o)
+		if err := happen(w); err != nil {
+			t.Errorf("seed %d: %v", seed, errors.Join(err, w.close()))
 		}
 	})
 }
@@ -107,6 +109,7 @@ type world struct {
 	began    time.Time
 	step     int
 	calm     bool
+	closed   bool
 
 	gates    gates
 	replicas []*replica
@@ -330,6 +333,10 @@ func (w *world) pause(d time.Duration, long bool) {
 
 // close ends all processes. What they had begun may still wait for a time to come.
 func (w *world) close() error {
+	if w.closed {
+		return nil
+	}
+	w.closed = true
 	for _, r := range w.replicas {
 		w.kill(r)
 	}
