@@ -27,14 +27,16 @@ type room struct {
 // folder without one belongs to the room around it. A handler cannot hold business logic, because api imports neither
 // store nor providers nor secrets.
 var ladder = map[string]room{
-	"cmd/grantd": {7, []string{"api", "api/pages", "worker", "broker", "store", "providers", "jobs", "secrets", "models", "migrations", "testidp", "client"}},
+	"cmd/grantd": {7, []string{"api", "api/pages", "worker", "broker", "metrics", "store", "providers", "jobs", "secrets", "models", "migrations", "testidp", "client"}},
 
-	"api":         {6, []string{"api/pages", "api/console", "broker", "models"}},
+	"api":         {6, []string{"api/pages", "api/console", "broker", "metrics", "models"}},
 	"api/pages":   {6, []string{"broker", "models"}},
 	"api/console": {6, []string{"broker", "models"}},
-	"worker":      {6, []string{"broker", "jobs", "models"}},
+	"worker":      {6, []string{"broker", "metrics", "jobs", "models"}},
 
-	"broker": {5, []string{"store", "providers", "jobs", "secrets", "models"}},
+	"broker": {5, []string{"metrics", "store", "providers", "jobs", "secrets", "models"}},
+
+	"metrics": {3, []string{"store", "providers", "jobs", "models"}},
 
 	"store":     {2, []string{"models", "migrations"}},
 	"providers": {2, []string{"models"}},
@@ -100,7 +102,7 @@ var homes = map[string][]string{
 	"golang.org/x/sync":                   {"broker", "providers", "worker"},
 	"github.com/tink-crypto":              {"secrets"},
 	"github.com/alecthomas/kong":          {"cmd/grantd"},
-	"github.com/prometheus/client_golang": {"api", "worker", "broker", "cmd/grantd"},
+	"github.com/prometheus/client_golang": {"api", "metrics"},
 	"go.opentelemetry.io":                 {"api", "worker", "providers", "cmd/grantd"},
 }
 

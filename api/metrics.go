@@ -1,22 +1,18 @@
 package api
 
 import (
-	"errors"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/grantd/grantd/metrics"
 )
 
-// metrics counts requests by the pattern of their route, never by an id.
-type metrics struct {
-	registry *prometheus.Registry
-	requests *prometheus.CounterVec
-	took     *prometheus.HistogramVec
+// requests counts requests by the pattern of their route, never by an id.
+type requests struct {
+	metrics *metrics.Metrics
 
 	mu    sync.RWMutex
 	known map[series]observers
@@ -36,40 +32,15 @@ type observers struct {
 	took     prometheus.Observer // nil for what waited
 }
 
-func newMetrics(r *prometheus.Registry) *metrics {
-	if r == nil {
-		r = prometheus.NewRegistry()
+func newRequests(m *metrics.Metrics) *requests {
+	if m == nil {
+		m = metrics.New("")
 	}
-	m := &metrics{
-		registry: r,
-		known:    map[series]observers{},
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "grantd_http_requests_total",
-			Help: "Requests answered.",
-		}, []string{"route", "method", "status"}),
-		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "grantd_http_request_duration_seconds",
-			Help:    "How long requests took, but for those that wait for a job.",
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
-		}, []string{"route", "method"}),
-	}
-	r.MustRegister(m.requests, m.took)
-	register(r, collectors.NewGoCollector())
-	register(r, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return m
+	return &requests{metrics: m, known: map[series]observers{}}
 }
 
-// register puts up with a collector that is there already: the worker in the
-// same process brings the same ones.
-func register(r *prometheus.Registry, c prometheus.Collector) {
-	var twice prometheus.AlreadyRegisteredError
-	if err := r.Register(c); err != nil && !errors.As(err, &twice) {
-		panic(err)
-	}
-}
-
-func (m *metrics) observe(s series, took time.Duration) {
-	o := m.observers(s)
+func (r *requests) observe(s series, took time.Duration) {
+	o := r.observers(s)
 	o.requests.Inc()
 	if o.took != nil {
 		o.took.Observe(took.Seconds())
@@ -77,27 +48,27 @@ func (m *metrics) observe(s series, took time.Duration) {
 }
 
 // observers remembers as many as there are routes, methods and statuses.
-func (m *metrics) observers(s series) observers {
-	m.mu.RLock()
-	o, ok := m.known[s]
-	m.mu.RUnlock()
+func (r *requests) observers(s series) observers {
+	r.mu.RLock()
+	o, ok := r.known[s]
+	r.mu.RUnlock()
 	if ok {
 		return o
 	}
-	o.requests = m.requests.WithLabelValues(s.route, s.method, strconv.Itoa(s.status))
-	if !s.waited {
-		o.took = m.took.WithLabelValues(s.route, s.method)
+	o.requests, o.took = r.metrics.Requests(s.route, s.method, s.status)
+	if s.waited {
+		o.took = nil
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.known[s] = o
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.known[s] = o
 	return o
 }
 
-func (m *metrics) handler() http.Handler {
-	h := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+func (r *requests) handler() http.Handler {
+	h := r.metrics.Handler()
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		h.ServeHTTP(w, r)
+		h.ServeHTTP(w, req)
 	})
 }

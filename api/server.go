@@ -14,11 +14,11 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
 	"github.com/labstack/echo/v4"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/grantd/grantd/api/console"
 	"github.com/grantd/grantd/api/pages"
 	"github.com/grantd/grantd/broker"
+	"github.com/grantd/grantd/metrics"
 	"github.com/grantd/grantd/models"
 )
 
@@ -37,8 +37,8 @@ type Options struct {
 	// TrustedProxies are the networks whose X-Forwarded-For is believed; without
 	// any, the address of the connection counts.
 	TrustedProxies []netip.Prefix
-	// Metrics defaults to a registry of the server's own.
-	Metrics *prometheus.Registry
+	// Metrics defaults to some of the server's own.
+	Metrics *metrics.Metrics
 	// EventBeat is how often a stream in which nothing happens shows that it is
 	// alive; 0 means 15 s.
 	EventBeat time.Duration
@@ -67,7 +67,7 @@ type Server struct {
 	bodyTime     time.Duration
 	huma         huma.API
 	document     func() []byte
-	metrics      *metrics
+	metrics      *requests
 	patterns     map[string]bool
 	beat         time.Duration
 
@@ -87,7 +87,7 @@ func New(o Options) *Server {
 		prefix:       pathOf(o.PublicURL),
 		log:          o.Log,
 		echo:         newEcho(o.TrustedProxies),
-		metrics:      newMetrics(o.Metrics),
+		metrics:      newRequests(o.Metrics),
 		patterns:     map[string]bool{},
 		beat:         cmp.Or(o.EventBeat, 15*time.Second),
 		bodyTime:     cmp.Or(o.BodyTime, defaultBodyTime),

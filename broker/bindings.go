@@ -37,6 +37,9 @@ func (s *Service) openSecret(p models.Provider, config models.SecureConfig) (mod
 		owner = s.secretOwnerV1(config.ID, p)
 		err = s.openJSON(owner, config.Sealed, &secret)
 	}
+	if err != nil {
+		s.metrics.Undecryptable()
+	}
 	return models.Secret(secret), owner, err
 }
 

@@ -193,12 +193,17 @@ func (s *Service) flowTaken(ctx context.Context, f models.Flow) error {
 // untilSaved repeats a write that must not be lost, until it succeeds, the rules
 // refuse it, or the process ends (R1).
 func (s *Service) untilSaved(ctx context.Context, write func(context.Context) error) error {
+	var saved func()
 	for pause := saveAgain; ; pause = min(2*pause, longestSaveAgain) {
 		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveCall)
 		err := write(own)
 		cancel()
 		if err == nil || ruled(err) {
 			return err
+		}
+		if saved == nil {
+			saved = s.metrics.SaveWaits()
+			defer saved()
 		}
 		s.log.Error("saving tokens failed; trying again", "error", err)
 		time.Sleep(pause)

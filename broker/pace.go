@@ -47,7 +47,8 @@ func (at upstream) take(ctx context.Context, of share, class store.Class, want i
 	if of.perHour == 0 {
 		return want, 0
 	}
-	got, wait := at.s.pace.Take(ctx, of.key, of.perHour, want)
+	got, wait, left := at.s.pace.Take(ctx, of.key, of.perHour, want)
+	at.s.metrics.BudgetAsked(at.provider.Type, class, left)
 	wait = min(wait, longestPause) // those who did not ask may have overdrawn it by more
 	if wait > 0 {
 		at.notePause(ctx, class, wait)
@@ -110,6 +111,7 @@ func (at upstream) notePause(ctx context.Context, class store.Class, d time.Dura
 	if answered := providers.AnsweredBy(ctx); len(answered) > 0 {
 		pause.Origin = answered[len(answered)-1]
 	}
+	at.s.metrics.PauseBegun(at.provider.Type, class)
 	if err := at.s.store.Pause(ctx, pause, d); err != nil {
 		at.s.log.Warn("recording a pause failed", "provider", at.provider.ID, "error", err)
 	}

@@ -89,6 +89,7 @@ func (s *Service) refreshOnce(ctx context.Context, id string, due func(models.Li
 // awaitOther waits until the holder of the lease has come to an end, failures
 // included (R8). It returns false when nobody seems to be at it any more.
 func (s *Service) awaitOther(ctx context.Context, before models.Linked) (bool, error) {
+	defer s.metrics.LeaseWaited(time.Now())
 	for pause := refreshPoll; ; pause = min(pause+pause/16, longestRefreshPoll) { // late by a sixteenth of the wait
 		now, err := s.store.Linked(ctx, before.Authorization.ID)
 		if err != nil {
@@ -148,7 +149,9 @@ func (s *Service) callRefresh(ctx context.Context, leased models.Linked, attempt
 	if !l.Credential.HasRefreshToken { // only a reset gets here
 		replace = at.Reset
 	}
+	began := time.Now()
 	t, err := replace(call, grantedTokens(l, old))
+	s.metrics.Refreshed(l.Provider.Type, refreshOutcome(err, !l.Credential.HasRefreshToken), time.Since(began))
 	s.charge(ctx, at.refreshes(), 1)
 	if err != nil {
 		at.learnToken(ctx, gate, err)

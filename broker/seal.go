@@ -47,6 +47,7 @@ func (s *Service) sealPair(a models.Authorization, p pair) ([]byte, error) {
 func (s *Service) openPair(l models.Linked) (pair, error) {
 	plain, err := s.keys.Open(credentialOwner(l.Authorization), l.Credential.Sealed)
 	if err != nil {
+		s.metrics.Undecryptable()
 		return pair{}, unopened(err)
 	}
 	p, plainly := readPair(plain)

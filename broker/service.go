@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/grantd/grantd/jobs"
+	"github.com/grantd/grantd/metrics"
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/providers"
 	"github.com/grantd/grantd/secrets"
@@ -32,6 +33,8 @@ type Options struct {
 	Bell     *jobs.Bell
 	// Pace shares out what upstreams take in an hour; nil shares with no other process.
 	Pace *jobs.Pace
+	// Metrics counts what happens; nil counts for nobody.
+	Metrics *metrics.Metrics
 	// PublicURL is where people and clients reach this instance.
 	PublicURL string
 	// RedirectAllow are origins, such as https://app.example.com, that a consent
@@ -70,6 +73,7 @@ type Service struct {
 	bell      *jobs.Bell
 	pace      *jobs.Pace
 	log       *slog.Logger
+	metrics   *metrics.Metrics
 	publicURL string
 	redirects redirectPolicy
 	timing    Timing
@@ -104,13 +108,17 @@ type Service struct {
 // filled with (K2).
 func New(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{
-		store: o.Store, upstream: o.Upstream, keys: o.Keys, bell: o.Bell, pace: o.Pace, log: o.Log,
+		store: o.Store, upstream: o.Upstream, keys: o.Keys, bell: o.Bell, pace: o.Pace, log: o.Log, metrics: o.Metrics,
 		publicURL: strings.TrimRight(o.PublicURL, "/"), timing: o.Timing.withDefaults(), keep: o.Retention.withDefaults(), limits: o.Limits.withDefaults(),
 		signIn: o.SignIn, sessions: o.Sessions.withDefaults(), slots: newConcurrency(cmp.Or(o.Concurrency, 32)), batches: newConcurrency(maxBatches), tokensByAdmins: o.TokensByAdmins, random: o.Random,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	if s.metrics == nil {
+		s.metrics = metrics.New("")
+	}
+	s.store.Observe(s.metrics.Changes())
 	if s.pace == nil {
 		s.pace = jobs.NewPace(nil)
 	}

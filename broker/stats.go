@@ -75,7 +75,7 @@ func (s *Service) count(ctx context.Context, org string) (models.Details, []stor
 		d = append(d, models.Detail{Name: "providers." + c.Name + "." + c.Status, Value: count(c.N)})
 	}
 	for _, c := range byStatus {
-		d = append(d, models.Detail{Name: "authorizations." + c.Status, Value: count(c.N)})
+		d = append(d, models.Detail{Name: authorizationDetail + c.Status, Value: count(c.N)})
 	}
 	for _, day := range []struct {
 		name   string

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/grantd/grantd/jobs"
 	"github.com/grantd/grantd/store"
@@ -24,9 +25,11 @@ func (s *Service) Sweep(ctx context.Context) error {
 		{"upgrade", s.sweepUpgrade}, {"jobs", s.sweepJobs}, {"revocations", s.sweepTombstones}, {"refreshes", s.sweepRefreshes}, {"flows", s.sweepFlows}, {"former secrets", s.sweepFormerSecrets},
 		{"statistics", s.hourlyStats}, {"retention", s.forget},
 	} {
+		began := time.Now()
 		if err := part.do(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("sweeping %s: %w", part.name, err))
 		}
+		s.metrics.SweepPart(part.name, time.Since(began))
 	}
 	return errors.Join(errs...)
 }

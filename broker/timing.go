@@ -234,6 +234,9 @@ const (
 	upgradeBatches = 10
 	// statsWindow is what STATS counts actions within.
 	statsWindow = 24 * time.Hour
+	// statsLife is how old the last STATS job of an organisation may be to be told by metrics:
+	// each is made anew every hour.
+	statsLife = 3 * time.Hour
 )
 
 // The console.

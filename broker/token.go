@@ -21,6 +21,7 @@ type Token struct {
 // can be had; 0 asks for nothing.
 func (s *Service) Token(ctx context.Context, c models.Caller, id string, minTTL time.Duration) (Token, error) {
 	l, err := s.freshest(ctx, c, id, minTTL)
+	s.metrics.TokenFetched(l, err)
 	if err != nil {
 		return Token{}, err
 	}

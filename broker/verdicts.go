@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/grantd/grantd/metrics"
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/providers"
 	"github.com/grantd/grantd/store"
@@ -48,6 +49,27 @@ func classify(up *providers.Error, inPlace bool) answer {
 		return saysRefused
 	}
 	return saysNotNow
+}
+
+// refreshOutcome is what is counted of the answer to a refresh.
+func refreshOutcome(err error, inPlace bool) metrics.RefreshOutcome {
+	if err == nil {
+		return metrics.RefreshTokens
+	}
+	switch classify(failure(err), inPlace) {
+	case saysEnded, saysDead:
+		return metrics.RefreshEnded
+	case saysClient:
+		return metrics.RefreshClient
+	case saysRefused:
+		return metrics.RefreshRefused
+	case saysNothing:
+		return metrics.RefreshUnreadable
+	case saysLost:
+		return metrics.RefreshLost
+	case saysNotNow:
+	}
+	return metrics.RefreshUnavailable
 }
 
 // circumstances are what an answer is judged by, beside itself.

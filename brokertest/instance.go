@@ -19,6 +19,7 @@ import (
 	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/client"
 	"github.com/grantd/grantd/jobs"
+	"github.com/grantd/grantd/metrics"
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/providers"
 	"github.com/grantd/grantd/secrets"
@@ -135,20 +136,22 @@ func (h *Instance) serve(t testing.TB, o Options) {
 	redis := must(jobs.OpenRedis(h.RedisURL))(t)
 	bell, pace := jobs.NewBell(redis), jobs.NewPace(redis)
 	t.Cleanup(func() { pace.Close(); bell.Close(); redis.Close() })
-	h.Upstream = must(providers.New(providers.Options{TestHost: h.IdPURL, Allow: append(o.Allow, strings.TrimPrefix(h.IdPURL, "http://"))}))(t)
+	counted := metrics.New("test")
+	h.Upstream = must(providers.New(providers.Options{TestHost: h.IdPURL, Allow: append(o.Allow, strings.TrimPrefix(h.IdPURL, "http://")), Observe: counted.UpstreamCalled}))(t)
 	listener := must(net.Listen("tcp", "127.0.0.1:0"))(t)
 	h.URL = "http://" + listener.Addr().String()
 	public := cmp.Or(o.PublicURL, h.URL)
 	h.Service = must(broker.New(ctx, broker.Options{
 		Store: h.Store, Upstream: h.Upstream, Keys: h.Keys, Bell: bell, Pace: pace, PublicURL: public, RedirectAllow: o.RedirectAllow,
-		Log: log, Timing: o.Timing, Concurrency: o.Concurrency, Limits: o.Limits, SignIn: o.SignIn, Sessions: o.Sessions, TokensByAdmins: o.TokensByAdmins,
+		Log: log, Metrics: counted, Timing: o.Timing, Concurrency: o.Concurrency, Limits: o.Limits, SignIn: o.SignIn, Sessions: o.Sessions, TokensByAdmins: o.TokensByAdmins,
 	}))(t)
-	edge := api.New(api.Options{Service: h.Service, PublicURL: public, Version: "test", Log: log,
+	counted.Watch(h.Service.MetricSources(!o.WithoutWorker))
+	edge := api.New(api.Options{Service: h.Service, PublicURL: public, Version: "test", Log: log, Metrics: counted,
 		TrustedProxies: []netip.Prefix{}, BodyTime: o.BodyTime})
 	server := httptest.NewUnstartedServer(edge)
-	metrics := httptest.NewServer(edge.MetricsHandler())
-	t.Cleanup(metrics.Close)
-	h.MetricsURL = metrics.URL
+	scraped := httptest.NewServer(edge.MetricsHandler())
+	t.Cleanup(scraped.Close)
+	h.MetricsURL = scraped.URL
 	server.Listener.Close()
 	server.Listener = listener
 	server.Start()
@@ -161,7 +164,7 @@ func (h *Instance) serve(t testing.TB, o Options) {
 	if o.WithoutWorker {
 		return
 	}
-	h.worker = must(worker.New(worker.Options{Service: h.Service, Redis: redis, Log: log, SweepEvery: 100 * time.Millisecond}))(t)
+	h.worker = must(worker.New(worker.Options{Service: h.Service, Redis: redis, Log: log, Metrics: counted, SweepEvery: 100 * time.Millisecond}))(t)
 	if err := h.worker.Start(); err != nil {
 		t.Fatalf("starting the worker: %v", err)
 	}

@@ -16,18 +16,18 @@ type buckets struct {
 
 // take grants up to want calls, or says when there will be one; a negative wait
 // means that there is.
-func (b *buckets) take(key string, limit redis_rate.Limit, want int) (int, time.Duration) {
+func (b *buckets) take(key string, limit redis_rate.Limit, want int) (got, left int, wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now, every := time.Now(), interval(limit)
 	earned := b.at(key, now)
 	free := time.Duration(limit.Burst)*every - earned.Sub(now)
 	if free < every {
-		return 0, every - free
+		return 0, 0, every - free
 	}
-	got := min(want, int(free/every))
+	got = min(want, int(free/every))
 	b.earned[key] = earned.Add(time.Duration(got) * every)
-	return got, -1
+	return got, int(free/every) - got, -1
 }
 
 func (b *buckets) count(key string, limit redis_rate.Limit, n int) {

@@ -28,6 +28,11 @@ var (
 	Revoke = Kind[AuthorizationRing]{"authorization:revoke", QueueDefault}
 )
 
+// KindNames returns the names of all kinds.
+func KindNames() []string {
+	return []string{DeleteProvider.Name, RevokeUser.Name, ResetProvider.Name, Stats.Name, Refresh.Name, Revoke.Name}
+}
+
 // Kind is a kind of task: the name that workers know it by, the queue that it waits in,
 // and P, what its payload says.
 type Kind[P payload] struct {

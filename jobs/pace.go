@@ -32,36 +32,38 @@ func NewPace(r *Redis) *Pace {
 // Take grants up to want of the perHour calls under key, and when it grants none
 // says how long to wait until about so many may be made, at most a minute longer
 // than until the first. want 0 only asks. It answers within 200 ms, whatever
-// becomes of Redis.
-func (p *Pace) Take(ctx context.Context, key string, perHour, want int) (int, time.Duration) {
+// becomes of Redis. left is the part, from 0 to 1, of what may be taken at once that is
+// there afterwards.
+func (p *Pace) Take(ctx context.Context, key string, perHour, want int) (granted int, wait time.Duration, left float64) {
 	limit := limitOf(perHour)
-	got, wait, err := p.take(ctx, key, limit, want)
+	got, rest, wait, err := p.take(ctx, key, limit, want)
 	if err != nil {
 		limit = limitOf(perHour / quarter)
-		got, wait = p.alone.take(key, limit, want)
+		got, rest, wait = p.alone.take(key, limit, want)
 	}
+	left = float64(rest) / float64(limit.Burst)
 	if got > 0 || wait <= 0 {
-		return got, 0
+		return got, 0, left
 	}
 	more := time.Duration(max(0, min(want, limit.Burst)-1)) * interval(limit)
-	return 0, wait + min(more, time.Minute)
+	return 0, wait + min(more, time.Minute), left
 }
 
 // quarter is what a process keeps to that cannot ask how much others take.
 const quarter = 4
 
 // take asks Redis. The wait is negative when there is none.
-func (p *Pace) take(ctx context.Context, key string, limit redis_rate.Limit, want int) (int, time.Duration, error) {
+func (p *Pace) take(ctx context.Context, key string, limit redis_rate.Limit, want int) (got, left int, wait time.Duration, err error) {
 	if p.shared == nil {
-		return 0, 0, redis.ErrClosed
+		return 0, 0, 0, redis.ErrClosed
 	}
 	ctx, cancel := context.WithTimeout(ctx, ringTimeout)
 	defer cancel()
 	r, err := p.shared.AllowAtMost(ctx, key, limit, want)
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
-	return r.Allowed, r.RetryAfter, nil
+	return r.Allowed, r.Remaining, r.RetryAfter, nil
 }
 
 // Count counts n calls under key that were made without asking, so that those who

@@ -17,7 +17,7 @@ func newPace(t *testing.T, r *Redis) *Pace {
 func drain(t *testing.T, p *Pace, key string, perHour, want int) (got int, wait time.Duration) {
 	t.Helper()
 	for {
-		n, w := p.Take(t.Context(), key, perHour, want)
+		n, w, _ := p.Take(t.Context(), key, perHour, want)
 		if n > want || n > 0 && w > 0 || n == 0 && w <= 0 {
 			t.Fatalf("asked for %d: %d and %s", want, n, w)
 		}
@@ -38,7 +38,7 @@ func TestS3_ProcessesShareABudget(t *testing.T) {
 	t.Parallel()
 	onEachRedis(t, func(t *testing.T, r *Redis) {
 		one, two := newPace(t, r), newPace(t, r)
-		if n, wait := one.Take(t.Context(), "host", hourly, 4); n != 4 || wait != 0 {
+		if n, wait, _ := one.Take(t.Context(), "host", hourly, 4); n != 4 || wait != 0 {
 			t.Fatalf("a full bucket grants %d of 4 and %s", n, wait)
 		}
 		n, wait := drain(t, two, "host", hourly, 3)
@@ -48,10 +48,10 @@ func TestS3_ProcessesShareABudget(t *testing.T) {
 		if every := 90 * time.Second; wait > every+time.Minute {
 			t.Errorf("it is to wait %s, with %s between two calls", wait, every)
 		}
-		if n, _ := one.Take(t.Context(), "host", hourly, 1); n != 0 {
+		if n, _, _ := one.Take(t.Context(), "host", hourly, 1); n != 0 {
 			t.Error("the first one got more")
 		}
-		if n, _ := one.Take(t.Context(), "another", hourly, 1); n != 1 {
+		if n, _, _ := one.Take(t.Context(), "another", hourly, 1); n != 1 {
 			t.Error("another host has to wait too")
 		}
 	})
@@ -62,14 +62,14 @@ func TestS3_AskingTakesNothing(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, r *Redis) {
 		p := newPace(t, r)
 		for range atOnce + 1 {
-			if n, wait := p.Take(t.Context(), "host", hourly, 0); n != 0 || wait != 0 {
+			if n, wait, _ := p.Take(t.Context(), "host", hourly, 0); n != 0 || wait != 0 {
 				t.Fatalf("asking a full bucket: %d and %s", n, wait)
 			}
 		}
 		if n, _ := drain(t, p, "host", hourly, atOnce); n != atOnce {
 			t.Errorf("after asking, %d are left", n)
 		}
-		if _, wait := p.Take(t.Context(), "host", hourly, 0); wait <= 0 {
+		if _, wait, _ := p.Take(t.Context(), "host", hourly, 0); wait <= 0 {
 			t.Error("an empty bucket has no wait")
 		}
 	})
@@ -81,7 +81,7 @@ func TestS3_CallsThatDoNotAskCount(t *testing.T) {
 	onEachRedis(t, func(t *testing.T, r *Redis) {
 		p := newPace(t, r)
 		p.Count(t.Context(), "host", hourly, atOnce+2)
-		if n, wait := p.Take(t.Context(), "host", hourly, 1); n != 0 || wait < 2*time.Minute {
+		if n, wait, _ := p.Take(t.Context(), "host", hourly, 1); n != 0 || wait < 2*time.Minute {
 			t.Errorf("overdrawn by two, it grants %d or has one wait %s", n, wait)
 		}
 		p.Count(t.Context(), "host", hourly, -5) // what was granted, and not needed
@@ -119,13 +119,13 @@ func TestS3_WithoutRedisAQuarter(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := NewPace(&Redis{options: redisOptions(dial)})
 				began := time.Now()
-				if n, wait := p.Take(t.Context(), "host", 4*hourly, 100); n != atOnce || wait != 0 {
+				if n, wait, _ := p.Take(t.Context(), "host", 4*hourly, 100); n != atOnce || wait != 0 {
 					t.Errorf("granted %d and %s, want what a quarter gives at once", n, wait)
 				}
 				if took := time.Since(began); took > ringTimeout {
 					t.Errorf("took %s", took)
 				}
-				if n, wait := p.Take(t.Context(), "host", 4*hourly, 1); n != 0 || wait > 90*time.Second {
+				if n, wait, _ := p.Take(t.Context(), "host", 4*hourly, 1); n != 0 || wait > 90*time.Second {
 					t.Errorf("then granted %d and %s", n, wait)
 				}
 				must(t, p.Close())
@@ -142,7 +142,7 @@ func TestS3_NoHourSeesMoreThanTheBudget(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			p, total := NewPace(nil), 0
 			for end := time.Now().Add(time.Hour); time.Now().Before(end); {
-				n, wait := p.Take(t.Context(), "host", perHour, 32)
+				n, wait, _ := p.Take(t.Context(), "host", perHour, 32)
 				total += n
 				time.Sleep(max(wait, time.Millisecond))
 			}
@@ -159,7 +159,7 @@ func TestS3_AnEmptiedRedisStartsAnew(t *testing.T) {
 		p := newPace(t, r)
 		drain(t, p, "host", hourly, atOnce)
 		must(t, r.probe.FlushDB(t.Context()).Err()) // its scripts stay, its buckets are full again
-		if n, _ := p.Take(t.Context(), "host", hourly, 1); n != 1 {
+		if n, _, _ := p.Take(t.Context(), "host", hourly, 1); n != 1 {
 			t.Error("an emptied Redis grants nothing")
 		}
 		must(t, r.probe.ScriptFlush(t.Context()).Err())

@@ -111,6 +111,9 @@ const (
 	TroubleUnreadable Trouble = "unreadable" // its successes cannot be read
 )
 
+// Troubles lists every trouble.
+var Troubles = []Trouble{TroubleClient, TroubleRefused, TroubleUnreadable}
+
 // InTrouble returns what is wrong with the provider. Trouble ends with the client secret
 // that it was met with.
 func (p Provider) InTrouble() Trouble {

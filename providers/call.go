@@ -83,8 +83,8 @@ func send(client *http.Client, req *http.Request) (*answer, error) {
 
 // read is send for requests that change nothing, so that their failure leaves
 // nothing in doubt: a refresh that failed at discovery has spent no token.
-func (r *Registry) read(req *http.Request) (*answer, error) {
-	a, err := send(r.reads, req)
+func (c clients) read(req *http.Request) (*answer, error) {
+	a, err := send(c.reads, req)
 	if err != nil {
 		e := asError(err)
 		e.Ambiguous = false

@@ -70,6 +70,8 @@ type Options struct {
 	// Transport makes every call to an upstream in the place of the network, and no
 	// address is judged then. It is for simulations; nil = the network.
 	Transport http.RoundTripper
+	// Observe is told of every call to an upstream; nil tells nobody.
+	Observe func(Call)
 }
 
 // Registry knows the provider types and speaks to their upstreams. It is safe
@@ -85,8 +87,11 @@ type Registry struct {
 	keysMu  sync.Mutex
 	keySets remembered[keySet]
 
-	// Token calls get a fresh connection each, the others share (see call.go).
-	tokens, calls, reads *http.Client
+	// Token calls get a fresh connection each, the others share (see transport.go).
+	fresh, kept http.RoundTripper
+	observe     func(Call)
+	clients     // for what is asked for no provider: metadata and key sets
+	clientsOf   map[string]clients
 }
 
 // New returns a Registry of all types. An error names the entry of Allow, or
@@ -99,7 +104,10 @@ func New(o Options) (*Registry, error) {
 	if o.TestHost, err = allow.admitTestHost(o.TestHost); err != nil {
 		return nil, err
 	}
-	r := &Registry{allow: allow, now: o.Now, types: map[string]*Type{}, keySets: remembered[keySet]{}}
+	r := &Registry{allow: allow, now: o.Now, types: map[string]*Type{}, keySets: remembered[keySet]{}, clientsOf: map[string]clients{}, observe: o.Observe}
+	if r.observe == nil {
+		r.observe = func(Call) {}
+	}
 	if r.now == nil {
 		r.now = time.Now
 	}
@@ -109,7 +117,11 @@ func New(o Options) (*Registry, error) {
 	}
 	slices.Sort(r.names)
 	r.dialer = newDialer(allow)
-	r.tokens, r.calls, r.reads = clients(r.dialer, o.TLS, o.Transport)
+	r.fresh, r.kept = transports(r.dialer, o.TLS, o.Transport)
+	r.clients = r.clientsFor("", CallMetadata)
+	for name := range r.types {
+		r.clientsOf[name] = r.clientsFor(name, CallAPI)
+	}
 	r.issuers = newIssuers(r)
 	return r, nil
 }

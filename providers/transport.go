@@ -20,27 +20,20 @@ const (
 	callTimeout = 30 * time.Second
 )
 
-// clients returns the three ways to call an upstream:
+// transports are the connections to upstreams: fresh makes one for each call, kept keeps
+// them.
 //
-//   - tokens, for the token endpoint: no time-out but the context's, and a fresh
-//     connection for each call. net/http sends a POST again by itself only if
-//     not a byte of it was written, which is safe; but a kept connection that
-//     the upstream closes while the request is under way makes the outcome
-//     unknown for no reason, and a refresh token is too dear for that.
-//   - calls, for revocations, which may be repeated.
-//   - reads, for user info, discovery and keys, with a short time-out.
-//
-// All speak HTTP/1.1, where net/http's rules of sending again are the ones
+// Both speak HTTP/1.1, where net/http's rules of sending again are the ones
 // above, use no proxy and follow no redirect: a 307 from a token endpoint would
 // post the client secret to wherever it points. Where instead is given, it takes the
-// place of the connections of all three.
-func clients(d *dialer, config *tls.Config, instead http.RoundTripper) (tokens, calls, reads *http.Client) {
+// place of both.
+func transports(d *dialer, config *tls.Config, instead http.RoundTripper) (fresh, kept http.RoundTripper) {
 	if instead != nil {
-		return client(instead, 0), client(instead, callTimeout), client(instead, readTimeout)
+		return instead, instead
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	fresh := &http.Transport{
+	once := &http.Transport{
 		Proxy:                  nil,
 		DialContext:            d.DialContext,
 		TLSClientConfig:        config.Clone(),
@@ -49,15 +42,58 @@ func clients(d *dialer, config *tls.Config, instead http.RoundTripper) (tokens, 
 		Protocols:              protocols,
 		DisableKeepAlives:      true,
 	}
-	kept := fresh.Clone()
-	kept.DisableKeepAlives = false
-	kept.MaxIdleConnsPerHost = 64 // no fewer than a process revokes at once, so that most revocations need not open one
-	kept.IdleConnTimeout = 90 * time.Second
-	return client(fresh, 0), client(kept, callTimeout), client(kept, readTimeout)
+	reused := once.Clone()
+	reused.DisableKeepAlives = false
+	reused.MaxIdleConnsPerHost = 64 // no fewer than a process revokes at once, so that most revocations need not open one
+	reused.IdleConnTimeout = 90 * time.Second
+	return once, reused
 }
 
-func client(base http.RoundTripper, timeout time.Duration) *http.Client {
-	return &http.Client{Transport: &transport{base}, CheckRedirect: noRedirect, Timeout: timeout}
+// clients are the three ways to call an upstream:
+//
+//   - tokens, for the token endpoint: no time-out but the context's, and a fresh
+//     connection for each call. net/http sends a POST again by itself only if
+//     not a byte of it was written, which is safe; but a kept connection that
+//     the upstream closes while the request is under way makes the outcome
+//     unknown for no reason, and a refresh token is too dear for that.
+//   - calls, for revocations, which may be repeated.
+//   - reads, for user info, discovery and keys, with a short time-out.
+type clients struct{ tokens, calls, reads *http.Client }
+
+// clientsFor makes the clients of a provider type, which are observed under its name. reads
+// is the class that its reads are observed as. All share the connections of the transports.
+func (r *Registry) clientsFor(providerType string, reads CallClass) clients {
+	client := func(base http.RoundTripper, class CallClass, timeout time.Duration) *http.Client {
+		return &http.Client{Transport: &transport{base, Call{Type: providerType, Class: class}, r.observe}, CheckRedirect: noRedirect, Timeout: timeout}
+	}
+	return clients{tokens: client(r.fresh, CallToken, 0), calls: client(r.kept, CallRevoke, callTimeout), reads: client(r.kept, reads, readTimeout)}
+}
+
+// clientsAt returns the clients of a type. Tests may know types that are in no list.
+func (r *Registry) clientsAt(t *Type) clients {
+	if c, ok := r.clientsOf[t.Name]; ok {
+		return c
+	}
+	return r.clientsFor(t.Name, CallAPI)
+}
+
+// CallClass is a kind of endpoint that is called.
+type CallClass string
+
+// The classes.
+const (
+	CallToken    CallClass = "token"    // the token endpoint, and what stands in for it
+	CallRevoke   CallClass = "revoke"   // giving tokens back
+	CallAPI      CallClass = "api"      // user info, and whether a token is good
+	CallMetadata CallClass = "metadata" // discovery and key sets
+)
+
+// Call is a call to an upstream, as Options.Observe is told of it.
+type Call struct {
+	Type   string // of the provider, "" for metadata and key sets
+	Class  CallClass
+	Status int           // HTTP status, 0 when no answer came
+	Took   time.Duration // until the answer began, or the call failed
 }
 
 // noRedirect hands the redirect itself back as the answer.
@@ -65,17 +101,27 @@ func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastRe
 
 // transport caps what is read and turns every failure on the way into an Error
 // that says whether the request may have arrived.
-type transport struct{ base http.RoundTripper }
+type transport struct {
+	base    http.RoundTripper
+	call    Call
+	observe func(Call)
+}
 
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	var sent atomic.Bool // from the moment there is a connection, to be on the safe side
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }}
 	req = req.Clone(httptrace.WithClientTrace(req.Context(), trace))
 	req.Header.Set("User-Agent", "grantd")
+	began := time.Now()
 	resp, err := t.base.RoundTrip(req)
+	call := t.call
+	call.Took = time.Since(began)
 	if err != nil {
+		t.observe(call)
 		return nil, unreachable(err, sent.Load())
 	}
+	call.Status = resp.StatusCode
+	t.observe(call)
 	noteAnswer(req)
 	resp.Body = withoutBOM(&cappedBody{ReadCloser: resp.Body, left: maxBody})
 	return resp, nil

@@ -12,9 +12,10 @@ import (
 // upstream is an Upstream at its endpoints: what one call works with.
 type upstream struct {
 	*Registry
-	t *Type
-	c Client
-	e Endpoints
+	clients // those of the type
+	t       *Type
+	c       Client
+	e       Endpoints
 }
 
 // derived returns what follows from the client alone, whether or not it may be spoken
@@ -28,7 +29,7 @@ func (at Upstream) derived() (*upstream, error) {
 	if err != nil {
 		return nil, unreachable(errBlocked, false)
 	}
-	u := &upstream{Registry: at.registry, t: t, c: at.client, e: t.at(at.client, base)}
+	u := &upstream{Registry: at.registry, clients: at.registry.clientsAt(t), t: t, c: at.client, e: t.at(at.client, base)}
 	if u.e.Public {
 		u.c.Secret = ""
 	}

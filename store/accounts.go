@@ -34,7 +34,11 @@ func (s *Store) Mismatch(ctx context.Context, l models.Linked, attempt, reason s
 		row["last_attempt"], row["last_error"] = attempt, reason
 		row["attempt_id"], row["lease_owner"], row["lease_until"] = nil, nil, nil
 	}
-	return changed(q.Updates(row))
+	ended, err := changed(q.Updates(row))
+	if ended {
+		s.expired(reason)
+	}
+	return ended, err
 }
 
 // MarkTokensForeign says that an authorization's tokens are not those of its account, so

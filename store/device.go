@@ -44,7 +44,9 @@ func (s *Store) SavePoll(ctx context.Context, id string, p Poll) error {
 // FailPoll ends the flow that a poll was about, and reports whether that was still
 // for this poll to say.
 func (s *Store) FailPoll(ctx context.Context, id, attempt, reason string) (bool, error) {
-	return changed(s.polled(ctx, id, attempt).Updates(map[string]any{"status": models.FlowFailed, "failure": reason}))
+	r := s.polled(ctx, id, attempt).Updates(map[string]any{"status": models.FlowFailed, "failure": reason})
+	s.flowsEnded(models.FlowClaimed, reason, r.RowsAffected)
+	return changed(r)
 }
 
 func (s *Store) polled(ctx context.Context, id, attempt string) *gorm.DB {

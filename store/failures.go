@@ -61,7 +61,11 @@ func (s *Store) SaveFailure(ctx context.Context, credential string, g int64, f F
 	if r := f.Refused; r != nil {
 		row["refusal"], row["refusals"], row["refusal_since"], row["refused_since"] = r.What, r.Times, r.Since, r.First
 	}
-	return changed(s.credential(ctx, credential).Where("generation = ? AND attempt_id = ?", g, f.Attempt).Updates(row))
+	saved, err := changed(s.credential(ctx, credential).Where("generation = ? AND attempt_id = ?", g, f.Attempt).Updates(row))
+	if saved && f.Verdict != "" {
+		s.expired(f.Reason)
+	}
+	return saved, err
 }
 
 // judge adds a verdict to a row, with what it was reached under (R5).

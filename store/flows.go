@@ -22,7 +22,11 @@ func (s *Store) InsertFlow(ctx context.Context, f *models.Flow, life time.Durati
 		if next := now.Add(f.PollInterval); f.PollInterval > 0 {
 			f.NextPollAt = &next
 		}
-		return taken(tx.db.Create(f).Error, models.Error{Message: "This state was used before."})
+		err = taken(tx.db.Create(f).Error, models.Error{Message: "This state was used before."})
+		if err == nil && s.observer.FlowBegun != nil {
+			tx.committed(func() { s.observer.FlowBegun(f.Channel) })
+		}
+		return err
 	})
 }
 
@@ -87,15 +91,19 @@ func (s *Store) SaveExchange(ctx context.Context, id string, sealedTokens []byte
 
 // FinishFlow gives an exchanged flow's tokens their owner and forgets them here.
 func (s *Store) FinishFlow(ctx context.Context, id, authorization string) (bool, error) {
-	return changed(s.flow(ctx, id, models.FlowExchanged).
-		Updates(map[string]any{"status": models.FlowDone, "authorization_id": authorization, "sealed_tokens": nil, "failure": ""}))
+	r := s.flow(ctx, id, models.FlowExchanged).
+		Updates(map[string]any{"status": models.FlowDone, "authorization_id": authorization, "sealed_tokens": nil, "failure": ""})
+	s.flowsEnded(models.FlowExchanged, "", r.RowsAffected)
+	return changed(r)
 }
 
 // FailFlow ends a flow that is in one of the given states, with a reason that is
 // a code.
 func (s *Store) FailFlow(ctx context.Context, id, reason string, from ...models.FlowStatus) (bool, error) {
-	return changed(s.flow(ctx, id, from...).
-		Updates(map[string]any{"status": models.FlowFailed, "failure": reason, "sealed_tokens": nil}))
+	r := s.flow(ctx, id, from...).
+		Updates(map[string]any{"status": models.FlowFailed, "failure": reason, "sealed_tokens": nil})
+	s.flowsEnded(from[0], reason, r.RowsAffected)
+	return changed(r)
 }
 
 // ForgetFlow deletes a flow that is in the given state, so that the same state can be
@@ -118,14 +126,15 @@ func (s *Store) LapseFlows(ctx context.Context, claimedFor time.Duration) error 
 		return s.db.WithContext(ctx).Model(&models.Flow{}).
 			Where("status = 'claimed' AND claimed_at <= ?", s.in(-claimedFor)).Where("channel "+device+" ?", models.ChannelDevice)
 	}
-	return errors.Join(
-		stale("<>").Updates(map[string]any{"status": models.FlowFailed, "failure": "lost_response"}).Error,
-		stale("=").Update("status", models.FlowOpen).Error,
-		s.db.WithContext(ctx).Model(&models.Flow{}).
-			Where("status = 'open' AND expires_at <= ?", s.now()).
-			Updates(map[string]any{"status": models.FlowFailed,
-				"failure": gorm.Expr("CASE WHEN poll_attempt = '' THEN 'expired' ELSE 'lost_response' END")}).Error,
-	)
+	lost := stale("<>").Updates(map[string]any{"status": models.FlowFailed, "failure": "lost_response"})
+	s.flowsEnded(models.FlowClaimed, "lost_response", lost.RowsAffected)
+	reopened := stale("=").Update("status", models.FlowOpen)
+	over := s.db.WithContext(ctx).Model(&models.Flow{}).
+		Where("status = 'open' AND expires_at <= ?", s.now()).
+		Updates(map[string]any{"status": models.FlowFailed,
+			"failure": gorm.Expr("CASE WHEN poll_attempt = '' THEN 'expired' ELSE 'lost_response' END")})
+	s.flowsEnded(models.FlowOpen, "expired", over.RowsAffected)
+	return errors.Join(lost.Error, reopened.Error, over.Error)
 }
 
 // TrialsOf returns the trials of a provider whose tokens are neither kept nor revoked, and those that have not come back.

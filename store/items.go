@@ -148,6 +148,9 @@ func (s *Store) settleGroup(lease string, job *string, o models.Outcome, reason 
 	if err != nil {
 		return nil, err
 	}
+	if f := s.observer.Revoked; f != nil {
+		s.committed(func() { f(o, len(ids)) })
+	}
 	if job == nil {
 		return ids, nil
 	}

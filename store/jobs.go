@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 
 	"github.com/grantd/grantd/models"
 )
@@ -96,8 +97,13 @@ func (s *Store) FinishJob(ctx context.Context, id string, status models.JobStatu
 	if details != nil {
 		row["details"] = details
 	}
-	return changed(s.db.WithContext(ctx).Model(&models.Job{}).
-		Where("id = ? AND status IN ('PENDING', 'RUNNING')", id).Updates(row))
+	var ended []models.Job
+	r := s.db.WithContext(ctx).Model(&ended).Clauses(clause.Returning{Columns: []clause.Column{{Name: "type"}}}).
+		Where("id = ? AND status IN ('PENDING', 'RUNNING')", id).Updates(row)
+	if f := s.observer.JobEnded; f != nil && len(ended) > 0 {
+		s.committed(func() { f(ended[0].Type, status) })
+	}
+	return changed(r)
 }
 
 // JobByKey returns the job that has the key, ErrNotFound when none has.

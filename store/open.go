@@ -69,6 +69,8 @@ type Store struct {
 	clock        func() time.Time
 	between      *Between
 	inTx         bool
+	observer     *Observer
+	afterTx      *[]func() // what is called once the transaction is committed
 }
 
 // Open connects to the database that o names and checks that it keeps what it
@@ -78,7 +80,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		o.Clock = time.Now
 	}
 	// What SQLite keeps has milliseconds; what is answered must equal what is read later.
-	s := &Store{clock: func() time.Time { return o.Clock().UTC().Truncate(time.Millisecond) }, between: o.Between}
+	s := &Store{observer: &Observer{}, clock: func() time.Time { return o.Clock().UTC().Truncate(time.Millisecond) }, between: o.Between}
 	var err error
 	switch scheme, path, _ := strings.Cut(o.URL, ":"); scheme {
 	case "sqlite":
@@ -273,9 +275,17 @@ func (s *Store) Tx(ctx context.Context, f func(*Store) error) error {
 	if s.inTx {
 		return f(s)
 	}
-	return s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+	var after []func()
+	err := s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		after = nil
 		inner := *s
-		inner.db, inner.inTx = tx, true
+		inner.db, inner.inTx, inner.afterTx = tx, true, &after
 		return f(&inner)
 	})
+	if err == nil {
+		for _, tell := range after {
+			tell()
+		}
+	}
+	return err
 }

@@ -23,6 +23,9 @@ const (
 	ClassRevokePace Class = "revoke_pace"
 )
 
+// Classes lists every class.
+var Classes = []Class{ClassToken, ClassRevoke, ClassAPI, ClassTokenPace, ClassRevokePace}
+
 func (c Class) isEndpoint() bool { return c == ClassToken || c == ClassRevoke || c == ClassAPI }
 
 // Pause is how long an upstream is not called for one provider, or without a

@@ -39,7 +39,11 @@ func (s *Store) NoteRejected(ctx context.Context, l models.Linked, reason string
 	if reason != "" {
 		expire(row, l, reason)
 	}
-	return changed(s.generation(ctx, l).Updates(row))
+	noted, err := changed(s.generation(ctx, l).Updates(row))
+	if noted && reason != "" {
+		s.expired(reason)
+	}
+	return noted, err
 }
 
 // Acquit ends the verdict that an earlier check of l's generation was the reason of:
@@ -78,7 +82,11 @@ func (s *Store) NoteRevoked(ctx context.Context, l models.Linked, owner, reason 
 	if reason != "" {
 		expire(row, l, reason)
 	}
-	return changed(s.generation(ctx, l).Where("lease_owner = ?", owner).Updates(row))
+	noted, err := changed(s.generation(ctx, l).Where("lease_owner = ?", owner).Updates(row))
+	if noted && reason != "" {
+		s.expired(reason)
+	}
+	return noted, err
 }
 
 // generation is l's credential as long as nothing newer was saved.

@@ -20,7 +20,7 @@ func (w *Worker) sweepUntil(ctx context.Context) {
 		err := w.sweep(ctx)
 		if ctx.Err() == nil {
 			failing.note(err)
-			w.metrics.swept(err)
+			w.metrics.Swept(err)
 		}
 		select {
 		case <-ctx.Done():

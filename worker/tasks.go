@@ -31,7 +31,7 @@ func (w *Worker) process(ctx context.Context, t *asynq.Task) error {
 	defer w.tasks.Done()
 	start := time.Now()
 	err := w.run(ctx, t.Type(), t.Payload())
-	w.metrics.ran(t.Type(), err, time.Since(start))
+	w.metrics.TaskRan(t.Type(), err, time.Since(start))
 	id, _ := asynq.GetTaskID(ctx)
 	switch {
 	case err == nil:

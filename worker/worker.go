@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/jobs"
+	"github.com/grantd/grantd/metrics"
 )
 
 // Options are what a Worker is made of.
@@ -28,8 +28,8 @@ type Options struct {
 	Concurrency int
 	// Grace is how long Shutdown lets tasks finish; 0 means 8 s.
 	Grace time.Duration
-	// Metrics may be nil.
-	Metrics prometheus.Registerer
+	// Metrics defaults to some that nobody reads.
+	Metrics *metrics.Metrics
 }
 
 // Worker works on what the bell announces, and sweeps.
@@ -41,7 +41,7 @@ type Worker struct {
 	every       time.Duration
 	concurrency int
 	grace       time.Duration
-	metrics     *metrics
+	metrics     *metrics.Metrics
 	kinds       map[string]task
 
 	listener  *jobs.Listener
@@ -59,18 +59,19 @@ func New(o Options) (*Worker, error) {
 	}
 	w := &Worker{
 		service: o.Service, sweepOnce: o.Service.Sweep, redis: o.Redis, log: o.Log,
-		every: o.SweepEvery, concurrency: o.Concurrency, grace: o.Grace,
+		every: o.SweepEvery, concurrency: o.Concurrency, grace: o.Grace, metrics: o.Metrics,
 	}
 	w.setDefaults()
 	w.kinds = tasksOf(w.service)
-	var err error
-	w.metrics, err = newMetrics(o.Metrics)
-	return w, err
+	return w, nil
 }
 
 func (w *Worker) setDefaults() {
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
+	}
+	if w.metrics == nil {
+		w.metrics = metrics.New("")
 	}
 	if w.every <= 0 {
 		w.every = 2 * time.Second

@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/jobs"
+	"github.com/grantd/grantd/metrics"
 )
 
 // logged is a log that may be read while it is written.
@@ -49,7 +49,7 @@ func newTestWorker(t *testing.T, redisURL string) (*Worker, *jobs.Redis, *logged
 	w, err := New(Options{
 		Service: &broker.Service{}, Redis: redis, SweepEvery: 10 * time.Millisecond, Grace: time.Second,
 		Log:     slog.New(slog.NewTextHandler(log, nil)),
-		Metrics: prometheus.NewRegistry(),
+		Metrics: metrics.New(""),
 	})
 	if err != nil {
 		t.Fatal(err)

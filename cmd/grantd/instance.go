@@ -11,11 +11,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/grantd/grantd/api"
 	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/jobs"
+	"github.com/grantd/grantd/metrics"
 	"github.com/grantd/grantd/providers"
 	"github.com/grantd/grantd/worker"
 )
@@ -101,13 +100,14 @@ func start(ctx context.Context, cfg *Config, r roles, log *slog.Logger) (_ *inst
 	}
 	pace := jobs.NewPace(redis)
 	in.onStop("pace", func(context.Context) error { return pace.Close() })
-	upstream, err := providers.New(providers.Options{Allow: cfg.UpstreamAllow, TestHost: cfg.TestProvider})
+	counted := metrics.New(currentVersion())
+	upstream, err := providers.New(providers.Options{Allow: cfg.UpstreamAllow, TestHost: cfg.TestProvider, Observe: counted.UpstreamCalled})
 	if err != nil {
 		return nil, fmt.Errorf("GRANTD_UPSTREAM_ALLOW or GRANTD_TEST_PROVIDER: %w", err)
 	}
 
 	in.service, err = broker.New(ctx, broker.Options{
-		Store: st, Upstream: upstream, Keys: keys, Bell: bell, Pace: pace, Log: log,
+		Store: st, Upstream: upstream, Keys: keys, Bell: bell, Pace: pace, Log: log, Metrics: counted,
 		PublicURL: cfg.PublicURL, RedirectAllow: cfg.RedirectAllow, AnyRedirect: r.anyRedirect,
 		Retention: broker.Retention{Flows: cfg.KeepFlows, Tombstones: cfg.KeepTombstones, Superseded: cfg.KeepSuperseded, Expired: cfg.KeepDead,
 			Jobs: cfg.KeepJobs, Audit: cfg.KeepAudit, Statistics: cfg.KeepStatistics, Minutes: cfg.KeepMinutes},
@@ -121,9 +121,9 @@ func start(ctx context.Context, cfg *Config, r roles, log *slog.Logger) (_ *inst
 	}
 	in.onStop("token calls", in.service.Wait)
 
-	metrics := prometheus.NewRegistry()
+	counted.Watch(in.service.MetricSources(r.worker))
 	if r.worker {
-		w, err := worker.New(worker.Options{Service: in.service, Redis: redis, Log: log, Metrics: metrics})
+		w, err := worker.New(worker.Options{Service: in.service, Redis: redis, Log: log, Metrics: counted})
 		if err != nil {
 			return nil, err
 		}
@@ -134,7 +134,7 @@ func start(ctx context.Context, cfg *Config, r roles, log *slog.Logger) (_ *inst
 	}
 
 	edge := api.New(api.Options{
-		Service: in.service, PublicURL: cfg.PublicURL, Version: currentVersion(), Log: log, Metrics: metrics,
+		Service: in.service, PublicURL: cfg.PublicURL, Version: currentVersion(), Log: log, Metrics: counted,
 		TrustedProxies: cfg.proxies(), BodyTime: cfg.LimitBodyTime, Brand: cfg.brand(),
 	})
 	if private != nil {
