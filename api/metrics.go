@@ -55,9 +55,9 @@ func (r *requests) observers(s series) observers {
 	if ok {
 		return o
 	}
-	o.requests, o.took = r.metrics.Requests(s.route, s.method, s.status)
-	if s.waited {
-		o.took = nil
+	o.requests = r.metrics.Requests(s.route, s.method, s.status)
+	if !s.waited {
+		o.took = r.metrics.RequestTimes(s.route, s.method)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

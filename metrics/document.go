@@ -42,3 +42,12 @@ Metrics of the kind *snapshot* come from the database and Redis, which are asked
 	b.WriteString("## Others\n\n`go_*` and `process_*` are of the Go runtime and the operating system.\n")
 	return b.String()
 }
+
+// Names returns the names of all metrics.
+func Names() []string {
+	names := make([]string, len(definitions))
+	for i, d := range definitions {
+		names[i] = d.name
+	}
+	return names
+}

@@ -235,3 +235,9 @@ func pageBy[T any](q *gorm.DB, at string, from *Position, descending bool, limit
 	}
 	return rows, err
 }
+
+// ActiveProviders returns at most limit active providers of all organisations, the oldest first.
+func (s *Store) ActiveProviders(ctx context.Context, limit int) ([]models.Provider, error) {
+	var all []models.Provider
+	return all, s.db.WithContext(ctx).Where("status = ? AND delete_job_id IS NULL", models.ProviderActive).Order("id").Limit(limit).Find(&all).Error
+}

@@ -9,6 +9,7 @@
 //	serve.go     serve, api, worker
 //	instance.go  a running grantd, from its parts to its end
 //	token.go     keys.go  migrate.go  version.go   the small commands
+//	doctor.go  health.go                           what looks after an installation
 //	dev.go       demo.go                           the embedded ones;
 //	             upstream.go is their authorization server, teller.go their voice
 package main

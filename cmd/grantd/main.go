@@ -45,6 +45,8 @@ type cli struct {
 	Token      tokenCommand      `cmd:"" help:"Make, list and revoke API tokens."`
 	Sessions   sessionsCommand   `cmd:"" help:"List and end sessions of the pages."`
 	Show       configCommand     `cmd:"" name:"config" help:"Print the settings in force, passwords redacted."`
+	Doctor     doctorCommand     `cmd:"" help:"Examine settings, database, keyset, Redis, clock and public URL, and say what is wrong."`
+	Health     healthCommand     `cmd:"" help:"Ask the process beside it whether it is ready."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 	Completion completionCommand `cmd:"" help:"Print a script that completes commands in a shell."`
 	Help       helpCommand       `cmd:"" help:"Explain a command, or all settings: grantd help settings."`
