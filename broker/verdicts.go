@@ -57,7 +57,7 @@ func refreshOutcome(err error, inPlace bool) metrics.RefreshOutcome {
 		return metrics.RefreshTokens
 	}
 	switch classify(failure(err), inPlace) {
-	case saysEnded, saysDead:
+	case saysEnded, saysRejected:
 		return metrics.RefreshEnded
 	case saysClient:
 		return metrics.RefreshClient
