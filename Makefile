@@ -10,7 +10,7 @@ OIDC := brokertest/oidcprovider
 AXE := brokertest/axe
 ZITADEL := brokertest/servers/zitadel
 
-.PHONY: help demo dev build test check bench faults simulate pictures release-check measure fmt clean
+.PHONY: help demo dev build test check bench faults simulate pictures release-check measure fmt clean release chart sbom vulnerabilities
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,11 +63,13 @@ check: ## Formatting, vet, lint, spelling, the import ladder, go.mod: everything
 # A go.mod of its own: grantd's users do not inherit a linter's dependencies.
 	go build -C .ci/tools -o '$(CURDIR)/bin/tools/' ./lint tool
 	bin/tools/lint ./...
+	bin/tools/actionlint
 	git ls-files $(SPELLED) | xargs bin/tools/misspell -error
 	go test -count=1 -run 'Ladder|NamesPlaces|NamePlaces' .
 	go mod verify
 	go mod tidy -diff
 	cd .ci/tools && go vet ./... && go mod verify && go mod tidy -diff
+	cd .ci/release-tools && go mod tidy -diff
 # A server that tests run, in a module of its own for the same reason.
 	cd $(ZITADEL) && go vet ./... && go mod verify && go mod tidy -diff
 
@@ -87,6 +89,21 @@ simulate: ## Play interleavings of replicas, each from a seed, and judge each by
 pictures: ## Draw the pictures of the pages in docs/images anew; needs Chromium
 	GRANTD_PICTURES='$(CURDIR)/docs/images' go test -count=1 -run TestTheMainPagesArePictured ./brokertest/contract
 
+release: ## Build what is released into dist/, for linux and darwin on amd64 and arm64: the same bytes for the same commit
+	VERSION='$(VERSION)' .ci/release
+
+chart: ## Render the Helm chart, lint it, and decode it into the types of Kubernetes; compiles for minutes the first time
+	cd deploy/helm/check && go vet ./... && go mod tidy -diff && go test ./...
+
+# Tools in a module of their own, which are built only here.
+sbom: build ## Write dist/grantd.cdx.json: what bin/grantd is made of, in CycloneDX's format; needs the network
+	mkdir -p dist
+	cd .ci/release-tools && go tool cyclonedx-gomod bin -json -licenses -version '$(VERSION)' -output '$(CURDIR)/dist/grantd.cdx.json' '$(CURDIR)/bin/grantd'
+
+vulnerabilities: ## Look for known vulnerabilities in what the binary calls; needs the network
+	go build -C .ci/release-tools -o '$(CURDIR)/bin/tools/' golang.org/x/vuln/cmd/govulncheck
+	bin/tools/govulncheck ./...
+
 release-check: ## What is too long for every commit: faults at full size, the benchmark, the image; takes about half an hour
 	.ci/release-check
 
@@ -97,4 +114,4 @@ fmt: ## Format the code
 	gofmt -w .
 
 clean: ## Remove what the targets made, but no data: grantd-data may hold a keyset
-	rm -rf bin coverage* $(OIDC)/node_modules $(AXE)/node_modules
+	rm -rf bin dist coverage* $(OIDC)/node_modules $(AXE)/node_modules
