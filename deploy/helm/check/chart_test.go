@@ -111,7 +111,9 @@ func TestTheChartIsWhatKubernetesTakes(t *testing.T) {
 		if pod.Spec.ServiceAccountName != account.Name {
 			t.Errorf("%s runs as %s", name, pod.Spec.ServiceAccountName)
 		}
-		if !slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "GRANTD_REDIRECT_ALLOW" && e.Value == "https://app.example.com" }) {
+		if !slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool {
+			return e.Name == "GRANTD_REDIRECT_ALLOW" && e.Value == "https://app.example.com"
+		}) {
 			t.Errorf("%s does not have the further settings", name)
 		}
 		if mode := pod.Spec.Volumes[0].Secret.DefaultMode; mode == nil || *mode != 0o440 {
