@@ -205,8 +205,8 @@ func (s *Service) issue(ctx context.Context, id string, n NewAPIToken, complete 
 
 var roles = []models.Role{models.RoleAdmin, models.RoleUser, models.RoleService}
 
-// maxLimits is how many providers an API token can be limited to.
-const maxLimits = 100
+// MaxLimits is how many providers an API token can be limited to.
+const MaxLimits = 100
 
 // limitsOf are the ids of the providers that an API token is to be limited to.
 func (s *Service) limitsOf(ctx context.Context, n NewAPIToken) ([]string, error) {
@@ -240,8 +240,8 @@ func (n NewAPIToken) Validate() error {
 	if n.Role == models.RoleService && len(n.Providers) == 0 {
 		bad("providers", "must name the providers that the service may use")
 	}
-	if len(n.Providers) > maxLimits {
-		bad("providers", fmt.Sprintf("must name at most %d providers", maxLimits))
+	if len(n.Providers) > MaxLimits {
+		bad("providers", fmt.Sprintf("must name at most %d providers", MaxLimits))
 	}
 	if len(n.Name) > 255 || strings.ContainsRune(n.Name, 0) || !printable(n.Name) {
 		bad("name", "must be at most 255 bytes of printable characters")

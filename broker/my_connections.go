@@ -61,6 +61,11 @@ func (s *Service) MyConnections(ctx context.Context, v Visitor, cursor string) (
 	if err != nil {
 		return MyConnections{}, err
 	}
+	bearers, err := s.issuerServices(ctx, v.Caller.OrgID)
+	if err != nil {
+		return MyConnections{}, err
+	}
+	services = append(services, bearers...)
 	all := MyConnections{Providers: within(v.Caller, ps), More: page.Next}
 	for _, a := range page.Data {
 		m := myConnection(a)

@@ -52,6 +52,8 @@ type Options struct {
 	Limits Limits
 	// SignIn is how people sign in to the pages beside API tokens.
 	SignIn SignIn
+	// Issuers are those whose bearer tokens are accepted beside API tokens.
+	Issuers []TrustedIssuer
 	// Sessions overrides single fields of DefaultSessionLife.
 	Sessions SessionLife
 	// Concurrency is how many revocations of one organisation the process has in flight;
@@ -83,6 +85,7 @@ type Service struct {
 	sessions  SessionLife
 
 	callers        callerCache
+	issuers        atomic.Pointer[issuers]
 	uses           tokenUses
 	tokensByAdmins bool
 	random         func(n int64) int64 // nil: math/rand
@@ -127,7 +130,8 @@ func New(ctx context.Context, o Options) (*Service, error) {
 		return nil, fmt.Errorf("the public URL %q is not absolute", o.PublicURL)
 	}
 	s.redirects = redirectPolicy{public: origin(public), allow: o.RedirectAllow, any: o.AnyRedirect}
-	return s, errors.Join(s.checkKeyset(ctx), s.checkUpgrade(ctx), s.bindSignInName(ctx))
+	s.issuers.Store(&issuers{})
+	return s, errors.Join(s.checkKeyset(ctx), s.checkUpgrade(ctx), s.bindSignInName(ctx), s.TrustIssuers(ctx, o.Issuers))
 }
 
 // canary is the name of the fact that ties a database to its keyset.

@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"context"
+	"strings"
 	"time"
 
 	"github.com/grantd/grantd/models"
@@ -50,8 +51,11 @@ const sessionsShown = 100
 // BeginSession signs somebody in and returns what the cookie is to hold: a new secret each time, so that one that
 // somebody knew before is worth nothing. The session that the browser had ends.
 func (s *Service) BeginSession(ctx context.Context, in SignedIn, address string, former models.Secret) (models.Secret, error) {
-	if in.Caller.IsService() {
+	switch {
+	case in.Caller.IsService():
 		return "", errServiceSignIn
+	case in.Issuer == "" && strings.HasPrefix(in.Caller.TokenID, issuerPrefix):
+		return "", errBearerSignIn
 	}
 	token := randomText()
 	b := models.BrowserSession{ID: newID(), TokenHash: hashOf(token), OrgID: in.Caller.OrgID, UserID: in.Caller.UserID, Role: in.Caller.Role,
@@ -75,6 +79,9 @@ func (s *Service) BeginSession(ctx context.Context, in SignedIn, address string,
 }
 
 var errServiceSignIn = models.Errorf(models.CodeForbidden, "This API token belongs to a service, which cannot sign in here. Sign in with your own API token.")
+
+// errBearerSignIn keeps a session from outliving the token that it was begun with.
+var errBearerSignIn = models.Errorf(models.CodeForbidden, "A token of a trusted issuer begins no session. Sign in with an API token.")
 
 // Session returns who is signed in with the cookie, and ErrSignedOut where nobody is. It is asked for at each request and
 // cached nowhere: a session ends at once when it is ended anywhere, and with the API token or the issuer's setting that it

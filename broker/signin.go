@@ -82,7 +82,7 @@ func (o SignIn) person(claims map[string]any) (SignedIn, string) {
 	if !ok {
 		return SignedIn{}, refusedUser
 	}
-	c := models.Caller{OrgID: org, UserID: user, Role: models.RoleUser, TokenID: "issuer:" + o.Name}
+	c := models.Caller{OrgID: org, UserID: user, Role: models.RoleUser, TokenID: issuerPrefix + o.Name}
 	if o.AdminIf.Claim != "" && o.AdminIf.fits(claims) {
 		c.Role = models.RoleAdmin
 	}
@@ -307,18 +307,13 @@ func (s *Service) signInFailed(err error) error {
 	return failed
 }
 
-// bindSignInName ties the issuer's name to its URL for ever: under another URL other people would become the same users
-// (A5).
+// bindSignInName ties the name of the sign-in issuer to its URL. A trusted issuer of the same name is the same one.
 func (s *Service) bindSignInName(ctx context.Context) error {
 	if s.signIn.Name == "" {
 		return nil
 	}
-	bound, err := s.store.StateMeta(ctx, "issuer:"+s.signIn.Name, []byte(s.signIn.Issuer))
-	if err != nil {
-		return fmt.Errorf("reading the issuer's name: %w", err)
-	}
-	if string(bound) != s.signIn.Issuer {
-		return fmt.Errorf("GRANTD_SIGNIN_NAME: the name %q belongs to the issuer %s in this database, and its users are named after it; choose another name for another issuer", s.signIn.Name, bound)
+	if err := s.bindIssuerName(ctx, s.signIn.Name, s.signIn.Issuer); err != nil {
+		return fmt.Errorf("GRANTD_SIGNIN_NAME: %w", err)
 	}
 	return nil
 }

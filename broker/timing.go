@@ -197,12 +197,24 @@ const (
 	MaxWait = time.Minute
 )
 
+// Bearer tokens of trusted issuers.
+const (
+	issuerDrift = time.Minute     // between the issuer's clock and this one
+	bearerLife  = 5 * time.Minute // that a verified token is remembered for at most
+	bearerLimit = 10_000          // of them, for each issuer
+	// refusalToldAgain is how long after a refusal was logged the same reason is logged
+	// again, and refusalsTold how many reasons of an issuer are kept.
+	refusalToldAgain = time.Minute
+	refusalsTold     = 100
+)
+
 // What a Retry-After says where nothing better is known.
 const (
 	retrySoon         = time.Second      // something passing: the next try may work
 	retrySlowUpstream = 2 * time.Second  // the upstream is slow, and its answer is still awaited
 	tryWaiting        = 5 * time.Second  // too many requests of the caller wait already
 	tryConsent        = 30 * time.Second // too many open consents, which end one by one
+	tryIssuer         = 5 * time.Second  // the keys of a trusted issuer have not been read yet
 	tryKeyset         = time.Minute      // an operator has to see to the keyset
 )
 

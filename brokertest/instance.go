@@ -59,6 +59,7 @@ type Options struct {
 	Limits         broker.Limits
 	SignIn         broker.SignIn
 	Sessions       broker.SessionLife
+	Issuers        []broker.TrustedIssuer
 	TokensByAdmins bool
 	BodyTime       time.Duration // how long a request's body may take to arrive; 0 is the default
 }
@@ -143,7 +144,7 @@ func (h *Instance) serve(t testing.TB, o Options) {
 	public := cmp.Or(o.PublicURL, h.URL)
 	h.Service = must(broker.New(ctx, broker.Options{
 		Store: h.Store, Upstream: h.Upstream, Keys: h.Keys, Bell: bell, Pace: pace, PublicURL: public, RedirectAllow: o.RedirectAllow,
-		Log: log, Metrics: counted, Timing: o.Timing, Concurrency: o.Concurrency, Limits: o.Limits, SignIn: o.SignIn, Sessions: o.Sessions, TokensByAdmins: o.TokensByAdmins,
+		Log: log, Metrics: counted, Timing: o.Timing, Concurrency: o.Concurrency, Limits: o.Limits, SignIn: o.SignIn, Issuers: o.Issuers, Sessions: o.Sessions, TokensByAdmins: o.TokensByAdmins,
 	}))(t)
 	counted.Watch(h.Service.MetricSources(!o.WithoutWorker))
 	edge := api.New(api.Options{Service: h.Service, PublicURL: public, Version: "test", Log: log, Metrics: counted,
@@ -185,6 +186,16 @@ func (h *Instance) Limited(t testing.TB, n broker.NewAPIToken) Person {
 		t.Fatalf("making a token for %s: %v", n.UserID, err)
 	}
 	return Person{Caller: row.Caller(), Token: token, Client: client.New(h.URL, token, nil)}
+}
+
+// Bearer is somebody who comes by a token of a trusted issuer.
+func (h *Instance) Bearer(t testing.TB, token models.Secret) Person {
+	t.Helper()
+	caller, err := h.Service.Authenticate(context.Background(), token)
+	if err != nil {
+		t.Fatalf("a token of a trusted issuer is not accepted: %v", err)
+	}
+	return Person{Caller: caller, Token: token, Client: client.New(h.URL, token, nil)}
 }
 
 // Provider registers the authorization server's client as a provider of the type

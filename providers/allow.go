@@ -3,6 +3,7 @@ package providers
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -56,6 +57,13 @@ func (a allowlist) admitTestHost(base string) (string, error) {
 	}
 	a.hosts[join(host, portOf(u.Scheme, port))] = true
 	return u.String(), nil
+}
+
+// with is the list with one more host:port.
+func (a allowlist) with(host string) allowlist {
+	a.hosts = maps.Clone(a.hosts)
+	a.hosts[host] = true
+	return a
 }
 
 // dials reports whether an address is dialled without looking at where it leads.

@@ -184,11 +184,7 @@ func (r *Registry) sameOrigin(from, location string) string {
 	if err != nil || r.allow.checkURL(to.String(), true) != nil {
 		return ""
 	}
-	was, err := originOf(base.Scheme, strings.ToLower(base.Host))
-	if err != nil {
-		return ""
-	}
-	if is, err := originOf(to.Scheme, strings.ToLower(to.Host)); err != nil || is != was {
+	if !sameOrigins(from, to.String()) {
 		return ""
 	}
 	return to.String()

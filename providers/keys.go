@@ -128,6 +128,14 @@ func (r *Registry) readKeys(ctx context.Context, url string) (*oidc.StaticKeySet
 
 // publicKey reads one key that signatures can be verified with, nil for any other.
 func publicKey(fields map[string]any) any {
+	if key := jsonWebKey(fields); key != nil && key.Use != "enc" {
+		return key.Key
+	}
+	return nil
+}
+
+// jsonWebKey reads one public key, with what its publisher says of it, nil for what is none.
+func jsonWebKey(fields map[string]any) *jose.JSONWebKey {
 	for _, certificate := range []string{"x5c", "x5t", "x5t#S256", "x5u"} {
 		delete(fields, certificate)
 	}
@@ -136,12 +144,12 @@ func publicKey(fields map[string]any) any {
 		return nil
 	}
 	var key jose.JSONWebKey
-	if key.UnmarshalJSON(raw) != nil || !key.Valid() || key.Use == "enc" {
+	if key.UnmarshalJSON(raw) != nil || !key.Valid() {
 		return nil
 	}
 	switch key.Key.(type) {
 	case *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey:
-		return key.Key
+		return &key
 	}
 	return nil
 }

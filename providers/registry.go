@@ -77,11 +77,14 @@ type Options struct {
 // Registry knows the provider types and speaks to their upstreams. It is safe
 // for concurrent use.
 type Registry struct {
-	types   map[string]*Type
-	names   []string
-	allow   allowlist
-	now     func() time.Time
-	dialer  *dialer
+	types  map[string]*Type
+	names  []string
+	allow  allowlist
+	now    func() time.Time
+	dialer *dialer
+	tls    *tls.Config
+	// instead makes the calls in the place of the network, nil for the network.
+	instead http.RoundTripper
 	issuers *issuers
 
 	keysMu  sync.Mutex
@@ -122,6 +125,7 @@ func New(o Options) (*Registry, error) {
 	for name := range r.types {
 		r.clientsOf[name] = r.clientsFor(name, CallAPI)
 	}
+	r.tls, r.instead = o.TLS, o.Transport
 	r.issuers = newIssuers(r)
 	return r, nil
 }

@@ -35,6 +35,7 @@ type Config struct {
 	TestProvider  string   `placeholder:"URL" help:"A test authorization server; makes the provider type \"test\" available. Not for production."`
 
 	signInSettings
+	Issuers string `placeholder:"FILE" help:"A JSON file with the issuers whose bearer tokens are accepted beside API tokens. It is read again at SIGHUP."`
 	brandSettings
 
 	TrustedProxies      []string `placeholder:"CIDR" help:"Proxies whose X-Forwarded-For is believed."`
@@ -190,6 +191,9 @@ func (c *Config) validate(more ...error) error {
 	judge("redirect-allow", each(c.RedirectAllow, judgeOrigin))
 	judge("test-provider", optional(c.TestProvider, judgeTestProvider))
 	c.judgeSignIn(judge)
+	if _, err := c.trustedIssuers(); err != nil {
+		judge("issuers", err.Error())
+	}
 	c.judgeBrand(judge)
 	judge("trusted-proxies", each(c.TrustedProxies, judgeProxy))
 	judge("metrics-listen", optional(c.MetricsListen, judgeAddress))

@@ -60,6 +60,7 @@ type demo struct {
 	idp      *testServer
 	in       *instance
 	admin    *client.Client
+	service  *client.Client // by a JWT of a trusted issuer
 	people   map[string]*person
 	provider models.Provider
 	location string // of the job that deletes the provider
@@ -94,7 +95,7 @@ func (d *demo) play(ctx context.Context, c console, cfg *Config) error {
 		{"An admin registers the authorization server as a provider.", d.register},
 		{"Ada consents: her app asks where to send her, she agrees, the app hands in the code.", d.adaConsents},
 		{"Grace and Linus do the same. Linus's token will live for 2 seconds only.", d.othersConsent},
-		{"A service fetches tokens. Ada's works: the authorization server knows who she is.", d.fetch},
+		{"A service fetches their tokens, by a JWT of its platform. The server knows Ada by hers.", d.fetch},
 		{"Linus's token runs out, and 50 callers want it at once. It is refreshed once for all of them.", d.refresh},
 		{"The admin deletes the provider. The answer names a job, and tokens stop at once.", d.delete},
 		{"A worker revokes every grant at the authorization server; the job tells how far it is.", d.watch},
@@ -134,6 +135,11 @@ func (d *demo) start(ctx context.Context, c console, cfg *Config) (err error) {
 		return err
 	}
 	own := cfg.embedded(filepath.Join(d.dir, "data"), d.idp.url)
+	platform, err := newDemoIssuer(d.dir)
+	if err != nil {
+		return err
+	}
+	own.Issuers = platform.file
 	if d.in, err = start(ctx, own, roles{api: true, worker: true}, own.logger(c.err)); err != nil {
 		return err
 	}
@@ -142,6 +148,12 @@ func (d *demo) start(ctx context.Context, c console, cfg *Config) (err error) {
 	if d.admin, err = d.caller(ctx, "root", models.RoleAdmin); err != nil {
 		return err
 	}
+	jwt, err := platform.bearer()
+	if err != nil {
+		return err
+	}
+	d.service = client.New(d.in.url, jwt, nil)
+	d.say("     SERVICE=a JWT that the platform signed; GRANTD_ISSUERS says whose it is")
 	for _, name := range []string{"ada", "grace", "linus"} {
 		p := &person{name: name}
 		if p.grantd, err = d.caller(ctx, name, models.RoleUser); err != nil {
@@ -222,9 +234,9 @@ func (d *demo) consent(ctx context.Context, p *person, aloud bool) error {
 
 func (d *demo) fetch(ctx context.Context) (err error) {
 	ada := d.people["ada"]
-	d.curlToken(ada)
+	d.curl("$API/authorizedProviders/"+ada.authorization+"/token/", "SERVICE", "", "-X", "POST", "--url-query", "userId=ada")
 	for _, p := range d.people {
-		if p.token, err = p.grantd.Token(ctx, p.authorization); err != nil {
+		if p.token, err = d.service.For(p.name).Token(ctx, p.authorization); err != nil {
 			return expected("a token for "+p.name, err)
 		}
 		if p.token.ExpiresAt == nil {

@@ -106,18 +106,26 @@ func start(ctx context.Context, cfg *Config, r roles, log *slog.Logger) (_ *inst
 		return nil, fmt.Errorf("GRANTD_UPSTREAM_ALLOW or GRANTD_TEST_PROVIDER: %w", err)
 	}
 
+	var issuers []broker.TrustedIssuer
+	if r.api {
+		if issuers, err = cfg.trustedIssuers(); err != nil {
+			return nil, fmt.Errorf("GRANTD_ISSUERS: %w", err)
+		}
+		cfg.warnOfIssuers(log, issuers)
+	}
 	in.service, err = broker.New(ctx, broker.Options{
 		Store: st, Upstream: upstream, Keys: keys, Bell: bell, Pace: pace, Log: log, Metrics: counted,
 		PublicURL: cfg.PublicURL, RedirectAllow: cfg.RedirectAllow, AnyRedirect: r.anyRedirect,
 		Retention: broker.Retention{Flows: cfg.KeepFlows, Tombstones: cfg.KeepTombstones, Superseded: cfg.KeepSuperseded, Expired: cfg.KeepDead,
 			Jobs: cfg.KeepJobs, Audit: cfg.KeepAudit, Statistics: cfg.KeepStatistics, Minutes: cfg.KeepMinutes},
-		Concurrency: cfg.RevokeConcurrency, TokensByAdmins: cfg.TokensByAdmins, Limits: cfg.limits(), SignIn: cfg.signIn(), Sessions: cfg.sessionLife(),
+		Concurrency: cfg.RevokeConcurrency, TokensByAdmins: cfg.TokensByAdmins, Limits: cfg.limits(), SignIn: cfg.signIn(), Issuers: issuers, Sessions: cfg.sessionLife(),
 	})
 	if err != nil {
 		return nil, err
 	}
 	if r.api {
 		in.flushFetches()
+		in.followIssuers(cfg)
 	}
 	in.onStop("token calls", in.service.Wait)
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+
+	"github.com/grantd/grantd/broker"
 )
 
 type serveCommand struct {
@@ -101,6 +103,15 @@ func (c *Config) warn(r roles, log *slog.Logger) {
 	}
 	if !c.given("public-url") && !loopback(c.Listen) {
 		log.Warn("GRANTD_PUBLIC_URL is not set: links to jobs and callbacks point at "+c.PublicURL, "listen", c.Listen)
+	}
+}
+
+// warnOfIssuers tells of entries whose users are not told apart from those that the operator names.
+func (c *Config) warnOfIssuers(log *slog.Logger, list []broker.TrustedIssuer) {
+	for _, t := range list {
+		if t.User.Shared {
+			log.Warn("users is shared: who the issuer gives a name gets everything of the user of that name, API tokens' connections too", "issuersEntry", t.Name, "claim", t.User.Template)
+		}
 	}
 }
 

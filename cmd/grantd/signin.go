@@ -41,15 +41,52 @@ type signInSettings struct {
 // taken over.
 var changeable = []string{"email", "preferred_username", "upn", "name"}
 
-// sharedIssuers are issuers that anybody may have an account at, or that serve many organisations, with the claim that tells
-// those apart.
-var sharedIssuers = map[string]string{
-	"https://accounts.google.com": "hd", "https://gitlab.com": "groups_direct", "https://appleid.apple.com": "sub", "https://www.facebook.com": "sub",
-	"https://limited.facebook.com": "sub", "https://api.login.yahoo.com": "sub", "https://slack.com": "https://slack.com/team_id",
-	"https://www.linkedin.com/oauth": "sub", "https://www.linkedin.com": "sub", "https://id.twitch.tv/oauth2": "sub", "https://access.line.me": "sub",
-	"https://discord.com": "sub", "https://login.salesforce.com": "organization_id", "https://auth.atlassian.com": "sub", "https://oauth.id.jumpcloud.com": "sub",
-	"https://www.paypal.com": "sub", "https://www.paypalobjects.com": "sub", "https://token.actions.githubusercontent.com": "repository_owner_id",
-	"https://kauth.kakao.com": "sub", "https://orcid.org": "sub",
+// sharedIssuers are issuers that anybody may have an account at, or that serve many organisations.
+var sharedIssuers = map[string]sharedIssuer{
+	"https://accounts.google.com":                 {"hd", []string{"hd", "sub"}},
+	"https://gitlab.com":                          {"groups_direct", []string{"namespace_id", "project_id"}},
+	"https://appleid.apple.com":                   {"sub", nil},
+	"https://www.facebook.com":                    {"sub", nil},
+	"https://limited.facebook.com":                {"sub", nil},
+	"https://api.login.yahoo.com":                 {"sub", nil},
+	"https://slack.com":                           {"https://slack.com/team_id", nil},
+	"https://www.linkedin.com/oauth":              {"sub", nil},
+	"https://www.linkedin.com":                    {"sub", nil},
+	"https://id.twitch.tv/oauth2":                 {"sub", nil},
+	"https://access.line.me":                      {"sub", nil},
+	"https://discord.com":                         {"sub", nil},
+	"https://login.salesforce.com":                {"organization_id", nil},
+	"https://auth.atlassian.com":                  {"sub", nil},
+	"https://oauth.id.jumpcloud.com":              {"sub", nil},
+	"https://www.paypal.com":                      {"sub", nil},
+	"https://www.paypalobjects.com":               {"sub", nil},
+	"https://token.actions.githubusercontent.com": {"repository_owner_id", []string{"repository_owner_id", "repository_id", "enterprise_id"}},
+	"https://kauth.kakao.com":                     {"sub", nil},
+	"https://orcid.org":                           {"sub", nil},
+	"https://app.terraform.io":                    {"terraform_organization_id", []string{"terraform_organization_id", "terraform_project_id", "terraform_workspace_id"}},
+	"https://agent.buildkite.com":                 {"organization_id", []string{"organization_id", "pipeline_id", "cluster_id"}},
+	"https://oidc.vercel.com":                     {"owner_id", []string{"owner_id", "project_id"}},
+	"https://oidc.circleci.com":                   {"oidc.circleci.com/org-id", []string{"oidc.circleci.com/org-id", "oidc.circleci.com/project-id"}},
+}
+
+// sharedIssuer says which claims tell its customers apart.
+type sharedIssuer struct {
+	claim string // for those who sign in
+	// customer are claims that never change and are never given to somebody else, of which a trusted issuer's rules must
+	// fix one; nil for claim alone.
+	customer []string
+}
+
+// sharedIssuerOf finds an issuer that serves many customers. Some have the customer's name in a path below their own
+// address, and a name may pass to somebody else.
+func sharedIssuerOf(issuer string) (sharedIssuer, bool) {
+	at := strings.ToLower(strings.TrimRight(issuer, "/"))
+	for url, shared := range sharedIssuers {
+		if at == url || strings.HasPrefix(at, url+"/") {
+			return shared, true
+		}
+	}
+	return sharedIssuer{}, false
 }
 
 // entra finds the issuers of Microsoft Entra that stand for many tenants: no id_token ever comes from one of the first
@@ -102,19 +139,26 @@ func judgeSession(d time.Duration) string {
 }
 
 func (c *Config) judgeIssuer() string {
-	u, err := url.Parse(c.SigninIssuer)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || strings.ContainsAny(c.SigninIssuer, "?#{} ") {
+	if problem := c.judgeIssuerURL(c.SigninIssuer); problem != "" {
+		return problem
+	}
+	if shared, ok := sharedIssuerOf(c.SigninIssuer); ok && len(c.SigninRequire) == 0 {
+		return "serves many customers, and everybody with an account there could sign in; say in GRANTD_SIGNIN_REQUIRE whose people may, such as " + shared.claim + "=<yours>"
+	}
+	return ""
+}
+
+// judgeIssuerURL judges what an issuer calls itself.
+func (c *Config) judgeIssuerURL(issuer string) string {
+	u, err := url.Parse(issuer)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || strings.ContainsAny(issuer, "?#{} ") {
 		return "must be the issuer's own https URL, as its metadata says it, such as https://sso.example.com"
 	}
 	if u.Scheme == "http" && !slices.Contains(c.UpstreamAllow, net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "80"))) {
 		return "must use https, unless GRANTD_UPSTREAM_ALLOW lists its host:port"
 	}
-	if entra.MatchString(c.SigninIssuer) {
-		return "stands for many tenants, and everybody of all of them could sign in; give your tenant's own issuer, https://login.microsoftonline.com/<tenant id>/v2.0"
-	}
-	claim, shared := sharedIssuers[strings.ToLower(strings.TrimRight(c.SigninIssuer, "/"))]
-	if shared && len(c.SigninRequire) == 0 {
-		return "serves many customers, and everybody with an account there could sign in; say in GRANTD_SIGNIN_REQUIRE whose people may, such as " + claim + "=<yours>"
+	if entra.MatchString(issuer) {
+		return "stands for many tenants, and everybody of all of them could come by it; give your tenant's own issuer, https://login.microsoftonline.com/<tenant id>/v2.0"
 	}
 	return ""
 }
