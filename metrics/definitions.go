@@ -121,7 +121,7 @@ const (
 )
 
 // sweepParts are the parts of a sweep, in the order in which they are done.
-var sweepParts = []string{"upgrade", "jobs", "revocations", "refreshes", "flows", "statistics", "retention"}
+var sweepParts = []string{"upgrade", "jobs", "revocations", "refreshes", "flows", "former secrets", "statistics", "retention"}
 
 // TaskState is where a task is in Redis.
 type TaskState string
