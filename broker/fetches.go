@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -70,7 +71,7 @@ func (s *Service) flushCounts(ctx context.Context) error {
 	switch {
 	case err == nil:
 		s.countFetchedDays(ctx, rows)
-		return nil
+		return s.noteUse(ctx, rows)
 	case models.CodeOf(err) != models.CodeInternal: // it is about the database, or the process stops
 		s.fetches.giveBack(counts)
 		return err
@@ -80,5 +81,16 @@ func (s *Service) flushCounts(ctx context.Context) error {
 			s.log.Error("a count of token fetches cannot be stored and is dropped", "authorization", row.AuthorizationID, "error", err)
 		}
 	}
-	return nil
+	return s.noteUse(ctx, rows)
+}
+
+// noteUse notes which tokens are in use, so that they are refreshed before anybody asks
+// again. Where that fails, the next fetch does it.
+func (s *Service) noteUse(ctx context.Context, rows []store.Fetches) error {
+	ids := make([]string, len(rows))
+	for i, row := range rows {
+		ids[i] = row.AuthorizationID
+	}
+	slices.Sort(ids)
+	return s.store.NoteUse(ctx, slices.Compact(ids), recentUse, useStep)
 }

@@ -268,3 +268,23 @@ func TestAJobOfUnknownTypeIsAnErrorAndStopsNoOther(t *testing.T) {
 		}
 	})
 }
+
+// Finding S-H: where enqueueing timed out the task was there all the same, the sweep
+// enqueued another, and both workers counted.
+func TestO1_STATSCountsOnce(t *testing.T) {
+	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.Instance) {
+		j := must(h.Service.StartStats(ctx, h.Admin.Caller))(t)
+		status := func() models.JobStatus { return must(h.Service.Job(ctx, h.Admin.Caller, j.ID))(t).Status }
+		if mine := must(h.Store.StartJobAlone(ctx, j.ID, time.Minute))(t); !mine { // by one worker
+			t.Fatal("a new job cannot be started")
+		}
+		exec(t, h, "UPDATE jobs SET due_at = created_at")
+		if err := h.Service.RunStats(ctx, j.ID); err != nil || status() != models.JobRunning {
+			t.Errorf("a second worker did the job too: it is %s, %v", status(), err)
+		}
+		exec(t, h, "UPDATE jobs SET started_at = '2000-01-01 00:00:00.000'") // the first worker died
+		if err := h.Service.RunStats(ctx, j.ID); err != nil || status() != models.JobCompleted {
+			t.Errorf("nobody took the job up again: it is %s, %v", status(), err)
+		}
+	})
+}

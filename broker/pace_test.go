@@ -210,7 +210,7 @@ func TestS3_RefreshesAheadLeaveHalfToCallers(t *testing.T) {
 		if err := h.Service.FlushFetches(ctx); err != nil {
 			t.Fatal(err)
 		}
-		recent := func() int { return len(must(h.Store.RecentlyUsedAndDue(ctx, time.Hour, 0, 10))(t)) }
+		recent := func() int { return len(must(h.Store.InUseAndDue(ctx, 0, 10))(t)) }
 		if n := recent(); n != 3 {
 			t.Fatalf("%d tokens are due, want 3", n)
 		}

@@ -53,7 +53,7 @@ func (s *Service) forget(ctx context.Context) error {
 		s.abandonUnsettled(ctx, limit),
 		s.store.AbandonTombstones(ctx, s.keep.Tombstones, limit),
 		s.forgetSuperseded(ctx, limit),
-		s.store.ForgetJobs(ctx, s.keep.Jobs, limit),
+		s.store.ForgetJobs(ctx, s.keep.Jobs, limit, forgetBatch, forgetQuota),
 		s.store.ForgetPauses(ctx, s.keep.Flows),
 	}
 	for _, kind := range []struct {
@@ -66,6 +66,9 @@ func (s *Service) forget(ctx context.Context) error {
 		{s.keep.Audit, s.store.ForgetFetches},
 		{s.keep.Statistics, s.store.ForgetStatistics},
 		{s.keep.Minutes, s.store.AddUpFetches},
+		{0, func(ctx context.Context, _ time.Duration, limit int) (int64, error) {
+			return s.store.EndUse(ctx, limit)
+		}},
 		{0, s.store.ForgetSessions},
 		{0, s.store.ForgetFormerSessions},
 		{2 * max(s.timing.FlowLife, maxDeviceLife), s.store.ForgetGrants},

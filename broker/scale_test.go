@@ -200,12 +200,14 @@ func TestR7_TokensInUseAreRefreshedAhead(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		used, idle := h.Consent(t, h.User, p, "ada"), h.Consent(t, h.User, p, "grace")
+		due(t, h, idle)
+		l := must(h.Store.Linked(ctx, used.ID))(t)
+		must(h.Store.SaveTokens(ctx, used.CredentialID, l.Credential.Generation, store.Save{Attempt: "soon", Sealed: l.Credential.Sealed,
+			HasRefreshToken: true, Known: true, ExpiresIn: time.Hour, RefreshAfter: 3 * time.Second}))(t)
 		must(h.Service.Token(ctx, h.User.Caller, used.ID, 0))(t)
 		if err := h.Service.FlushFetches(ctx); err != nil {
 			t.Fatal(err)
 		}
-		due(t, h, used)
-		due(t, h, idle)
 		brokertest.Eventually(t, "the token in use is refreshed", func() bool { return h.IdP.Stats().Calls[testidp.Refresh] == 1 })
 		if l := must(h.Store.Linked(ctx, idle.ID))(t); l.Credential.SavedBy != "aged" {
 			t.Error("a token that nobody uses was refreshed too")

@@ -43,7 +43,9 @@ func (s *Service) RunStats(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.store.StartJob(ctx, id); err != nil {
+	// The same job may be enqueued twice: where enqueueing timed out, it took place all the same.
+	mine, err := s.store.StartJobAlone(ctx, id, statsTime)
+	if err != nil || !mine {
 		return err
 	}
 	details, byStatus, err := s.count(ctx, j.OrgID)

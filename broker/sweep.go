@@ -62,12 +62,12 @@ func (s *Service) sweepTombstones(ctx context.Context) error {
 // One ring per authorization and sweep period is enough: the row's lease decides.
 func (s *Service) sweepRefreshes(ctx context.Context) error {
 	next := s.timing.Resweep
-	recent, err1 := s.store.RecentlyUsedAndDue(ctx, recentUse, next, sweepBatch)
+	used, err1 := s.store.InUseAndDue(ctx, next, sweepBatch)
 	idle, err2 := s.store.IdleAndLapsing(ctx, next, sweepBatch)
 	ambiguous, err3 := s.store.AmbiguousAndOver(ctx, next, sweepBatch)
 	probes, err4 := s.store.Probes(ctx, next, sweepBatch)
 	err := errors.Join(err1, err2, err3, err4)
-	ids := slices.Concat(recent, idle, ambiguous, probes)
+	ids := slices.Concat(used, idle, ambiguous, probes)
 	if len(ids) == 0 {
 		return err
 	}

@@ -68,6 +68,9 @@ const (
 	// recentUse is since when a token must have been fetched to be refreshed before
 	// anybody asks again.
 	recentUse = time.Hour
+	// useStep is by how much the time must move until which a token counts as in use, for
+	// that to be written again.
+	useStep = 15 * time.Minute
 	// checkLife is how long the answer of a check is remembered, so that a loop of checks
 	// uses up nobody's rate limit at the upstream.
 	checkLife = 10 * time.Second
@@ -244,6 +247,9 @@ const (
 	// many times in one sweep.
 	upgradeBatch   = 200
 	upgradeBatches = 10
+	// statsTime is how long STATS may count before another worker begins anew, since the
+	// first one must have died.
+	statsTime = time.Minute
 	// statsWindow is what STATS counts actions within.
 	statsWindow = 24 * time.Hour
 	// statsLife is how old the last STATS job of an organisation may be to be told by metrics:

@@ -2,7 +2,7 @@ package store
 
 import (
 	"context"
-	"strings"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -122,14 +122,6 @@ const refreshable = ` AND c.has_refresh_token AND NOT ` + verdictHolds + ` AND a
 // untroubled leaves out the providers that are in trouble: of those, Probes chooses who asks.
 const untroubled = ` AND NOT ` + inTrouble
 
-// RecentlyUsedAndDue claims authorizations whose tokens were fetched in the last while
-// and are due for a refresh. It starts from the fetches: of a million authorizations few
-// are in use.
-func (s *Store) RecentlyUsedAndDue(ctx context.Context, recent, next time.Duration, limit int) ([]string, error) {
-	return s.claimRefreshes(ctx, "refresh_after", next, limit, `c.authorization_id IN (SELECT authorization_id FROM token_fetches WHERE minute > ?)
-		AND c.refresh_after <= ?`+refreshable+untroubled, s.in(-recent), s.now(), s.now(), s.now(), s.now())
-}
-
 // IdleAndLapsing claims authorizations whose refresh token will lapse unless it is used.
 func (s *Store) IdleAndLapsing(ctx context.Context, next time.Duration, limit int) ([]string, error) {
 	return s.claimDue(ctx, "keep_alive_at", "keep_alive_at IS NOT NULL", next, idleBlocked, limit, refreshable+untroubled, s.now(), s.now(), s.now())
@@ -138,61 +130,59 @@ func (s *Store) IdleAndLapsing(ctx context.Context, next time.Duration, limit in
 // AmbiguousAndOver claims authorizations of whose last attempt nobody knows how it
 // ended, and which cannot be running any more (R3).
 func (s *Store) AmbiguousAndOver(ctx context.Context, next time.Duration, limit int) ([]string, error) {
-	return s.claimDue(ctx, "lease_until", "attempt_id IS NOT NULL", next, ambiguousBlocked, limit,
+	return s.claimDue(ctx, "lease_until", "attempt_id IS NOT NULL", next, blockedFor, limit,
 		` AND (c.next_attempt_at IS NULL OR c.next_attempt_at <= ?)`+untroubled, s.now())
 }
 
 // claimDue takes up the credentials that are due by the time in a column, those first that
 // are due longest. It returns up to limit authorizations that meet the condition, which is
-// about credential c, authorization a and provider p, and moves each back by next. Those that do not are moved back
-// by blocked, so that they are not read again in every sweep. among is the predicate of the
-// index on the column.
+// about credential c, authorization a and provider p, and moves each back by next, whatever
+// becomes of it: a row whose refresh cannot begin would else be the first in every sweep
+// (T4). Those that do not meet it are moved back by blocked more, so that not every sweep reads
+// them. among is the predicate of the index on the column.
 func (s *Store) claimDue(ctx context.Context, column, among string, next, blocked time.Duration, limit int, condition string, args ...any) ([]string, error) {
 	due, soon := later("sweep_at", column), s.in(next)
-	args = append(args, soon, s.in(blocked), s.now(), 0, soon)
-	asked := &args[len(args)-2]
-	var ids []string
-	for range claimRounds {
-		var taken []struct {
-			AuthorizationID string
-			Ready           bool
-		}
-		*asked = limit - len(ids)
-		err := s.db.WithContext(ctx).Raw(`UPDATE credentials AS c SET sweep_at = CASE WHEN EXISTS (SELECT 1 FROM authorizations a
+	return claimReady(limit, func(limit int) ([]claimed, error) {
+		var taken []claimed
+		return taken, s.db.WithContext(ctx).Raw(`UPDATE credentials AS c SET sweep_at = CASE WHEN EXISTS (SELECT 1 FROM authorizations a
 			JOIN providers p ON p.id = a.provider_id WHERE a.id = c.authorization_id`+condition+`) THEN ? ELSE ? END
 			WHERE `+s.dialect.rowsOf("credentials WHERE "+among+" AND "+due+" <= ? ORDER BY "+due+" LIMIT ?")+`
-			RETURNING authorization_id, sweep_at <= ? AS ready`, args...).Scan(&taken).Error
+			RETURNING authorization_id, sweep_at = ? AS ready`,
+			slices.Concat(args, []any{soon, s.in(next + blocked), s.now(), limit, soon})...).Scan(&taken).Error
+	})
+}
+
+// claimed is an authorization that a sweep took up, and whether it may be refreshed.
+type claimed struct {
+	AuthorizationID string
+	Ready           bool
+}
+
+// claimReady claims batches until limit of what was claimed may be refreshed, or nothing
+// else is due; but not for ever.
+func claimReady(limit int, claim func(limit int) ([]claimed, error)) ([]string, error) {
+	var ids []string
+	for range claimRounds {
+		most := limit - len(ids)
+		taken, err := claim(most)
 		for _, t := range taken {
 			if t.Ready {
 				ids = append(ids, t.AuthorizationID)
 			}
 		}
-		if err != nil || len(taken) < (*asked).(int) || len(ids) == limit {
+		if err != nil || len(taken) < most || len(ids) == limit {
 			return ids, err
 		}
 	}
 	return ids, nil
 }
 
-// How long those are moved back that are due and may not be refreshed.
 const (
-	idleBlocked      = time.Hour
-	ambiguousBlocked = time.Minute
+	// blockedFor and idleBlocked are how long those are moved back that are due and may not
+	// be refreshed: those that somebody may wait for, and those that lie idle.
+	blockedFor  = time.Minute
+	idleBlocked = time.Hour
+	// claimRounds is how many batches a sweep takes up in which some may not be refreshed,
+	// before it leaves the rest to the next one.
+	claimRounds = 100
 )
-
-// claimRounds is how many batches claimDue takes up in which some are blocked, before it
-// leaves the rest to the next sweep.
-const claimRounds = 100
-
-// claimRefreshes returns up to limit authorizations whose credentials meet the condition, and
-// moves each back by next, whatever happens to it: a row whose refresh cannot begin
-// would else be the first in every sweep (T4). since is the column that they are due by.
-func (s *Store) claimRefreshes(ctx context.Context, since string, next time.Duration, limit int, condition string, args ...any) ([]string, error) {
-	var ids []string
-	args = append(args, s.now(), limit, s.in(next))
-	return ids, s.db.WithContext(ctx).Raw(`WITH due AS MATERIALIZED (SELECT c.id FROM credentials c
-		JOIN authorizations a ON a.id = c.authorization_id JOIN providers p ON p.id = a.provider_id
-		WHERE `+condition+` AND (c.sweep_at IS NULL OR c.sweep_at <= ?)
-		ORDER BY COALESCE(c.sweep_at, c.`+since+`) LIMIT ?`+strings.Replace(s.dialect.skipLocked, "UPDATE", "UPDATE OF c", 1)+`)
-		UPDATE credentials SET sweep_at = ? WHERE id IN (SELECT id FROM due) RETURNING authorization_id`, args...).Scan(&ids).Error
-}

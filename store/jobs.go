@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -70,6 +71,15 @@ func (s *Store) StartJob(ctx context.Context, id string) (bool, error) {
 		Updates(map[string]any{"status": models.JobRunning, "started_at": s.now()}))
 }
 
+// StartJobAlone is StartJob for a job that one worker does from beginning to end: nobody
+// else starts it within the given time, after which the worker that did must have died, and
+// the sweeper does not enqueue it before that.
+func (s *Store) StartJobAlone(ctx context.Context, id string, within time.Duration) (bool, error) {
+	return changed(s.db.WithContext(ctx).Model(&models.Job{}).
+		Where("id = ? AND (status = 'PENDING' OR status = 'RUNNING' AND started_at <= ?)", id, s.in(-within)).
+		Updates(map[string]any{"status": models.JobRunning, "started_at": s.now(), "due_at": s.in(within)}))
+}
+
 // SetTotal records how many items a deletion has and the first of their ids. The
 // caller holds the provider, so that nothing joins meanwhile (D2).
 func (s *Store) SetTotal(ctx context.Context, job string, total int64, sample models.Strings) error {
@@ -131,27 +141,43 @@ func (s *Store) ForceJob(ctx context.Context, id string) error {
 
 // ForgetJobs deletes jobs that ended longer ago than the retention, and the
 // outcomes that were kept for them; but not the failed deletion of a provider that
-// is still there to be resumed.
-func (s *Store) ForgetJobs(ctx context.Context, retention time.Duration, limit int) error {
+// is still there to be resumed. It deletes at most about most outcomes, at most batch in a
+// statement; a job that has more is deleted by later calls.
+func (s *Store) ForgetJobs(ctx context.Context, retention time.Duration, limit, batch, most int) error {
 	var ids []string
 	err := s.db.WithContext(ctx).Model(&models.Job{}).Where("finished_at <= ?", s.in(-retention)).
 		Where("NOT EXISTS (SELECT 1 FROM providers p WHERE p.delete_job_id = jobs.id)").Order("finished_at").Limit(limit).Pluck("id", &ids).Error
-	for _, id := range ids { // each in a transaction of its own: one that fails keeps no other
-		err = errors.Join(err, s.forgetJob(ctx, id))
+	for _, id := range ids { // each by itself: one that fails keeps no other
+		if most <= 0 {
+			break
+		}
+		n, failed := s.forgetJob(ctx, id, batch, most)
+		most -= n
+		err = errors.Join(err, failed)
 	}
 	return err
 }
 
-func (s *Store) forgetJob(ctx context.Context, id string) error {
-	return s.Tx(ctx, func(tx *Store) error {
-		for _, statement := range []string{
-			"DELETE FROM authorizations WHERE job_id = ? AND outcome IS NOT NULL",
-			"DELETE FROM retried_items WHERE job_id = ?", "DELETE FROM reset_items WHERE job_id = ?", "DELETE FROM jobs WHERE id = ?",
-		} {
-			if err := tx.db.Exec(statement, id).Error; err != nil {
-				return err
+// forgetJob deletes the outcomes of a job, until it has deleted most or more, and the job
+// with the last of them. It returns how many outcomes it deleted.
+func (s *Store) forgetJob(ctx context.Context, id string, batch, most int) (int, error) {
+	deleted := 0
+	for _, outcomes := range []string{"authorizations WHERE outcome IS NOT NULL AND job_id = ? ORDER BY id",
+		"retried_items WHERE job_id = ? ORDER BY authorization_id", "reset_items WHERE job_id = ? ORDER BY authorization_id"} {
+		table, _, _ := strings.Cut(outcomes, " ")
+		for {
+			r := s.db.WithContext(ctx).Exec("DELETE FROM "+table+" WHERE "+s.dialect.rowsOf(outcomes+" LIMIT ?"), id, batch)
+			deleted += int(r.RowsAffected)
+			if r.Error != nil {
+				return deleted, r.Error
+			}
+			if r.RowsAffected < int64(batch) {
+				break
+			}
+			if deleted >= most {
+				return deleted, nil
 			}
 		}
-		return nil
-	})
+	}
+	return deleted, s.db.WithContext(ctx).Exec("DELETE FROM jobs WHERE id = ?", id).Error
 }

@@ -27,7 +27,6 @@ import (
 const (
 	sweepBatch  = 100
 	forgetBatch = 2000
-	notJudged   = 0
 )
 
 type swept struct {
@@ -53,7 +52,7 @@ var sweptStatements = []swept{
 	// revocations
 	{has: "UPDATE authorizations SET item_due_at = ?, item_lease = NULL", limit: sweepBatch},
 	// refreshes
-	{has: "SELECT authorization_id FROM token_fetches WHERE minute > ?", limit: notJudged}, // finding S-C: it reads what is in use
+	{has: "UPDATE token_use AS u SET due_at = CASE", limit: sweepBatch},
 	{has: "WHERE keep_alive_at IS NOT NULL AND", limit: sweepBatch},
 	{has: "WHERE attempt_id IS NOT NULL AND", limit: sweepBatch},
 	{has: "SELECT * FROM providers WHERE (trouble <> ''", limit: sweepBatch},
@@ -82,17 +81,22 @@ var sweptStatements = []swept{
 	{has: "DELETE FROM credentials WHERE authorization_id IN (?", limit: sweepBatch},
 	{has: "DELETE FROM superseded_pairs", limit: sweepBatch},
 	{has: "SELECT id FROM jobs WHERE finished_at <= ?", limit: sweepBatch},
-	{has: "DELETE FROM authorizations WHERE job_id = ?", limit: sweepBatch},
-	{has: "DELETE FROM retried_items", limit: sweepBatch},
-	{has: "DELETE FROM reset_items", limit: sweepBatch},
+	{has: "FROM authorizations WHERE outcome IS NOT NULL AND job_id = ?", limit: forgetBatch},
+	{has: "DELETE FROM retried_items", limit: forgetBatch},
+	{has: "DELETE FROM reset_items", limit: forgetBatch},
 	{has: "DELETE FROM jobs", limit: 1},
 	{has: "DELETE FROM pauses", limit: 1},
+	{has: "SELECT provider_id FROM secure_configs WHERE ends_at", limit: sweepBatch},
+	{has: "DELETE FROM secure_configs", limit: 1},
+	{has: "UPDATE providers SET org_id=?", limit: 1},
 	{has: "DELETE FROM flows", limit: forgetBatch},
 	{has: "DELETE FROM authorizations WHERE", limit: forgetBatch},
 	{has: "DELETE FROM audit_events", limit: forgetBatch},
 	{has: "INSERT INTO token_fetch_days", limit: forgetBatch}, // also takes the minutes away, on PostgreSQL
 	{has: "DELETE FROM token_fetches", limit: forgetBatch},
 	{has: "DELETE FROM token_fetch_days", limit: forgetBatch},
+	{has: "DELETE FROM statistics", limit: forgetBatch},
+	{has: "UPDATE token_use SET due_at = NULL", limit: forgetBatch},
 	{has: "DELETE FROM browser_sessions", limit: forgetBatch},
 	{has: "DELETE FROM sessions", limit: forgetBatch},
 	{has: "DELETE FROM grant_leases", limit: forgetBatch},
@@ -122,20 +126,19 @@ func TestASweepReadsOnlyWhatIsDue(t *testing.T) {
 			}
 		}
 		mu.Lock()
-		defer mu.Unlock()
+		asked := maps.Clone(caught)
+		mu.Unlock()
 		p.fillWithWhatIsNotDue()
 		seen := make([]bool, len(sweptStatements))
-		for _, statement := range slices.Sorted(maps.Keys(caught)) {
+		for _, statement := range slices.Sorted(maps.Keys(asked)) {
 			text := plain(statement)
 			at := slices.IndexFunc(sweptStatements, func(s swept) bool { return strings.Contains(text, s.has) })
 			if at < 0 {
 				t.Errorf("a sweep asks what is not listed here:\n%s", text)
 				continue
 			}
-			if seen[at] = true; sweptStatements[at].limit == notJudged {
-				continue
-			}
-			for _, wrong := range p.explain(statement, caught[statement], sweptStatements[at].limit) {
+			seen[at] = true
+			for _, wrong := range p.explain(statement, asked[statement], sweptStatements[at].limit) {
 				t.Errorf("%s in\n%s", wrong, text)
 			}
 		}
@@ -144,7 +147,35 @@ func TestASweepReadsOnlyWhatIsDue(t *testing.T) {
 				t.Errorf("no sweep asked: %s", s.has)
 			}
 		}
+		p.endsUseOnce(h)
 	})
+}
+
+// endsUseOnce has all tokens out of use and due (finding S-C): sweeps see to each of them
+// once, at least as many in each as they delete, and then read none.
+func (p planted) endsUseOnce(h *brokertest.Instance) {
+	p.Helper()
+	past := strings.ReplaceAll(p.at(-time.Hour), "i ", "0 ")
+	p.exec("UPDATE token_use SET used_until = " + past + ", due_at = " + past)
+	left := func() int {
+		return brokertest.Column[int](p.T, p.DB, "SELECT count(*) FROM token_use WHERE due_at IS NOT NULL")[0]
+	}
+	for before := left(); before > 0; {
+		if err := h.Service.Sweep(ctx); err != nil {
+			p.Fatal(err)
+		}
+		now := left()
+		if now > max(0, before-10_000) {
+			p.Fatalf("a sweep left %d of %d tokens due that nobody uses", now, before)
+		}
+		before = now
+	}
+	if n := must(h.Store.EndUse(ctx, forgetBatch))(p.T); n != 0 {
+		p.Errorf("%d tokens go out of use twice", n)
+	}
+	if ids := must(h.Store.InUseAndDue(ctx, time.Minute, sweepBatch))(p.T); len(ids) != 0 {
+		p.Errorf("%d tokens that nobody uses are refreshed", len(ids))
+	}
 }
 
 // planted is a database in which rows are made of others.
@@ -242,11 +273,14 @@ func (p planted) everythingDue(h *brokertest.Instance) {
 	}
 	p.exec("UPDATE flows SET expires_at = created_at WHERE status = 'exchanged'")
 
+	past := p.at(-time.Hour)
+	p.links(a, "used", 1, nil, values{"refresh_after": past, "expires_at": past})
 	if err := h.Store.AddFetches(ctx, []store.Fetches{{AuthorizationID: "used-1", Caller: h.User.Caller, Minute: p.base, N: 1}}); err != nil {
 		p.Fatal(err)
 	}
-	past := p.at(-time.Hour)
-	p.links(a, "used", 1, nil, values{"refresh_after": past, "expires_at": past})
+	if err := h.Store.NoteUse(ctx, []string{"used-1"}, time.Hour, time.Minute); err != nil {
+		p.Fatal(err)
+	}
 	p.links(a, "idle", 1, nil, values{"keep_alive_at": past})
 	p.links(a, "ambiguous", 1, nil, values{"attempt_id": "'lost'", "lease_until": past})
 	p.links(a, "probe", 1, values{"provider_id": "'" + troubled.ID + "'"}, values{"refresh_after": past, "expires_at": past})
@@ -279,6 +313,8 @@ func (p planted) everythingDue(h *brokertest.Instance) {
 		VALUES ('old', 'x', 'acme', 'ada', 'user', '', '', '', '', LONG, LONG, LONG)`))
 	p.exec(p.times(`INSERT INTO retried_items (job_id, authorization_id, user_id, provider_id, outcome, outcome_reason, outcome_at) VALUES ('kept', 'gone', '', '', 'failed', '', LONG)`))
 	p.exec(p.times(`INSERT INTO reset_items (job_id, authorization_id, user_id, provider_id, generation, reason, due_at, attempts) VALUES ('kept', 'gone', '', '', 1, '', LONG, 1)`))
+	p.exec(p.times(`INSERT INTO statistics (org_id, day, name, n) VALUES ('acme', LONG, 'fetched', 1)`))
+	p.copies("secure_configs", "o.provider_id = '"+provider.ID+"'", 1, values{"id": "'former'", "ends_at": past})
 	p.copies("providers", "o.id = '"+provider.ID+"'", 1, values{"id": "'v1'", "slug": "'v1'", "fingerprint_v2": "''"})
 }
 
@@ -303,6 +339,7 @@ func (p planted) fillWithWhatIsNotDue() {
 	p.links(of, "revoked", many/8, values{"unlinked_at": past, "outcome": "'revoked'", "outcome_at": lately, "job_id": "CASE WHEN i % 2 = 0 THEN 'running' END"},
 		values{"keep_alive_at": "NULL"})
 	p.links(models.Authorization{ID: "probe-1"}, "probes", fewer, values{"user_id": user}, values{"sweep_at": "NULL"})
+	p.exec("INSERT INTO token_use SELECT id, " + later + ", CASE WHEN id LIKE 'living-%' THEN " + later + " END FROM (SELECT id, 1 AS i FROM authorizations WHERE id LIKE 'living-%' OR id LIKE 'unused-%') AS a")
 	p.flows("done", many*9/10, values{"expires_at": p.at(-20 * time.Hour)})
 	p.flows("many-open", many/20, values{"status": "'open'", "expires_at": later})
 	p.flows("many-claimed", many/40, values{"status": "'claimed'", "claimed_at": later, "expires_at": later})
@@ -331,10 +368,10 @@ func plain(statement string) string {
 
 // growing are the tables that have a row for each person, consent, fetch or change.
 var growing = []string{"authorizations", "credentials", "flows", "token_fetches", "token_fetch_days", "audit_events", "jobs",
-	"superseded_pairs", "grant_leases", "retried_items", "reset_items"}
+	"token_use", "superseded_pairs", "grant_leases", "retried_items", "reset_items"}
 
 // aliases are what statements call them.
-var aliases = map[string]string{"a": "authorizations", "c": "credentials", "f": "flows", "e": "audit_events", "d": "token_fetch_days"}
+var aliases = map[string]string{"a": "authorizations", "c": "credentials", "f": "flows", "e": "audit_events", "d": "token_fetch_days", "u": "token_use"}
 
 // allDue are indexes that hold only what is due.
 var allDue = map[string]bool{"authorizations_v1": true}

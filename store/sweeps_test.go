@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/grantd/grantd/brokertest"
-	"github.com/grantd/grantd/models"
-	"github.com/grantd/grantd/store"
 )
 
 // Rows that stay due, since their refresh cannot begin, come first in one sweep and not
@@ -19,27 +17,24 @@ func TestT4_RefreshesThatCannotBeginHoldUpNobody(t *testing.T) {
 		prepare string
 		claim   func(f fixture, next time.Duration) ([]string, error)
 	}{
-		"recently used": {"refresh_after = saved_at", func(f fixture, next time.Duration) ([]string, error) {
-			return f.RecentlyUsedAndDue(ctx, time.Hour, next, limit)
-		}},
-		"idle": {"keep_alive_at = saved_at", func(f fixture, next time.Duration) ([]string, error) { return f.IdleAndLapsing(ctx, next, limit) }},
+		"in use": {"refresh_after = saved_at", func(f fixture, next time.Duration) ([]string, error) { return f.InUseAndDue(ctx, next, limit) }},
+		"idle":   {"keep_alive_at = saved_at", func(f fixture, next time.Duration) ([]string, error) { return f.IdleAndLapsing(ctx, next, limit) }},
 		"ambiguous": {"attempt_id = 'lost', lease_until = saved_at", func(f fixture, next time.Duration) ([]string, error) {
 			return f.AmbiguousAndOver(ctx, next, limit)
 		}},
 	}
 	each(t, func(t *testing.T, f fixture) {
 		db := brokertest.SQL(t, f.url)
-		var fetched []store.Fetches
+		var all []string
 		var victim string
 		for i := range rows + 1 {
 			victim = f.authorization(t, fmt.Sprint(i), time.Hour).ID // the last one is due last
-			fetched = append(fetched, store.Fetches{AuthorizationID: victim, Caller: models.Caller{OrgID: "acme", UserID: "ada", TokenID: "t"}, Minute: time.Now().UTC(), N: 1})
-		}
-		if err := f.AddFetches(ctx, fetched); err != nil {
-			t.Fatal(err)
+			all = append(all, victim)
 		}
 		for name, kind := range kinds {
-			if _, err := db.Exec("UPDATE credentials SET sweep_at = NULL, " + kind.prepare); err != nil {
+			must(db.Exec("UPDATE credentials SET sweep_at = NULL, " + kind.prepare))(t)
+			must(db.Exec("DELETE FROM token_use"))(t)
+			if err := f.NoteUse(ctx, all, time.Hour, time.Minute); err != nil {
 				t.Fatal(err)
 			}
 			seen := map[string]int{}
@@ -58,9 +53,8 @@ func TestT4_RefreshesThatCannotBeginHoldUpNobody(t *testing.T) {
 			if ids, err := kind.claim(f, time.Hour); err != nil || len(ids) != 0 {
 				t.Errorf("%s: %d rows have a second turn at once: %v", name, len(ids), err)
 			}
-			if _, err := db.Exec("UPDATE credentials SET sweep_at = saved_at"); err != nil {
-				t.Fatal(err)
-			}
+			must(db.Exec("UPDATE credentials SET sweep_at = saved_at"))(t)
+			must(db.Exec("UPDATE token_use SET due_at = (SELECT saved_at FROM credentials c WHERE c.authorization_id = token_use.authorization_id)"))(t)
 			if ids, err := kind.claim(f, time.Hour); err != nil || len(slices.Compact(slices.Sorted(slices.Values(ids)))) != limit {
 				t.Errorf("%s: %d rows have their second turn later, want %d: %v", name, len(ids), limit, err)
 			}

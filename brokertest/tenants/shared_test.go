@@ -62,6 +62,7 @@ var inSQL = []shared{
 	{"sessions (token_hash)", "the digest of a random secret that is made here", nil},
 	{"token_fetches (authorization_id, token_id, minute)", ownThing, nil},
 	{"token_fetch_days (authorization_id, day, token_id)", ownThing, nil},
+	{"token_use (authorization_id)", ownThing, nil},
 }
 
 // inProcess are the maps, channels and the like of a process.
