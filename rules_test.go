@@ -206,7 +206,7 @@ func sourceAt(path string) (string, error) {
 // test that guards one begins with its number: "// Finding F1: …".
 var findings = map[string]int{"F": 15, "K": 12, "G": 9}
 
-// openFindings are not mended yet, or only in part.
+// openFindings are not fixed yet, or only in part.
 var openFindings []string
 
 var ofFinding = regexp.MustCompile(`^Findings? ((?:[FKG]\d+(?:, | and )?)+)`)

@@ -13,7 +13,7 @@ type Check struct {
 	CheckedAt     time.Time                  `json:"checkedAt" doc:"When it was asked; an answer is remembered for ten seconds."`
 	ExpiresAt     *time.Time                 `json:"expiresAt,omitempty" doc:"When the token stops working; left out when unknown."`
 	Scopes        models.Strings             `json:"scopes" doc:"What was granted."`
-	MissingScopes models.Strings             `json:"missingScopes" doc:"What was asked for and not granted."`
+	MissingScopes models.Strings             `json:"missingScopes" doc:"Scopes that were requested but not granted."`
 	Status        models.AuthorizationStatus `json:"status" doc:"The authorization's, after what the provider said."`
 }
 

@@ -22,7 +22,7 @@ type Token struct {
 
 type tokenRequest struct {
 	ByID
-	MinTTL string `query:"minTtl" example:"5m" doc:"How long the token should live at least, in seconds or as 90s, 5m. At most 15 minutes and half a token's life are heeded."`
+	MinTTL string `query:"minTtl" example:"5m" doc:"How long the token should live at least, in seconds or as 90s, 5m. At most 15 minutes and half a token's life are taken into account."`
 }
 
 func (s *Server) token(ctx context.Context, c models.Caller, in *tokenRequest) (*huma.StreamResponse, error) {

@@ -23,7 +23,7 @@ type AgentToken struct {
 }
 
 // AgentToken returns the caller's token, refreshed if need be. Where there is no
-// link, or one that only a new consent can mend, it says where to connect.
+// link, or one that only a new consent can repair, it says where to connect.
 func (s *Service) AgentToken(ctx context.Context, c models.Caller, q AgentQuery) (AgentToken, error) {
 	p, err := s.asked(context.WithoutCancel(ctx), c, q)
 	if err != nil {

@@ -101,7 +101,7 @@ func TestA4_FingerprintsStayWhatTheyWere(t *testing.T) {
 	}
 }
 
-// R7: where config says that a refresh leaves the old access token alive, nobody waits
+// R7: where config says that a refresh leaves the old access token valid, nobody waits
 // for one; where it does not, who asks gets what the refresh brought.
 func TestR7_ConfigDecidesWhoWaitsForARefresh(t *testing.T) {
 	for said, waits := range map[string]bool{"": true, "true": true, "false": false} {
@@ -122,7 +122,7 @@ func TestR7_ConfigDecidesWhoWaitsForARefresh(t *testing.T) {
 				go func() { <-gate.reached; leave() }()
 				got := must(h.Service.Token(impatient, h.User.Caller, a.ID, 0))(t)
 				if got.Access.Reveal() != first.Access.Reveal() {
-					t.Error("another token than the one that lives on")
+					t.Error("another token than the one that stays valid")
 				}
 				gate.open()
 			} else {
@@ -177,7 +177,7 @@ func (g *gate) to(t *testing.T, base string) {
 	g.target = httputil.NewSingleHostReverseProxy(must(url.Parse(base))(t))
 }
 
-// D1, R9: what a revocation takes along is unknown of an unknown server, so none is
+// D1, R9: what a revocation also ends is unknown of an unknown server, so none is
 // sent while a sibling's consent lives; unless config says that it takes nothing.
 func TestD1_ConfigDecidesWhetherOnePairMayBeRevoked(t *testing.T) {
 	for _, singly := range []bool{false, true} {

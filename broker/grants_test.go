@@ -181,7 +181,7 @@ func TestD7_DisconnectsKeepAndTakeUpPairs(t *testing.T) {
 				brokertest.Eventually(t, "the pair is kept", func() bool { return rows(t, h, "SELECT count(*) FROM superseded_pairs") == 1 })
 				must(h.Service.UserInfo(ctx, h.User.Caller, last.ID))(t)
 				end(t, h, second, last)
-				brokertest.Eventually(t, "nothing lives on upstream", func() bool { return h.IdP.Stats().LiveGrants == 0 })
+				brokertest.Eventually(t, "nothing remains valid upstream", func() bool { return h.IdP.Stats().LiveGrants == 0 })
 				if n := rows(t, h, "SELECT count(*) FROM superseded_pairs"); n != 0 {
 					t.Errorf("%d pairs are kept", n)
 				}
@@ -329,7 +329,7 @@ func TestA4_AnotherSpellingIsTheSamePlace(t *testing.T) {
 
 // D1: while processes of the release before may run, a grant is leased under the key
 // that they know too, and a grant that they revoked whole is asked about.
-func TestD1_AProcessOfTheReleaseBeforeIsHeeded(t *testing.T) {
+func TestD1_AProcessOfTheReleaseBeforeIsRespected(t *testing.T) {
 	eachWith(t, still, func(t *testing.T, h *brokertest.Instance) {
 		if err := h.Store.BeginUpgrade(ctx); err != nil {
 			t.Fatal(err)
@@ -357,7 +357,7 @@ func TestD1_AProcessOfTheReleaseBeforeIsHeeded(t *testing.T) {
 			t.Fatal(err)
 		}
 		if h.IdP.Stats().LiveGrants != 0 {
-			t.Error("the grant lives on")
+			t.Error("the grant is still valid")
 		}
 		for _, k := range []string{key, a.GrantKey} {
 			if k != "" && !must(h.Store.GrantRevokedSince(ctx, []string{k}, time.Now().Add(-time.Hour)))(t) {

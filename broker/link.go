@@ -74,7 +74,7 @@ func (s *Service) leaseGrant(ctx context.Context, key, owner string, lease time.
 }
 
 // linkHeld makes the authorization live, in one transaction that holds the
-// provider (D2): the account's authorization lives on with new tokens, or is
+// provider (D2): the account's authorization continues with new tokens, or is
 // made; and if the provider is no longer active, what was granted is kept only to
 // be revoked.
 func (s *Service) linkHeld(ctx context.Context, c models.Caller, at upstream, f models.Flow, e exchanged, user models.User, idTokenAccount string) error {
@@ -193,7 +193,7 @@ func (s *Service) insertTokens(ctx context.Context, tx *store.Store, a *models.A
 
 // renew puts new tokens into the authorization that the account has already, and
 // leaves the old pair to be revoked. It returns false
-// when the account has none; otherwise a becomes the one that lives on.
+// when the account has none; otherwise a becomes the one that stays.
 func (s *Service) renew(ctx context.Context, tx *store.Store, a *models.Authorization, e exchanged) (bool, error) {
 	old, err := tx.LiveAuthorization(ctx, a.ProviderID, a.UserID, a.Sub)
 	if store.IsNotFound(err) {
@@ -271,7 +271,7 @@ func (s *Service) retire(ctx context.Context, tx *store.Store, l models.Linked, 
 		return nil
 	}
 	if old.Access == successor.Access || old.Refresh != "" && old.Refresh == successor.Refresh {
-		return nil // revoking the old pair would take the new one along
+		return nil // revoking the old pair would end the new one too
 	}
 	of := l.Authorization
 	if l.Mismatched() { // it may be another account's

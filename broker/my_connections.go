@@ -16,7 +16,7 @@ type MyConnection struct {
 	Name, Detail string
 	// Default says that the person has several accounts at the provider, and that a request that names none of them gets this one.
 	Default bool
-	// Problem says why the connection does not work, "" when it does. Again says that connecting again may mend it, or
+	// Problem says why the connection does not work, "" when it does. Again says that connecting again may repair it, or
 	// may grant what is missing.
 	Problem string
 	Again   bool

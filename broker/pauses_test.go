@@ -126,7 +126,7 @@ func TestS3_ALateProbeEndsNothingNew(t *testing.T) {
 }
 
 // S3: a provider whose origins are not known, since its metadata was not read here yet,
-// still heeds its own pauses.
+// still respects its own pauses.
 func TestS3_OwnPausesNeedNoOrigin(t *testing.T) {
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
 		s := b.Store(t, nil)

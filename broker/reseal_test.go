@@ -214,7 +214,7 @@ func TestK3_ADeviceSurvivesARotation(t *testing.T) {
 }
 
 // K3: a process that was not restarted after the promotion seals as before. That
-// is told, since the key could not leave, and mended by re-sealing again.
+// is told, since the key could not leave, and fixed by re-sealing again.
 func TestK3_AProcessThatIsBehindIsTold(t *testing.T) {
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
 		var all []models.Authorization

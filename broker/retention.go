@@ -11,7 +11,7 @@ import (
 type Retention struct {
 	Flows      time.Duration // consents that ended
 	Tombstones time.Duration // single revocations: tried for so long, and remembered as long again
-	Superseded time.Duration // tokens whose provider is gone while another authorization lives on their grant
+	Superseded time.Duration // tokens whose provider is gone while another authorization depends on their grant
 	Expired    time.Duration // tokens whose person must authorize again and does not
 	Jobs       time.Duration // finished jobs and their items
 	Audit      time.Duration // audit events and counts of token fetches

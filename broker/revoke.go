@@ -22,7 +22,7 @@ type ruling struct {
 	clientRefused bool          // of this item; what it says of the others, noteAnswer decides
 	suspected     bool          // the provider's client is under suspicion already (R5)
 	// spared: the grant was not revoked whole because another organisation's
-	// authorization lives on it (D1).
+	// authorization depends on it (D1).
 	spared bool
 	keep   *models.SupersededPair // of a superseded item: what is kept of it (D7)
 }
@@ -84,7 +84,7 @@ func (b *batch) judge(ctx context.Context, l models.Linked, outcome models.Outco
 // scopeOf decides, when sending, how much to revoke: never more than this token
 // while a newer consent of the same grant lives, or may live because nobody knows
 // whose token it is (D1). It reports whether only another organisation's authorization
-// lives on the grant.
+// depends on the grant.
 func (b *batch) scopeOf(l models.Linked) (models.RevokeScope, bool, *ruling) {
 	scope, keys := l.Authorization.Revoke, b.s.grantKeys(l.Authorization)
 	known := l.Authorization.GrantKey != "" || l.Authorization.GrantKeyV1 != ""
@@ -171,7 +171,7 @@ func (b *batch) limited(l models.Linked, again ruling) ruling {
 	return again
 }
 
-// wasLast reports whether a job's item has failed with this try, the so-manyth.
+// wasLast reports whether a job's item has failed with this try.
 func (r ruling) wasLast(tried int) bool {
 	return r.attempt && (tried >= maxAttempts || r.refused && tried >= maxRefusals)
 }

@@ -70,7 +70,7 @@ func (r *tokenRevocation) takesGrant(l models.Linked) bool {
 }
 
 // runOnGrant takes the lease on the grant, and refuses to end it while another
-// authorization lives on it (D1).
+// authorization depends on it (D1).
 func (r *tokenRevocation) runOnGrant(ctx context.Context, l models.Linked) (RevokedToken, error) {
 	var revoked []string
 	defer func() {

@@ -100,7 +100,7 @@ func TestD1_ATombstoneSparesARenewedConsent(t *testing.T) {
 
 // S3: an upstream that asks for a pause is not called, by any slice, and tried
 // with one item afterwards. A pause is no attempt: nothing fails by it.
-func TestS3_APausedUpstreamIsLeftAlone(t *testing.T) {
+func TestS3_APausedUpstreamIsNotCalled(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		for i := range 100 {

@@ -9,8 +9,8 @@ import (
 	"github.com/grantd/grantd/store"
 )
 
-// A pair of tokens is superseded where the upstream may take a whole grant along with
-// it, and another authorization lives on that grant: nothing is sent. The pair may
+// A pair of tokens is superseded where the upstream may end a whole grant together with
+// it, and another authorization depends on that grant: nothing is sent. The pair may
 // outlive its provider, so it is kept without one, and is revoked by whichever
 // provider's revocation of the grant comes last (D7).
 
@@ -31,7 +31,7 @@ func (b *batch) superseded(ctx context.Context, l models.Linked, at upstream, p 
 	case other && !own:
 		r.reason = "other_organisation"
 	case !own || t.RevokesAll || b.job != nil && b.job.Type == models.JobRevokeUser:
-	case l.HasVerdict(models.VerdictExpired) || !l.Credential.HasRefreshToken && !l.Alive(): // nothing lives on
+	case l.HasVerdict(models.VerdictExpired) || !l.Credential.HasRefreshToken && !l.Alive(): // nothing remains valid
 	default:
 		if can, err := at.CanRevoke(ctx); err == nil && !can {
 			return &r, nil

@@ -60,7 +60,7 @@ func failureOf(t *testing.T, h *brokertest.Instance, flow string) (models.FlowSt
 }
 
 // Finding F3: 300 consents whose tokens could not be settled were the first in every
-// sweep, for ever, so that another organisation's tokens without an owner stayed alive.
+// sweep, for ever, so that another organisation's tokens without an owner stayed valid.
 func TestT4_FlowsThatCannotBeSettledHoldUpNobody(t *testing.T) {
 	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")

@@ -296,8 +296,3 @@ func must[T any](v T, err error) func(testing.TB) T {
 		return v
 	}
 }
-
-// House is Instance.
-//
-// Deprecated: use Instance.
-type House = Instance

@@ -59,7 +59,7 @@ const (
 )
 
 // Authorization is what a person granted to a provider's client: one per
-// (provider, user, sub). Once unlinked it is unusable and lives on only as an
+// (provider, user, sub). Once unlinked it is unusable and is kept only as an
 // item of revocation, until its outcome is known.
 type Authorization struct {
 	ID            string `gorm:"primaryKey" json:"id"`
@@ -141,7 +141,7 @@ func (a Authorization) SameClient(p Provider) bool {
 }
 
 // SupersededPair is a pair of tokens that was superseded: its provider is gone, and
-// another authorization of the same organisation lives on the grant, so that nothing
+// another authorization of the same organisation depends on the grant, so that nothing
 // was sent. It is revoked when the last authorization of the grant is (D7).
 type SupersededPair struct {
 	ID              string `gorm:"primaryKey"`

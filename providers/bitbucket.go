@@ -24,13 +24,13 @@ func bitbucketType() *Type {
 		Behaviour: Behaviour{
 			// Since May 2026 each refresh brings the next refresh token; the spent one works
 			// on for about ten minutes, and an access token until it expires. One that is not
-			// used for three months lapses, of which no answer tells.
+			// used for three months expires, which no answer mentions.
 			// https://community.developer.atlassian.com/t/99003
 			Rotates:            true,
 			GitUser:            "x-token-auth",
 			RefreshKillsAccess: false,
 			RefreshLife:        90 * 24 * time.Hour,
-			// There is no revocation, so none takes anything along: it is always reported
+			// There is no revocation, so none ends anything else: it is always reported
 			// as unsupported.
 			RevokesSingly: true,
 		},

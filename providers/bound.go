@@ -37,7 +37,7 @@ func (at Upstream) Bound() []string {
 
 // Grant returns what, together with an account's sub, names a grant upstream (D1):
 // where the consent is given, how the account is told, and what a grant-wide
-// revocation takes along. Where the endpoints are the type's own, org has no part in
+// revocation also ends. Where the endpoints are the type's own, org has no part in
 // it, and the grant is the same for every organisation. Elsewhere an admin chose the
 // endpoints, and could choose some that answer with any sub: there a grant is known
 // within its organisation only. Endpoints that revoke, introspect or begin a device
@@ -64,7 +64,7 @@ func (at Upstream) Grant(org string) []string {
 	return grant
 }
 
-// domain is what a grant-wide revocation takes along at one upstream: every token of
+// domain is what a grant-wide revocation also ends at one upstream: every token of
 // one person under the same domain.
 func (at Upstream) domain() string {
 	if t, ok := at.registry.types[at.client.Type]; ok && t.domain != nil {

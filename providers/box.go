@@ -23,7 +23,7 @@ func boxType() *Type {
 		Behaviour: Behaviour{
 			// Said to end the old pair once the new one is used; not documented.
 			RefreshKillsAccess: true,
-			// Whether a revocation takes along what else the person granted to the client
+			// Whether a revocation also ends what else the person granted to the client
 			// is not documented. So it is expected to.
 			RevokesSingly: false,
 			Rotates:       true,

@@ -44,7 +44,7 @@ func (s *strict) replay(old Tokens) {
 	s.do(func() { s.replaying = true })
 	_, err := s.r.At(s.c).Refresh(t.Context(), old)
 	if alive := s.d.rotation != rotates || s.d.grace; (err == nil) != alive {
-		t.Errorf("the old refresh token, alive %v: %v", alive, err)
+		t.Errorf("the old refresh token, valid %v: %v", alive, err)
 	}
 	s.do(func() {
 		s.graceOver = true
@@ -68,7 +68,7 @@ func cellOldAccess(t *testing.T, s *strict) {
 	case s.typ.RefreshKillsAccess && KindOf(err) != KindDenied:
 		t.Errorf("the type says that the old access token is no longer valid: %v", err)
 	case !s.typ.RefreshKillsAccess && err != nil:
-		t.Errorf("the type says that the old access token lives on: %v", err)
+		t.Errorf("the type says that the old access token stays valid: %v", err)
 	}
 }
 

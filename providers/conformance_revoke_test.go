@@ -49,11 +49,11 @@ func cellRevokeGrant(t *testing.T, s *strict) {
 	}
 	s.mustRevoke(second, models.RevokeGrant)
 	if access, refresh := s.is(second); access || refresh {
-		t.Errorf("alive after the revocation: access %v, refresh %v", access, refresh)
+		t.Errorf("valid after the revocation: access %v, refresh %v", access, refresh)
 	}
 	access, refresh := s.is(first)
 	if s.d.grantKillsAll && (access || refresh) {
-		t.Error("the rest of the grant is alive")
+		t.Error("the rest of the grant is still valid")
 	}
 	s.again(second, models.RevokeGrant)
 }
@@ -66,7 +66,7 @@ func cellRevokePair(t *testing.T, s *strict) {
 	}
 	s.mustRevoke(first, models.RevokeToken)
 	if access, refresh := s.is(first); access || refresh != s.d.refreshOutlives {
-		t.Errorf("alive after the revocation: access %v, refresh %v", access, refresh)
+		t.Errorf("valid after the revocation: access %v, refresh %v", access, refresh)
 	}
 	access, refresh := s.is(second)
 	if alone := access && refresh; alone != s.typ.RevokesSingly {
@@ -87,7 +87,7 @@ func cellRevokeAccess(t *testing.T, s *strict) {
 		t.Errorf("%q, %v, and the access token lives: %v", outcome, err, access)
 	}
 	if s.typ.RevokesAccessAlone && (access || !refresh) {
-		t.Errorf("the type says that the refresh token lives on; access %v, refresh %v", access, refresh)
+		t.Errorf("the type says that the refresh token stays valid; access %v, refresh %v", access, refresh)
 	}
 	// A type that keeps the refresh token is asked to; one that does not may still
 	// have nothing to revoke with.

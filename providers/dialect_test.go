@@ -53,7 +53,7 @@ type dialect struct {
 	expiredIsSilent  bool // an expired access token gets 200, and nothing is revoked
 	needsAccess      bool // a refresh token is no proof
 	refreshOutlives  bool // a single revocation leaves the refresh token
-	grantKillsAll    bool // RevokeGrant takes the other pairs of the person along
+	grantKillsAll    bool // RevokeGrant also ends the other pairs of the person
 	checkTellsScopes bool
 
 	// Beside the standard: resources want a living access token in the header,
@@ -87,7 +87,7 @@ const (
 	renews                  // the answer has one, and the old one works on
 )
 
-// killing is what the revocation of one token takes along.
+// killing is what the revocation of one token also ends.
 type killing int
 
 const (

@@ -46,7 +46,7 @@ func (at Upstream) Exchange(ctx context.Context, req ExchangeRequest) (Tokens, e
 
 // Refresh spends a refresh token (RFC 6749 §6), without a scope where the type
 // can do without, and otherwise with those of t, so that it can never ask for more
-// than was granted. The answer's Refresh is "" when none came: the old one lives on.
+// than was granted. The answer's Refresh is "" when none came: the old one stays valid.
 func (at Upstream) Refresh(ctx context.Context, t Tokens) (Tokens, error) {
 	if t.Refresh == "" {
 		return Tokens{}, &Error{Kind: KindDenied, Err: errors.New("there is no refresh token")}

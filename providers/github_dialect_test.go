@@ -83,7 +83,7 @@ func TestTrap06_GitHubGrantDeletionTakesSiblingsAlong(t *testing.T) {
 	}
 	s.mustRevoke(second, models.RevokeGrant)
 	if access, refresh := s.is(third); access || refresh {
-		t.Error("the deletion of the grant left a sibling alive")
+		t.Error("the deletion of the grant left a sibling valid")
 	}
 }
 

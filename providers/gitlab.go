@@ -65,7 +65,7 @@ func gitlabAt(c Client, base string) Endpoints {
 }
 
 // gitlabRevoke sends the refresh token and nothing else. An access token that has
-// expired would get a 200 as well, do nothing, and leave the refresh token alive
+// expired would get a 200 as well, do nothing, and leave the refresh token valid
 // (doorkeeper, app/controllers/doorkeeper/tokens_controller.rb: only accessible
 // tokens are revoked). Without a refresh token, as the device flow may give, a
 // token that expired is as good as revoked.

@@ -105,7 +105,7 @@ func TestA4_GitLabPathIsPartOfTheOrigin(t *testing.T) {
 }
 
 // An access token that expired gets a 200 that means nothing, so only the refresh
-// token is sent; it takes the access token along.
+// token is sent; it ends the access token too.
 func TestTrap13_GitLabRevokesWithTheRefreshTokenOnly(t *testing.T) {
 	t.Parallel()
 	for _, scope := range []models.RevokeScope{models.RevokeGrant, models.RevokeToken} {

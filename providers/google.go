@@ -87,7 +87,7 @@ func isGooglePrompt(_ allowlist, v any) string {
 
 // googleAuthorize asks for a refresh token, which Google gives only for offline
 // access, and a second time only to a person who is asked for consent again. Where
-// consent may be skipped, the refresh token of the first time lives on.
+// consent may be skipped, the refresh token of the first time stays valid.
 func googleAuthorize(u *upstream, req AuthorizeRequest) map[string]string {
 	extra := map[string]string{"access_type": "offline"}
 	prompt := googlePrompts[0]
@@ -118,7 +118,7 @@ func googleProject(c Client) string {
 	return number
 }
 
-// googleRevoke sends the refresh token, which takes everything along; the access
+// googleRevoke sends the refresh token, which revokes everything; the access
 // token only if the refresh token was invalid before, as the oldest of more than a
 // hundred is, while the grant may live. An invalid token is a 400 with invalid_token.
 func googleRevoke(ctx context.Context, u *upstream, t Tokens, _ models.RevokeScope) (models.Outcome, error) {

@@ -90,7 +90,7 @@ func googleUpstream(t *testing.T) (*world, *Registry, Client) {
 	return w, r, Client{Type: "google", ID: googleID, Secret: theSecret}
 }
 
-// D1: whatever is revoked takes the whole project along.
+// D1: whatever is revoked ends the whole project's tokens.
 func TestTrap07_GoogleRevocationTakesTheProject(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, Options{})
@@ -103,7 +103,7 @@ func TestTrap07_GoogleRevocationTakesTheProject(t *testing.T) {
 		}
 	}
 	if typ, _ := r.Type("google"); typ.RevokesSingly || typ.RevokesAccessAlone {
-		t.Error("the type promises to take nothing along")
+		t.Error("the type declares that it ends nothing else")
 	}
 }
 

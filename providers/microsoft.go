@@ -49,7 +49,7 @@ func microsoftType() *Type {
 			RefreshLife:        90 * 24 * time.Hour,
 			// There is no revocation. The nearest thing, Graph's revokeSignInSessions, ends
 			// the person's sessions with every application, and so is never called. What is
-			// never sent takes nothing along.
+			// never sent ends nothing.
 			RevokesSingly: true,
 			Device:        true,
 		},

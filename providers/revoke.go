@@ -36,14 +36,14 @@ func (at Upstream) CanRevoke(ctx context.Context) (bool, error) {
 	return u.t.revoke != nil || u.e.Revoke != "", nil
 }
 
-// RevokeAccess revokes the access token alone; the refresh token stays alive where
+// RevokeAccess revokes the access token alone; the refresh token stays valid where
 // the type can have it so (RevokesAccessAlone). Outcomes are Revoke's.
 func (at Upstream) RevokeAccess(ctx context.Context, access models.Secret) (models.Outcome, error) {
 	return at.Revoke(ctx, Tokens{Access: access}, models.RevokeToken)
 }
 
 // revokeByForm is RFC 7009: first the refresh token, which is what lives longest
-// and takes the access token along at most upstreams, then the access token.
+// which also ends the access token at most upstreams, then the access token.
 func (u *upstream) revokeByForm(ctx context.Context, t Tokens) (models.Outcome, error) {
 	if u.e.Revoke == "" {
 		return models.OutcomeUnsupported, nil
@@ -83,7 +83,7 @@ func (u *upstream) revokeOne(ctx context.Context, token models.Secret, hint stri
 	return u.revocation(a, token)
 }
 
-// revocation reads the answer. A 200 says nothing about whether the token was alive
+// revocation reads the answer. A 200 says nothing about whether the token was valid
 // (RFC 7009 §2.2); Google and Box say so with an error, others in words of their own.
 func (u *upstream) revocation(a *answer, token models.Secret) (models.Outcome, error) {
 	if a.ok() && !a.saysError() && u.finalCode(a) == "" {

@@ -47,7 +47,7 @@ func (s *strict) revokeToken(w http.ResponseWriter, token string) {
 	reply(200, "application/json", "{}")(w, nil)
 }
 
-// kill takes along what the dialect says.
+// kill also ends what the dialect says.
 func (s *strict) kill(p *pair, byRefresh bool) {
 	switch s.d.kills {
 	case killsGrant:

@@ -99,10 +99,10 @@ func (d described) at(endpoint string) string {
 }
 
 func describeRefresh(d described) string {
-	parts := []string{either(d.Rotates, "rotates", "the old refresh token works on"),
-		either(d.RefreshKillsAccess, "ends the old access token", "the old access token lives on")}
+	parts := []string{either(d.Rotates, "rotates", "the old refresh token stays valid"),
+		either(d.RefreshKillsAccess, "ends the old access token", "the old access token stays valid")}
 	if d.RefreshLife > 0 {
-		parts = append(parts, fmt.Sprintf("lapses after %d idle days", d.RefreshLife/(24*time.Hour)))
+		parts = append(parts, fmt.Sprintf("expires after %d idle days", d.RefreshLife/(24*time.Hour)))
 	}
 	return strings.Join(parts, "; ")
 }

@@ -10,12 +10,12 @@ import (
 var traitSettings = []setting{
 	{name: "defaultLifetime", check: isLifetime, about: About{Label: "Lifetime of access tokens", Help: "In seconds, where no answer of the provider says it.", Example: "3600", Entry: EntryNumber}},
 	{name: "finalErrors", check: areFinalErrors, about: About{Label: "Errors that end a grant", Help: "Codes by which this provider says that a refresh token is over, beside those of the standards.", Example: "token_revoked", Entry: EntryList}},
-	{name: "refreshKillsAccess", check: isBool, about: About{Label: "A refresh ends the old access token", Help: "Yes unless it is known that the old one lives on.", Entry: EntryYesNo}},
+	{name: "refreshKillsAccess", check: isBool, about: About{Label: "A refresh ends the old access token", Help: "Yes unless it is known that the old one stays valid.", Entry: EntryYesNo}},
 	{name: "revokesSingly", check: isBool, about: About{Label: "Tokens are revoked singly", Help: "Whether one pair of tokens can be revoked without the rest of what the person granted.", Entry: EntryYesNo}},
 }
 
 // Traits returns the type as it is for this client: where config has a say in how
-// the upstream behaves, that is heeded. False means that there is no such type.
+// the upstream behaves, that is respected. False means that there is no such type.
 func (at Upstream) Traits() (Type, bool) {
 	t, ok := at.registry.types[at.client.Type]
 	if !ok {

@@ -36,7 +36,7 @@ func TestTraitsAreNotForEveryType(t *testing.T) {
 	r := newRegistry(t, Options{})
 	c := Client{Type: "github", ID: "x", Config: map[string]any{"refreshKillsAccess": false}}
 	if got, _ := r.At(c).Traits(); !got.RefreshKillsAccess {
-		t.Error("a setting that is not the type's was heeded")
+		t.Error("a setting that is not the type's was applied")
 	}
 	if wrong := r.At(c).Validate(); len(wrong) != 1 || wrong[0].Name != "config.refreshKillsAccess" {
 		t.Errorf("%v", wrong)

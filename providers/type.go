@@ -115,7 +115,7 @@ type hooks struct {
 	grants func(granted []string, scope string) bool
 	// isIssuer judges an iss; nil compares it with Endpoints.Issuer.
 	isIssuer func(u *upstream, iss string) bool
-	// domain names what a grant-wide revocation takes along, at one upstream; nil is
+	// domain names what a grant-wide revocation also ends, at one upstream; nil is
 	// the client id.
 	domain func(c Client) string
 	// user asks who an access token belongs to; nil reads OpenID claims from

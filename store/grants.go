@@ -73,7 +73,7 @@ func (s *Store) LiveGrants(ctx context.Context, lease string) (LiveGrants, error
 	return live, err
 }
 
-// GrantShared reports whether another authorization than the given one lives on a
+// GrantShared reports whether an authorization other than the given one depends on a
 // grant, whichever provider it belongs to (D1).
 func (s *Store) GrantShared(ctx context.Context, key, authorization string) (bool, error) {
 	var shared bool

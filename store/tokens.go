@@ -26,7 +26,7 @@ func (s *Store) APITokens(ctx context.Context) ([]models.APIToken, error) {
 	return all, s.db.WithContext(ctx).Order("created_at, id").Find(&all).Error
 }
 
-// Services returns an organisation's API tokens of services that are alive, by their names.
+// Services returns an organisation's API tokens of services that are valid, by their names.
 func (s *Store) Services(ctx context.Context, org string) ([]models.APIToken, error) {
 	var all []models.APIToken
 	return all, s.db.WithContext(ctx).Where("org_id = ? AND role = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)",

@@ -419,7 +419,7 @@ func TestTokensExpire(t *testing.T) {
 		t.Errorf("expired %d, want 1", n)
 	}
 	if b.alive(renewed.str("access_token")) {
-		t.Error("ExpireAccessTokens left one alive")
+		t.Error("ExpireAccessTokens left one valid")
 	}
 	clock.advance(time.Hour)
 	b.refresh(renewed.str("refresh_token")).want(t, 400, "invalid_grant")

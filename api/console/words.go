@@ -84,7 +84,7 @@ var (
 	}
 	jobTypes = map[models.JobType]string{
 		models.JobDeleteProvider: "Deletion of a provider", models.JobResetProvider: "Reset of a provider's tokens",
-		models.JobRevokeUser: "Revocation of everything of a user", models.JobStats: "Statistics",
+		models.JobRevokeUser: "Revocation of everything that a user connected", models.JobStats: "Statistics",
 	}
 	jobStatuses = map[models.JobStatus]string{
 		models.JobPending: "Waiting", models.JobRunning: "Running", models.JobCompleted: "Completed", models.JobError: "Ended with an error",
@@ -98,12 +98,12 @@ var (
 	}
 	outcomes = map[models.Outcome]string{
 		models.OutcomeRevoked:        "Revoked at the provider",
-		models.OutcomeAlreadyRevoked: "Was revoked there before",
-		models.OutcomeSuperseded:     "Spared: a newer consent lives on the same grant",
+		models.OutcomeAlreadyRevoked: "Was already revoked there",
+		models.OutcomeSuperseded:     "Kept: a newer consent uses the same grant",
 		models.OutcomeNoLiveToken:    "No token left to revoke with",
-		models.OutcomeUnsupported:    "The provider has no revocation",
+		models.OutcomeUnsupported:    "The provider does not support revocation",
 		models.OutcomeFailed:         "Failed",
-		models.OutcomeAbandoned:      "Given up on",
+		models.OutcomeAbandoned:      "Abandoned",
 		models.OutcomeReset:          "Replaced in place",
 		models.OutcomeRefreshed:      "Refreshed",
 		models.OutcomeExpired:        "Expired: the person has to connect again",
@@ -168,7 +168,7 @@ func providerStatus(p models.Provider) string {
 // told are the details of a job that its page shows as they are: the others it counts or lists in words.
 var told = map[string]string{
 	"per_second": "Items a second", "estimated_end": "Ends at about", "paused_until": "Waits until", "kept": "Tokens kept until the grant's last authorization ends",
-	"spared_for_other_organisations": "Grants spared, because another organisation's live", "error": "Why it ended",
+	"spared_for_other_organisations": "Grants kept, because another organisation uses them", "error": "Why it ended",
 }
 
 // detail is what a detail of a job is called, "" where the page shows it otherwise or not at all. Statistics are shown as they are.

@@ -188,7 +188,7 @@ func TestA6_NothingEscapesTheRevocationOfItsMaker(t *testing.T) {
 		makers.Wait()
 		living := column(t, h, "SELECT user_id FROM api_tokens WHERE revoked_at IS NULL AND user_id LIKE 'app-%' OR revoked_at IS NULL AND made_by <> ''")
 		if !slices.Equal(living, []string{"app-bystander"}) {
-			t.Errorf("alive are %q", living)
+			t.Errorf("valid are %q", living)
 		}
 		if _, err := h.Service.Authenticate(ctx, bystander.Token); err != nil {
 			t.Error(err)

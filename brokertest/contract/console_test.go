@@ -182,7 +182,7 @@ func TestTheConsoleWorksBelowAPath(t *testing.T) {
 	}
 }
 
-// The overview tells an admin what does not work now, and where to mend it.
+// The overview tells an admin what does not work now, and where to fix it.
 func TestTheOverviewTellsWhatDoesNotWork(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.Instance) {
 		s := admin(t, h)
@@ -311,7 +311,7 @@ func nextEvent(t *testing.T, from *bufio.Scanner) (name, page string) {
 	return "", ""
 }
 
-// The page of a job is sent anew when the job goes on, to admins of its organisation, for as long as their session lives,
+// The page of a job is sent again when the job goes on, to admins of its organisation, for as long as their session lives,
 // which that does not prolong. Its text is one event, whatever line breaks it has.
 func TestThePageOfAJobFollowsTheJob(t *testing.T) {
 	t.Parallel()
@@ -429,7 +429,7 @@ func TestAnAdminGoesOnWithADeletionThatFailed(t *testing.T) {
 	}
 	forced := s.post("/console/providers/"+p+"/delete", url.Values{"resume": {"1"}, "force": {"1"}})
 	ended(t, h, strings.TrimPrefix(forced.to, "/console/jobs/"))
-	wantPage(t, s.get(forced.to), 200, "Completed", `Given up on</th><td class="number">1</td>`)
+	wantPage(t, s.get(forced.to), 200, "Completed", `Abandoned</th><td class="number">1</td>`)
 }
 
 // What cannot be undone needs a sign-in of the last quarter of an hour; all else does not.

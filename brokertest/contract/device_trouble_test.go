@@ -100,7 +100,7 @@ func TestADeviceWaitsWhileTheUpstreamIsDown(t *testing.T) {
 	})
 }
 
-// S3: what a throttling upstream asks for is heeded, by every device of the provider.
+// S3: what a throttling upstream asks for is respected, by every device of the provider.
 func TestS3_ADeviceHeedsRetryAfter(t *testing.T) {
 	eachWithDevices(t, brokertest.Options{}, func(t *testing.T, d devices) {
 		p := d.provider(t, "github")

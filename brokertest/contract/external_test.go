@@ -385,7 +385,7 @@ func TestDeleteTellsTheTruthAndTriesAgain(t *testing.T) {
 
 // A grant that somebody else decides about just then is waited for: the sweeper may
 // be revoking a pair of tokens that was replaced.
-func TestDeleteWaitsForWhoeverHasTheGrant(t *testing.T) {
+func TestDeleteWaitsForTheHolderOfTheGrant(t *testing.T) {
 	t.Parallel()
 	o := patient
 	o.WithoutWorker = true
@@ -453,7 +453,7 @@ func TestTheAgentCall(t *testing.T) {
 		if cached := ask(url.Values{"id": {id}}).Header.Get("Cache-Control"); cached != "no-store" {
 			t.Errorf("Cache-Control is %q", cached)
 		}
-		// A link that only a new consent can mend is none.
+		// A link that only a new consent can repair is none.
 		change(t, h, tokensHaveDied+`, has_refresh_token = FALSE`)
 		if got := reads[object](t, ask(url.Values{"id": {id}})); !reflect.DeepEqual(got, empty) {
 			t.Errorf("an expired link: %v", got)

@@ -126,7 +126,7 @@ func TestOpenIDConnectRefreshTokensRotate(t *testing.T) {
 			seen[accessToken(t, h, h.User, id)] = true
 		}
 		if held := i.State(t); len(seen) != 4 || held["LiveRefreshToken"] != 1 || held["Grant"] != 1 || held["RefreshToken"] != 4 {
-			t.Errorf("after three refreshes: %d tokens, and the server holds %v, want one grant, with one of its refresh tokens alive", len(seen), held)
+			t.Errorf("after three refreshes: %d tokens, and the server holds %v, want one grant, with one of its refresh tokens valid", len(seen), held)
 		}
 		user := want(t, 200, h.Do(t, h.User, "GET", userinfoOf(id), nil))
 		if user["sub"] != "ada" {

@@ -12,7 +12,7 @@ import (
 )
 
 // things are what a row of the policy acts on: made for each cell, so that
-// no cell lives on another's leavings.
+// no cell depends on what another left.
 type things struct {
 	t *testing.T
 	h *brokertest.Instance

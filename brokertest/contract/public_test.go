@@ -8,7 +8,7 @@ import (
 )
 
 // Finding G3: a public client could not be registered without inventing a secret, and
-// its deletion then ended in an ERROR that no secret could mend.
+// its deletion then ended in an ERROR that no secret could fix.
 func TestAPublicClientFromRegistrationToDeletion(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.Instance) {
 		h.IdP.AddClient(testidp.Client{ID: "app"})

@@ -68,7 +68,7 @@ func TestAProvidersTokensAreReset(t *testing.T) {
 
 // Tokens without refresh tokens are reset in place where the upstream can; those that
 // turn out to be invalid are expired, and count as no suspicion against the client (R5).
-func TestR5_ResetsInPlaceFindDeadTokens(t *testing.T) {
+func TestR5_ResetsInPlaceFindInvalidTokens(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.Instance) {
 		withoutRefresh(h)
 		p := gitHubApp(t, h)

@@ -36,7 +36,7 @@ func TestNothingTellsASecret(t *testing.T) {
 		for _, typ := range []string{"test", "github"} {
 			kept = story.tell(typ)
 		}
-		story.checkDump("with everything alive", kept)
+		story.checkDump("with everything in use", kept)
 		story.end()
 		story.checkDump("at the end", "")
 		story.checkLog()

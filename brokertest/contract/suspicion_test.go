@@ -150,7 +150,7 @@ func TestACheckAsksTheUpstreamOnce(t *testing.T) {
 }
 
 // An invalid token that can be refreshed is, at the next fetch.
-func TestR5_ADeadTokenIsRefreshedAtTheNextFetch(t *testing.T) {
+func TestR5_AnInvalidTokenIsRefreshedAtTheNextFetch(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.Instance) {
 		id := consent(t, h, h.User, createID(t, h, nil), "ada")
 		old := accessToken(t, h, h.User, id)
@@ -170,7 +170,7 @@ func TestR5_ADeadTokenIsRefreshedAtTheNextFetch(t *testing.T) {
 
 // An invalid token that nothing can replace ends the authorization, until it is given
 // again; R5: the verdict ends with its cause.
-func TestR5_ADeadTokenWithoutARefreshTokenExpires(t *testing.T) {
+func TestR5_AnInvalidTokenWithoutARefreshTokenExpires(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.Instance) {
 		withoutRefresh(h)
 		p := gitHubApp(t, h)
@@ -218,7 +218,7 @@ func now(h *brokertest.Instance) string {
 	return `statement_timestamp()`
 }
 
-// S3: a rate limit says nothing about the token, and is heeded.
+// S3: a rate limit says nothing about the token, and is respected.
 func TestS3_ARateLimitIsNoVerdict(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.Instance) {
 		p := gitHubApp(t, h)
@@ -289,7 +289,7 @@ func TestAResetInPlace(t *testing.T) {
 }
 
 // A token that was already invalid is found out by its reset.
-func TestR5_AResetFindsATokenDead(t *testing.T) {
+func TestR5_AResetFindsAnInvalidToken(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.Instance) {
 		withoutRefresh(h)
 		id := consent(t, h, h.User, gitHubApp(t, h), "ada")

@@ -8,7 +8,7 @@ import (
 
 // proxy is a way to a server that can be cut: connections stay open and nothing
 // comes through, as when a network breaks. What was on its way comes through
-// when it is mended.
+// when it is repaired.
 type proxy struct {
 	listener net.Listener
 	target   string

@@ -103,7 +103,7 @@ func upstreamAsksForADate(s *scene) result {
 	return throttled(s, testidp.Fault{Status: 429, RetryIn: 4})
 }
 
-// throttled holds that a pause is heeded by all, shown by the job, and counts as
+// throttled holds that a pause is respected by all, shown by the job, and counts as
 // no attempt (D4, S3).
 func throttled(s *scene, limited testidp.Fault) result {
 	t := newTrouble(s, s.size(2000, 300))

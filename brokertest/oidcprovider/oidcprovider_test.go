@@ -143,7 +143,7 @@ func TestRefreshTokenRotatesAndItsReuseEndsTheGrant(t *testing.T) {
 		t.Errorf("reuse: %d %s", reused.Status, reused.Error)
 	}
 	if after := client.refresh(second.RefreshToken); after.Error != "invalid_grant" {
-		t.Errorf("the reuse left the grant's newest refresh token alive: %d %s", after.Status, after.Error)
+		t.Errorf("the reuse left the grant's newest refresh token valid: %d %s", after.Status, after.Error)
 	}
 	if got := client.State(t)["Grant"]; got != 0 {
 		t.Errorf("%d grants are left, want 0", got)

@@ -7,7 +7,7 @@ import (
 	"github.com/grantd/grantd/brokertest/oidcprovider"
 )
 
-// OIDCProvider is npm's oidc-provider. Refresh tokens rotate, a refresh leaves the old access token alive, and a revocation
+// OIDCProvider is npm's oidc-provider. Refresh tokens rotate, a refresh leaves the old access token valid, and a revocation
 // takes what came of one consent.
 type OIDCProvider struct{ *oidcprovider.Server }
 

@@ -47,7 +47,7 @@ func must[T any](v T, err error) func(testing.TB) T {
 
 // K1, D1, A4: a filled database of the release before is upgraded. Every token is
 // served, before and after its row has keys of the second version; what waited to be
-// revoked is settled; and nothing of it lives on upstream in the end.
+// revoked is settled; and nothing of it remains valid upstream in the end.
 func TestD1_ADatabaseOfTheReleaseBeforeIsUpgraded(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux has all of 127.0.0.0/8")

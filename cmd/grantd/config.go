@@ -67,7 +67,7 @@ type Config struct {
 
 	KeepFlows      time.Duration `default:"24h" placeholder:"TIME" help:"How long consents that ended are kept."`
 	KeepTombstones time.Duration `default:"7d" placeholder:"TIME" help:"How long a single revocation is tried, and then remembered."`
-	KeepSuperseded time.Duration `default:"90d" placeholder:"TIME" help:"How long tokens are kept whose provider is gone while another authorization lives on their grant."`
+	KeepSuperseded time.Duration `default:"90d" placeholder:"TIME" help:"How long tokens are kept whose provider is gone while another authorization depends on their grant."`
 	KeepDead       time.Duration `default:"90d" placeholder:"TIME" help:"How long tokens are kept whose person must authorize again and does not."`
 	KeepJobs       time.Duration `default:"30d" placeholder:"TIME" help:"How long finished jobs and their items are kept."`
 	KeepAudit      time.Duration `default:"365d" placeholder:"TIME" help:"How long audit events are kept, and counts of token fetches."`
