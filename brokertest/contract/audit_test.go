@@ -149,7 +149,7 @@ func TestTheAuditTrailIsExported(t *testing.T) {
 		wantFields(t, h.Do(t, h.Admin, "GET", root+"audit/export/?action=provider.invented", nil), "action")
 		wantPage(t, s.get("/console/audit/export?action=provider.invented"), 422)
 		wantPage(t, s.get("/console/audit"), 200, `formaction="/console/audit/export"`, "bulk")
-		wantPage(t, s.get("/console/audit?actor=root"), 200, `value="root"`, "Nothing of that kind")
+		wantPage(t, s.get("/console/audit?actor=root"), 200, `value="root"`, "No such events happened")
 	})
 }
 

@@ -539,7 +539,7 @@ func TestA3_ThePagesInsistOnAPromisedIssuer(t *testing.T) {
 		address, _ := url.Parse(s.consents(connectAt(p), "ada"))
 		q := address.Query()
 		q.Set("iss", iss)
-		wantPage(t, s.back(connectAt(p)+"?"+q.Encode()), 400, "another issuer")
+		wantPage(t, s.back(connectAt(p)+"?"+q.Encode()), 400, "a different issuer")
 	}
 	if grants := h.IdP.Stats().Calls[testidp.Exchange]; grants != 0 {
 		t.Errorf("%d codes were spent", grants)
