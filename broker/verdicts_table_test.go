@@ -14,7 +14,7 @@ func TestTheTableOfVerdictsIsTheOneInTheDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, table, found := strings.Cut(string(content), "| what was answered, after what |")
+	_, table, found := strings.Cut(string(content), "| the upstream's answer, and what preceded it |")
 	if !found {
 		t.Fatal("docs/architecture.md has no table of verdicts")
 	}

@@ -286,7 +286,7 @@ func (p planted) everythingDue(h *brokertest.Instance) {
 	p.links(a, "probe", 1, values{"provider_id": "'" + troubled.ID + "'"}, values{"refresh_after": past, "expires_at": past})
 	p.links(a, "tombstone", 1, values{"unlinked_at": past, "item_due_at": past}, nil)
 	p.links(a, "old-tombstone", 1, values{"unlinked_at": p.at(long)}, nil)
-	p.links(a, "expired", 1, nil, values{"verdict": "'expired'", "verdict_generation": "1", "verdict_secret_version": "0", "saved_at": p.at(long)})
+	p.links(a, "verdict", 1, nil, values{"verdict": "'expired'", "verdict_generation": "1", "verdict_secret_version": "0", "saved_at": p.at(long)})
 	p.links(a, "ended", 1, values{"unlinked_at": p.at(long), "outcome": "'revoked'", "outcome_at": p.at(long)}, nil)
 	p.links(a, "v1", 1, values{"fingerprint_v2": "''", "grant_key_v2": "''"}, nil)
 	p.links(a, "item", 1, values{"unlinked_at": p.at(long), "outcome": "'revoked'", "outcome_at": p.at(long), "job_id": "'old-job'"}, nil)

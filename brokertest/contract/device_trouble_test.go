@@ -101,7 +101,7 @@ func TestADeviceWaitsWhileTheUpstreamIsDown(t *testing.T) {
 }
 
 // S3: what a throttling upstream asks for is respected, by every device of the provider.
-func TestS3_ADeviceHeedsRetryAfter(t *testing.T) {
+func TestS3_ADeviceRespectsRetryAfter(t *testing.T) {
 	eachWithDevices(t, brokertest.Options{}, func(t *testing.T, d devices) {
 		p := d.provider(t, "github")
 		first, second := d.begin(t, p), d.begin(t, p)

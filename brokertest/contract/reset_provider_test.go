@@ -149,7 +149,7 @@ func TestD6_AResetIsTakenOver(t *testing.T) {
 }
 
 // S3: a pause that the upstream asks for is kept, and is no attempt.
-func TestS3_AResetHeedsAPause(t *testing.T) {
+func TestS3_AResetRespectsAPause(t *testing.T) {
 	o := brokertest.Options{Timing: broker.Timing{Backoff: 20 * time.Millisecond, Resweep: 50 * time.Millisecond}}
 	eachWith(t, o, func(t *testing.T, h *brokertest.Instance) {
 		p := createID(t, h, nil)

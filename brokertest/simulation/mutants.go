@@ -102,7 +102,7 @@ var mutants = []mutant{
 		if !ON {
 			unlinked, err = tx.Unlink(ctx, id)
 		}`, 5, false},
-	{"an outcome is written whoever has the lease", "store/items.go", "Store.settleGroup",
+	{"an outcome is written no matter which process has the lease", "store/items.go", "Store.settleGroup",
 		`WHERE item_lease = ? AND outcome IS NULL AND id IN `, `WHERE (item_lease = ? OR ` + "`+map[bool]string{true: \"TRUE\", false: \"FALSE\"}[ON]+`" + `) AND outcome IS NULL AND id IN `, 0, true},
 	{"an outcome is counted twice", "store/items.go", "Store.settleGroup",
 		`gorm.Expr(column+" + ?", len(ids))`, `gorm.Expr(column+" + ?", len(ids)*map[bool]int{true: 2, false: 1}[ON])`, 0, true},
