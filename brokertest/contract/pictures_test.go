@@ -11,6 +11,7 @@ import (
 
 	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/brokertest"
+	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/testidp"
 )
 
@@ -69,6 +70,7 @@ func TestTheMainPagesArePictured(t *testing.T) {
 	consent(t, h, h.User, notebooks, "ada")
 	h.IdP.Inject(testidp.Fault{Endpoint: testidp.Revoke, Status: 500})
 	failed := text(t, deleted(t, h, retired), "id")
+	pastDays(t, h)
 	ended(t, h, startStats(t, h))
 	change(t, h, "UPDATE providers SET trouble = 'client', trouble_version = secret_version, trouble_since = created_at, trouble_code = 'client:401:invalid_client' WHERE id = '"+notebooks+"'")
 
@@ -81,4 +83,20 @@ func TestTheMainPagesArePictured(t *testing.T) {
 	at("provider", "/console/providers/"+repositories, "main")
 	at("job", "/console/jobs/"+failed, "main")
 	at("statistics", "/console/statistics", "main")
+}
+
+// pastDays gives the organisation statistics of the last months, as if it had grown.
+func pastDays(t *testing.T, h *brokertest.Instance) {
+	t.Helper()
+	today := time.Now().UTC().Truncate(24 * time.Hour)
+	for ago := int64(1); ago < 90; ago++ {
+		n := 90 - ago
+		counts := map[models.Statistic]int64{
+			models.StatisticActive: n/12 + 2, models.StatisticExpired: n % 9 / 4, models.StatisticMade: n % 7, models.StatisticRevoked: n % 5 / 3,
+			models.StatisticRefreshed: 20*n + 150*(n%7), models.StatisticRefreshFailed: 40 * (n % 11 / 9), models.StatisticFetched: 900*n + 9000*(n%7),
+		}
+		if err := h.Store.SetStatistics(ctx, h.Admin.Caller.OrgID, today.AddDate(0, 0, -int(ago)), counts); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
