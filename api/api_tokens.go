@@ -10,11 +10,12 @@ import (
 
 // NewAPIToken is the body of POST apiTokens/.
 type NewAPIToken struct {
-	Name      string      `json:"name,omitempty" maxLength:"255" doc:"What it is for, for people. Users see the name of a service beside the connections that it may use."`
-	Role      models.Role `json:"role" enum:"user,admin,service" doc:"user; admin and service only where the operator allows it (GRANTD_TOKENS_BY_ADMINS)."`
-	UserID    string      `json:"userId,omitempty" doc:"Whose it is: the caller's own name, as without it, or that of a machine, which begins with app-."`
-	Providers []string    `json:"providers,omitempty" maxItems:"100" doc:"The providers that it is limited to, by id or slug. A service needs one at least."`
-	ExpiresAt *time.Time  `json:"expiresAt,omitempty" doc:"When it ends: at the latest when the API token of this request does, as without it."`
+	Name          string      `json:"name,omitempty" maxLength:"255" doc:"What it is for, for people. Users see the name of a service beside the connections that it may use."`
+	Role          models.Role `json:"role" enum:"user,admin,service" doc:"user; admin and service only where the operator allows it (GRANTD_TOKENS_BY_ADMINS)."`
+	UserID        string      `json:"userId,omitempty" doc:"Whose it is: the caller's own name, as without it, or that of a machine, which begins with app-."`
+	Providers     []string    `json:"providers,omitempty" maxItems:"100" doc:"The providers that it is limited to, by id or slug. A service needs one at least."`
+	ReturnOrigins []string    `json:"returnOrigins,omitempty" maxItems:"100" doc:"The origins that connect links made with it may return to, such as https://app.example.com, or http://localhost:* for every port. They have to be among those of the API token of this request."`
+	ExpiresAt     *time.Time  `json:"expiresAt,omitempty" doc:"When it ends: at the latest when the API token of this request does, as without it."`
 }
 
 // MadeAPIToken is an API token that was made just now.
@@ -26,7 +27,7 @@ type MadeAPIToken struct {
 func (s *Server) createAPIToken(ctx context.Context, c models.Caller, in *struct{ Body NewAPIToken }) (*private[MadeAPIToken], error) {
 	b := in.Body
 	t, token, err := s.service.MakeAPIToken(ctx, c, broker.NewAPIToken{
-		Name: b.Name, Role: b.Role, UserID: b.UserID, Providers: b.Providers, ExpiresAt: b.ExpiresAt,
+		Name: b.Name, Role: b.Role, UserID: b.UserID, Providers: b.Providers, ReturnOrigins: b.ReturnOrigins, ExpiresAt: b.ExpiresAt,
 	})
 	return privately(&MadeAPIToken{*apiToken(t), token.Reveal()}), err
 }

@@ -28,6 +28,11 @@ var requestExamples = map[string][]example{
 		{"refreshToken", "A refresh token", `{"providerId": "` + exampleProviderID + `", "refreshToken": "paste-the-refresh-token"}`},
 		{"accessToken", "An access token that has no refresh token", `{"providerId": "` + exampleProviderID + `", "accessToken": "paste-the-access-token", "expiresIn": 3600}`},
 	},
+	"createConnectLink": {
+		{"confirm", "Confirmed by the app", `{"userId": "ada", "providerId": "` + exampleProviderID + `", "returnUrl": "https://app.example.com/connected"}`},
+		{"signIn", "For a person who signs in", `{"userId": "ada", "providerId": "` + exampleProviderID + `", "signIn": true}`},
+	},
+	"confirmConnectLink": {{"confirm", "Confirm", `{"result": "paste-the-result", "userId": "ada"}`}},
 	"createApiToken": {
 		{"machine", "For a machine", `{"role": "user", "userId": "app-nightly", "name": "Nightly import", "expiresAt": "` + exampleFarEnd + `"}`},
 	},

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/models"
 )
 
@@ -16,6 +17,7 @@ const (
 	exampleEventID         = "01936f38-4d2e-7a91-b6c3-8e0f5a7d1c33"
 	exampleTokenID         = "01936f2c-11aa-7c05-8d97-2b4e6f8a9c10"
 	exampleMadeTokenID     = "01936f33-5c7e-7b12-9a40-6d1f3e5b8c27"
+	exampleLinkID          = "01936f31-7b2c-7d15-a3e8-4c6f9b1d2e70"
 	exampleFarEnd          = "2035-03-03T00:00:00Z"
 	exampleState           = "YWRhLWFuZC1oZXItc2Vzc2lvbg"
 	exampleDeviceCode      = "3q2-7wEjRWeJq83vASNFZ4mrze8"
@@ -59,6 +61,11 @@ func (s *Server) answerExamples() map[string]any {
 			MissingScopes: models.Strings{}, Status: models.AuthorizationActive},
 		"resetToken":  &Reset{AccessToken: token.AccessToken, ExpiresAt: &exampleEnd, OldTokenRevoked: true, Authorization: exampleAuthorization()},
 		"revokeToken": RevokedToken{Outcome: models.OutcomeRevoked, Status: models.AuthorizationActive},
+
+		"createConnectLink": MadeConnectLink{exampleLinkID, s.publicURL + broker.ConnectLinkPath + "9hFqkW2sXcV7bN4mJ1dR8tZ6yP3uL0aE5gQwT-iKoSs", exampleMade.Add(10 * time.Minute)},
+		"getConnectLink": models.ConnectLink{ID: exampleLinkID, OrgID: "example", UserID: "ada", ProviderID: exampleProviderID, AppName: "Web app",
+			ReturnURL: "https://app.example.com/connected", Confirm: true, Status: models.LinkReturned, CreatedAt: exampleMade, ExpiresAt: exampleMade.Add(12 * time.Minute)},
+		"confirmConnectLink": Confirmed{Authorization: exampleAuthorization()},
 
 		"startJob": location,
 		"listJobs": List[models.Job]{Data: []models.Job{exampleJob()}, Count: 1},

@@ -17,6 +17,7 @@ import (
 // follows a job or waits for it counts among those that wait.
 var neverRefused = map[string]bool{
 	"callback": true, "pollDevice": true, "pollExternalDevice": true,
+	"confirmConnectLink": true, "withdrawConnectLink": true,
 	"deleteProvider": true, "deleteAuthorization": true, "revokeUser": true, "revokeToken": true, "deleteExternalAuth": true,
 	"endSession": true, "endSessions": true, "revokeApiToken": true,
 	"getJob": true, "listJobs": true, "listJobItems": true, "watchJob": true,

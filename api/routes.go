@@ -41,6 +41,11 @@ func (s *Server) routes() {
 	on(s, operation{"POST", "authorizedProviders/{id}/reset/", 201, "resetToken", "Replace the access token", []int{forbidden, notFound, gone, badGateway}}, s.resetToken)
 	on(s, operation{"DELETE", "authorizedProviders/{id}/token/", 200, "revokeToken", "Revoke the access token", []int{forbidden, notFound, conflict, badGateway}}, s.revokeToken)
 
+	on(s, operation{"POST", "connectLinks/", 201, "createConnectLink", "Make a link for a person to connect an account", []int{forbidden, notFound, conflict}}, s.createConnectLink)
+	on(s, operation{"GET", "connectLinks/{id}/", 200, "getConnectLink", "See how far a connect link has come", []int{forbidden, notFound}}, s.getConnectLink)
+	on(s, operation{"DELETE", "connectLinks/{id}/", 204, "withdrawConnectLink", "Take a connect link back", []int{forbidden, notFound, conflict}}, s.withdrawConnectLink)
+	on(s, operation{"POST", "connectLinks/{id}/confirm/", 200, "confirmConnectLink", "Confirm who came back from a connect link", []int{badRequest, forbidden, notFound, conflict, gone, badGateway}}, s.confirmConnectLink)
+
 	on(s, operation{"POST", "jobs/", 202, "startJob", "Start a job", []int{forbidden}}, s.startJob)
 	on(s, operation{"GET", "jobs/", 200, "listJobs", "List the jobs", []int{forbidden}}, s.listJobs)
 	on(s, operation{"GET", "jobs/{id}/", 200, "getJob", "See how a job is doing", []int{notFound}}, s.getJob)

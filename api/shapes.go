@@ -104,6 +104,11 @@ func apiToken(t models.APIToken) *models.APIToken {
 	return &t
 }
 
+func connectLink(l models.ConnectLink) *models.ConnectLink {
+	l.CreatedAt, l.ExpiresAt = l.CreatedAt.UTC(), l.ExpiresAt.UTC()
+	return &l
+}
+
 func jobItem(i models.JobItem) *models.JobItem {
 	i.SettledAt = i.SettledAt.UTC()
 	return &i

@@ -19,6 +19,7 @@ Every path works with and without its last slash. Every answer has an X-Request-
 var tags = []*huma.Tag{
 	{Name: "providers", Description: "OAuth clients that an organisation registered at providers, and the consents that are given to them."},
 	{Name: "authorizedProviders", Description: "What people authorized, and the resulting tokens."},
+	{Name: "connectLinks", Description: "Addresses that an app sends people to, who connect an account there."},
 	{Name: "jobs", Description: "Work that goes on after its request was answered."},
 	{Name: "sessions", Description: "Who is signed in to the pages, in which browser."},
 	{Name: "apiTokens", Description: "What callers of this API authenticate with."},
@@ -49,6 +50,10 @@ var descriptions = map[string]string{
 	"revokeToken":         "For the owner and for admins. From now on the token is not handed out. If the provider supports it, the grant stays and the next fetch refreshes; otherwise the status is expired afterwards. 409 if only the whole grant can be revoked and another authorization depends on it; 422 if the provider does not support revocation. After a 502, send the request again.",
 	"resetProvider":       "For admins. A job of type RESET_PROVIDER resets the token of every authorization that there is now, as reset/ does for one. Another request while the job runs returns the same job.",
 	"importToken":         "Stores a token in an authorization of the caller, once the provider has confirmed that the token belongs to this client. A refresh token is refreshed, which spends it if the provider rotates refresh tokens. An access token is accepted only if the provider says whom it was issued to (422 if it does not). Sending the same import again within ten minutes returns its result.",
+	"createConnectLink":   "For services and admins. Send the person to url, with a redirect or in a window of its own. The page says who asks and for what; after the consent the browser returns to returnUrl with link and result, or error. Nothing is connected before confirm/ has been called: the address could have been passed on to somebody else. With signIn the page wants the person signed in as userId instead, or with confirm: true as well.",
+	"getConnectLink":      "For those who made it, and for admins.",
+	"withdrawConnectLink": "For those who made it, and for admins. What was consented to is revoked. One that has failed stays so; 409 once it is connected.",
+	"confirmConnectLink":  "For the API token that the link was made with, and others of the same service. Take userId from the session that the browser has with you, never from the link. With another user than the link's it ends, and what was consented to is revoked (403); so it is where nothing comes within ten minutes of the consent (410). 400 changes nothing. The same call again has the same answer.",
 	"startJob":            "For admins. STATS counts providers, authorizations and what happened in the last day; the counts are the job's details.",
 	"listJobs":            "For admins. The newest first. A status that does not exist is 422; the other filters never fail. Details leave out the lists that a single job shows.",
 	"getJob":              "For admins. Poll it until the status is COMPLETED or ERROR; with wait, the answer comes as soon as something changes.",

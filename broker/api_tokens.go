@@ -27,6 +27,7 @@ type NewAPIToken struct {
 	Life          time.Duration // 0 means that it does not expire, unless ExpiresAt is given
 	ExpiresAt     *time.Time
 	Providers     []string // ids or slugs of those that it is limited to; none for no limit, which a service must have
+	ReturnOrigins []string // where connect links that are made with it may send people back to
 }
 
 // CreateAPIToken makes an API token and returns it in plain text, once. It is the
@@ -141,9 +142,14 @@ func (s *Service) boundBySignIn(session models.BrowserSession, t *models.APIToke
 	if t.ExpiresAt == nil || t.ExpiresAt.After(t.CreatedAt.Add(longestOfSignIn)) {
 		return models.Invalid(models.FieldError{Name: "expiresAt", Message: "must be at most 90 days from now, because this API token is made by somebody who signed in at the issuer"})
 	}
+	if len(t.ReturnOrigins) > 0 {
+		return errReturnOrigins
+	}
 	t.MadeBy = session.Origin()
 	return onlyUnlimitedAdmins(session.Caller())
 }
+
+var errReturnOrigins = models.Invalid(models.FieldError{Name: "returnOrigins", Message: "must be among those of the API token that this one is made with; other ones are given to API tokens on the command line"})
 
 func boundByToken(ctx context.Context, tx *store.Store, id string, t *models.APIToken) error {
 	maker, err := tx.LockAPIToken(ctx, id)
@@ -156,6 +162,11 @@ func boundByToken(ctx context.Context, tx *store.Store, id string, t *models.API
 		return errBadToken
 	}
 	t.MadeBy = maker.ID
+	for _, o := range t.ReturnOrigins {
+		if !slices.Contains(maker.ReturnOrigins, o) {
+			return errReturnOrigins
+		}
+	}
 	switch {
 	case maker.ExpiresAt == nil:
 	case t.ExpiresAt == nil:
@@ -173,7 +184,7 @@ func (s *Service) issue(ctx context.Context, id string, n NewAPIToken, complete 
 	if err != nil {
 		return models.APIToken{}, "", err
 	}
-	t := models.APIToken{ID: id, OrgID: n.OrgID, UserID: n.UserID, Role: n.Role, Name: n.Name, Providers: limits, ExpiresAt: n.ExpiresAt}
+	t := models.APIToken{ID: id, OrgID: n.OrgID, UserID: n.UserID, Role: n.Role, Name: n.Name, Providers: limits, ReturnOrigins: n.ReturnOrigins, ExpiresAt: n.ExpiresAt}
 	token := tokenPrefix + t.ID + "_" + randomText()
 	hash := sha256.Sum256([]byte(token))
 	t.Hash = hash[:]
@@ -205,7 +216,7 @@ func (s *Service) issue(ctx context.Context, id string, n NewAPIToken, complete 
 
 var roles = []models.Role{models.RoleAdmin, models.RoleUser, models.RoleService}
 
-// MaxLimits is how many providers an API token can be limited to.
+// MaxLimits is how many providers an API token can be limited to, and how many return origins it can have.
 const MaxLimits = 100
 
 // limitsOf are the ids of the providers that an API token is to be limited to.
@@ -242,6 +253,15 @@ func (n NewAPIToken) Validate() error {
 	}
 	if len(n.Providers) > MaxLimits {
 		bad("providers", fmt.Sprintf("must name at most %d providers", MaxLimits))
+	}
+	if len(n.ReturnOrigins) > MaxLimits {
+		bad("returnOrigins", fmt.Sprintf("must be at most %d origins", MaxLimits))
+	}
+	for _, o := range n.ReturnOrigins {
+		if problem := checkReturnOrigin(o); problem != "" {
+			bad("returnOrigins", problem)
+			break
+		}
 	}
 	if len(n.Name) > 255 || strings.ContainsRune(n.Name, 0) || !printable(n.Name) {
 		bad("name", "must be at most 255 bytes of printable characters")

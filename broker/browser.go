@@ -55,8 +55,8 @@ func (s *Service) beginInPages(ctx context.Context, v Visitor, on models.Channel
 	if err != nil {
 		return "", err
 	}
-	if own := s.ConnectURL(p.ID); len(p.RedirectURIs) > 0 && !slices.Contains(p.RedirectURIs, own) {
-		return "", models.Errorf(models.CodeConflict, "This provider's consents may not return here: an admin must add %s to its redirectUris, and register it at the provider.", own)
+	if err := s.returnsHere(p); err != nil {
+		return "", err
 	}
 	at, err := s.open(ctx, p)
 	if err != nil {
@@ -74,6 +74,14 @@ func (s *Service) beginInPages(ctx context.Context, v Visitor, on models.Channel
 		return "", err
 	}
 	return target, s.beginConsent(ctx, &f, s.timing.FlowLife)
+}
+
+// returnsHere refuses a provider whose consents may not return to our own pages.
+func (s *Service) returnsHere(p models.Provider) error {
+	if own := s.ConnectURL(p.ID); len(p.RedirectURIs) > 0 && !slices.Contains(p.RedirectURIs, own) {
+		return models.Errorf(models.CodeConflict, "This provider's consents may not return here: an admin must add %s to its redirectUris, and register it at the provider.", own)
+	}
+	return nil
 }
 
 // CompleteConnect takes what the upstream sent the visitor back with. A state that

@@ -92,11 +92,11 @@ func (s *Service) spend(ctx context.Context, c models.Caller, p models.Provider,
 		if !p.Usable() {
 			return Completed{}, s.providerOff(ctx, f)
 		}
-		at, err := s.open(ctx, p)
+		at, err := s.open(ctx, asking(p, f))
 		if err != nil {
 			return Completed{}, err
 		}
-		if err := at.CheckIssuer(ctx, cb.Iss, f.Channel.InPages()); err != nil {
+		if err := at.CheckIssuer(ctx, cb.Iss, f.Channel.InBrowser()); err != nil {
 			return Completed{}, s.foreignIssuer(ctx, p, f, err)
 		}
 		claimed, err := s.store.ClaimFlow(ctx, f.ID, code)
@@ -134,7 +134,7 @@ func (s *Service) collect(ctx context.Context, c models.Caller, f models.Flow, e
 	if err != nil {
 		return Completed{}, err
 	}
-	if !delivered && !f.Channel.InPages() { // a page shows no secret, and may be loaded again (T5)
+	if !delivered && !f.Channel.InBrowser() { // a page shows no secret, and may be loaded again (T5)
 		return Completed{}, errBadState
 	}
 	return done, nil
@@ -169,7 +169,7 @@ func (s *Service) keepExchange(ctx context.Context, f models.Flow, e exchanged) 
 		return err
 	}
 	return s.untilSaved(ctx, func(ctx context.Context) error {
-		saved, err := s.store.SaveExchange(ctx, f.ID, sealed)
+		saved, err := s.store.SaveExchange(ctx, f.ID, sealed, linkConfirmLife)
 		if err == nil && !saved {
 			err = s.flowTaken(ctx, f)
 		}
@@ -294,15 +294,11 @@ func (s *Service) own(ctx context.Context, c models.Caller, f models.Flow) (Comp
 	if err := s.openJSON(flowOwner(f, "request"), f.Sealed, &req); err != nil {
 		return Completed{}, err
 	}
-	at, err := s.open(ctx, p)
+	at, err := s.open(ctx, asking(p, f))
 	if err != nil {
 		return Completed{}, err
 	}
-	user, err := askedTwice(ctx, at.lagOf(ctx, e.SentAt), func() (models.User, bool, error) {
-		user, err := s.identify(ctx, at, f, e, req)
-		return user, unsettled(failure(err)), err
-	})
-	at.learnAPI(ctx, store.Gate{}, err)
+	user, err := s.whoConsented(ctx, at, f, e, req)
 	if err == nil {
 		err = s.askFirst(ctx, f, req, user)
 	}
@@ -322,6 +318,19 @@ func (s *Service) own(ctx context.Context, c models.Caller, f models.Flow) (Comp
 	done, err := s.finished(ctx, c, f)
 	done.User = user
 	return done, err
+}
+
+// whoConsented asks whose the tokens are, unless that is kept in the flow already.
+func (s *Service) whoConsented(ctx context.Context, at upstream, f models.Flow, e exchanged, req request) (models.User, error) {
+	if req.User != nil {
+		return req.User.user(), nil
+	}
+	user, err := askedTwice(ctx, at.lagOf(ctx, e.SentAt), func() (models.User, bool, error) {
+		user, err := s.identify(ctx, at, f, e, req)
+		return user, unsettled(failure(err)), err
+	})
+	at.learnAPI(ctx, store.Gate{}, err)
+	return user, err
 }
 
 // identify asks whose the tokens are. What was imported has no id_token that could be

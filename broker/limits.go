@@ -23,7 +23,7 @@ type Limit struct{ Caller, Org int }
 // Limits are the limits of an instance.
 type Limits struct {
 	Consents       Limit // open at once, those on other devices included; counted in SQL for all processes together
-	PersonConsents int   // of them, what one person has begun in the pages, or services for one user
+	PersonConsents int   // of them, what one person has begun in the pages, or services for one user; also with connect links, and of links that nobody has opened
 	Requests       Limit // being answered at once in this process
 	Waiting        Limit // of them, those that wait, follow or listen
 	Imports        Limit // within a minute in this process
@@ -82,9 +82,9 @@ func (s *Service) mayBegin(ctx context.Context, st *store.Store, f models.Flow) 
 	}
 	l := s.limits
 	switch {
-	case f.Channel.InPages() && n.Person >= l.PersonConsents:
+	case f.Channel.InPages() && n.Person >= l.PersonConsents, f.Channel == models.ChannelLink && n.Links >= l.PersonConsents:
 		return refused("person", l.PersonConsents)
-	case f.Actor != "" && n.Caller >= l.PersonConsents:
+	case f.Actor != "" && f.Channel != models.ChannelLink && n.Caller >= l.PersonConsents:
 		return refused("user", l.PersonConsents)
 	case n.Caller >= l.Consents.Caller:
 		return refused("caller", l.Consents.Caller)

@@ -89,6 +89,11 @@ func (s *Service) linkHeld(ctx context.Context, c models.Caller, at upstream, f 
 		if off = !p.Usable() || p.Fingerprint != f.Fingerprint; off {
 			return s.keepToRevoke(ctx, tx, p, f, e, a, revocable(f), "provider_off")
 		}
+		if f.Channel == models.ChannelLink {
+			if err := s.finishConnectLink(ctx, tx, f, user.Sub); err != nil {
+				return err
+			}
+		}
 		renewed, err := s.renew(ctx, tx, &a, e)
 		if err != nil {
 			return err

@@ -19,9 +19,11 @@ func (*otherAccount) Error() string {
 }
 
 // askFirst returns an otherAccount where the person has to be asked. Only people
-// in our own pages can be.
+// in our own pages can be. Of a connect link it is the app that is asked.
 func (s *Service) askFirst(ctx context.Context, f models.Flow, req request, user models.User) error {
 	switch {
+	case f.Channel == models.ChannelLink:
+		return s.awaitConfirmation(ctx, f, req, user)
 	case !f.Channel.InPages() || req.Confirmed:
 		return nil
 	case f.Channel == models.ChannelTrial:

@@ -61,6 +61,7 @@ func (s *Service) forget(ctx context.Context) error {
 		forget func(ctx context.Context, keep time.Duration, limit int) (int64, error)
 	}{
 		{s.keep.Flows, s.store.ForgetFlows},
+		{s.keep.Flows, s.store.ForgetConnectLinks},
 		{s.keep.Tombstones, s.store.ForgetTombstones},
 		{s.keep.Audit, s.store.ForgetEvents},
 		{s.keep.Audit, s.store.ForgetFetches},

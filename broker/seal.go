@@ -85,7 +85,11 @@ type request struct {
 	// Of a consent that was begun in our pages:
 	Session   []byte `json:"s,omitempty"` // the SHA-256 of the session's secret: it completes in no other
 	Return    string `json:"u,omitempty"` // where the person goes afterwards
-	Confirmed bool   `json:"c,omitempty"` // the person wants this account beside the one that is connected
+	Confirmed bool   `json:"c,omitempty"` // the person wants this account beside the one that is connected, or the app has confirmed it
+	// Of a consent that a connect link was opened with, Session is of the link's own cookie:
+	State  string     `json:"st,omitempty"` // as it is sent upstream, for a second press of the button
+	Result []byte     `json:"rs,omitempty"` // the SHA-256 of what the app confirms with; none where it need not
+	User   *consenter `json:"us,omitempty"` // who consented, once the person has returned
 }
 
 // exchanged is what a code was exchanged for, until it has an owner. The

@@ -164,6 +164,13 @@ const (
 	longestEstimate = 10 * 365 * 24 * time.Hour
 )
 
+// Connect links.
+const (
+	linkLife        = 10 * time.Minute // that a link can be opened, where the app does not say
+	longestLinkLife = time.Hour
+	linkConfirmLife = 10 * time.Minute // from the consent to the app's confirmation
+)
+
 // Signing in.
 const (
 	signInLife  = 10 * time.Minute // that a person may take at the issuer

@@ -106,7 +106,10 @@ func (s *Service) trySettle(ctx context.Context, f models.Flow) error {
 			return err
 		}
 	}
-	return s.leaveOrphaned(ctx, p, f, e, "no_owner")
+	if f.Channel == models.ChannelLink {
+		return s.leaveUnconfirmed(ctx, p, f, e, models.FailureNoOwner)
+	}
+	return s.leaveOrphaned(ctx, p, f, e, models.FailureNoOwner)
 }
 
 // abandonUnsettled gives up on tokens that could not be settled for as long as single

@@ -16,7 +16,9 @@ type NewAPIToken struct {
 	Role      models.Role `json:"role"`
 	UserID    string      `json:"userId,omitempty"`    // "" for the caller's own; a machine's begins with app-
 	Providers []string    `json:"providers,omitempty"` // ids or slugs of those that it is limited to
-	ExpiresAt *time.Time  `json:"expiresAt,omitempty"` // nil for the end of the caller's token
+	// ReturnOrigins are where connect links may return to; they have to be among those of the caller's token.
+	ReturnOrigins []string   `json:"returnOrigins,omitempty"`
+	ExpiresAt     *time.Time `json:"expiresAt,omitempty"` // nil for the end of the caller's token
 }
 
 // MadeAPIToken is an API token that was made just now; grantd does not tell the token again.

@@ -46,6 +46,8 @@ const (
 	ActionJobCreated           Action = "job.created"
 	ActionTokenCreated         Action = "api_token.created"
 	ActionTokenEnded           Action = "api_token.revoked"
+	ActionConnectLinkMade      Action = "connect_link.made"
+	ActionConnectLinkEnded     Action = "connect_link.ended" // without a connection
 	ActionSignedIn             Action = "session.begun"
 	ActionSignedOut            Action = "session.ended"
 	ActionKeyAdded             Action = "keyset.key_added"
@@ -80,6 +82,8 @@ var Actions = []Action{
 	ActionJobCreated,
 	ActionTokenCreated,
 	ActionTokenEnded,
+	ActionConnectLinkMade,
+	ActionConnectLinkEnded,
 	ActionSignedIn,
 	ActionSignedOut,
 	ActionKeyAdded,

@@ -82,6 +82,9 @@ type APIToken struct {
 	RevokedAt *time.Time `json:"revokedAt" doc:"null where it was not revoked."`
 	// Providers are the ids of those that it is limited to, none where it is not.
 	Providers Strings `gorm:"column:provider_ids" json:"providers" doc:"The ids of the providers that it is limited to; empty where it is not."`
+	// ReturnOrigins are where connect links that are made with it may send people back to, in addition to those that the
+	// operator allows.
+	ReturnOrigins Strings `json:"returnOrigins" doc:"The origins that connect links made with it may return to, in addition to those that the operator allows."`
 	// MadeBy is the API token or the session that an admin made it with, "" where it was made on the command line.
 	MadeBy     string     `json:"madeBy" doc:"The id of the API token that it was made with, or session:<id> of an admin who had signed in at the issuer; empty where it was made on the command line."`
 	LastUsedAt *time.Time `json:"lastUsedAt" doc:"When it was used last, to the hour; null where it never was."`

@@ -32,6 +32,13 @@ const (
 // InPages reports whether a consent is begun and completed by a person in our own pages.
 func (c Channel) InPages() bool { return c == ChannelBrowser || c == ChannelTrial }
 
+// InBrowser reports whether it is grantd's own pages that the person returns to: then the state is our own, and a cookie
+// has to come with it.
+func (c Channel) InBrowser() bool { return c.InPages() || c == ChannelLink }
+
+// FailureNoOwner is the reason of a flow whose time was over before its tokens had an owner.
+const FailureNoOwner = "no_owner"
+
 // Flow is one consent under way. A caller finds it by its own organisation and
 // user, the provider, and the SHA-256 of the state; by nothing else.
 type Flow struct {

@@ -162,6 +162,23 @@ func (at Upstream) RegisterURL() string {
 	return u.e.Register
 }
 
+// ConsentHost returns the host of the page where people consent, as far as it is known without asking: of an upstream whose
+// endpoints are discovered, that of its issuer.
+func (at Upstream) ConsentHost() string {
+	u, err := at.derived()
+	if err != nil {
+		return ""
+	}
+	page, err := url.Parse(u.e.AuthURL)
+	if u.e.AuthURL == "" {
+		page, err = url.Parse(u.e.Issuer)
+	}
+	if err != nil {
+		return ""
+	}
+	return page.Host
+}
+
 // SettingsURL returns the page where people see and withdraw what they granted
 // to the client, "" where none is known.
 func (at Upstream) SettingsURL() string {

@@ -72,7 +72,7 @@ func TestNobodyPollsTooEarlyNorTooLate(t *testing.T) {
 			t.Fatal(err)
 		}
 		done := f.taken(t, f.deviceFlow(t, soon, time.Minute), "one", soon)
-		if !must(f.SaveExchange(ctx, done.ID, []byte("t")))(t) {
+		if !must(f.SaveExchange(ctx, done.ID, []byte("t"), time.Minute))(t) {
 			t.Fatal("the tokens were not saved")
 		}
 		for what, flow := range map[string]models.Flow{"not due": early, "over": over, "no device's": api, "exchanged": f.flow(t, done.ID)} {
@@ -123,10 +123,10 @@ func TestR10_ADevicesTokensMayComeLate(t *testing.T) {
 		if now := f.flow(t, late.ID); now.Status != models.FlowOpen || now.PollAttempt != "one" {
 			t.Errorf("a poll that never ended left the flow as %+v", now)
 		}
-		if !must(f.SaveExchange(ctx, late.ID, []byte("t")))(t) {
+		if !must(f.SaveExchange(ctx, late.ID, []byte("t"), time.Minute))(t) {
 			t.Error("tokens that came late were not saved")
 		}
-		if must(f.SaveExchange(ctx, late.ID, []byte("u")))(t) {
+		if must(f.SaveExchange(ctx, late.ID, []byte("u"), time.Minute))(t) {
 			t.Error("tokens were saved twice")
 		}
 		api := models.Flow{ID: id(), OrgID: "acme", UserID: "ada", ProviderID: f.provider.ID, Channel: models.ChannelAPI,
@@ -134,7 +134,7 @@ func TestR10_ADevicesTokensMayComeLate(t *testing.T) {
 		if err := f.InsertFlow(ctx, &api, time.Hour); err != nil {
 			t.Fatal(err)
 		}
-		if must(f.SaveExchange(ctx, api.ID, []byte("t")))(t) {
+		if must(f.SaveExchange(ctx, api.ID, []byte("t"), time.Minute))(t) {
 			t.Error("a code that was not claimed brought tokens")
 		}
 	})

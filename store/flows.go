@@ -82,11 +82,13 @@ func (s *Store) ClaimFlow(ctx context.Context, id string, codeHash []byte) (bool
 }
 
 // SaveExchange keeps what a claimed flow's code was exchanged for, however late:
-// meanwhile the flow may have failed, or a device's be open for the next poll.
-func (s *Store) SaveExchange(ctx context.Context, id string, sealedTokens []byte) (bool, error) {
+// meanwhile the flow may have failed, or a device's be open for the next poll. A
+// connect link's flow lives for another linkLife from then on.
+func (s *Store) SaveExchange(ctx context.Context, id string, sealedTokens []byte, linkLife time.Duration) (bool, error) {
 	return changed(s.flow(ctx, id, models.FlowOpen, models.FlowClaimed, models.FlowFailed).
 		Where("exchanged_at IS NULL AND (status <> ? OR channel = ?)", models.FlowOpen, models.ChannelDevice).
-		Updates(map[string]any{"status": models.FlowExchanged, "sealed_tokens": sealedTokens, "exchanged_at": s.now(), "failure": ""}))
+		Updates(map[string]any{"status": models.FlowExchanged, "sealed_tokens": sealedTokens, "exchanged_at": s.now(), "failure": "",
+			"expires_at": gorm.Expr("CASE WHEN channel = ? THEN ? ELSE expires_at END", models.ChannelLink, s.in(linkLife))}))
 }
 
 // FinishFlow gives an exchanged flow's tokens their owner and forgets them here.

@@ -169,12 +169,14 @@ func (s *Store) ProviderInUse(ctx context.Context, id string) (bool, error) {
 	return used, err
 }
 
-// DeleteProvider removes a provider, its secret and its flows. What is left of
+// DeleteProvider removes a provider, its secret, its flows and its connect links. What is left of
 // its authorizations are outcomes.
 func (s *Store) DeleteProvider(ctx context.Context, id string) error {
 	return s.Tx(ctx, func(tx *Store) error {
-		if err := tx.db.Exec("DELETE FROM flows WHERE provider_id = ?", id).Error; err != nil {
-			return err
+		for _, statement := range []string{"DELETE FROM flows WHERE provider_id = ?", "DELETE FROM connect_links WHERE provider_id = ?"} {
+			if err := tx.db.Exec(statement, id).Error; err != nil {
+				return err
+			}
 		}
 		return tx.db.Exec("DELETE FROM providers WHERE id = ?", id).Error
 	})

@@ -503,7 +503,7 @@ func TestR10_FlowsMoveForwardOnly(t *testing.T) {
 		}
 		steps := []func() (bool, error){
 			func() (bool, error) { return f.ClaimFlow(ctx, flow.ID, []byte("c")) },
-			func() (bool, error) { return f.SaveExchange(ctx, flow.ID, []byte("t")) },
+			func() (bool, error) { return f.SaveExchange(ctx, flow.ID, []byte("t"), time.Minute) },
 			func() (bool, error) { return f.FinishFlow(ctx, flow.ID, "a") },
 			func() (bool, error) { return f.DeliverFlow(ctx, flow.ID) },
 		}

@@ -96,13 +96,17 @@ func (p *Pages) takeBegin(c echo.Context) error {
 // a code in it.
 func (p *Pages) takeReturn(c echo.Context) error {
 	ctx, q := c.Request().Context(), c.QueryParams()
+	cb := models.Callback{
+		ProviderID: models.Storable(c.Param("provider")), State: models.Secret(q.Get("state")), Code: models.Secret(q.Get("code")),
+		Error: q.Get("error"), ErrorDescription: q.Get("error_description"), Iss: q.Get("iss"),
+	}
+	if taken, err := p.takeLinkReturn(c, cb); taken {
+		return err
+	}
 	v, err := p.Visitor(ctx)
 	var back broker.Returned
 	if err == nil {
-		back, err = p.service.CompleteConnect(ctx, v, models.Callback{
-			ProviderID: models.Storable(c.Param("provider")), State: models.Secret(q.Get("state")), Code: models.Secret(q.Get("code")),
-			Error: q.Get("error"), ErrorDescription: q.Get("error_description"), Iss: q.Get("iss"),
-		})
+		back, err = p.service.CompleteConnect(ctx, v, cb)
 	}
 	switch {
 	case err != nil:

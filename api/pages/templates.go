@@ -18,6 +18,7 @@ func parseTemplates(prefix, console string, brand Brand) *template.Template {
 	return template.Must(template.New("").Funcs(template.FuncMap{
 		"at":       at,
 		"style":    func() string { return at(stylePath) },
+		"script":   func() string { return at(linkScriptPath) },
 		"brand":    func() Brand { return brand },
 		"logo":     brand.logoPath,
 		"console":  func() string { return console },

@@ -41,7 +41,8 @@ func matches(template, path string) bool {
 // operations had no method. Now one method at least calls each operation of the OAuth
 // Providers API, on a real instance.
 func TestTheGoClientHasEveryOperation(t *testing.T) {
-	h := embedded(t)
+	t.Parallel()
+	h := brokertest.New(t, &brokertest.Options{RedirectAllow: []string{"https://app.example.com"}})
 	record := &recorder{}
 	as := func(who brokertest.Person) *client.Client {
 		return client.New(h.URL, who.Token, &http.Client{Transport: record, Timeout: 30 * time.Second})
@@ -140,6 +141,20 @@ func TestTheGoClientHasEveryOperation(t *testing.T) {
 		t.Errorf("the API token is %+v", kept)
 	}
 	try("revoke API token", admin.RevokeAPIToken(ctx, made.ID, true))
+
+	link, err := admin.CreateConnectLink(ctx, client.NewConnectLink{UserID: "grace", Slug: p.Slug, ReturnURL: appReturn, ExpiresIn: 60})
+	try("create connect link", err)
+	_, to := surf(t, h).links(strings.TrimPrefix(link.URL, h.URL), "grace")
+	confirmed, err := admin.ConfirmConnectLink(ctx, link.ID, models.Secret(inside(t, to, "result")), "grace")
+	try("confirm connect link", err)
+	linked, err := admin.ConnectLink(ctx, link.ID)
+	try("connect link", err)
+	if linked.Status != models.LinkConnected || linked.AuthorizationID == nil || *linked.AuthorizationID != confirmed.Authorization.ID {
+		t.Errorf("the connect link is %+v, and what was confirmed %+v", linked, confirmed)
+	}
+	link, err = admin.CreateConnectLink(ctx, client.NewConnectLink{UserID: "ada", ProviderID: p.ID, SignIn: true})
+	try("create connect link to sign in", err)
+	try("withdraw connect link", admin.WithdrawConnectLink(ctx, link.ID))
 
 	stats, err := admin.StartStats(ctx)
 	try("stats", err)

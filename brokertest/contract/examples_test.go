@@ -10,7 +10,7 @@ import (
 )
 
 // bodiless are answered with 204.
-var bodiless = []string{"deleteAuthorization", "endSession", "endSessions", "revokeApiToken", "pollExternalDevice"}
+var bodiless = []string{"withdrawConnectLink", "deleteAuthorization", "endSession", "endSessions", "revokeApiToken", "pollExternalDevice"}
 
 // Finding 13: of 33 operations none had an example, so that a newcomer had to put the
 // bodies together from the schemas.
@@ -37,8 +37,10 @@ func TestEveryBodyHasAnExampleThatFitsItsSchema(t *testing.T) {
 // An example is there to be pasted: sent as it is, it is understood. The ids, codes and
 // tokens in it are nobody's, and that is all that may be wrong with it.
 func TestExamplesOfRequestsAreAccepted(t *testing.T) {
-	h := embedded(t)
+	t.Parallel()
+	h := brokertest.New(t, &brokertest.Options{RedirectAllow: []string{"https://app.example.com"}})
 	p := createID(t, h, object{"config": object{"device": true}})
+	made, _ := link(t, h, h.Admin, p, nil)
 	paths := map[string]operation{}
 	for _, op := range operations(t, h) {
 		paths[op.id] = op
@@ -50,7 +52,7 @@ func TestExamplesOfRequestsAreAccepted(t *testing.T) {
 		}
 		sent++
 		op := paths[e.Operation]
-		path := strings.NewReplacer("{id}", p, "{externalauth}", p).Replace(op.path)
+		path := strings.NewReplacer("connectLinks/{id}", "connectLinks/"+made, "{id}", p, "{externalauth}", p).Replace(op.path)
 		a := h.Do(t, h.Admin, op.method, path, strings.ReplaceAll(string(e.Body), exampleProvider(t, e), p))
 		unknown := strings.Contains(string(a.Body), "authorization_pending") || a.Status == 400 && !strings.Contains(string(a.Body), "JSON")
 		if a.Status >= 300 && !unknown {

@@ -18,7 +18,7 @@ type things struct {
 	h *brokertest.Instance
 
 	provider, authorization, job string
-	session, token               string
+	session, token, link         string
 	callback                     object // what the upstream sent the owner back with
 	device                       string // the deviceCode that the owner was given
 }
@@ -72,6 +72,19 @@ func (x *things) needAPIToken() {
 	x.token = made.ID
 }
 
+// needLink makes a link as h.Admin, for a user who has no other.
+func (x *things) needLink() {
+	if x.provider == "" {
+		x.needProvider()
+	}
+	no := false
+	l, _, err := x.h.Service.MakeConnectLink(ctx, x.h.Admin.Caller, broker.NewConnectLink{UserID: x.provider, ProviderID: x.provider, SignIn: true, Confirm: &no})
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	x.link = l.ID
+}
+
 func (x *things) needSession() {
 	if _, err := x.h.Service.BeginSession(ctx, broker.SignedIn{Caller: x.h.User.Caller}, "", ""); err != nil {
 		x.t.Fatal(err)
@@ -97,7 +110,7 @@ func nothing(*things) any { return nil }
 
 // path is the row's, of these things.
 func (x *things) path(r rule) string {
-	path := strings.NewReplacer("{provider}", x.provider, "{authorization}", x.authorization, "{job}", x.job, "{session}", x.session, "{token}", x.token).Replace(r.path)
+	path := strings.NewReplacer("{provider}", x.provider, "{authorization}", x.authorization, "{job}", x.job, "{session}", x.session, "{link}", x.link, "{token}", x.token).Replace(r.path)
 	if !strings.HasPrefix(path, "/") {
 		path = root + path
 	}
@@ -186,6 +199,15 @@ var policy = []rule{
 	{"createApiToken", "of another person", (*things).needNothing, "POST", "apiTokens/", func(*things) any { return object{"role": "user", "userId": "ada"} }, 403, 403, 403, 403},
 	{"getApiToken", "", (*things).needAPIToken, "GET", "apiTokens/{token}/", nothing, 200, 403, 403, 404},
 	{"revokeApiToken", "", (*things).needAPIToken, "DELETE", "apiTokens/{token}/?withMade=true", nothing, 204, 403, 403, 404},
+	// Links are made by programs, and seen by those that made them and by admins: a user is none.
+	{"createConnectLink", "", (*things).needProvider, "POST", "connectLinks/", func(x *things) any {
+		return object{"userId": x.provider, "providerId": x.provider, "signIn": true}
+	}, 201, 403, 403, 404},
+	{"getConnectLink", "", (*things).needLink, "GET", "connectLinks/{link}/", nothing, 200, 403, 403, 404},
+	{"withdrawConnectLink", "", (*things).needLink, "DELETE", "connectLinks/{link}/", nothing, 204, 403, 403, 404},
+	{"confirmConnectLink", "", (*things).needLink, "POST", "connectLinks/{link}/confirm/", func(*things) any {
+		return object{"result": "none", "userId": "ada"}
+	}, 409, 403, 403, 404},
 	{"startJob", "", (*things).needNothing, "POST", "jobs/", func(*things) any { return object{"type": "STATS"} }, 202, 403, 403, 202},
 }
 

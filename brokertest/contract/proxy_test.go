@@ -28,8 +28,10 @@ import (
 	"github.com/chromedp/cdproto/security"
 	"github.com/chromedp/chromedp"
 
+	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/brokertest"
 	"github.com/grantd/grantd/brokertest/services"
+	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/testidp"
 )
 
@@ -288,6 +290,17 @@ func TestThePagesWorkBelowAPath(t *testing.T) {
 	}
 	b.do(t, chromedp.Navigate(public+"/external-auth/"+p+"/connected"), chromedp.Click(css("#sign-out")), chromedp.WaitVisible(css("#sign-in")), chromedp.Click(css("#sign-in")),
 		chromedp.WaitVisible(css("input[name=token]")))
+
+	// A connect link, which wants her signed in.
+	app := h.Limited(t, broker.NewAPIToken{OrgID: "acme", UserID: "app-web", Role: models.RoleService, Providers: []string{p}, ReturnOrigins: []string{"http://localhost:*"}})
+	made := want(t, 201, h.Do(t, app, "POST", root+"connectLinks/", object{"userId": "ada", "providerId": p, "signIn": true, "confirm": true, "returnUrl": elsewhere}))
+	b.do(t, chromedp.Navigate(text(t, made, "url")), chromedp.WaitVisible(css("input[name=token]")), chromedp.SendKeys(css("input[name=token]"), secret(h.User.Token)),
+		chromedp.Click(css("button[type=submit]")), chromedp.WaitVisible(css("#start")))
+	b.landed(t, public+"/connect/")
+	styled()
+	b.do(t, chromedp.Click(css("#start")))
+	consent("ada", "allow")
+	b.landed(t, elsewhere+"/?link="+text(t, made, "id")+"&result=")
 
 	b.mu.Lock()
 	for _, asked := range b.requests {

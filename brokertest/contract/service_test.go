@@ -20,12 +20,14 @@ var (
 	ofProviders = []string{"updateProvider", "deleteProvider", "resetProvider", "listJobs"}
 	// ofJobs act, in the policy, on a job that is about the whole organisation.
 	ofJobs = []string{"getJob", "listJobItems", "watchJob"}
+	// ofLinks are a link's that h.Admin made: another service's is not found.
+	ofLinks = []string{"createConnectLink", "getConnectLink", "withdrawConnectLink", "confirmConnectLink"}
 	// ofNobody are answered to a service that names no user.
 	ofNobody = []string{"listProviders", "getProvider"}
 )
 
 func namesAUser(operation string) bool {
-	return !slices.Contains(slices.Concat(orgWide, ofProviders, ofJobs, ofNobody), operation)
+	return !slices.Contains(slices.Concat(orgWide, ofProviders, ofJobs, ofLinks, ofNobody), operation)
 }
 
 // limited makes somebody whose API token is limited to a provider; an admin is h.Admin.
@@ -61,6 +63,9 @@ func TestA6_WhatServicesAndLimitedTokensMayDo(t *testing.T) {
 			}
 			return otherwise
 		}
+		asService := func(status int) int { // a service makes links, and does not see those of others
+			return either(r.operation == "createConnectLink", 201, either(is(ofLinks), 404, status))
+		}
 		here := func(x *things) string { return x.provider }
 		elsewhere := func(x *things) string { return createID(x.t, h, nil) }
 		unlimited := func(who brokertest.Person) func(*things) brokertest.Person {
@@ -76,12 +81,12 @@ func TestA6_WhatServicesAndLimitedTokensMayDo(t *testing.T) {
 			user   string // that is named
 			status int
 		}{
-			{"an admin of the provider", tokenFor(models.RoleAdmin, here), "", either(is(orgWide), 403, either(is(ofJobs), 404, r.admin))},
+			{"an admin of the provider", tokenFor(models.RoleAdmin, here), "", either(is(orgWide), 403, either(is(ofJobs) || r.operation == "confirmConnectLink", 404, r.admin))},
 			{"an admin of another provider", tokenFor(models.RoleAdmin, elsewhere), "", either(is(orgWide), 403, r.foreign)},
-			{"a service for the owner", tokenFor(models.RoleService, here), "ada", r.owner},
-			{"a service for another user", tokenFor(models.RoleService, here), "grace", r.other},
-			{"a service for nobody", tokenFor(models.RoleService, here), "", either(namesAUser(r.operation), 422, r.owner)},
-			{"a service for what is no user", tokenFor(models.RoleService, here), "a%20b", either(namesAUser(r.operation), 422, r.owner)},
+			{"a service for the owner", tokenFor(models.RoleService, here), "ada", asService(r.owner)},
+			{"a service for another user", tokenFor(models.RoleService, here), "grace", asService(r.other)},
+			{"a service for nobody", tokenFor(models.RoleService, here), "", either(namesAUser(r.operation), 422, asService(r.owner))},
+			{"a service for what is no user", tokenFor(models.RoleService, here), "a%20b", either(namesAUser(r.operation), 422, asService(r.owner))},
 			{"a service of another provider", tokenFor(models.RoleService, elsewhere), "ada", either(is(orgWide) || r.operation == "listJobs", 403, r.foreign)},
 			{"the owner, who names themselves", unlimited(h.User), "ada", r.owner},
 			{"another user, who names the owner", unlimited(h.Colleague), "ada", either(namesAUser(r.operation) && !filters, 403, r.other)},

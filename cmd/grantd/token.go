@@ -21,13 +21,14 @@ type tokenCommand struct {
 }
 
 type tokenCreateCommand struct {
-	Org      string        `required:"" placeholder:"NAME" help:"The organisation: providers belong to it."`
-	User     string        `required:"" placeholder:"NAME" help:"The user: authorizations belong to it."`
-	Role     string        `required:"" placeholder:"ROLE" help:"admin manages the organisation's providers; user authorizes and fetches tokens; service does so for the users that it names."`
-	Name     string        `placeholder:"TEXT" help:"What the token is for, shown in lists."`
-	Expires  time.Duration `placeholder:"TIME" help:"How long the token works, such as 30d; without it, until it is revoked."`
-	Provider []string      `placeholder:"ID" help:"A provider, by id or slug, that the token is limited to; may be repeated. A service needs one at least."`
-	JSON     bool          `name:"json" help:"Print a JSON object with the token and what is known about it."`
+	Org          string        `required:"" placeholder:"NAME" help:"The organisation: providers belong to it."`
+	User         string        `required:"" placeholder:"NAME" help:"The user: authorizations belong to it."`
+	Role         string        `required:"" placeholder:"ROLE" help:"admin manages the organisation's providers; user authorizes and fetches tokens; service does so for the users that it names."`
+	Name         string        `placeholder:"TEXT" help:"What the token is for, shown in lists."`
+	Expires      time.Duration `placeholder:"TIME" help:"How long the token works, such as 30d; without it, until it is revoked."`
+	Provider     []string      `placeholder:"ID" help:"A provider, by id or slug, that the token is limited to; may be repeated. A service needs one at least."`
+	ReturnOrigin []string      `placeholder:"ORIGIN" help:"An origin, such as https://app.example.com, that connect links made with the token may return to, or http://localhost:* for every port; may be repeated."`
+	JSON         bool          `name:"json" help:"Print a JSON object with the token and what is known about it."`
 }
 
 // Help is the longer text of `grantd token create --help`.
@@ -40,7 +41,7 @@ func (tokenCreateCommand) Help() string {
 
 // Run makes the token.
 func (t tokenCreateCommand) Run(ctx context.Context, c console, cfg *Config) error {
-	asked := broker.NewAPIToken{OrgID: t.Org, UserID: t.User, Role: models.Role(t.Role), Name: t.Name, Life: t.Expires, Providers: t.Provider}
+	asked := broker.NewAPIToken{OrgID: t.Org, UserID: t.User, Role: models.Role(t.Role), Name: t.Name, Life: t.Expires, Providers: t.Provider, ReturnOrigins: t.ReturnOrigin}
 	if err := asked.Validate(); err != nil {
 		return flagsAtFault(err)
 	}
@@ -61,7 +62,7 @@ func (t tokenCreateCommand) Run(ctx context.Context, c console, cfg *Config) err
 }
 
 // otherFlags are the flags for fields that have other names.
-var otherFlags = map[string]string{"orgId": "org", "userId": "user", "providers": "provider", "expiresAt": "expires"}
+var otherFlags = map[string]string{"orgId": "org", "userId": "user", "providers": "provider", "expiresAt": "expires", "returnOrigins": "return-origin"}
 
 // flagsAtFault tells which flags are wrong.
 func flagsAtFault(err error) error {
@@ -100,23 +101,24 @@ func (t tokenListCommand) Run(ctx context.Context, c console, cfg *Config) error
 
 // tokenJSON is an API token as --json shows it.
 type tokenJSON struct {
-	ID         string     `json:"id"`
-	Org        string     `json:"org"`
-	User       string     `json:"user"`
-	Role       string     `json:"role"`
-	Name       string     `json:"name"`
-	Providers  []string   `json:"providers"` // none where it is not limited
-	CreatedAt  time.Time  `json:"createdAt"`
-	ExpiresAt  *time.Time `json:"expiresAt"`
-	RevokedAt  *time.Time `json:"revokedAt"`
-	MadeBy     string     `json:"madeBy"` // the API token that an admin made it with
-	LastUsedAt *time.Time `json:"lastUsedAt"`
-	Usable     bool       `json:"usable"`
-	Token      string     `json:"token,omitempty"` // when it is made, and never again
+	ID            string     `json:"id"`
+	Org           string     `json:"org"`
+	User          string     `json:"user"`
+	Role          string     `json:"role"`
+	Name          string     `json:"name"`
+	Providers     []string   `json:"providers"`     // none where it is not limited
+	ReturnOrigins []string   `json:"returnOrigins"` // that connect links may return to
+	CreatedAt     time.Time  `json:"createdAt"`
+	ExpiresAt     *time.Time `json:"expiresAt"`
+	RevokedAt     *time.Time `json:"revokedAt"`
+	MadeBy        string     `json:"madeBy"` // the API token that an admin made it with
+	LastUsedAt    *time.Time `json:"lastUsedAt"`
+	Usable        bool       `json:"usable"`
+	Token         string     `json:"token,omitempty"` // when it is made, and never again
 }
 
 func describe(t models.APIToken, now time.Time) tokenJSON {
-	return tokenJSON{ID: t.ID, Org: t.OrgID, User: t.UserID, Role: string(t.Role), Name: t.Name, Providers: append([]string{}, t.Providers...),
+	return tokenJSON{ID: t.ID, Org: t.OrgID, User: t.UserID, Role: string(t.Role), Name: t.Name, Providers: append([]string{}, t.Providers...), ReturnOrigins: append([]string{}, t.ReturnOrigins...),
 		CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, RevokedAt: t.RevokedAt, MadeBy: t.MadeBy, LastUsedAt: t.LastUsedAt, Usable: t.Usable(now)}
 }
 
