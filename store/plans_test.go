@@ -96,6 +96,7 @@ var sweptStatements = []swept{
 	{has: "DELETE FROM token_fetches", limit: forgetBatch},
 	{has: "DELETE FROM token_fetch_days", limit: forgetBatch},
 	{has: "DELETE FROM statistics", limit: forgetBatch},
+	{has: "DELETE FROM connect_links", limit: forgetBatch},
 	{has: "UPDATE token_use SET due_at = NULL", limit: forgetBatch},
 	{has: "DELETE FROM browser_sessions", limit: forgetBatch},
 	{has: "DELETE FROM sessions", limit: forgetBatch},
