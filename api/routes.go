@@ -77,5 +77,6 @@ func (s *Server) routes() {
 
 	s.pages.Mount(s.echo, version2)
 	s.console.Mount(s.echo)
+	s.mountOAuth()
 	s.echo.GET(documentPath, s.serveDocument)
 }

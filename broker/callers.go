@@ -56,9 +56,29 @@ func (c *callerCache) drop(id string) {
 // Authenticate tells who a bearer token stands for: an API token, or one of a trusted
 // issuer. Whatever is wrong with the token, the answer is the same.
 func (s *Service) Authenticate(ctx context.Context, token models.Secret) (models.Caller, error) {
+	p, err := s.present(ctx, token)
+	return p.Caller, err
+}
+
+// presented is a token that was accepted: who comes by it, and what its issuer says of them.
+type presented struct {
+	models.Caller
+	issuer, sub string
+	mayAct      *party // who may act for the bearer (RFC 8693 section 4.4), nil where nothing is said
+}
+
+// party is somebody as an issuer names them. Without an issuer it is the one who says so.
+type party struct{ issuer, sub string }
+
+func (s *Service) present(ctx context.Context, token models.Secret) (presented, error) {
 	if !strings.HasPrefix(token.Reveal(), tokenPrefix) {
-		return s.bearerCaller(ctx, token.Reveal())
+		return s.presentBearer(ctx, token.Reveal())
 	}
+	c, err := s.presentAPIToken(ctx, token)
+	return presented{Caller: c, issuer: s.publicURL, sub: c.UserID}, err
+}
+
+func (s *Service) presentAPIToken(ctx context.Context, token models.Secret) (models.Caller, error) {
 	now := time.Now()
 	hash := sha256.Sum256([]byte(token.Reveal()))
 	t, cached := s.callers.get(hash, now)

@@ -240,10 +240,12 @@ type issuerLimits struct {
 
 // bearer is a token that was verified: who comes by it, and what that depends on.
 type bearer struct {
-	entry *issuerEntry
-	key   providers.KeyMark
-	user  string
-	until time.Time
+	entry  *issuerEntry
+	key    providers.KeyMark
+	user   string
+	sub    string
+	mayAct *party
+	until  time.Time
 }
 
 // TrustIssuers puts a list of trusted issuers in force, instead of the one before. Keys whose source is the same are kept.
@@ -280,17 +282,17 @@ func (s *Service) readIssuerKeys(i *issuer, source providers.KeySource) (err err
 	return err
 }
 
-// bearerCaller tells who comes by a token of a trusted issuer. Whatever is wrong with the token, the answer is the same;
+// presentBearer tells who comes by a token of a trusted issuer. Whatever is wrong with the token, the answer is the same;
 // the log has the reason.
-func (s *Service) bearerCaller(ctx context.Context, token string) (models.Caller, error) {
+func (s *Service) presentBearer(ctx context.Context, token string) (presented, error) {
 	all := *s.issuers.Load()
 	if len(all) == 0 {
-		return models.Caller{}, errBadToken
+		return presented{}, errBadToken
 	}
 	claimed, _ := providers.BearerIssuer(token)
 	i := all[claimed]
 	if i == nil {
-		return models.Caller{}, errBadBearer
+		return presented{}, errBadBearer
 	}
 	now, hash := time.Now(), sha256.Sum256([]byte(token))
 	b, known := i.remembered(hash, now)
@@ -298,16 +300,17 @@ func (s *Service) bearerCaller(ctx context.Context, token string) (models.Caller
 		var reason string
 		var err error
 		if b, reason, err = i.verify(ctx, token, now); err != nil {
-			return models.Caller{}, err
+			return presented{}, err
 		}
 		if reason != "" {
 			s.tellRefusal(i, reason, now)
-			return models.Caller{}, errBadBearer
+			return presented{}, errBadBearer
 		}
 		i.remember(hash, b, now)
 	}
 	limits, err := s.limitsOfIssuer(ctx, b.entry, now)
-	return models.Caller{OrgID: b.entry.Org, UserID: b.user, Role: b.entry.Role, TokenID: issuerPrefix + b.entry.Name, Providers: limits}, err
+	c := models.Caller{OrgID: b.entry.Org, UserID: b.user, Role: b.entry.Role, TokenID: issuerPrefix + b.entry.Name, Providers: limits}
+	return presented{Caller: c, issuer: i.source.Issuer, sub: b.sub, mayAct: b.mayAct}, err
 }
 
 // issuerPrefix begins the token id of whom an issuer identified.
@@ -345,7 +348,23 @@ func (i *issuer) verify(ctx context.Context, token string, now time.Time) (beare
 	}
 	user, _ := fits[0].userOf(claims)
 	ends, _ := seconds(claims["exp"])
-	return bearer{entry: fits[0], key: key, user: user, until: ends}, "", nil
+	sub, _ := claims["sub"].(string)
+	return bearer{entry: fits[0], key: key, user: user, sub: sub, mayAct: mayAct(claims, i.source.Issuer), until: ends}, "", nil
+}
+
+// mayAct is who may act for the bearer, nil where the token does not say. What it says and cannot be read is nobody.
+func mayAct(claims map[string]any, issuer string) *party {
+	said, ok := claims["may_act"]
+	if !ok {
+		return nil
+	}
+	actor, _ := said.(map[string]any)
+	p := &party{issuer: issuer}
+	p.sub, _ = actor["sub"].(string)
+	if other, ok := actor["iss"]; ok {
+		p.issuer, _ = other.(string)
+	}
+	return p
 }
 
 // remembered finds a token that was verified before, while its time, its entry and its key last (H1). The entry lasts as

@@ -193,7 +193,7 @@ func (s *Service) insertTokens(ctx context.Context, tx *store.Store, a *models.A
 	if err != nil {
 		return err
 	}
-	return tx.InsertAuthorization(ctx, a, newSave(newID(), sealed, e, now))
+	return tx.InsertAuthorization(ctx, a, s.newSave(newID(), sealed, e, now))
 }
 
 // renew puts new tokens into the authorization that the account has already, and
@@ -242,7 +242,7 @@ func (s *Service) replacePair(ctx context.Context, tx *store.Store, a models.Aut
 		if err != nil {
 			return err
 		}
-		saved, err := tx.SaveTokens(ctx, a.CredentialID, l.Credential.Generation, newSave(newID(), sealed, e, now))
+		saved, err := tx.SaveTokens(ctx, a.CredentialID, l.Credential.Generation, s.newSave(newID(), sealed, e, now))
 		if err != nil {
 			return err
 		}
@@ -320,7 +320,7 @@ func (s *Service) insertTombstone(ctx context.Context, tx *store.Store, t *model
 	if err != nil {
 		return err
 	}
-	save := newSave(newID(), sealed, e, now)
+	save := s.newSave(newID(), sealed, e, now)
 	if was.ExpiresAt != nil {
 		save.Known, save.ExpiresIn = true, was.ExpiresAt.Sub(now)
 	}
@@ -402,8 +402,8 @@ func (s *Service) configuredLifetime(p models.Provider) time.Duration {
 // newSave describes tokens for the store: their lives count from when they were
 // asked for, by the database's clock (R4), and a read refreshes them once a fifth
 // of their life is left, a minute at most (R7).
-func newSave(attempt string, sealed []byte, e exchanged, now time.Time) store.Save {
-	v := store.Save{Attempt: attempt, Sealed: sealed, HasRefreshToken: e.Refresh != ""}
+func (s *Service) newSave(attempt string, sealed []byte, e exchanged, now time.Time) store.Save {
+	v := store.Save{Attempt: attempt, Sealed: sealed, HasRefreshToken: e.Refresh != "", AccessMAC: s.keys.MAC([]byte(e.Access))}
 	elapsed := now.Sub(e.SentAt)
 	if e.SentAt.IsZero() {
 		elapsed = 0

@@ -194,7 +194,9 @@ func (s *Service) saveRefreshed(ctx context.Context, l models.Linked, attempt st
 			if err != nil {
 				return err
 			}
-			saved, err := tx.SaveTokens(ctx, l.Authorization.CredentialID, l.Credential.Generation, newSave(attempt, sealed, e, now))
+			save := s.newSave(attempt, sealed, e, now)
+			save.KeepsFormer = l.RefreshDue() && !l.Suspected() && !s.refreshKillsAccess(l)
+			saved, err := tx.SaveTokens(ctx, l.Authorization.CredentialID, l.Credential.Generation, save)
 			if err != nil {
 				return err
 			}

@@ -71,6 +71,7 @@ type sealedValue struct {
 	id     string
 	sealed []byte
 	reseal func(sealed []byte) ([]byte, error)
+	after  func(ctx context.Context, fresh []byte) error // what else depends on the key, nil for nothing
 }
 
 // readSealed reads what is not under the prefix, in the order of ids, beyond one.
@@ -99,7 +100,7 @@ func (s *Service) sealedParts() []sealedPart {
 
 // value is a sealed value of the owner's.
 func (s *Service) value(id string, o secrets.Owner, sealed []byte) sealedValue {
-	return sealedValue{id, sealed, func(sealed []byte) ([]byte, error) { return s.keys.Reseal(o, sealed) }}
+	return sealedValue{id: id, sealed: sealed, reseal: func(sealed []byte) ([]byte, error) { return s.keys.Reseal(o, sealed) }}
 }
 
 func (s *Service) sealedCanary(ctx context.Context, prefix []byte, after string, _ int) ([]sealedValue, error) {
@@ -107,14 +108,14 @@ func (s *Service) sealedCanary(ctx context.Context, prefix []byte, after string,
 	if err != nil || after != "" || bytes.HasPrefix(sealed, prefix) {
 		return nil, err
 	}
-	return []sealedValue{{canary, sealed, s.keys.ResealCanary}}, nil
+	return []sealedValue{{id: canary, sealed: sealed, reseal: s.keys.ResealCanary}}, nil
 }
 
 func (s *Service) sealedSecrets(ctx context.Context, prefix []byte, after string, limit int) ([]sealedValue, error) {
 	rows, err := s.store.SecretsNotUnder(ctx, prefix, after, limit)
 	values := make([]sealedValue, len(rows))
 	for i, r := range rows {
-		values[i] = sealedValue{r.ConfigID, r.Sealed, func(sealed []byte) ([]byte, error) {
+		values[i] = sealedValue{id: r.ConfigID, sealed: r.Sealed, reseal: func(sealed []byte) ([]byte, error) {
 			_, owner, err := s.openSecret(r.Provider, models.SecureConfig{ID: r.ConfigID, Sealed: sealed})
 			if err != nil {
 				return nil, err
@@ -141,6 +142,13 @@ func (s *Service) sealedCredentials(ctx context.Context, prefix []byte, after st
 	values := make([]sealedValue, len(rows))
 	for i, r := range rows {
 		values[i] = s.value(r.CredentialID, credentialOwner(r.Authorization), r.Sealed)
+		values[i].after = func(ctx context.Context, fresh []byte) error {
+			var p pair
+			if err := s.openJSON(credentialOwner(r.Authorization), fresh, &p); err != nil {
+				return err
+			}
+			return s.store.SetAccessMAC(ctx, r.CredentialID, fresh, s.keys.MAC([]byte(p.Access)))
+		}
 	}
 	return values, err
 }
@@ -185,6 +193,9 @@ func (s *Service) resealValue(ctx context.Context, c store.Sealed, v sealedValue
 	replaced, err := s.store.Reseal(ctx, c, v.id, v.sealed, fresh)
 	if replaced {
 		r.Done++
+	}
+	if replaced && v.after != nil {
+		err = v.after(ctx, fresh)
 	}
 	return err
 }

@@ -40,6 +40,7 @@ func (s *Service) formerOver(ctx context.Context) (bool, error) {
 // time.
 func (s *Service) sweepUpgrade(ctx context.Context) error {
 	left, err := s.upgradeProviders(ctx)
+	err = errors.Join(err, s.upgradeMACs(ctx))
 	for range upgradeBatches {
 		rows, readErr := s.store.V1Authorizations(ctx, upgradeBatch)
 		err = errors.Join(err, readErr, s.upgradeAuthorizations(ctx, rows))
@@ -95,6 +96,21 @@ func (s *Service) upgradeAuthorizations(ctx context.Context, rows []store.V1Row)
 		}
 	}
 	return s.store.SetKeys(ctx, to)
+}
+
+// upgradeMACs writes what access tokens are found by that were saved before there was such a thing, a batch at a time. A
+// pair that does not open gets a MAC that no token has, so that it holds up no other (T4).
+func (s *Service) upgradeMACs(ctx context.Context) error {
+	rows, err := s.store.WithoutAccessMAC(ctx, upgradeBatch)
+	for _, r := range rows {
+		mac := []byte{}
+		var p pair
+		if s.openJSON(credentialOwner(r.Authorization), r.Sealed, &p) == nil {
+			mac = s.keys.MAC([]byte(p.Access))
+		}
+		err = errors.Join(err, s.store.SetAccessMAC(ctx, r.CredentialID, r.Sealed, mac))
+	}
+	return err
 }
 
 // upgradeItems writes the second version into what shares a grant of the first with

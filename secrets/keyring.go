@@ -31,6 +31,7 @@ const PrefixSize = 5
 type Keyring struct {
 	aead   tink.AEAD
 	prefix []byte
+	macs   []macKey // the primary key's first
 }
 
 // Generate makes a Keyring that lives in memory only, for tests and demos: what
@@ -61,7 +62,14 @@ func newKeyring(handle *keyset.Handle) (*Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Keyring{aead: primitive, prefix: prefix}, nil
+	macs, err := macKeys(handle)
+	if err != nil {
+		return nil, err
+	}
+	if len(macs) == 0 || !bytes.Equal(macs[0].prefix, prefix) {
+		return nil, errors.New("the primary key is not of the kind that grantd makes (AES-256-GCM)")
+	}
+	return &Keyring{aead: primitive, prefix: prefix, macs: macs}, nil
 }
 
 // primaryPrefix refuses keys without a prefix: of what they sealed nobody could

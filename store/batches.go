@@ -47,7 +47,7 @@ type fetched struct {
 	err error
 }
 
-// get returns the authorization with this id. A caller whose context ends leaves; the
+// get returns the authorization that an id, or another key, stands for. A caller whose context ends leaves; the
 // query goes on for the others. The query of a caller who met none under way runs in the
 // caller's goroutine where it has no deadline to keep, and is not cancelled with it either.
 func (b *batches) get(ctx context.Context, id string) (models.Linked, error) {

@@ -21,6 +21,8 @@ type Save struct {
 	Known            bool          // whether ExpiresIn says anything; it may be negative by now
 	RefreshAfter     time.Duration // from when on a read refreshes; where nothing is Known, 0 for never
 	RefreshExpiresIn time.Duration
+	AccessMAC        []byte // of the access token, to find it by
+	KeepsFormer      bool   // whether the access token from before stays alive until it expires
 }
 
 // columns are what a save sets, whichever way it comes in: new tokens void every
@@ -28,8 +30,8 @@ type Save struct {
 func (v Save) columns(s *Store) map[string]any {
 	row := map[string]any{
 		"sealed": v.Sealed, "saved_by": v.Attempt, "saved_at": s.now(),
-		"has_refresh_token": v.HasRefreshToken,
-		"expires_at":        nil, "refresh_after": nil, "refresh_expires_at": nil, "keep_alive_at": nil,
+		"has_refresh_token": v.HasRefreshToken, "access_mac": v.AccessMAC, "previous_mac": nil, "previous_until": nil,
+		"expires_at": nil, "refresh_after": nil, "refresh_expires_at": nil, "keep_alive_at": nil,
 		"lease_owner": nil, "lease_until": nil, "attempt_id": nil,
 		"next_attempt_at": nil, "gate_version": 0, "lost_answers": 0, "failures": 0, "last_attempt": v.Attempt, "last_error": "",
 		"verdict": nil, "verdict_reason": "", "verdict_generation": 0, "verdict_secret_version": 0,
@@ -57,6 +59,9 @@ func (s *Store) credential(ctx context.Context, id string) *gorm.DB {
 func (s *Store) SaveTokens(ctx context.Context, credential string, g int64, save Save) (bool, error) {
 	row := save.columns(s)
 	row["generation"] = g + 1
+	if save.KeepsFormer {
+		row["previous_mac"], row["previous_until"] = gorm.Expr("access_mac"), gorm.Expr("expires_at")
+	}
 	return changed(s.credential(ctx, credential).Where("generation = ?", g).Updates(row))
 }
 

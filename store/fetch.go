@@ -37,6 +37,21 @@ func (b *Between) around(load loadFunc) loadFunc {
 	}
 }
 
+// FetchableOf is Fetchable for what a user has linked at a provider of an organisation, named by its id or slug: of several
+// accounts the one that was consented to last.
+func (s *Store) FetchableOf(ctx context.Context, org, user, provider string) (models.Linked, error) {
+	return s.named.get(ctx, strings.Join([]string{org, user, provider}, nameSeparator))
+}
+
+// nameSeparator is in no name that can be stored.
+const nameSeparator = "\x00"
+
+// newestOf picks what a user has linked at a provider, with parameters for organisation, user and provider. A provider's id
+// goes before another one's slug.
+const newestOf = `SELECT n.id FROM authorizations n JOIN providers q ON q.id = n.provider_id
+	WHERE n.org_id = %[1]s AND n.user_id = %[2]s AND n.unlinked_at IS NULL AND (q.id = %[3]s OR q.slug = %[3]s AND q.delete_job_id IS NULL)
+	ORDER BY CASE WHEN q.id = %[3]s THEN 0 ELSE 1 END, n.updated_at DESC, n.id DESC LIMIT 1`
+
 // fetchColumn is a column that the hot query reads, and where its value goes.
 type fetchColumn struct {
 	name string

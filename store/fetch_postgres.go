@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,6 +22,7 @@ type postgresFetches struct {
 	pool    *pgxpool.Pool
 	one     string // the query for one id
 	many    string // the query for a list of ids
+	named   string // the query for lists of organisations, users and providers
 	readers sync.Pool
 }
 
@@ -42,9 +45,12 @@ func openPostgresFetches(ctx context.Context, c *pgxpool.Config, conns int) (*po
 	}
 	columns := append(fetchColumns(new(models.Linked)), fetchColumn{name: "statement_timestamp()"})
 	return &postgresFetches{
-		pool:    pool,
-		one:     fetchQuery(columns, "a.id = $1"),
-		many:    fetchQuery(columns, "a.id = ANY($1)"),
+		pool: pool,
+		one:  fetchQuery(columns, "a.id = $1"),
+		many: fetchQuery(columns, "a.id = ANY($1)"),
+		named: strings.Replace(fetchQuery(append(columns, fetchColumn{name: "k.name"}), "true"), "FROM authorizations a",
+			`FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS k (org, person, provider, name)
+			JOIN authorizations a ON a.id = (`+fmt.Sprintf(newestOf, "k.org", "k.person", "k.provider")+`)`, 1),
 		readers: sync.Pool{New: func() any { return newPostgresReader() }},
 	}, nil
 }
@@ -58,6 +64,29 @@ func planByIndex(ctx context.Context, c *pgx.Conn) error {
 	return err
 }
 
+// loadNamed is load for names, as FetchableOf makes them.
+func (f *postgresFetches) loadNamed(ctx context.Context, names []string) (map[string]*models.Linked, error) {
+	var parts [3][]string
+	numbers := make([]string, len(names)) // in place of the names, which no text of PostgreSQL holds
+	for i, name := range names {
+		for part, text := range strings.SplitN(name, nameSeparator, len(parts)) {
+			parts[part] = append(parts[part], text)
+		}
+		numbers[i] = strconv.Itoa(i)
+	}
+	numbered, err := f.run(ctx, len(names), func(rows pgx.Rows, l *models.Linked) string {
+		values := rows.RawValues()
+		return string(values[len(values)-1])
+	}, f.named, parts[0], parts[1], parts[2], numbers)
+	found := make(map[string]*models.Linked, len(numbered))
+	for number, l := range numbered {
+		if i, err := strconv.Atoi(number); err == nil {
+			found[names[i]] = l
+		}
+	}
+	return found, err
+}
+
 func newPostgresReader() *fetchReader {
 	r := newFetchReader()
 	r.columns = append(r.columns, fetchColumn{"statement_timestamp()", &r.row.Now})
@@ -67,6 +96,15 @@ func newPostgresReader() *fetchReader {
 // load ends at ctx's deadline by a deadline of the connection: for a context that may be
 // cancelled pgx starts a goroutine with each query, which costs more than decoding a row.
 func (f *postgresFetches) load(ctx context.Context, ids []string) (map[string]*models.Linked, error) {
+	byID := func(_ pgx.Rows, l *models.Linked) string { return l.Authorization.ID }
+	if len(ids) == 1 {
+		return f.run(ctx, 1, byID, f.one, ids[0])
+	}
+	return f.run(ctx, len(ids), byID, f.many, ids)
+}
+
+// run reads the rows of a query for n of them, by the key that each of them has.
+func (f *postgresFetches) run(ctx context.Context, n int, key func(pgx.Rows, *models.Linked) string, query string, arguments ...any) (map[string]*models.Linked, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -82,24 +120,20 @@ func (f *postgresFetches) load(ctx context.Context, ids []string) (map[string]*m
 		return nil, err
 	}
 	defer func() { _ = network.SetDeadline(time.Time{}) }() // fails only on a connection that is closed
-	query, argument := f.many, any(ids)
-	if len(ids) == 1 {
-		query, argument = f.one, ids[0]
-	}
-	rows, err := conn.Query(ctx, query, argument)
+	rows, err := conn.Query(ctx, query, arguments...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	reader := f.readers.Get().(*fetchReader)
 	defer f.readers.Put(reader)
-	found := make(map[string]*models.Linked, len(ids))
+	found := make(map[string]*models.Linked, n)
 	for rows.Next() {
 		l, err := reader.read(postgresValues(rows.RawValues()))
 		if err != nil {
 			return nil, err
 		}
-		found[l.Authorization.ID] = l
+		found[key(rows, l)] = l
 	}
 	return found, rows.Err()
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,13 +25,26 @@ type sqliteFetches struct {
 	conn   *sqlite3.Conn // nil until the first fetch
 	begin  *sqlite3.Stmt
 	query  *sqlite3.Stmt
+	named  *sqlite3.Stmt
 	end    *sqlite3.Stmt
 	reader *fetchReader
 }
 
 // load reads all ids in one transaction, which is short: the log of a database whose
 // readers never pause could not be written back, and would grow.
-func (f *sqliteFetches) load(ctx context.Context, ids []string) (found map[string]*models.Linked, err error) {
+func (f *sqliteFetches) load(ctx context.Context, ids []string) (map[string]*models.Linked, error) {
+	return f.each(ctx, ids, func(id string) (*models.Linked, error) { return f.one(f.query, id) })
+}
+
+// loadNamed is load for names, as FetchableOf makes them.
+func (f *sqliteFetches) loadNamed(ctx context.Context, names []string) (map[string]*models.Linked, error) {
+	return f.each(ctx, names, func(name string) (*models.Linked, error) {
+		return f.one(f.named, strings.SplitN(name, nameSeparator, 3)...)
+	})
+}
+
+// each reads one row for each key.
+func (f *sqliteFetches) each(ctx context.Context, ids []string, read func(string) (*models.Linked, error)) (found map[string]*models.Linked, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
@@ -57,7 +71,7 @@ func (f *sqliteFetches) load(ctx context.Context, ids []string) (found map[strin
 	}
 	found = make(map[string]*models.Linked, len(ids))
 	for _, id := range ids {
-		l, err := f.one(id)
+		l, err := read(id)
 		if err != nil {
 			return nil, err
 		}
@@ -70,16 +84,18 @@ func (f *sqliteFetches) load(ctx context.Context, ids []string) (found map[strin
 }
 
 // one reads one authorization, nil where there is none.
-func (f *sqliteFetches) one(id string) (l *models.Linked, err error) {
-	if err := f.query.BindText(1, id); err != nil {
-		return nil, err
-	}
-	if f.query.Step() {
-		if l, err = f.reader.read((*sqliteValues)(f.query)); err != nil {
-			return nil, errors.Join(err, f.query.Reset())
+func (f *sqliteFetches) one(query *sqlite3.Stmt, arguments ...string) (l *models.Linked, err error) {
+	for i, argument := range arguments {
+		if err := query.BindText(i+1, argument); err != nil {
+			return nil, err
 		}
 	}
-	return l, errors.Join(f.query.Err(), f.query.Reset())
+	if query.Step() {
+		if l, err = f.reader.read((*sqliteValues)(query)); err != nil {
+			return nil, errors.Join(err, query.Reset())
+		}
+	}
+	return l, errors.Join(query.Err(), query.Reset())
 }
 
 func (f *sqliteFetches) connect() (err error) {
@@ -96,6 +112,7 @@ func (f *sqliteFetches) connect() (err error) {
 		to   **sqlite3.Stmt
 	}{
 		{"BEGIN", &f.begin}, {"COMMIT", &f.end}, {fetchQuery(f.reader.columns, "a.id = ?"), &f.query},
+		{fetchQuery(f.reader.columns, "a.id = ("+fmt.Sprintf(newestOf, "?1", "?2", "?3")+")"), &f.named},
 	} {
 		if *s.to, _, err = f.conn.PrepareFlags(s.text, sqlite3.PREPARE_PERSISTENT); err != nil {
 			return fmt.Errorf("preparing the hot query: %w", err)
@@ -106,8 +123,8 @@ func (f *sqliteFetches) connect() (err error) {
 
 // disconnect may be called with any part of a connection.
 func (f *sqliteFetches) disconnect() error {
-	err := errors.Join(f.begin.Close(), f.end.Close(), f.query.Close(), f.conn.Close())
-	f.conn, f.begin, f.end, f.query = nil, nil, nil, nil
+	err := errors.Join(f.begin.Close(), f.end.Close(), f.query.Close(), f.named.Close(), f.conn.Close())
+	f.conn, f.begin, f.end, f.query, f.named = nil, nil, nil, nil, nil
 	return err
 }
 

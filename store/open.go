@@ -63,6 +63,7 @@ type Store struct {
 	sql     *sql.DB
 	pool    *pgxpool.Pool // under sql, on PostgreSQL
 	fetches *batches
+	named   *batches // by what a user has linked at a provider
 	// closeFetches ends the connections of the hot query.
 	closeFetches func() error
 	dialect      dialect
@@ -122,6 +123,7 @@ func (s *Store) openSQLite(path string) error {
 	db.SetMaxOpenConns(1)
 	reads := &sqliteFetches{path: path, clock: s.clock}
 	s.fetches, s.closeFetches = &batches{load: reads.load, most: 1}, reads.close
+	s.named = &batches{load: reads.loadNamed, most: 1}
 	return s.use(db, sqliteDialect, gormlite.OpenDB(db))
 }
 
@@ -177,6 +179,7 @@ func (s *Store) openPostgres(ctx context.Context, o Options) error {
 		return err
 	}
 	s.fetches, s.closeFetches = &batches{load: reads.load, most: fetchConns}, reads.close
+	s.named = &batches{load: reads.loadNamed, most: fetchConns}
 	db := stdlib.OpenDBFromPool(s.pool)
 	db.SetMaxOpenConns(int(config.MaxConns))
 	return s.use(db, postgresDialect, postgres.New(postgres.Config{Conn: db}))

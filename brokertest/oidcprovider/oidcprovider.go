@@ -48,15 +48,7 @@ type Server struct {
 // if GRANTD_TEST_REQUIRE_SERVICES is 1.
 func Start(t testing.TB, options Options) *Server {
 	t.Helper()
-	dir := folder(t)
-	node, err := exec.LookPath("node")
-	if err != nil {
-		unavailable(t, "node is not installed")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "node_modules", "oidc-provider")); err != nil {
-		unavailable(t, "its npm packages are not installed (`npm ci` in brokertest/oidcprovider)")
-	}
-
+	node, dir := needed(t, "oidc-provider")
 	server := &Server{
 		ClientID: "grantd:test client",
 		// Characters that Basic credentials must carry form-encoded (RFC 6749, 2.3.1). A client that
@@ -72,6 +64,40 @@ func Start(t testing.TB, options Options) *Server {
 	cmd.Env = append(os.Environ(), "OIDC_OPTIONS="+string(environment))
 	server.Issuer = run(t, cmd)
 	return server
+}
+
+// Run runs a script of this folder, which is a client that others wrote, and returns what it prints. Where node or the npm
+// packages are missing the test is skipped like Start's.
+func Run(t testing.TB, script string, environment map[string]string) []byte {
+	t.Helper()
+	node, dir := needed(t, "openid-client")
+	cmd := exec.CommandContext(t.Context(), node, script)
+	cmd.Dir = dir
+	cmd.Env = os.Environ()
+	for name, value := range environment {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", script, err, stderr.String())
+	}
+	return out
+}
+
+// needed finds node, and this folder with an npm package in it.
+func needed(t testing.TB, module string) (node, dir string) {
+	t.Helper()
+	dir = folder(t)
+	node, err := exec.LookPath("node")
+	if err != nil {
+		unavailable(t, "node is not installed")
+	}
+	if _, err := os.Stat(filepath.Join(dir, "node_modules", module)); err != nil {
+		unavailable(t, "its npm packages are not installed (`npm ci` in brokertest/oidcprovider)")
+	}
+	return node, dir
 }
 
 // Consent is the person at the browser: it follows authorizeURL to the server, signs in as login (any name is an
