@@ -42,6 +42,7 @@ func New(version string) *Metrics {
 		allowed: map[string][]label{}, fetched: map[fetch]prometheus.Counter{},
 	}
 	for _, d := range definitions {
+		m.allowed[d.name] = d.labels // calls are counted before Watch is called, and meanwhile
 		if !d.snapshot && !d.asked {
 			m.define(d)
 		}
@@ -61,7 +62,6 @@ func (m *Metrics) define(d definition) {
 	for i, l := range d.labels {
 		names[i] = l.name
 	}
-	m.allowed[d.name] = d.labels
 	switch d.kind {
 	case counter:
 		m.counters[d.name] = prometheus.NewCounterVec(prometheus.CounterOpts{Name: d.name, Help: d.help}, names)

@@ -53,7 +53,6 @@ func (m *Metrics) Watch(s Sources) {
 			for i, l := range d.labels {
 				names[i] = l.name
 			}
-			m.allowed[d.name] = d.labels
 			c.described[d.name] = prometheus.NewDesc(d.name, d.help, names, nil)
 		}
 	}

@@ -45,6 +45,8 @@ var sweptStatements = []swept{
 	{has: "SELECT * FROM providers WHERE id IN (?", limit: 200},
 	{has: "SELECT * FROM credentials WHERE id IN (?", limit: 200},
 	{has: "UPDATE authorizations SET fingerprint_v2 = keys.fingerprint", limit: 200},
+	{has: "WHERE c.access_mac IS NULL ORDER BY c.id", limit: 200},
+	{has: "UPDATE credentials SET access_mac = ?", limit: 1},
 	{has: "INSERT INTO upgrades", limit: 1},
 	{has: "SELECT began_at FROM upgrades", limit: 1},
 	// jobs
@@ -283,6 +285,7 @@ func (p planted) everythingDue(h *brokertest.Instance) {
 		p.Fatal(err)
 	}
 	p.links(a, "idle", 1, nil, values{"keep_alive_at": past})
+	p.links(a, "without-mac", 1, nil, values{"access_mac": "NULL"})
 	p.links(a, "ambiguous", 1, nil, values{"attempt_id": "'lost'", "lease_until": past})
 	p.links(a, "probe", 1, values{"provider_id": "'" + troubled.ID + "'"}, values{"refresh_after": past, "expires_at": past})
 	p.links(a, "tombstone", 1, values{"unlinked_at": past, "item_due_at": past}, nil)

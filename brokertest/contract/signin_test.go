@@ -132,9 +132,9 @@ func TestA5_WhatDoesNotProveWhoSomebodyIsSignsNobodyIn(t *testing.T) {
 		status int
 		says   string
 	}{
-		{"another state", nil, ask("state", "guessed"), 400, "belongs to no sign-in"},
-		{"no state", nil, func(q url.Values) { q.Del("state") }, 400, "belongs to no sign-in"},
-		{"no code", nil, func(q url.Values) { q.Del("code") }, 400, "belongs to no sign-in"},
+		{"another state", nil, ask("state", "guessed"), 400, "does not belong to a sign-in"},
+		{"no state", nil, func(q url.Values) { q.Del("state") }, 400, "does not belong to a sign-in"},
+		{"no code", nil, func(q url.Values) { q.Del("code") }, 400, "does not belong to a sign-in"},
 		{"another issuer answers", nil, ask("iss", "https://evil.example"), 400, "does not prove"},
 		{"declined", nil, ask("error", "access_denied"), 400, "You did not sign in at corp"},
 		{"an error nobody knows", nil, ask("error", "<script>"), 400, "(other)"},
@@ -184,9 +184,9 @@ func TestA5_WhatDoesNotProveWhoSomebodyIsSignsNobodyIn(t *testing.T) {
 	issuer.set(func() { issuer.says = good })
 	s, other := surf(t, h), surf(t, h)
 	address := s.goesToIssuer(issuer, nil)
-	wantPage(t, other.back(address), 400, "belongs to no sign-in") // sent to somebody else
+	wantPage(t, other.back(address), 400, "does not belong to a sign-in") // sent to somebody else
 	other.goesToIssuer(issuer, nil)
-	wantPage(t, other.back(address), 400, "belongs to no sign-in")
+	wantPage(t, other.back(address), 400, "does not belong to a sign-in")
 	change(t, h, "DELETE FROM browser_sessions")
 	s.signsInAt(issuer)
 	if sessions(t, h) != 1 {

@@ -435,7 +435,7 @@ func TestASuspectedTokenIsNotHandedOut(t *testing.T) {
 		h.IdP.Inject(testidp.Fault{Endpoint: testidp.TokenDelete, Status: 503})
 		wantRetryAfter(t, h.Do(t, h.User, "DELETE", tokenOf(id), nil))
 		a := h.Do(t, h.User, "POST", tokenOf(id), nil)
-		if m := text(t, want(t, 410, a), "message"); !strings.Contains(m, "not handed out") {
+		if m := text(t, want(t, 410, a), "message"); !strings.Contains(m, "no longer handed out") {
 			t.Errorf("why not is %q", m)
 		}
 		if got := want(t, 200, h.Do(t, h.User, "POST", checkOf(id), nil)); got["valid"] != true || got["status"] != "expired" {
