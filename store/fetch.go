@@ -23,6 +23,9 @@ func (s *Store) Fetchable(ctx context.Context, authorization string) (models.Lin
 	if s.inTx {
 		return s.Linked(ctx, authorization)
 	}
+	if s.between != nil && s.between.Asks != nil {
+		s.between.Asks(ctx, authorization)
+	}
 	return s.fetches.get(ctx, authorization)
 }
 

@@ -55,6 +55,8 @@ type Between struct {
 	// Fetch is called around the hot query for these authorizations, which has a connection
 	// of its own. It returns what query returns, or an error of its own.
 	Fetch func(ids []string, query func() error) error
+	// Asks is called before somebody joins those whom the hot query answers together.
+	Asks func(ctx context.Context, id string)
 }
 
 // Store is an open database, or one transaction of it.

@@ -53,6 +53,9 @@ var errLost = fmt.Errorf("the connection to the database broke: %w", driver.ErrB
 func (w *world) between(r *replica) *store.Between {
 	return &store.Between{
 		Pool: func(next gorm.ConnPool) gorm.ConnPool { return &pool{runner{w: w, replica: r, next: next}} },
+		Asks: func(ctx context.Context, id string) {
+			w.pass(&gate{kind: gateAsk, replica: r, actor: actorOf(ctx), what: "ask for " + w.nameOf(id)}, ctx.Done())
+		},
 		Fetch: func(ids []string, query func() error) error {
 			var names []string
 			for _, id := range ids {
@@ -274,7 +277,7 @@ func (w *world) describe(args []any) (words, order string) {
 			continue
 		}
 		rest.WriteString(text + " ")
-		if name, ok := w.names[text]; ok && len(about) < 3 {
+		if name, ok := w.named(text); ok && len(about) < 3 {
 			about = append(about, name)
 		}
 	}

@@ -18,6 +18,7 @@ const (
 	gateBegin  gateKind = "begin"  // a transaction begins
 	gateCommit gateKind = "commit" // and ends
 	gateFetch  gateKind = "fetch"  // the hot query, on a connection of its own
+	gateAsk    gateKind = "ask"    // somebody joins those whom it answers, one after another: who comes first is the seed's choice
 	gateSend   gateKind = "send"   // a request to an upstream
 	gateAnswer gateKind = "answer" // its answer is on the way
 	gateTask   gateKind = "task"   // a task is enqueued
@@ -103,7 +104,7 @@ func (w *world) passable() []*gate {
 			if w.gates.open != nil && w.gates.open != g.tx {
 				continue
 			}
-		case gateFetch, gateSend, gateAnswer, gateTask:
+		case gateFetch, gateAsk, gateSend, gateAnswer, gateTask:
 		}
 		all = append(all, g)
 	}

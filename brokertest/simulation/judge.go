@@ -126,7 +126,7 @@ func (w *world) seeJobs(ctx context.Context) error {
 			if j.provider != "" {
 				of = w.nameOf(j.provider)
 			}
-			w.names[id] = fmt.Sprintf("%s of %s (job %d)", strings.ToLower(j.typ), of, len(w.jobs)+1)
+			w.name(id, fmt.Sprintf("%s of %s (job %d)", strings.ToLower(j.typ), of, len(w.jobs)+1))
 		}
 		if before, ok := w.jobs[id]; ok && models.JobStatus(before.status).Final() && before.status != j.status {
 			w.violate("I4", "the job %s was %s and is %s again", w.names[id], before.status, j.status)
@@ -148,7 +148,7 @@ func (w *world) nameNew(r row) {
 			n++
 		}
 	}
-	w.names[r.ID] = fmt.Sprintf("%s (%d)", who, n)
+	w.name(r.ID, fmt.Sprintf("%s (%d)", who, n))
 }
 
 // judgeRow judges a change of an authorization.

@@ -39,7 +39,8 @@ func (w *world) start(place int) error {
 	if err != nil {
 		return err
 	}
-	o := broker.Options{Store: db, Upstream: registry, Keys: w.image.keys, PublicURL: publicURL, AnyRedirect: true, Random: w.jitter,
+	// A batch revokes one item after another: which of two goroutines opens its provider first is nothing that a seed can decide.
+	o := broker.Options{Store: db, Upstream: registry, Keys: w.image.keys, PublicURL: publicURL, AnyRedirect: true, Random: w.jitter, Concurrency: 1,
 		Log: slog.New(slog.DiscardHandler), Bell: jobs.NewBellFor(func(ctx context.Context, t jobs.Task) error { return w.enqueue(ctx, r, t) })}
 	w.logf("%s starts", r.name)
 	w.begin(&operation{kind: "start", who: r.name, replica: r}, func(ctx context.Context) (string, error) {
@@ -92,6 +93,8 @@ func (w *world) enqueue(ctx context.Context, r *replica, t jobs.Task) error {
 }
 
 func (w *world) taskName(t jobs.Task) string {
+	w.namesMu.Lock()
+	defer w.namesMu.Unlock()
 	for id, name := range w.names {
 		if len(t.ID) > len(id) && t.ID[:len(id)] == id {
 			return t.Kind + " of " + name

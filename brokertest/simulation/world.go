@@ -116,6 +116,7 @@ type world struct {
 	every    []*replica // those that were killed too
 	starts   int
 	tasks    []queued
+	namesMu  sync.Mutex // the scheduler names what is new while goroutines are on their way to a gate
 	names    map[string]string
 	idp      *testidp.Server
 	ledger   *ledger
@@ -165,6 +166,12 @@ func newWorld(im *image, path string, seed uint64, o Options) *world {
 	return w
 }
 
+func (w *world) name(id, name string) {
+	w.namesMu.Lock()
+	defer w.namesMu.Unlock()
+	w.names[id] = name
+}
+
 // now is the database's clock.
 func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.clock.Load())) }
 
@@ -174,8 +181,15 @@ func (w *world) jitter(n int64) int64 {
 	return w.jitters.Int64N(n)
 }
 
+func (w *world) named(id string) (string, bool) {
+	w.namesMu.Lock()
+	defer w.namesMu.Unlock()
+	name, ok := w.names[id]
+	return name, ok
+}
+
 func (w *world) nameOf(id string) string {
-	if name, ok := w.names[id]; ok {
+	if name, ok := w.named(id); ok {
 		return name
 	}
 	return "something new"
