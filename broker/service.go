@@ -119,9 +119,10 @@ func New(ctx context.Context, o Options) (*Service, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	if s.metrics == nil {
-		s.metrics = metrics.New("")
+		s.metrics = metrics.New("") // nobody reads it, so changes need not be observed
+	} else {
+		s.store.Observe(s.metrics.Changes())
 	}
-	s.store.Observe(s.metrics.Changes())
 	if s.pace == nil {
 		s.pace = jobs.NewPace(nil)
 	}
