@@ -70,8 +70,8 @@ type OAuthError struct {
 }
 
 func (s *Server) mountOAuth() {
-	s.echo.POST(exchangePath, s.exchange)
-	s.echo.POST(introspectPath, s.introspect)
+	s.echo.POST(exchangePath, s.inOAuth(s.exchange))
+	s.echo.POST(introspectPath, s.inOAuth(s.introspect))
 	s.echo.GET(metadataPath, s.oauthMetadata)
 }
 
@@ -81,71 +81,72 @@ func (s *Server) oauthMetadata(c echo.Context) error {
 		ResponseTypes: []string{}, GrantTypes: []string{grantExchange}, TokenAuth: methods, IntrospectionAuth: methods, Documentation: s.publicURL + "/docs"})
 }
 
-func (s *Server) exchange(c echo.Context) error {
-	form, err := oauthForm(c.Request())
-	if err != nil {
-		return s.refuseOAuth(c, err)
+// inOAuth mounts what takes a form and answers with a body, or with an error in the words of OAuth.
+func (s *Server) inOAuth(answer func(*http.Request, url.Values) (any, error)) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		form, err := oauthForm(c.Request())
+		var body any
+		if err == nil {
+			body, err = answer(c.Request(), form)
+		}
+		if err != nil {
+			return s.refuseOAuth(c, err)
+		}
+		return answerOAuth(c, http.StatusOK, body)
 	}
-	ctx := c.Request().Context()
+}
+
+func (s *Server) exchange(r *http.Request, form url.Values) (any, error) {
+	ctx := r.Context()
 	x, err := exchangeOf(form)
 	if err == nil {
-		x.Client, err = oauthClient(c.Request(), form)
+		x.Client, err = oauthClient(r, form)
 	}
 	if err != nil {
-		return s.refuseOAuth(c, err)
+		return nil, err
 	}
 	e, err := s.service.BeginExchange(ctx, x)
 	if err != nil {
-		return s.refuseOAuth(c, err)
+		return nil, err
 	}
-	if err := clientIDFits(c.Request(), form, e.Caller.TokenID); err != nil {
-		return s.refuseOAuth(c, err)
+	if err := clientIDFits(r, form, e.Caller.TokenID); err != nil {
+		return nil, err
 	}
 	callOf(ctx).caller = e.Caller
 	if err := s.takePlace(ctx); err != nil {
-		return s.refuseOAuth(c, err)
+		return nil, err
 	}
 	t, err := s.service.Exchange(ctx, e, x)
-	if err != nil {
-		return s.refuseOAuth(c, err)
-	}
-	return answerOAuth(c, http.StatusOK, ExchangeAnswer{AccessToken: t.Access.Reveal(), IssuedTokenType: typeAccessToken, TokenType: "Bearer",
-		ExpiresIn: int(t.ExpiresIn.Seconds()), Scope: strings.Join(t.Authorization.Scopes, " ")})
+	return ExchangeAnswer{AccessToken: t.Access.Reveal(), IssuedTokenType: typeAccessToken, TokenType: "Bearer",
+		ExpiresIn: int(t.ExpiresIn.Seconds()), Scope: strings.Join(t.Authorization.Scopes, " ")}, err
 }
 
-func (s *Server) introspect(c echo.Context) error {
-	form, err := oauthForm(c.Request())
+func (s *Server) introspect(r *http.Request, form url.Values) (any, error) {
+	ctx := r.Context()
+	client, err := oauthClient(r, form)
 	if err != nil {
-		return s.refuseOAuth(c, err)
-	}
-	ctx := c.Request().Context()
-	client, err := oauthClient(c.Request(), form)
-	if err != nil {
-		return s.refuseOAuth(c, err)
+		return nil, err
 	}
 	caller, err := s.service.IntrospectionClient(ctx, client)
 	if err == nil {
-		err = clientIDFits(c.Request(), form, caller.TokenID)
+		err = clientIDFits(r, form, caller.TokenID)
 	}
 	if err == nil && form.Get("token") == "" {
 		err = oauthRefusal(broker.ExchangeInvalidRequest, "token is missing.")
 	}
-	if err != nil {
-		return s.refuseOAuth(c, err)
+	if err == nil {
+		callOf(ctx).caller = caller
+		err = s.takePlace(ctx)
 	}
-	callOf(ctx).caller = caller
-	if err := s.takePlace(ctx); err != nil {
-		return s.refuseOAuth(c, err)
+	if err != nil {
+		return nil, err
 	}
 	t, err := s.service.Introspect(ctx, caller, models.Secret(form.Get("token")))
-	if err != nil {
-		return s.refuseOAuth(c, err)
-	}
 	answer := IntrospectAnswer{Active: t.Active, Scope: strings.Join(t.Scopes, " "), Sub: t.UserID, Aud: t.ProviderID}
 	if t.ExpiresAt != nil {
 		answer.Exp = t.ExpiresAt.Unix()
 	}
-	return answerOAuth(c, http.StatusOK, answer)
+	return answer, err
 }
 
 func oauthRefusal(code, description string) error {

@@ -117,7 +117,7 @@ func (s *Server) frame() console.Frame {
 	p := s.pages
 	return console.Frame{
 		Page: p.Page, Form: p.Form, Visitor: p.Visitor, LimitedVisitor: p.LimitedVisitor, SignIn: p.SignIn, At: p.At, GoTo: p.GoTo, Leave: p.Leave,
-		Templates: p.Templates, Show: p.Show, Fail: p.Fail, Guard: p.Guard, ExportAudit: s.exportAuditTo, FollowJob: s.followJob,
+		Templates: p.Templates, Show: p.Show, Fail: p.Fail, Guard: p.Guard, Script: p.Script, ExportAudit: s.exportAuditTo, FollowJob: s.followJob,
 	}
 }
 

@@ -58,22 +58,31 @@ func (s *Service) beginInPages(ctx context.Context, v Visitor, on models.Channel
 	if err := s.returnsHere(p); err != nil {
 		return "", err
 	}
-	at, err := s.open(ctx, p)
-	if err != nil {
-		return "", err
-	}
 	state := randomText()
 	f := newFlow(v.Caller, p, on, state, s.ConnectURL(p.ID))
 	req := request{Verifier: providers.NewVerifier().Reveal(), Nonce: randomText(), Session: hashOf(v.Session.Reveal()), Return: to}
-	target, err := at.AuthorizeURL(ctx, providers.AuthorizeRequest{
-		State: state, RedirectURI: f.RedirectURI, Nonce: req.Nonce, Verifier: models.Secret(req.Verifier)})
+	target, err := s.consentAddress(ctx, p, f, state, req)
 	if err != nil {
-		return "", at.failed(err)
+		return "", err
 	}
 	if f.Sealed, err = s.sealJSON(flowOwner(f, "request"), req); err != nil {
 		return "", err
 	}
 	return target, s.beginConsent(ctx, &f, s.timing.FlowLife)
+}
+
+// consentAddress is where the upstream asks for the consent of a flow.
+func (s *Service) consentAddress(ctx context.Context, p models.Provider, f models.Flow, state string, req request) (string, error) {
+	at, err := s.open(ctx, asking(p, f))
+	if err != nil {
+		return "", err
+	}
+	target, err := at.AuthorizeURL(ctx, providers.AuthorizeRequest{
+		State: state, RedirectURI: f.RedirectURI, Nonce: req.Nonce, Verifier: models.Secret(req.Verifier)})
+	if err != nil {
+		return "", at.failed(err)
+	}
+	return target, nil
 }
 
 // returnsHere refuses a provider whose consents may not return to our own pages.

@@ -202,7 +202,7 @@ func (s *Service) tryLink(ctx context.Context, key models.Secret, v LinkVisitor)
 		return l, "", err
 	}
 	if begun != nil {
-		target, err := s.linkTarget(ctx, p, *f, *begun)
+		target, err := s.consentAddress(ctx, p, *f, begun.State, *begun)
 		return l, target, err
 	}
 	if err := s.returnsHere(p); err != nil {
@@ -221,7 +221,7 @@ func (s *Service) openLink(ctx context.Context, l models.ConnectLink, p models.P
 	if l.Confirm {
 		req.Result = hashOf(linkResult(l, f, v.Secret))
 	}
-	target, err := s.linkTarget(ctx, p, f, req)
+	target, err := s.consentAddress(ctx, p, f, state, req)
 	if err != nil {
 		return "", err
 	}
@@ -241,19 +241,6 @@ func (s *Service) openLink(ctx context.Context, l models.ConnectLink, p models.P
 		}
 		return tx.InsertFlow(ctx, &f, s.timing.FlowLife)
 	})
-}
-
-func (s *Service) linkTarget(ctx context.Context, p models.Provider, f models.Flow, req request) (string, error) {
-	at, err := s.open(ctx, asking(p, f))
-	if err != nil {
-		return "", err
-	}
-	target, err := at.AuthorizeURL(ctx, providers.AuthorizeRequest{
-		State: req.State, RedirectURI: f.RedirectURI, Nonce: req.Nonce, Verifier: models.Secret(req.Verifier)})
-	if err != nil {
-		return "", at.failed(err)
-	}
-	return target, nil
 }
 
 // linkResult is what the browser returns to the app with, and the app confirms with: made of the secret that this browser

@@ -32,7 +32,7 @@ type Exchanged struct {
 	ExpiresIn time.Duration // 0 where it is unknown
 }
 
-// The codes of errors that OAuth names, for models.Error.Detail.
+// The codes of errors that OAuth names, for ExchangeError.Code.
 const (
 	ExchangeInvalidRequest = "invalid_request"
 	ExchangeInvalidClient  = "invalid_client"

@@ -88,16 +88,23 @@ func (s *Service) askedFlow(ctx context.Context, v Visitor, name, id string) (mo
 	if err != nil {
 		return p, models.Flow{}, request{}, err
 	}
+	f, req, err := s.sessionFlow(ctx, v, p, id, func(f models.Flow) bool {
+		return f.Status == models.FlowExchanged || f.Status == models.FlowDone || f.Status == models.FlowFailed && f.Failure == failedAccountDeclined
+	})
+	return p, f, req, err
+}
+
+// sessionFlow returns a flow of a provider that was begun in the visitor's session, if it is one that is wanted.
+func (s *Service) sessionFlow(ctx context.Context, v Visitor, p models.Provider, id string, wanted func(models.Flow) bool) (models.Flow, request, error) {
 	f, err := s.store.Flow(ctx, id)
 	if err != nil && !store.IsNotFound(err) {
-		return p, f, request{}, err
+		return f, request{}, err
 	}
-	asked := f.Status == models.FlowExchanged || f.Status == models.FlowDone || f.Status == models.FlowFailed && f.Failure == failedAccountDeclined
-	if err != nil || f.OrgID != v.Caller.OrgID || f.UserID != v.Caller.UserID || f.ProviderID != p.ID || !asked {
-		return p, f, request{}, ErrNotOfSession
+	if err != nil || f.OrgID != v.Caller.OrgID || f.UserID != v.Caller.UserID || f.ProviderID != p.ID || !wanted(f) {
+		return f, request{}, ErrNotOfSession
 	}
 	req, err := s.ofSession(v, f)
-	return p, f, req, err
+	return f, req, err
 }
 
 // failedAccountDeclined is the reason of a flow whose person did not want the other

@@ -98,15 +98,9 @@ func (s *Service) trialFlow(ctx context.Context, v Visitor, id, flow string) (mo
 	if err != nil {
 		return p, models.Flow{}, request{}, err
 	}
-	f, err := s.store.Flow(ctx, flow)
-	if err != nil && !store.IsNotFound(err) {
-		return p, f, request{}, err
-	}
-	back := f.Status == models.FlowExchanged || f.Status == models.FlowDone || f.Status == models.FlowFailed
-	if err != nil || f.OrgID != v.Caller.OrgID || f.UserID != v.Caller.UserID || f.ProviderID != p.ID || f.Channel != models.ChannelTrial || !back {
-		return p, f, request{}, ErrNotOfSession
-	}
-	req, err := s.ofSession(v, f)
+	f, req, err := s.sessionFlow(ctx, v, p, flow, func(f models.Flow) bool {
+		return f.Channel == models.ChannelTrial && (f.Status == models.FlowExchanged || f.Status == models.FlowDone || f.Status == models.FlowFailed)
+	})
 	return p, f, req, err
 }
 

@@ -309,7 +309,7 @@ func (k *IssuerKeys) read(f *keyFlight) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	f.err, k.flight = err, nil
+	k.flight = nil
 	close(f.done)
 }
 

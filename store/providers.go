@@ -46,13 +46,19 @@ func (s *Store) Provider(ctx context.Context, id string) (models.Provider, error
 // LockProvider returns a provider that nobody else changes, deletes or makes an
 // authorization live for until this transaction ends.
 func (s *Store) LockProvider(ctx context.Context, id string) (models.Provider, error) {
-	var all []models.Provider
-	err := s.db.WithContext(ctx).Raw("SELECT * FROM providers WHERE id = ?"+s.dialect.lock, id).Scan(&all).Error
-	if err == nil && len(all) == 0 {
-		err = NotFound("OAuth provider")
-	}
-	if err != nil {
-		return models.Provider{}, err
+	return lockRow[models.Provider](ctx, s, "providers", id, "OAuth provider")
+}
+
+// lockRow returns the row of a table with this id, locked until this transaction ends. what names it where there is none.
+func lockRow[T any](ctx context.Context, s *Store, table, id, what string) (T, error) {
+	var row T
+	var all []T
+	err := s.db.WithContext(ctx).Raw("SELECT * FROM "+table+" WHERE id = ?"+s.dialect.lock, id).Scan(&all).Error
+	switch {
+	case err != nil:
+		return row, err
+	case len(all) == 0:
+		return row, NotFound(what)
 	}
 	return all[0], nil
 }

@@ -56,15 +56,7 @@ func (s *Store) LockSession(ctx context.Context, id string, idle Idle) (models.B
 	if _, err := s.SessionNow(ctx, id, idle); err != nil {
 		return models.BrowserSession{}, err
 	}
-	var all []models.BrowserSession
-	err := s.db.WithContext(ctx).Raw("SELECT * FROM browser_sessions WHERE id = ?"+s.dialect.lock, id).Scan(&all).Error
-	if err == nil && len(all) == 0 {
-		err = NotFound("Session")
-	}
-	if err != nil {
-		return models.BrowserSession{}, err
-	}
-	return all[0], nil
+	return lockRow[models.BrowserSession](ctx, s, "browser_sessions", id, "Session")
 }
 
 // Sessions returns living sessions, those that were used last first, at most limit: of one user where user is given, of

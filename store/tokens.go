@@ -45,15 +45,7 @@ func (s *Store) APITokensPage(ctx context.Context, org, user, madeBy string, aft
 
 // LockAPIToken returns an API token that nobody revokes until this transaction ends.
 func (s *Store) LockAPIToken(ctx context.Context, id string) (models.APIToken, error) {
-	var all []models.APIToken
-	err := s.db.WithContext(ctx).Raw("SELECT * FROM api_tokens WHERE id = ?"+s.dialect.lock, id).Scan(&all).Error
-	if err == nil && len(all) == 0 {
-		err = NotFound("API token")
-	}
-	if err != nil {
-		return models.APIToken{}, err
-	}
-	return all[0], nil
+	return lockRow[models.APIToken](ctx, s, "api_tokens", id, "API token")
 }
 
 // RevokeAPITokens ends an API token, and with withMade all that were made with it, and with those. It returns those that

@@ -43,6 +43,8 @@ type Frame struct {
 	Show      func(c echo.Context, all *template.Template, status int, name string, data any) error
 	// Fail says what went wrong, and leads to a path.
 	Fail func(c echo.Context, err error, path string) error
+	// Script is where a module is served, and what serves it.
+	Script func(module []byte) (path string, serve echo.HandlerFunc)
 	// Guard gives an answer that is no page the headers of one.
 	Guard func(c echo.Context)
 	// FollowJob sends the states of a job as server-sent events until it ends, each as render makes it. still is asked
@@ -58,6 +60,9 @@ type Console struct {
 	service   *broker.Service
 	frame     Frame
 	templates *template.Template
+
+	scriptPath  string
+	serveScript echo.HandlerFunc
 }
 
 //go:embed templates
@@ -65,13 +70,14 @@ var templateFiles embed.FS
 
 // New builds the console. It opens nothing.
 func New(o Options) *Console {
-	return &Console{service: o.Service, frame: o.Frame, templates: o.Frame.Templates(templateFiles, functions(o.Frame.At))}
+	path, serve := o.Frame.Script(script)
+	return &Console{service: o.Service, frame: o.Frame, scriptPath: path, serveScript: serve, templates: o.Frame.Templates(templateFiles, functions(o.Frame.At(path)))}
 }
 
 // Mount adds the routes. What a form does is the last part of its path, and the page that it leads back to is the path
 // before that.
 func (k *Console) Mount(e *echo.Echo) {
-	e.GET(scriptPath, serveScript)
+	e.GET(k.scriptPath, k.serveScript)
 	e.GET("/console", k.page(k.overview))
 	e.GET("/console/", k.page(k.overview))
 	e.GET("/console/providers", k.page(k.listProviders))

@@ -2,10 +2,7 @@ package console
 
 import (
 	"bytes"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/hex"
-	"net/http"
 
 	"github.com/labstack/echo/v4"
 
@@ -17,17 +14,6 @@ import (
 //
 //go:embed live.js
 var script []byte
-
-// scriptPath changes with the script, so that browsers may keep it for ever.
-var scriptPath = func() string {
-	sum := sha256.Sum256(script)
-	return "/assets/" + hex.EncodeToString(sum[:6]) + ".js"
-}()
-
-func serveScript(c echo.Context) error {
-	c.Response().Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-	return c.Blob(http.StatusOK, "text/javascript; charset=utf-8", script)
-}
 
 // followJob sends what the page of a job shows, each time that it changes, until the job ends.
 func (k *Console) followJob(c echo.Context, v broker.Visitor) error {

@@ -12,10 +12,10 @@ import (
 	"github.com/grantd/grantd/models"
 )
 
-// functions are what the templates may call, beside those of the pages. at is the address of a path.
-func functions(at func(string) string) template.FuncMap {
+// functions are what the templates may call, beside those of the pages. script is the address of the pages' module.
+func functions(script string) template.FuncMap {
 	return template.FuncMap{
-		"script":           func() string { return at(scriptPath) },
+		"script":           func() string { return script },
 		"again":            again,
 		"day":              func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
 		"tokenRole":        func(r models.Role) string { return word(tokenRoles, r) },

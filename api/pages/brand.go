@@ -1,10 +1,6 @@
 package pages
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"net/http"
-
 	"github.com/labstack/echo/v4"
 )
 
@@ -18,13 +14,14 @@ type Brand struct {
 	SupportURL string
 }
 
-// logoPath changes with the image, so that browsers may keep it for ever; "" where there is none.
+func (b Brand) logo() asset { return newAsset("logo-", "", b.LogoType, b.Logo) }
+
+// logoPath is where the logo is; "" where there is none.
 func (b Brand) logoPath() string {
 	if len(b.Logo) == 0 {
 		return ""
 	}
-	sum := sha256.Sum256(b.Logo)
-	return "/assets/logo-" + hex.EncodeToString(sum[:6])
+	return b.logo().path
 }
 
 // logoPolicy has an SVG that somebody opens by itself do nothing: no script runs in it, and nothing is loaded.
@@ -34,6 +31,5 @@ func (b Brand) serveLogo(c echo.Context) error {
 	h := c.Response().Header()
 	guardPage(h, logoPolicy)
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "public, max-age=31536000, immutable")
-	return c.Blob(http.StatusOK, b.LogoType, b.Logo)
+	return b.logo().serve(c)
 }

@@ -43,6 +43,12 @@ func (p *Pages) Show(c echo.Context, all *template.Template, status int, name st
 	return p.showOf(c, all, scriptedPolicy, status, name, data)
 }
 
+// Script is where a module is served, at a path that changes with it, and what serves it.
+func (p *Pages) Script(module []byte) (path string, serve echo.HandlerFunc) {
+	s := newScript(module)
+	return s.path, s.serve
+}
+
 // Guard gives an answer that is no page the headers of one: it is kept nowhere, and loads nothing.
 func (p *Pages) Guard(c echo.Context) { guardPage(c.Response().Header(), pagesPolicy) }
 

@@ -1,9 +1,7 @@
 package pages
 
 import (
-	"crypto/sha256"
 	_ "embed"
-	"encoding/hex"
 	"errors"
 	"net/http"
 	"strings"
@@ -132,14 +130,6 @@ func (p *Pages) leaveLink(c echo.Context, back broker.LinkReturn) error {
 // second later.
 //
 //go:embed link.js
-var linkScript []byte
+var linkModule []byte
 
-var linkScriptPath = func() string {
-	sum := sha256.Sum256(linkScript)
-	return "/assets/" + hex.EncodeToString(sum[:6]) + ".js"
-}()
-
-func serveLinkScript(c echo.Context) error {
-	c.Response().Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-	return c.Blob(http.StatusOK, "text/javascript; charset=utf-8", linkScript)
-}
+var linkScript = newScript(linkModule)

@@ -91,7 +91,7 @@ func (p *Pages) Mount(e *echo.Echo, version string) {
 	e.GET(connect+"connected", p.Page(p.showConnected))
 	e.GET(broker.ConnectLinkPath+":key", p.Page(p.showLink))
 	e.POST(broker.ConnectLinkPath+":key", p.Form(p.takeLink))
-	e.GET(linkScriptPath, serveLinkScript)
+	e.GET(linkScript.path, linkScript.serve)
 	e.GET("/", p.Page(p.home))
 	e.GET(connectionsPath, p.Page(p.showConnections))
 	e.GET("/connections/:id/disconnect", p.Page(p.askToDisconnect))
@@ -107,7 +107,7 @@ func (p *Pages) Mount(e *echo.Echo, version string) {
 	e.GET(sessionsPath, p.Page(p.showSessions))
 	e.POST(sessionsPath+"/end", p.Form(p.takeEndSessions))
 	e.POST(sessionsPath+"/:id/end", p.Form(p.takeEndSession))
-	e.GET(stylePath, serveStyle)
+	e.GET(styleSheet.path, styleSheet.serve)
 	if logo := p.brand.logoPath(); logo != "" {
 		e.GET(logo, p.brand.serveLogo)
 	}

@@ -29,7 +29,7 @@ func TestTheCookieIsAsStrictAsThePublicURLAllows(t *testing.T) {
 func TestTheStyleSheetIsServed(t *testing.T) {
 	e, w := echo.New(), httptest.NewRecorder()
 	New(Options{}).Mount(e, "/api/v2")
-	e.ServeHTTP(w, httptest.NewRequest("GET", stylePath, nil))
+	e.ServeHTTP(w, httptest.NewRequest("GET", styleSheet.path, nil))
 	if w.Code != 200 || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/css") || w.Body.Len() < 3_000 || strings.Contains(w.Body.String(), "@import") {
 		t.Errorf("%d %s, %d bytes", w.Code, w.Header(), w.Body.Len())
 	}

@@ -2,9 +2,7 @@ package pages
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -24,11 +22,7 @@ var templateFiles embed.FS
 //go:embed pages.css
 var style []byte
 
-// stylePath changes with the style sheet, so that browsers may keep it for ever.
-var stylePath = func() string {
-	sum := sha256.Sum256(style)
-	return "/assets/" + hex.EncodeToString(sum[:6]) + ".css"
-}()
+var styleSheet = newAsset("", ".css", "text/css; charset=utf-8", style)
 
 // pagesPolicy lets a page load its style sheet, send forms here and do nothing
 // else.
@@ -36,12 +30,6 @@ const pagesPolicy = "default-src 'none'; style-src 'self'; img-src 'self' data:;
 
 // scriptedPolicy is pagesPolicy for pages that have a module of ours, which asks nobody but us.
 const scriptedPolicy = pagesPolicy + "; script-src 'self'; connect-src 'self'"
-
-func serveStyle(c echo.Context) error {
-	h := c.Response().Header()
-	h.Set("Cache-Control", "public, max-age=31536000, immutable")
-	return c.Blob(http.StatusOK, "text/css; charset=utf-8", style)
-}
 
 // view is what the templates get.
 type view struct {

@@ -17,8 +17,8 @@ func parseTemplates(prefix, console string, brand Brand) *template.Template {
 	at := func(path string) string { return prefix + path }
 	return template.Must(template.New("").Funcs(template.FuncMap{
 		"at":       at,
-		"style":    func() string { return at(stylePath) },
-		"script":   func() string { return at(linkScriptPath) },
+		"style":    func() string { return at(styleSheet.path) },
+		"script":   func() string { return at(linkScript.path) },
 		"brand":    func() Brand { return brand },
 		"logo":     brand.logoPath,
 		"console":  func() string { return console },
