@@ -291,6 +291,9 @@ func TestH1_ARememberedBearerEndsWithItsKeyAndItsEntry(t *testing.T) {
 	status := func(token models.Secret) int {
 		return h.Do(t, brokertest.Person{Token: token}, "GET", root+"providers/", nil).Status
 	}
+	if got := status(ofPerson(t, issuer, "linus")); got != 200 { // by now the keys were read
+		t.Fatalf("before the key server went away: %d", got)
+	}
 	ada := ofPerson(t, issuer, "ada")
 	issuer.Break(true)
 	for _, token := range []models.Secret{ada, ada, ofPerson(t, issuer, "grace")} {
