@@ -60,7 +60,7 @@ func (s *Service) Authenticate(ctx context.Context, token models.Secret) (models
 	return p.Caller, err
 }
 
-// presented is a token that was accepted: who comes by it, and what its issuer says of them.
+// presented is a token that was accepted: whom it authenticates, and what its issuer says of them.
 type presented struct {
 	models.Caller
 	issuer, sub string

@@ -22,8 +22,8 @@ import (
 // Bearer tokens of trusted issuers are accepted beside API tokens: programs that their platform gives an identity, such
 // as a Kubernetes service account or a CI job, need no secret of ours.
 
-// TrustedIssuer is one entry of the list of trusted issuers: which of an issuer's bearer tokens are accepted, and who
-// comes by them. An issuer may have several entries.
+// TrustedIssuer is one entry of the list of trusted issuers: which of an issuer's bearer tokens are accepted, and whom
+// they authenticate. An issuer may have several entries.
 type TrustedIssuer struct {
 	Name string // of the entry, and before the names of its users (A5)
 	Keys providers.KeySource
@@ -31,7 +31,7 @@ type TrustedIssuer struct {
 	Audience       string
 	SharedAudience bool
 	Rules          []Rule // all of them must fit
-	Org            string // the organisation of everybody who comes by this entry
+	Org            string // the organisation of everybody whose token matches this entry
 	User           UserClaim
 	Role           models.Role // user or service
 	Providers      []string    // ids or slugs of those that it is limited to; none for no limit, which a service must have
@@ -238,7 +238,7 @@ type issuerLimits struct {
 	until time.Time
 }
 
-// bearer is a token that was verified: who comes by it, and what that depends on.
+// bearer is a token that was verified: whom it authenticates, and what that depends on.
 type bearer struct {
 	entry  *issuerEntry
 	key    providers.KeyMark
@@ -282,7 +282,7 @@ func (s *Service) readIssuerKeys(i *issuer, source providers.KeySource) (err err
 	return err
 }
 
-// presentBearer tells who comes by a token of a trusted issuer. Whatever is wrong with the token, the answer is the same;
+// presentBearer tells whom a token of a trusted issuer authenticates. Whatever is wrong with the token, the answer is the same;
 // the log has the reason.
 func (s *Service) presentBearer(ctx context.Context, token string) (presented, error) {
 	all := *s.issuers.Load()
@@ -448,7 +448,7 @@ func (s *Service) resolveLimits(ctx context.Context, t TrustedIssuer) ([]string,
 	return ids, nil
 }
 
-// issuerServices are the services of an organisation that come by tokens of trusted issuers, as people see them.
+// issuerServices are the services of an organisation that authenticate with tokens of trusted issuers, as people see them.
 func (s *Service) issuerServices(ctx context.Context, org string) ([]models.APIToken, error) {
 	var all []models.APIToken
 	for _, i := range *s.issuers.Load() {

@@ -188,7 +188,7 @@ func (h *Instance) Limited(t testing.TB, n broker.NewAPIToken) Person {
 	return Person{Caller: row.Caller(), Token: token, Client: client.New(h.URL, token, nil)}
 }
 
-// Bearer is somebody who comes by a token of a trusted issuer.
+// Bearer is somebody who authenticates with a token of a trusted issuer.
 func (h *Instance) Bearer(t testing.TB, token models.Secret) Person {
 	t.Helper()
 	caller, err := h.Service.Authenticate(context.Background(), token)

@@ -52,7 +52,7 @@ func ofPerson(t testing.TB, issuer *brokertest.Issuer, sub string) models.Secret
 	return issuer.Bearer(t, sub, object{"groups": []string{"staff", "people"}})
 }
 
-// A service and people come by tokens of an issuer, without any API token: what a person connects is found by the service
+// A service and people authenticate with tokens of an issuer, without any API token: what a person connects is found by the service
 // that names them, and everything is audited and counted for the entry.
 func TestA5_BearersOfATrustedIssuer(t *testing.T) {
 	eachWith(t, brokertest.Options{}, func(t *testing.T, first *brokertest.Instance) {
@@ -95,7 +95,7 @@ func TestA5_BearersOfATrustedIssuer(t *testing.T) {
 	})
 }
 
-// A6: who comes by a bearer token is answered like an API token of the same role and limits, in every row of the policy.
+// A6: a bearer token is answered like an API token of the same role and limits, in every row of the policy.
 func TestA6_BearersMayDoWhatTheirRoleMay(t *testing.T) {
 	t.Parallel()
 	h, issuer := trusting(t, brokertest.Options{Limits: broker.Limits{PersonConsents: 1000}}, func(entries []broker.TrustedIssuer) {
@@ -291,7 +291,7 @@ func TestH1_ARememberedBearerEndsWithItsKeyAndItsEntry(t *testing.T) {
 	status := func(token models.Secret) int {
 		return h.Do(t, brokertest.Person{Token: token}, "GET", root+"providers/", nil).Status
 	}
-	if got := status(ofPerson(t, issuer, "linus")); got != 200 { // by now the keys were read
+	if got := status(ofPerson(t, issuer, "linus")); got != 200 { // now the keys have been read
 		t.Fatalf("before the key server went away: %d", got)
 	}
 	ada := ofPerson(t, issuer, "ada")
@@ -327,7 +327,7 @@ func TestH1_ARememberedBearerEndsWithItsKeyAndItsEntry(t *testing.T) {
 	}
 }
 
-// A5: a name belongs to one issuer for ever, whichever of the two ways its users come by.
+// A5: a name belongs to one issuer for ever, whichever of the two ways its users authenticate.
 func TestA5_AnEntrysNameBelongsToOneIssuer(t *testing.T) {
 	t.Parallel()
 	var entries []broker.TrustedIssuer

@@ -169,7 +169,7 @@ func signsInOnce(t *testing.T, said string) {
 	}
 }
 
-// The address is printed only where nobody else can come by it.
+// The address is printed only where nobody else can get hold of it.
 func TestDevOffersToSignInOnLoopbackOnly(t *testing.T) {
 	t.Parallel()
 	for _, flag := range []string{"listen", "public-url", "database-url"} {

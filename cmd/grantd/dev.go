@@ -149,7 +149,7 @@ func devToken(ctx context.Context, in *instance, user string, role models.Role) 
 // onceLife is how long the printed address signs a browser in.
 const onceLife = time.Minute
 
-// onceAddress is an address that signs one browser in, "" where others could come by it, or the data is more than a try.
+// onceAddress is an address that signs one browser in, "" if others could get hold of it, or if the data is not just for trying things out.
 func (in *instance) onceAddress(cfg *Config, as models.APIToken) string {
 	if !loopback(cfg.Listen) || cfg.given("public-url") || cfg.given("database-url") {
 		return ""

@@ -58,7 +58,7 @@ const (
 	defaultMaxAge  = "24h"
 )
 
-// timesAndParties are claims that say nothing about who comes by a token.
+// timesAndParties are claims that do not identify whom a token authenticates.
 var timesAndParties = []string{"iss", "aud", "exp", "nbf", "iat", "jti"}
 
 // trustedIssuers reads the file. An error names each entry and field that is wrong.

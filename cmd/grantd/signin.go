@@ -158,7 +158,7 @@ func (c *Config) judgeIssuerURL(issuer string) string {
 		return "must use https, unless GRANTD_UPSTREAM_ALLOW lists its host:port"
 	}
 	if entra.MatchString(issuer) {
-		return "stands for many tenants, and everybody of all of them could come by it; give your tenant's own issuer, https://login.microsoftonline.com/<tenant id>/v2.0"
+		return "stands for many tenants, and anybody in any of them could sign in; give your tenant's own issuer, https://login.microsoftonline.com/<tenant id>/v2.0"
 	}
 	return ""
 }
