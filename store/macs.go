@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"time"
+
+	"github.com/grantd/grantd/models"
 )
 
 // Shown is a credential whose access token somebody shows: the present one, or the one before, which lives until then.
@@ -28,6 +30,6 @@ func (s *Store) SetAccessMAC(ctx context.Context, credential string, sealed, mac
 // WithoutAccessMAC returns credentials that were saved before their access token was found by anything.
 func (s *Store) WithoutAccessMAC(ctx context.Context, limit int) ([]SealedCredential, error) {
 	var all []SealedCredential
-	return all, s.db.WithContext(ctx).Raw(`SELECT a.*, c.sealed FROM credentials c JOIN authorizations a ON a.id = c.authorization_id
+	return all, s.db.WithContext(ctx).Raw("SELECT "+s.columns("a", models.Authorization{})+`, c.sealed FROM credentials c JOIN authorizations a ON a.id = c.authorization_id
 		WHERE c.access_mac IS NULL ORDER BY c.id LIMIT ?`, limit).Scan(&all).Error
 }

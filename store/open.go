@@ -222,6 +222,7 @@ func (s *Store) use(db *sql.DB, d dialect, g gorm.Dialector) error {
 		SkipDefaultTransaction: true,
 		DisableAutomaticPing:   true,
 		NowFunc:                s.clock,
+		QueryFields:            true, // see columns
 	})
 	if err != nil {
 		return errors.Join(fmt.Errorf("opening the database: %w", err), db.Close())

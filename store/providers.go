@@ -53,7 +53,7 @@ func (s *Store) LockProvider(ctx context.Context, id string) (models.Provider, e
 func lockRow[T any](ctx context.Context, s *Store, table, id, what string) (T, error) {
 	var row T
 	var all []T
-	err := s.db.WithContext(ctx).Raw("SELECT * FROM "+table+" WHERE id = ?"+s.dialect.lock, id).Scan(&all).Error
+	err := s.db.WithContext(ctx).Raw("SELECT "+s.columns(table, row)+" FROM "+table+" WHERE id = ?"+s.dialect.lock, id).Scan(&all).Error
 	switch {
 	case err != nil:
 		return row, err

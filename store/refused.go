@@ -23,7 +23,7 @@ func (s *Store) AddRefused(ctx context.Context, job string, of Items, refused []
 	var row RefusedRow
 	err := s.Tx(ctx, func(tx *Store) error {
 		var all []models.Job
-		err := tx.db.Raw("SELECT * FROM jobs WHERE id = ?"+tx.dialect.lock, job).Scan(&all).Error
+		err := tx.db.Raw("SELECT "+tx.columns("jobs", models.Job{})+" FROM jobs WHERE id = ?"+tx.dialect.lock, job).Scan(&all).Error
 		if err != nil || len(all) == 0 {
 			return err
 		}

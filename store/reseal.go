@@ -70,7 +70,7 @@ type SealedSecret struct {
 func (s *Store) SecretsNotUnder(ctx context.Context, prefix []byte, after string, limit int) ([]SealedSecret, error) {
 	end, args := SealedSecrets.notUnder("s", prefix, after, limit)
 	var all []SealedSecret
-	return all, s.db.WithContext(ctx).Raw(`SELECT p.*, s.id AS config_id, s.sealed
+	return all, s.db.WithContext(ctx).Raw("SELECT "+s.columns("p", models.Provider{})+`, s.id AS config_id, s.sealed
 		FROM secure_configs s JOIN providers p ON p.id = s.provider_id`+end, args...).Scan(&all).Error
 }
 
@@ -84,7 +84,7 @@ type SealedCredential struct {
 func (s *Store) CredentialsNotUnder(ctx context.Context, prefix []byte, after string, limit int) ([]SealedCredential, error) {
 	end, args := SealedCredentials.notUnder("c", prefix, after, limit)
 	var all []SealedCredential
-	return all, s.db.WithContext(ctx).Raw(`SELECT a.*, c.sealed
+	return all, s.db.WithContext(ctx).Raw("SELECT "+s.columns("a", models.Authorization{})+`, c.sealed
 		FROM credentials c JOIN authorizations a ON a.id = c.authorization_id`+end, args...).Scan(&all).Error
 }
 
@@ -92,7 +92,7 @@ func (s *Store) CredentialsNotUnder(ctx context.Context, prefix []byte, after st
 func (s *Store) SupersededNotUnder(ctx context.Context, prefix []byte, after string, limit int) ([]models.SupersededPair, error) {
 	end, args := SealedSuperseded.notUnder("k", prefix, after, limit)
 	var all []models.SupersededPair
-	return all, s.db.WithContext(ctx).Raw(`SELECT k.* FROM superseded_pairs k`+end, args...).Scan(&all).Error
+	return all, s.db.WithContext(ctx).Raw("SELECT "+s.columns("k", models.SupersededPair{})+" FROM superseded_pairs k"+end, args...).Scan(&all).Error
 }
 
 // FlowsNotUnder returns flows whose value in one of the two sealed columns is not
@@ -100,7 +100,7 @@ func (s *Store) SupersededNotUnder(ctx context.Context, prefix []byte, after str
 func (s *Store) FlowsNotUnder(ctx context.Context, c Sealed, prefix []byte, after string, limit int) ([]models.Flow, error) {
 	end, args := c.notUnder("f", prefix, after, limit)
 	var all []models.Flow
-	return all, s.db.WithContext(ctx).Raw(`SELECT f.* FROM flows f`+end, args...).Scan(&all).Error
+	return all, s.db.WithContext(ctx).Raw("SELECT "+s.columns("f", models.Flow{})+" FROM flows f"+end, args...).Scan(&all).Error
 }
 
 // Reseal replaces a sealed value unless it is no longer the one that was opened,

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 
 	"github.com/grantd/grantd/models"
 )
@@ -37,7 +36,7 @@ func (s *Store) Session(ctx context.Context, tokenHash []byte, idle Idle) (model
 		models.BrowserSession
 		Unnoted bool
 	}
-	err := s.living(ctx, idle).Select("browser_sessions.*, last_used_at <= ? AS unnoted", s.in(-time.Minute)).
+	err := s.living(ctx, idle).Select(s.columns("browser_sessions", models.BrowserSession{})+", last_used_at <= ? AS unnoted", s.in(-time.Minute)).
 		Where("token_hash = ?", tokenHash).Take(&row).Error
 	if err == nil && row.Unnoted {
 		err = s.living(ctx, idle).Where("token_hash = ?", tokenHash).Update("last_used_at", s.now()).Error
@@ -106,7 +105,7 @@ func (s *Store) EndSessions(ctx context.Context, org, user string) ([]models.Bro
 
 func endSessions(which *gorm.DB) ([]models.BrowserSession, error) {
 	var ended []models.BrowserSession
-	err := which.Clauses(clause.Returning{}).Delete(&ended).Error
+	err := which.Clauses(returning(which, ended)).Delete(&ended).Error
 	return ended, err
 }
 

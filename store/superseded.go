@@ -54,7 +54,7 @@ func (s *Store) ExpireSuperseded(ctx context.Context, retention time.Duration, l
 
 func (s *Store) dropSuperseded(ctx context.Context, which string, args ...any) ([]models.SupersededPair, error) {
 	var gone []models.SupersededPair
-	return gone, s.db.WithContext(ctx).Raw("DELETE FROM superseded_pairs WHERE "+which+" RETURNING *", args...).Scan(&gone).Error
+	return gone, s.db.WithContext(ctx).Raw("DELETE FROM superseded_pairs WHERE "+which+" RETURNING "+s.columns("superseded_pairs", models.SupersededPair{}), args...).Scan(&gone).Error
 }
 
 // keepSuperseded keeps what settled items leave, and counts in their job what was kept

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"gorm.io/gorm/clause"
-
 	"github.com/grantd/grantd/models"
 )
 
@@ -70,7 +68,7 @@ func (s *Store) RevokeAPITokens(ctx context.Context, id string, withMade bool) (
 
 func (s *Store) endTokens(ctx context.Context, ids []string) ([]models.APIToken, error) {
 	var ended []models.APIToken
-	err := s.db.WithContext(ctx).Model(&ended).Clauses(clause.Returning{}).
+	err := s.db.WithContext(ctx).Model(&ended).Clauses(returning(s.db, ended)).
 		Where("revoked_at IS NULL AND id IN "+s.dialect.list, listed(ids)).Update("revoked_at", s.now()).Error
 	return ended, err
 }

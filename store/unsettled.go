@@ -20,7 +20,7 @@ func (s *Store) ClaimUnsettled(ctx context.Context, next time.Duration, limit in
 	var flows []models.Flow
 	due := later("settle_at", "expires_at")
 	return flows, s.db.WithContext(ctx).Raw(`UPDATE flows SET settle_at = ? WHERE `+s.dialect.rowsOf(
-		`flows WHERE status = 'exchanged' AND `+due+` <= ? ORDER BY `+due+` LIMIT ?`)+` RETURNING *`,
+		`flows WHERE status = 'exchanged' AND `+due+` <= ? ORDER BY `+due+` LIMIT ?`)+` RETURNING `+s.columns("flows", models.Flow{}),
 		s.in(next), s.now(), limit).Scan(&flows).Error
 }
 

@@ -75,7 +75,7 @@ func (s *Store) V1OfItems(ctx context.Context, lease string) ([]V1Row, error) {
 
 func (s *Store) v1Rows(ctx context.Context, which string, args ...any) ([]V1Row, error) {
 	var rows []models.Authorization
-	err := s.db.WithContext(ctx).Raw("SELECT * FROM authorizations WHERE fingerprint_v2 = '' AND outcome IS NULL AND "+which, args...).Scan(&rows).Error
+	err := s.db.WithContext(ctx).Raw("SELECT "+s.columns("authorizations", models.Authorization{})+" FROM authorizations WHERE fingerprint_v2 = '' AND outcome IS NULL AND "+which, args...).Scan(&rows).Error
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func (s *Store) SetKeys(ctx context.Context, keys []V2Keys) error {
 // V1Secrets returns client secrets that are bound to origins alone.
 func (s *Store) V1Secrets(ctx context.Context, limit int) ([]SealedSecret, error) {
 	var all []SealedSecret
-	return all, s.db.WithContext(ctx).Raw(`SELECT p.*, s.id AS config_id, s.sealed
+	return all, s.db.WithContext(ctx).Raw("SELECT "+s.columns("p", models.Provider{})+`, s.id AS config_id, s.sealed
 		FROM secure_configs s JOIN providers p ON p.id = s.provider_id WHERE s.binding = 1 ORDER BY s.id LIMIT ?`, limit).Scan(&all).Error
 }
 
