@@ -8,6 +8,7 @@ import (
 
 	"gorm.io/gorm"
 
+	"github.com/grantd/grantd/migrations"
 	"github.com/grantd/grantd/models"
 )
 
@@ -48,4 +49,23 @@ func OnStatement(s *Store, f func(sql string, args []any)) error {
 		c.Query().After("gorm:query").Register(name, note), c.Row().After("gorm:row").Register(name, note),
 		c.Raw().After("gorm:raw").Register(name, note), c.Create().After("gorm:create").Register(name, note),
 		c.Update().After("gorm:update").Register(name, note), c.Delete().After("gorm:delete").Register(name, note))
+}
+
+// Concurrently runs statements as those of a migration that is Concurrent.
+func Concurrently(ctx context.Context, s *Store, statements []string) error {
+	return concurrently(ctx, s.sql, statements)
+}
+
+// MigrateBy takes one more step.
+func MigrateBy(ctx context.Context, s *Store, next migrations.Migration) error {
+	all, err := migrations.All(s.dialect.name)
+	if err != nil {
+		return err
+	}
+	p, err := s.migratorOf(append(all, next))
+	if err != nil {
+		return err
+	}
+	_, err = s.migrateWith(ctx, p)
+	return err
 }

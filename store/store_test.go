@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/grantd/grantd/brokertest"
 	"github.com/grantd/grantd/brokertest/services"
+	"github.com/grantd/grantd/migrations"
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/store"
 )
@@ -263,6 +265,65 @@ func TestSchemaVersions(t *testing.T) {
 			t.Errorf("migrating again took %d steps", n)
 		}
 	})
+}
+
+// During an upgrade processes of the release before are restarted too, and an operator may want to go back to it: a grantd
+// starts on a newer schema that says that it may, and refuses one that does not.
+func TestANewerSchemaSaysWhoMayRunWithIt(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		db := brokertest.SQL(t, f.url)
+		must(db.Exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (900000, TRUE)"))(t)
+		if err := f.CheckSchema(ctx); err != nil {
+			t.Errorf("the schema of the next release is refused: %v", err)
+		}
+		must(db.Exec("UPDATE meta SET value = CAST('900000' AS " + map[bool]string{true: "BLOB", false: "BYTEA"}[strings.HasPrefix(f.url, "sqlite:")] + ") WHERE name = 'schema_runs_with'"))(t)
+		if n := must(f.Migrate(ctx))(t); n != 0 {
+			t.Errorf("%d steps were taken on a newer schema", n)
+		}
+		if err := f.CheckSchema(ctx); err == nil || !strings.Contains(err.Error(), "use a newer grantd") {
+			t.Errorf("the schema of a release after the next one: %v", err)
+		}
+	})
+}
+
+// An index whose building was interrupted takes part in every write and is used by no query.
+func TestAnInterruptedIndexIsBuiltAnew(t *testing.T) {
+	t.Parallel()
+	s := must(store.Open(ctx, store.Options{URL: services.Database(t)}))(t)
+	t.Cleanup(func() { s.Close() })
+	must(s.Migrate(ctx))(t)
+	for _, name := range []string{"one", "two"} {
+		must(s.StateMeta(ctx, name, []byte("the same")))(t)
+	}
+	unique := []string{"CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS meta_values ON meta (value)"}
+	if err := store.Concurrently(ctx, s, unique); err == nil {
+		t.Fatal("a unique index was built over two equal values")
+	}
+	if err := store.Concurrently(ctx, s, []string{"DELETE FROM meta WHERE name = 'two'", unique[0]}); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Concurrently(ctx, s, []string{"INSERT INTO meta (name, value) VALUES ('two', 'the same')"}); err == nil {
+		t.Error("the index is there and is not used")
+	}
+}
+
+// Whoever waits for a table makes all others wait who come later. A migration that cannot have a table soon gives up.
+func TestAMigrationDoesNotWaitLongForATable(t *testing.T) {
+	t.Parallel()
+	url := services.Database(t)
+	s := must(store.Open(ctx, store.Options{URL: url}))(t)
+	t.Cleanup(func() { s.Close() })
+	must(s.Migrate(ctx))(t)
+	tx := must(brokertest.SQL(t, url).Begin())(t)
+	must(tx.Exec("LOCK TABLE providers IN ACCESS SHARE MODE"))(t) // as pg_dump does
+	err := store.MigrateBy(ctx, s, migrations.Migration{Version: 900000, Name: "900000_next.sql", SQL: "ALTER TABLE providers ADD COLUMN next TEXT"})
+	if err == nil || !strings.Contains(err.Error(), "run it again") {
+		t.Errorf("a migration that waits for a backup: %v", err)
+	}
+	must(0, tx.Rollback())(t)
+	if err := store.MigrateBy(ctx, s, migrations.Migration{Version: 900000, Name: "900000_next.sql", SQL: "ALTER TABLE providers ADD COLUMN next TEXT"}); err != nil {
+		t.Error(err)
+	}
 }
 
 // R11: a PostgreSQL that may lose acknowledged commits is refused, unless allowed.

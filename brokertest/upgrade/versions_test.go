@@ -55,10 +55,21 @@ func migrateTo(t *testing.T, db *sql.DB, d migrations.Dialect, steps []migration
 	t.Helper()
 	var all []*goose.Migration
 	for _, m := range steps {
-		all = append(all, goose.NewGoMigration(m.Version, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
+		step := goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
 			_, err := tx.ExecContext(ctx, m.SQL)
 			return err
-		}}, nil))
+		}}
+		if m.Concurrent && d == migrations.Postgres {
+			step = goose.GoFunc{RunDB: func(ctx context.Context, db *sql.DB) error {
+				for _, statement := range m.Statements() {
+					if _, err := db.ExecContext(ctx, statement); err != nil {
+						return err
+					}
+				}
+				return nil
+			}}
+		}
+		all = append(all, goose.NewGoMigration(m.Version, &step, nil))
 	}
 	name := map[migrations.Dialect]goose.Dialect{migrations.SQLite: goose.DialectSQLite3, migrations.Postgres: goose.DialectPostgres}[d]
 	p := must(goose.NewProvider(name, db, nil, goose.WithGoMigrations(all...), goose.WithDisableGlobalRegistry(true)))(t)
