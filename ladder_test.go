@@ -27,7 +27,7 @@ type room struct {
 // folder without one belongs to the room around it. A handler cannot hold business logic, because api imports neither
 // store nor providers nor secrets.
 var ladder = map[string]room{
-	"cmd/grantd": {7, []string{"api", "api/pages", "worker", "broker", "metrics", "store", "providers", "jobs", "secrets", "models", "migrations", "testidp", "client"}},
+	"cmd/grantd": {7, []string{"api", "api/pages", "worker", "broker", "metrics", "store", "providers", "jobs", "secrets", "models", "migrations", "testidp", "client", "commands"}},
 
 	"api":         {6, []string{"api/pages", "api/console", "broker", "metrics", "models"}},
 	"api/pages":   {6, []string{"broker", "models"}},
@@ -49,6 +49,9 @@ var ladder = map[string]room{
 	// Only cmd and tests import these two: they talk to grantd over HTTP.
 	"testidp": {2, []string{"models"}},
 	"client":  {2, []string{"models"}},
+
+	// What asks a running grantd for the people and programs who type it: it knows the client alone.
+	"commands": {3, []string{"client", "models"}},
 }
 
 // planned are the rows of rooms that broker and api are to be cut into. A row moves into the ladder with its package,
@@ -102,6 +105,8 @@ var homes = map[string][]string{
 	"golang.org/x/sync":                   {"broker", "providers", "worker"},
 	"github.com/tink-crypto":              {"secrets"},
 	"github.com/alecthomas/kong":          {"cmd/grantd"},
+	"golang.org/x/term":                   {"commands"},
+	"go.yaml.in/yaml":                     {"commands"},
 	"github.com/prometheus/client_golang": {"api", "metrics"},
 	"go.opentelemetry.io":                 {"api", "worker", "providers", "cmd/grantd"},
 }

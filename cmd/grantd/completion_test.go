@@ -15,7 +15,8 @@ func TestCompletion(t *testing.T) {
 		line []string
 		want []string // among others, where it ends with "…"
 	}{
-		{[]string{"to"}, []string{"token"}},
+		{[]string{"to"}, []string{"token", "tokens"}},
+		{[]string{"providers", "up"}, []string{"update"}},
 		{[]string{"token", ""}, []string{"create", "list", "revoke"}},
 		{[]string{"--data", "serve", "token", "cr"}, []string{"create"}}, // the value of a flag is no command
 		{[]string{"--data=x", "keys", "re"}, []string{"remove", "reseal"}},
@@ -23,6 +24,7 @@ func TestCompletion(t *testing.T) {
 		{[]string{"token", "create", "--role", ""}, nil},
 		{[]string{"serve", "--public"}, []string{"--public-url"}},
 		{[]string{"completion", ""}, []string{"bash", "fish", "zsh"}},
+		{[]string{"providers", "list", "--outp"}, []string{"--output"}},
 		{[]string{"nothing-like-this"}, nil},
 		{nil, []string{"api", "serve", "worker", "…"}},
 	} {

@@ -86,9 +86,12 @@ func variable(flag string) string {
 
 func isSetting(f *kong.Flag) bool { return f.Group != nil && f.Group.Key == "settings" }
 
+// ofConnection reports whether a flag says which grantd a client's command asks.
+func ofConnection(f *kong.Flag) bool { return f.Group != nil && f.Group.Key == "connection" }
+
 // withVariable adds a setting's variable and default to its help.
 func withVariable(v *kong.Value) string {
-	if v.Flag == nil || !isSetting(v.Flag) {
+	if v.Flag == nil || !isSetting(v.Flag) && !ofConnection(v.Flag) {
 		return v.Help
 	}
 	note := "$" + variable(v.Name)

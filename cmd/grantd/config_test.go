@@ -70,7 +70,7 @@ func TestAMisspeltVariableIsMentioned(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	log := signalling{text: "is listening", found: stop}
-	if code := run(ctx, []string{"serve"}, io.Discard, &log, append(vars, "GRANTD_LISTEN=127.0.0.1:0", "GRANTD_DRAIN_DELAY=0s")); code != exitOK {
+	if code := run(ctx, []string{"serve"}, console{nil, io.Discard, &log}, append(vars, "GRANTD_LISTEN=127.0.0.1:0", "GRANTD_DRAIN_DELAY=0s")); code != exitOK {
 		t.Fatalf("exit code %d\n%s", code, log.String())
 	}
 	if strings.Count(log.String(), want) != 1 {

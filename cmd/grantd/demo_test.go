@@ -79,7 +79,7 @@ func TestADemoThatFailsSaysWhere(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var log bytes.Buffer
 	out := signalling{text: " 3. ", found: cancel}
-	if code := run(ctx, []string{"demo"}, &out, &log, nil); code != exitFailure {
+	if code := run(ctx, []string{"demo"}, console{nil, &out, &log}, nil); code != exitFailure {
 		t.Fatalf("exit code %d", code)
 	}
 	for _, want := range []string{"failed at step 3", "expected: ", "came: ", "canceled"} {
@@ -100,7 +100,7 @@ func TestDev(t *testing.T) {
 	var log bytes.Buffer
 	ended := make(chan int)
 	go func() {
-		ended <- run(ctx, []string{"dev", "--log-level", "error"}, out, &log, []string{"GRANTD_LISTEN=127.0.0.1:0", "GRANTD_DRAIN_DELAY=0s"})
+		ended <- run(ctx, []string{"dev", "--log-level", "error"}, console{nil, out, &log}, []string{"GRANTD_LISTEN=127.0.0.1:0", "GRANTD_DRAIN_DELAY=0s"})
 	}()
 	select {
 	case <-running:

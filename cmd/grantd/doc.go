@@ -3,7 +3,7 @@
 //
 // This package reads the configuration, wires the rooms together and runs them:
 //
-//	main.go      the command line and how it ends
+//	main.go      the command line and how it ends; what asks a running grantd is in ../../commands
 //	config.go    every setting; redact.go prints them
 //	open.go      database and keyset, for every command
 //	serve.go     serve, api, worker

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/grantd/grantd/commands"
 )
 
 // environment is where settings come from that are no flags. It is not kong's own
@@ -38,6 +40,9 @@ func (*environment) Validate(*kong.Application) error { return nil }
 // its default.
 func (e *environment) Resolve(_ *kong.Context, _ *kong.Path, f *kong.Flag) (any, error) {
 	value := e.values[variable(f.Name)]
+	if ofConnection(f) && value != "" {
+		return value, nil
+	}
 	if !isSetting(f) || value == "" {
 		return nil, nil
 	}
@@ -70,9 +75,9 @@ func unreadable(f *kong.Flag, value string) string {
 // unknown says which GRANTD_ variables are no settings, with the setting that comes
 // nearest. Those of the tests are not ours to judge.
 func (e *environment) unknown(flags []*kong.Flag) []string {
-	var known []string
+	known := []string{commands.TokenVariable}
 	for _, f := range flags {
-		if isSetting(f) {
+		if isSetting(f) || ofConnection(f) {
 			known = append(known, variable(f.Name))
 		}
 	}

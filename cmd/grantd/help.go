@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/grantd/grantd/commands"
 )
 
 type helpCommand struct {
@@ -33,12 +35,13 @@ func askedForHelp(args []string) []string {
 // are the same for all of them and have a page of their own.
 func helpWithoutSettings(o kong.HelpOptions, ctx *kong.Context) error {
 	for _, f := range ctx.Model.Flags {
-		f.Hidden = f.Hidden || isSetting(f)
+		f.Hidden = f.Hidden || isSetting(f) || ofConnection(f)
 	}
+	o.NoExpandSubcommands = ctx.Selected() == nil
 	if err := kong.DefaultHelpPrinter(o, ctx); err != nil {
 		return err
 	}
-	_, err := fmt.Fprint(ctx.Stdout, "\nEvery command takes settings as flags or environment variables, such as --data or $GRANTD_DATA. "+
+	_, err := fmt.Fprint(ctx.Stdout, "\nEvery command takes settings as flags or environment variables, such as --output or $GRANTD_DATA. "+
 		"\"grantd help settings\" lists them.\n")
 	return err
 }
@@ -46,17 +49,24 @@ func helpWithoutSettings(o kong.HelpOptions, ctx *kong.Context) error {
 // printSettings lists every setting with its flag, variable, default and meaning.
 func printSettings(c console, flags []*kong.Flag) error {
 	var b strings.Builder
-	b.WriteString("Settings, by flag or environment; the flag wins, and an empty variable counts as absent.\n")
-	for _, f := range flags {
-		if !isSetting(f) {
-			continue
-		}
-		fmt.Fprintf(&b, "\n  --%s, $%s", f.Name, variable(f.Name))
-		if f.HasDefault {
-			fmt.Fprintf(&b, " (default %s)", f.Default)
-		}
-		fmt.Fprintf(&b, "\n      %s\n", f.Help)
-	}
+	b.WriteString("By flag or environment; the flag wins, and an empty variable counts as absent.\n\nOf commands that ask a running grantd:\n")
+	listFlags(&b, flags, ofConnection)
+	fmt.Fprintf(&b, "\n  $%s\n      The API token, with --url and in place of a context. It has no flag, because other users see a command line.\n", commands.TokenVariable)
+	b.WriteString("\nOf grantd itself:\n")
+	listFlags(&b, flags, isSetting)
 	_, err := fmt.Fprint(c.out, b.String())
 	return err
+}
+
+func listFlags(b *strings.Builder, flags []*kong.Flag, among func(*kong.Flag) bool) {
+	for _, f := range flags {
+		if !among(f) {
+			continue
+		}
+		fmt.Fprintf(b, "\n  --%s, $%s", f.Name, variable(f.Name))
+		if f.HasDefault {
+			fmt.Fprintf(b, " (default %s)", f.Default)
+		}
+		fmt.Fprintf(b, "\n      %s\n", f.Help)
+	}
 }

@@ -125,7 +125,7 @@ func TestTwoServersDoNotShareASQLiteFile(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	listening, ended := make(chan struct{}), make(chan int)
 	log := signalling{text: "is listening", found: func() { close(listening) }}
-	go func() { ended <- run(ctx, []string{"serve"}, io.Discard, &log, vars) }()
+	go func() { ended <- run(ctx, []string{"serve"}, console{nil, io.Discard, &log}, vars) }()
 	<-listening
 	mustFail(t, grantd(t, vars, "serve"), exitFailure, "another grantd serves the database "+filepath.Join(data, "grantd.db"))
 	mustRun(t, vars, "token", "create", "--org", "acme", "--user", "ada", "--role", "admin")
@@ -141,7 +141,7 @@ func TestTwoServersDoNotShareASQLiteFile(t *testing.T) {
 	}
 	again, cancel := context.WithCancel(t.Context())
 	next := signalling{text: "is listening", found: cancel}
-	if code := run(again, []string{"serve"}, io.Discard, &next, vars); code != exitOK {
+	if code := run(again, []string{"serve"}, console{nil, io.Discard, &next}, vars); code != exitOK {
 		t.Errorf("after the end of the first one, the second does not start: %s", next.String())
 	}
 }
@@ -154,7 +154,7 @@ func TestAStartWithoutRedisSaysSo(t *testing.T) {
 	log := signalling{text: "is listening", found: stop}
 	vars = append(vars, "GRANTD_LISTEN=127.0.0.1:0", "GRANTD_DRAIN_DELAY=0s", "GRANTD_REDIS_URL=redis://:hunter2@127.0.0.1:1/0", "GRANTD_LOG_FORMAT=json",
 		"GRANTD_PUBLIC_URL=https://grantd.example.com/base")
-	if code := run(ctx, []string{"serve"}, io.Discard, &log, vars); code != exitOK {
+	if code := run(ctx, []string{"serve"}, console{nil, io.Discard, &log}, vars); code != exitOK {
 		t.Fatalf("exit code %d\n%s", code, log.String())
 	}
 	if n := strings.Count(log.String(), "Redis does not answer"); n != 1 {

@@ -18,7 +18,7 @@ type outcome struct {
 func grantd(t *testing.T, vars []string, args ...string) outcome {
 	t.Helper()
 	var out, err bytes.Buffer
-	code := run(t.Context(), args, &out, &err, vars)
+	code := run(t.Context(), args, console{strings.NewReader(""), &out, &err}, vars)
 	return outcome{code, out.String(), err.String()}
 }
 
@@ -55,7 +55,7 @@ func TestHelp(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{nil, {"help"}, {"--help"}} {
 		o := mustRun(t, nil, args...)
-		for _, want := range []string{"Usage: grantd <command>", "token create", "grantd help settings"} {
+		for _, want := range []string{"Usage: grantd <command>", "connections    List", "serve       Run API", "grantd help settings"} {
 			if !strings.Contains(o.out, want) {
 				t.Errorf("grantd %v does not say %q:\n%s", args, want, o.out)
 			}
@@ -103,7 +103,7 @@ func TestACommandThatIsToldToStopStops(t *testing.T) {
 	var out bytes.Buffer
 	log := signalling{text: "no API token yet", found: cancel}
 	vars := []string{"GRANTD_DATA=" + t.TempDir(), "GRANTD_LISTEN=127.0.0.1:0", "GRANTD_DRAIN_DELAY=0s"}
-	if code := run(ctx, []string{"serve"}, &out, &log, vars); code != exitOK {
+	if code := run(ctx, []string{"serve"}, console{nil, &out, &log}, vars); code != exitOK {
 		t.Fatalf("exit code %d\n%s", code, log.String())
 	}
 	for _, want := range []string{"is listening", "msg=stopped"} {
