@@ -45,6 +45,40 @@ func (c *concurrency) take(ctx context.Context, org string) (release func(), err
 	}
 }
 
+// shares divides a limited number of places among organisations: one of them gets another
+// place only while it has fewer than are free. So an organisation that always has work
+// gets half of the places, a second one half of the rest, and there is a place left for one
+// that has little to do (T1).
+type shares struct {
+	limit int
+
+	mu    sync.Mutex
+	taken int
+	byOrg map[string]int
+}
+
+func newShares(limit int) *shares { return &shares{limit: limit, byOrg: map[string]int{}} }
+
+// try takes a place for the organisation until release is called, or reports that it gets
+// none now.
+func (s *shares) try(org string) (release func(), ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byOrg[org] >= s.limit-s.taken {
+		return nil, false
+	}
+	s.taken++
+	s.byOrg[org]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.taken--
+		if s.byOrg[org]--; s.byOrg[org] == 0 {
+			delete(s.byOrg, org)
+		}
+	}, true
+}
+
 func (c *concurrency) join(org string) *semaphore {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -83,14 +83,12 @@ func resetDetails(provider string, counts map[models.Outcome]int64, mayLive int6
 // RunReset works on a job of type RESET_PROVIDER for one slice of time, and rings for
 // the next slice or ends the job. Any number of workers may run it at once.
 func (s *Service) RunReset(ctx context.Context, id string) error {
-	j, err := s.store.Job(ctx, id)
-	if store.IsNotFound(err) || err == nil && j.Status.Final() {
-		return nil
+	j, release, err := s.takeUpJob(ctx, id)
+	if release == nil {
+		return err
 	}
-	if err == nil {
-		err = s.startReset(ctx, j)
-	}
-	if err != nil {
+	defer release()
+	if err := s.startReset(ctx, j); err != nil {
 		return fmt.Errorf("starting job %s: %w", id, err)
 	}
 	wait, err := s.resetSlice(ctx, j)

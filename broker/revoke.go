@@ -7,6 +7,7 @@ import (
 
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/providers"
+	"github.com/grantd/grantd/store"
 )
 
 // ruling is the outcome of one attempt to revoke one item.
@@ -261,8 +262,21 @@ func (s *Service) needsProof(l models.Linked) bool {
 }
 
 // RevokeOne takes one unlinked authorization back upstream, unless somebody is at
-// it, within the pace of work in the background. It is safe to run twice.
+// it, within the pace of work in the background. It does nothing while the organisation has
+// its share of this process's places: the next sweeps enqueue it again. It is safe to run twice.
 func (s *Service) RevokeOne(ctx context.Context, id string) error {
+	l, err := s.store.Linked(ctx, id)
+	if store.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	release, ok := s.singles.try(l.Authorization.OrgID)
+	if !ok {
+		return nil
+	}
+	defer release()
 	return s.revokeOne(ctx, id, false)
 }
 

@@ -95,6 +95,8 @@ type Service struct {
 	swept          hourly              // when this process last asked for hourly work
 	slots          *concurrency        // revocations in flight
 	batches        *concurrency        // batches claimed
+	slices         *shares             // slices of jobs under way
+	singles        *shares             // revocations of single authorizations by workers under way
 	stopping       atomic.Bool         // no slice takes up more
 	former         atomic.Bool         // processes of the release before may run: see upgrade.go
 	jobs           pollers[models.Job] // jobs that callers wait for
@@ -113,7 +115,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{
 		store: o.Store, upstream: o.Upstream, keys: o.Keys, bell: o.Bell, pace: o.Pace, log: o.Log, metrics: o.Metrics,
 		publicURL: strings.TrimRight(o.PublicURL, "/"), timing: o.Timing.withDefaults(), keep: o.Retention.withDefaults(), limits: o.Limits.withDefaults(),
-		signIn: o.SignIn, sessions: o.Sessions.withDefaults(), slots: newConcurrency(cmp.Or(o.Concurrency, 32)), batches: newConcurrency(maxBatches), tokensByAdmins: o.TokensByAdmins, random: o.Random,
+		signIn: o.SignIn, sessions: o.Sessions.withDefaults(), slots: newConcurrency(cmp.Or(o.Concurrency, 32)), batches: newConcurrency(maxBatches), slices: newShares(jobs.Queues[jobs.QueueSlices]), singles: newShares(jobs.Queues[jobs.QueueDefault]), tokensByAdmins: o.TokensByAdmins, random: o.Random,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

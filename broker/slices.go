@@ -27,14 +27,12 @@ func itemsOf(j models.Job) store.Items {
 // slice of time, and rings for the next slice or ends the job. Any number of
 // workers may run it at once.
 func (s *Service) RunRevocation(ctx context.Context, id string) error {
-	j, err := s.store.Job(ctx, id)
-	if store.IsNotFound(err) || err == nil && j.Status.Final() {
-		return nil
+	j, release, err := s.takeUpJob(ctx, id)
+	if release == nil {
+		return err
 	}
-	if err == nil {
-		j, err = s.startRevocation(ctx, j)
-	}
-	if err != nil {
+	defer release()
+	if j, err = s.startRevocation(ctx, j); err != nil {
 		return fmt.Errorf("starting job %s: %w", id, err)
 	}
 	wait, err := s.slice(ctx, j)
@@ -47,6 +45,24 @@ func (s *Service) RunRevocation(ctx context.Context, id string) error {
 		return fmt.Errorf("job %s: %w", id, err)
 	}
 	return s.goOn(ctx, j, wait)
+}
+
+// takeUpJob reads a job and takes a place for a slice of it. It returns no release where
+// nothing is to be done: the job has ended, or its organisation has its share of this
+// process's places, and then the job is enqueued again soon.
+func (s *Service) takeUpJob(ctx context.Context, id string) (models.Job, func(), error) {
+	j, err := s.store.Job(ctx, id)
+	switch {
+	case store.IsNotFound(err), err == nil && j.Status.Final():
+		return j, nil, nil
+	case err != nil:
+		return j, nil, fmt.Errorf("reading job %s: %w", id, err)
+	}
+	release, ok := s.slices.try(j.OrgID)
+	if !ok {
+		return j, nil, s.store.PostponeJob(ctx, id, s.timing.Backoff)
+	}
+	return j, release, nil
 }
 
 // startRevocation moves a job to RUNNING, counts its items, and rings for as many

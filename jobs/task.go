@@ -9,9 +9,10 @@ const (
 	QueueSlices  = "slices"
 )
 
-// Queues says by what to divide a worker's concurrency for each queue. A slice has
-// many revocations in flight, so that few of them keep a process busy.
-var Queues = map[string]int{QueueDefault: 1, QueueSlices: 2}
+// Queues says how many tasks of each queue a worker runs at once. They mostly wait, for
+// upstreams and for places of their organisation; what they may have in flight is limited
+// apart from this. The broker divides these places among the organisations.
+var Queues = map[string]int{QueueDefault: 64, QueueSlices: 32}
 
 // taskTimeout bounds one run. It is far above a slice's 5 s plus the calls in
 // flight; a run that meets it has hung.

@@ -23,9 +23,6 @@ type Options struct {
 	Log *slog.Logger
 	// SweepEvery is the pause between sweeps; 0 means 2 s.
 	SweepEvery time.Duration
-	// Concurrency is how many tasks run at once; 0 means 8. A slice of a
-	// deletion revokes many authorizations concurrently, but is one task.
-	Concurrency int
 	// Grace is how long Shutdown lets tasks finish; 0 means 8 s.
 	Grace time.Duration
 	// Metrics defaults to some that nobody reads.
@@ -34,15 +31,14 @@ type Options struct {
 
 // Worker works on what the bell announces, and sweeps.
 type Worker struct {
-	service     *broker.Service
-	sweepOnce   func(context.Context) error
-	redis       *jobs.Redis
-	log         *slog.Logger
-	every       time.Duration
-	concurrency int
-	grace       time.Duration
-	metrics     *metrics.Metrics
-	kinds       map[string]task
+	service   *broker.Service
+	sweepOnce func(context.Context) error
+	redis     *jobs.Redis
+	log       *slog.Logger
+	every     time.Duration
+	grace     time.Duration
+	metrics   *metrics.Metrics
+	kinds     map[string]task
 
 	listener  *jobs.Listener
 	servers   []*asynq.Server
@@ -59,7 +55,7 @@ func New(o Options) (*Worker, error) {
 	}
 	w := &Worker{
 		service: o.Service, sweepOnce: o.Service.Sweep, redis: o.Redis, log: o.Log,
-		every: o.SweepEvery, concurrency: o.Concurrency, grace: o.Grace, metrics: o.Metrics,
+		every: o.SweepEvery, grace: o.Grace, metrics: o.Metrics,
 	}
 	w.setDefaults()
 	w.kinds = tasksOf(w.service)
@@ -76,9 +72,6 @@ func (w *Worker) setDefaults() {
 	if w.every <= 0 {
 		w.every = 2 * time.Second
 	}
-	if w.concurrency <= 0 {
-		w.concurrency = 8
-	}
 	if w.grace <= 0 {
 		w.grace = 8 * time.Second
 	}
@@ -90,8 +83,8 @@ func (w *Worker) Start() error {
 	taskContext, stopTasks := context.WithCancel(context.Background())
 	w.stopTasks = stopTasks
 	w.listener = jobs.NewListener(w.redis)
-	for queue, share := range jobs.Queues {
-		server := asynq.NewServer(w.listener, w.config(taskContext, queue, max(1, w.concurrency/share)))
+	for queue, places := range jobs.Queues {
+		server := asynq.NewServer(w.listener, w.config(taskContext, queue, places))
 		if err := server.Start(asynq.HandlerFunc(w.process)); err != nil {
 			return fmt.Errorf("starting to listen for tasks: %w", err)
 		}

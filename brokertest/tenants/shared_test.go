@@ -76,6 +76,7 @@ var inProcess = []shared{
 	{"api.requests.known", "labels are routes and codes of ours", nil},
 	{"broker.Service.flights", "by the id of an authorization, after the caller was found to be its owner or an admin", othersAuthorization},
 	{"broker.concurrency.byOrg", "how many revocations and batches are under way, by organisation", hangingRevocations},
+	{"broker.shares.byOrg", "how many tasks of workers are under way, by organisation", hangingTasks},
 	{"broker.callerCache.byHash", "by the digest of a token that was found in the database", othersToken},
 	{"broker.tokenUses.used", "by the id of an API token that was found in the database", nil},
 	{"broker.fetchCounter.counts", "by authorization and caller, after the caller was found to be its owner", nil},
