@@ -94,6 +94,9 @@ func (e *encoder) provider(p *models.Provider) {
 	if p.Description != "" {
 		e.text("description", p.Description)
 	}
+	if p.ManagedBy != "" {
+		e.text("managedBy", p.ManagedBy)
+	}
 	if f := p.FormerSecret; f != nil {
 		e.key("formerSecret")
 		e.open()

@@ -84,7 +84,7 @@ func (s *Service) createProvider(ctx context.Context, c models.Caller, id string
 		ID: id, OrgID: c.OrgID, Name: in.Name, Slug: in.Slug, Type: in.Type, Status: models.ProviderActive,
 		ClientID: in.ClientID, SecureConfigID: newID(), SkipConsent: in.SkipConsent,
 		Metadata: models.ProviderMetadata{Host: in.Metadata.Host}, Scopes: in.Scopes, RedirectURIs: in.RedirectURIs,
-		Config: in.Config, Description: in.Description, SecretVersion: 1,
+		Config: in.Config, Description: in.Description, ManagedBy: in.ManagedBy, SecretVersion: 1,
 	}
 	if p.Slug == "" {
 		p.Slug = slugFor(p.Name, p.Type)
@@ -318,6 +318,9 @@ func (s *Service) judge(p models.Provider) []models.FieldError {
 	}
 	if !slugShape.MatchString(p.Slug) {
 		bad("slug", "must be 1 to 63 lower-case letters, digits and hyphens")
+	}
+	if p.ManagedBy != "" && !slugShape.MatchString(p.ManagedBy) {
+		bad("managedBy", "must be 1 to 63 lower-case letters, digits and hyphens")
 	}
 	if len(p.RedirectURIs) > 50 {
 		bad("redirectUris", "must be at most 50")

@@ -21,6 +21,7 @@ type providersCommand struct {
 	Get    providersGetCommand    `cmd:"" help:"Show a provider."`
 	Create providersCreateCommand `cmd:"" help:"Register a provider."`
 	Update providersUpdateCommand `cmd:"" help:"Change a provider."`
+	Apply  providersApplyCommand  `cmd:"" help:"Make the providers what a file says."`
 	Delete providersDeleteCommand `cmd:"" help:"Delete a provider and have everything that people connected there revoked."`
 	Reset  providersResetCommand  `cmd:"" help:"Replace the access tokens of all connections of a provider."`
 }

@@ -38,6 +38,7 @@ type Provider struct {
 	RedirectURIs   Strings          `gorm:"column:redirect_uris" json:"redirectUris" doc:"The only addresses that a consent may return to; empty for the instance's rule."`
 	Config         Settings         `json:"config" doc:"Settings of the type."`
 	Description    string           `json:"description,omitempty" doc:"What an admin tells people about it; left out where there is nothing, and with an authorization."`
+	ManagedBy      string           `json:"managedBy,omitempty" doc:"The name of the file of providers that it was made by (grantd providers apply); left out where there is none, and with an authorization."`
 	// Fingerprint and FingerprintV2 name the client and the endpoints that tokens
 	// minted now are for, in the first version and in the second. FingerprintV2 is ""
 	// in rows of the release before, until the sweep writes it.
@@ -76,6 +77,7 @@ type ProviderInput struct {
 	Slug         string                `json:"slug,omitempty" doc:"A name for addresses."`
 	Config       map[string]any        `json:"config,omitzero" doc:"Settings of the type, such as issuer for oidc."`
 	Description  string                `json:"description,omitempty" maxLength:"1000" doc:"What to tell people before they consent: plain text, with line breaks."`
+	ManagedBy    string                `json:"managedBy,omitempty" maxLength:"63" doc:"The name of the file of providers that it is made by. It cannot be changed."`
 }
 
 // ProviderMetadataInput is what can be set of a provider's metadata.
