@@ -67,6 +67,7 @@ var linkEnds = map[models.LinkEnd]string{
 	models.LinkDenied:      "You chose not to connect. Nothing was connected.",
 	models.LinkExpired:     "This link is over: it was not used in time. Nothing was connected. Go back to the application and ask for another one.",
 	models.LinkWithdrawn:   "The application has taken this link back. Nothing was connected.",
+	models.LinkUserRevoked: "This link is over: everything that was connected for you was revoked meanwhile. Nothing was connected.",
 	models.LinkAnotherUser: "This link was for somebody else. Nothing was connected, and what was granted is being revoked.",
 }
 

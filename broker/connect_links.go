@@ -44,6 +44,9 @@ func (s *Service) MakeConnectLink(ctx context.Context, c models.Caller, n NewCon
 		ReturnURL: n.ReturnURL, Confirm: !n.SignIn, SignIn: n.SignIn, Popup: n.Popup}
 	set(&l.Confirm, n.Confirm)
 	life := cmp.Or(n.Life, linkLife)
+	if !c.EndsAt.IsZero() && time.Until(c.EndsAt) < time.Second {
+		return models.ConnectLink{}, "", errEndingToken
+	}
 	if wrong := s.judgeConnectLink(t, l, n, life); len(wrong) > 0 {
 		return models.ConnectLink{}, "", models.Invalid(wrong...)
 	}
@@ -63,6 +66,9 @@ func (s *Service) MakeConnectLink(ctx context.Context, c models.Caller, n NewCon
 	}
 	key := randomText()
 	l.KeyHash = hashOf(key)
+	if !c.EndsAt.IsZero() {
+		l.TokenEndsAt = &c.EndsAt
+	}
 	err = s.store.Tx(ctx, func(tx *store.Store) error {
 		if err := s.mayMakeLink(ctx, tx, l); err != nil {
 			return err
@@ -80,6 +86,9 @@ func (s *Service) MakeConnectLink(ctx context.Context, c models.Caller, n NewCon
 
 // ConnectLinkPath is where links lead, below the public URL: it ends with the link's key.
 const ConnectLinkPath = "/connect/"
+
+// errEndingToken refuses a link that would be over when it is made: bearer tokens are accepted for a minute past their end.
+var errEndingToken = models.Errorf(models.CodeForbidden, "A connect link ends with the bearer token that it is made with, and this one has expired. Make the link with a newer token.")
 
 func onlyLinkMakers(c models.Caller) error {
 	if c.IsService() || c.IsAdmin() {

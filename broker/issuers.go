@@ -245,7 +245,8 @@ type bearer struct {
 	user   string
 	sub    string
 	mayAct *party
-	until  time.Time
+	ends   time.Time // when the token expires
+	until  time.Time // how long it is remembered
 }
 
 // TrustIssuers puts a list of trusted issuers in force, instead of the one before. Keys whose source is the same are kept.
@@ -309,7 +310,7 @@ func (s *Service) presentBearer(ctx context.Context, token string) (presented, e
 		i.remember(hash, b, now)
 	}
 	limits, err := s.limitsOfIssuer(ctx, b.entry, now)
-	c := models.Caller{OrgID: b.entry.Org, UserID: b.user, Role: b.entry.Role, TokenID: issuerPrefix + b.entry.Name, Providers: limits}
+	c := models.Caller{OrgID: b.entry.Org, UserID: b.user, Role: b.entry.Role, TokenID: issuerPrefix + b.entry.Name, Providers: limits, EndsAt: b.ends}
 	return presented{Caller: c, issuer: i.source.Issuer, sub: b.sub, mayAct: b.mayAct}, err
 }
 
@@ -349,7 +350,7 @@ func (i *issuer) verify(ctx context.Context, token string, now time.Time) (beare
 	user, _ := fits[0].userOf(claims)
 	ends, _ := seconds(claims["exp"])
 	sub, _ := claims["sub"].(string)
-	return bearer{entry: fits[0], key: key, user: user, sub: sub, mayAct: mayAct(claims, i.source.Issuer), until: ends}, "", nil
+	return bearer{entry: fits[0], key: key, user: user, sub: sub, mayAct: mayAct(claims, i.source.Issuer), ends: ends, until: ends}, "", nil
 }
 
 // mayAct is who may act for the bearer, nil where the token does not say. What it says and cannot be read is nobody.

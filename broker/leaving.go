@@ -9,7 +9,8 @@ import (
 )
 
 // RevokeUser makes everything that a user granted within the organisation
-// unusable at once, and has a job take it back upstream.
+// unusable at once, and has a job take it back upstream. What the user has under
+// way ends too: connect links, consents, and device flows.
 func (s *Service) RevokeUser(ctx context.Context, c models.Caller, user string) (models.Job, error) {
 	if err := onlyUnlimitedAdmins(c); err != nil {
 		return models.Job{}, err
@@ -23,6 +24,9 @@ func (s *Service) RevokeUser(ctx context.Context, c models.Caller, user string) 
 		if err := tx.InsertJob(ctx, &j, s.timing.Resweep); err != nil {
 			return err
 		}
+		if err := s.endUnderWay(ctx, tx, c, user); err != nil {
+			return err
+		}
 		if err := tx.UnlinkUser(ctx, c.OrgID, user, j.ID); err != nil {
 			return err
 		}
@@ -33,6 +37,23 @@ func (s *Service) RevokeUser(ctx context.Context, c models.Caller, user string) 
 	}
 	s.ringJob(ctx, store.Rung{ID: j.ID, Type: j.Type, Ring: j.Ring})
 	return j, nil
+}
+
+// endUnderWay ends the consents of a user that have not become authorizations. Links come before their flows, and both
+// before authorizations: linkHeld locks them in this order.
+func (s *Service) endUnderWay(ctx context.Context, tx *store.Store, c models.Caller, user string) error {
+	links, err := tx.EndConnectLinksOf(ctx, c.OrgID, user, models.LinkUserRevoked)
+	if err != nil {
+		return err
+	}
+	var events []models.AuditEvent
+	for _, l := range links {
+		events = append(events, linkEvent(l, c.TokenID, models.ActionConnectLinkEnded).code(string(models.LinkUserRevoked)).done())
+	}
+	if err := tx.Audit(ctx, events...); err != nil {
+		return err
+	}
+	return tx.RevokeFlowsOf(ctx, c.OrgID, user)
 }
 
 // finishUser ends a REVOKE_USER job that has nothing left to do. Items that the

@@ -94,6 +94,9 @@ func (s *Service) linkHeld(ctx context.Context, c models.Caller, at upstream, f 
 				return err
 			}
 		}
+		if err := stillWanted(ctx, tx, f); err != nil {
+			return err
+		}
 		renewed, err := s.renew(ctx, tx, &a, e)
 		if err != nil {
 			return err
@@ -133,6 +136,18 @@ func revocable(f models.Flow) models.RevokeScope {
 	}
 	return models.RevokeGrant
 }
+
+// stillWanted locks a flow, and refuses it where everything of its user was revoked meanwhile.
+func stillWanted(ctx context.Context, tx *store.Store, f models.Flow) error {
+	now, err := tx.LockFlow(ctx, f.ID)
+	if err == nil && now.UserRevoked {
+		err = errUserRevoked
+	}
+	return err
+}
+
+// errUserRevoked is the answer to a consent whose user had everything revoked meanwhile. A sweep revokes what it brought.
+var errUserRevoked = models.Errorf(models.CodeNotFound, "Everything of this user was revoked while the consent was under way. What was granted is being revoked too.")
 
 var errFlowMoved = errors.New("the flow was settled by somebody else")
 

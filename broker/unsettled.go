@@ -101,7 +101,7 @@ func (s *Service) trySettle(ctx context.Context, f models.Flow) error {
 	if f.Channel == models.ChannelTrial {
 		return s.dropTrial(ctx, p, f)
 	}
-	if f.Channel == models.ChannelImport && p.Usable() {
+	if f.Channel == models.ChannelImport && p.Usable() && !f.UserRevoked {
 		if waits, err := s.resumeImport(ctx, f); waits || err != nil {
 			return err
 		}

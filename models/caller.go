@@ -29,6 +29,9 @@ type Caller struct {
 	Actor string
 	// Providers are the ids of those that the API token is limited to. An admin or a user without any is not limited.
 	Providers []string
+	// EndsAt is when the bearer token of a trusted issuer expires that the caller came with; zero for others. What the
+	// caller makes does not outlive it.
+	EndsAt time.Time
 }
 
 // IsAdmin reports whether the caller manages its organisation.

@@ -6,26 +6,28 @@ import "time"
 // connect an account to another one's user with it: the app confirms in the person's own session, or the page wants the
 // person signed in, or both.
 type ConnectLink struct {
-	ID         string     `gorm:"primaryKey" json:"id" doc:"As link in the query of returnUrl."`
-	KeyHash    []byte     `json:"-"` // SHA-256 of what the address ends with
-	OrgID      string     `json:"orgId" doc:"The organisation of the provider and the user."`
-	UserID     string     `json:"userId" doc:"Whose connection it is to become."`
-	ProviderID string     `json:"providerId" doc:"Where an account is connected."`
-	TokenID    string     `json:"-"` // the API token that it was made with
-	MadeBy     string     `json:"-"` // whose API token that is
-	AppName    string     `json:"appName" doc:"What the page calls the app: the name of the API token that the link was made with."`
-	ReturnURL  string     `json:"returnUrl" doc:"Where the browser returns to; empty where it stays here."`
-	Scopes     Strings    `json:"scopes" doc:"What is asked for; empty for what the provider is set to."`
-	Confirm    bool       `json:"confirm" doc:"The connection is made once the app has confirmed it."`
-	SignIn     bool       `json:"signIn" doc:"The person has to be signed in to the pages as userId."`
-	Popup      bool       `json:"popup" doc:"The link is opened in a window of its own, which tells the one that opened it."`
-	FlowID     *string    `json:"-"` // the consent that it was opened with, nil before
-	Ended      LinkEnd    `json:"-"`
-	Replaces   *string    `json:"replaces" doc:"The authorization, of another account, that was the user's default at the provider until then. It stays connected until it is deleted. null where there was none, and before."`
-	ExpiresAt  time.Time  `json:"expiresAt" doc:"Until when it can be opened; from then on, until when the consent and the confirmation have to come."`
-	CreatedAt  time.Time  `json:"createdAt" doc:"When it was made."`
-	Status     LinkStatus `gorm:"-" json:"status" enum:"open,begun,returned,connected,failed" doc:"open: nobody has opened it; begun: somebody is on the way to the provider; returned: the consent waits for confirm/; connected; failed: error tells why."`
-	Error      LinkEnd    `gorm:"-" json:"error" doc:"Why it failed: access_denied (the person said no), expired, withdrawn, another_user (confirm/ named another user), signed_out, or how else the consent failed, such as an error code of the provider. Empty where it has not."`
+	ID         string  `gorm:"primaryKey" json:"id" doc:"As link in the query of returnUrl."`
+	KeyHash    []byte  `json:"-"` // SHA-256 of what the address ends with
+	OrgID      string  `json:"orgId" doc:"The organisation of the provider and the user."`
+	UserID     string  `json:"userId" doc:"Whose connection it is to become."`
+	ProviderID string  `json:"providerId" doc:"Where an account is connected."`
+	TokenID    string  `json:"-"` // the API token that it was made with
+	MadeBy     string  `json:"-"` // whose API token that is
+	AppName    string  `json:"appName" doc:"What the page calls the app: the name of the API token that the link was made with."`
+	ReturnURL  string  `json:"returnUrl" doc:"Where the browser returns to; empty where it stays here."`
+	Scopes     Strings `json:"scopes" doc:"What is asked for; empty for what the provider is set to."`
+	Confirm    bool    `json:"confirm" doc:"The connection is made once the app has confirmed it."`
+	SignIn     bool    `json:"signIn" doc:"The person has to be signed in to the pages as userId."`
+	Popup      bool    `json:"popup" doc:"The link is opened in a window of its own, which tells the one that opened it."`
+	FlowID     *string `json:"-"` // the consent that it was opened with, nil before
+	Ended      LinkEnd `json:"-"`
+	Replaces   *string `json:"replaces" doc:"The authorization, of another account, that was the user's default at the provider until then. It stays connected until it is deleted. null where there was none, and before."`
+	// TokenEndsAt is when the bearer token ends that it was made with, nil for an API token. The link ends with it.
+	TokenEndsAt *time.Time `json:"-"`
+	ExpiresAt   time.Time  `json:"expiresAt" doc:"Until when it can be opened; from then on, until when the consent and the confirmation have to come."`
+	CreatedAt   time.Time  `json:"createdAt" doc:"When it was made."`
+	Status      LinkStatus `gorm:"-" json:"status" enum:"open,begun,returned,connected,failed" doc:"open: nobody has opened it; begun: somebody is on the way to the provider; returned: the consent waits for confirm/; connected; failed: error tells why."`
+	Error       LinkEnd    `gorm:"-" json:"error" doc:"Why it failed: access_denied (the person said no), expired, withdrawn, another_user (confirm/ named another user), user_revoked (everything of the user was revoked), signed_out, or how else the consent failed, such as an error code of the provider. Empty where it has not."`
 	// AuthorizationID is what became of it, nil before.
 	AuthorizationID *string `gorm:"-" json:"authorizationId" doc:"The authorization that it was connected with; null before."`
 }
@@ -52,6 +54,7 @@ const (
 	LinkExpired     LinkEnd = "expired"
 	LinkWithdrawn   LinkEnd = "withdrawn"
 	LinkAnotherUser LinkEnd = "another_user"
+	LinkUserRevoked LinkEnd = FailureUserRevoked
 )
 
 // Caller is who a consent that the link opens belongs to: the user, for whom the maker of the link acts.
@@ -69,6 +72,9 @@ func (l ConnectLink) At(now time.Time, f *Flow) ConnectLink {
 	if f != nil {
 		over = !now.Before(f.ExpiresAt)
 		l.ExpiresAt = f.ExpiresAt
+	}
+	if end := l.TokenEndsAt; end != nil && end.Before(l.ExpiresAt) {
+		l.ExpiresAt, over = *end, over || !now.Before(*end)
 	}
 	failed := func(why LinkEnd) { l.Status, l.Error = LinkFailed, why }
 	switch {

@@ -39,6 +39,9 @@ func (c Channel) InBrowser() bool { return c.InPages() || c == ChannelLink }
 // FailureNoOwner is the reason of a flow whose time was over before its tokens had an owner.
 const FailureNoOwner = "no_owner"
 
+// FailureUserRevoked is the reason of a flow that had not come back when everything of its user was revoked.
+const FailureUserRevoked = "user_revoked"
+
 // Flow is one consent under way. A caller finds it by its own organisation and
 // user, the provider, and the SHA-256 of the state; by nothing else.
 type Flow struct {
@@ -82,4 +85,8 @@ type Flow struct {
 	// PollAttempt is the poll under way, or the last one whose outcome nobody knows;
 	// "" when there is none.
 	PollAttempt string
+
+	// UserRevoked says that everything of UserID was revoked while the consent was under way. It becomes no authorization,
+	// and tokens that it brings are revoked.
+	UserRevoked bool
 }

@@ -5,17 +5,22 @@ import (
 	"time"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 
 	"github.com/grantd/grantd/models"
 )
 
-// InsertConnectLink keeps a new connect link, which can be opened for the given time.
+// InsertConnectLink keeps a new connect link, which can be opened for the given time, or until the token ends that it is
+// made with.
 func (s *Store) InsertConnectLink(ctx context.Context, l *models.ConnectLink, life time.Duration) error {
 	now, err := s.Now(ctx)
 	if err != nil {
 		return err
 	}
 	l.CreatedAt, l.ExpiresAt = now, now.Add(life)
+	if end := l.TokenEndsAt; end != nil && end.Before(l.ExpiresAt) {
+		l.ExpiresAt = *end
+	}
 	return s.db.WithContext(ctx).Create(l).Error
 }
 
@@ -64,10 +69,16 @@ func (s *Store) EndConnectLink(ctx context.Context, id string, how models.LinkEn
 	return changed(s.unended(ctx).Where("id = ?", id).Update("ended", how))
 }
 
-// FinishConnectLink ends the link of a flow with a connection, unless it has ended before. replaces is the authorization
-// that was the user's default until then, nil for none.
+// FinishConnectLink ends the link of a flow with a connection, unless it has ended before, or the token has that it was made
+// with. replaces is the authorization that was the user's default until then, nil for none.
 func (s *Store) FinishConnectLink(ctx context.Context, flow string, replaces *string) (bool, error) {
-	return changed(s.unended(ctx).Where("flow_id = ?", flow).Updates(map[string]any{"ended": models.LinkDone, "replaces": replaces}))
+	return changed(s.unended(ctx).Where("flow_id = ? AND (token_ends_at IS NULL OR token_ends_at > ?)", flow, s.now()).Updates(map[string]any{"ended": models.LinkDone, "replaces": replaces}))
+}
+
+// EndConnectLinksOf ends the links of a user that have not ended, and returns them.
+func (s *Store) EndConnectLinksOf(ctx context.Context, org, user string, how models.LinkEnd) ([]models.ConnectLink, error) {
+	var ended []models.ConnectLink
+	return ended, s.unended(ctx).Clauses(clause.Returning{}).Where("org_id = ? AND user_id = ?", org, user).Model(&ended).Update("ended", how).Error
 }
 
 func (s *Store) unended(ctx context.Context) *gorm.DB {

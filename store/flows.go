@@ -83,12 +83,14 @@ func (s *Store) ClaimFlow(ctx context.Context, id string, codeHash []byte) (bool
 
 // SaveExchange keeps what a claimed flow's code was exchanged for, however late:
 // meanwhile the flow may have failed, or a device's be open for the next poll. A
-// connect link's flow lives for another linkLife from then on.
+// connect link's flow lives for another linkLife from then on, or until the token ends that the link was made with.
 func (s *Store) SaveExchange(ctx context.Context, id string, sealedTokens []byte, linkLife time.Duration) (bool, error) {
 	return changed(s.flow(ctx, id, models.FlowOpen, models.FlowClaimed, models.FlowFailed).
 		Where("exchanged_at IS NULL AND (status <> ? OR channel = ?)", models.FlowOpen, models.ChannelDevice).
 		Updates(map[string]any{"status": models.FlowExchanged, "sealed_tokens": sealedTokens, "exchanged_at": s.now(), "failure": "",
-			"expires_at": gorm.Expr("CASE WHEN channel = ? THEN ? ELSE expires_at END", models.ChannelLink, s.in(linkLife))}))
+			"expires_at": gorm.Expr(`CASE WHEN channel <> ? OR user_revoked THEN expires_at
+				ELSE COALESCE((SELECT token_ends_at FROM connect_links WHERE flow_id = flows.id AND token_ends_at < ?), ?) END`,
+				models.ChannelLink, s.in(linkLife), s.in(linkLife))}))
 }
 
 // FinishFlow gives an exchanged flow's tokens their owner and forgets them here.
@@ -106,6 +108,23 @@ func (s *Store) FailFlow(ctx context.Context, id, reason string, from ...models.
 		Updates(map[string]any{"status": models.FlowFailed, "failure": reason, "sealed_tokens": nil})
 	s.flowsEnded(from[0], reason, r.RowsAffected)
 	return changed(r)
+}
+
+// RevokeFlowsOf ends what a user has under way, of whatever channel: consents that have not come back fail, and those whose
+// code is being exchanged, or was, become no authorization: their time is over, so that a sweep revokes what they bring.
+func (s *Store) RevokeFlowsOf(ctx context.Context, org, user string) error {
+	under := func(status ...models.FlowStatus) *gorm.DB {
+		return s.db.WithContext(ctx).Model(&models.Flow{}).Where("org_id = ? AND user_id = ? AND status IN ?", org, user, status)
+	}
+	open := under(models.FlowOpen).Updates(map[string]any{"user_revoked": true, "status": models.FlowFailed, "failure": models.FailureUserRevoked})
+	s.flowsEnded(models.FlowOpen, models.FailureUserRevoked, open.RowsAffected)
+	begun := under(models.FlowClaimed, models.FlowExchanged).Updates(map[string]any{"user_revoked": true, "expires_at": s.now()})
+	return errors.Join(open.Error, begun.Error)
+}
+
+// LockFlow returns a flow that nobody changes until this transaction ends.
+func (s *Store) LockFlow(ctx context.Context, id string) (models.Flow, error) {
+	return lockRow[models.Flow](ctx, s, "flows", id, "Flow")
 }
 
 // ForgetFlow deletes a flow that is in the given state, so that the same state can be

@@ -52,10 +52,12 @@ func (s *Store) SessionNow(ctx context.Context, id string, idle Idle) (models.Br
 
 // LockSession is SessionNow for one that nobody ends until this transaction does.
 func (s *Store) LockSession(ctx context.Context, id string, idle Idle) (models.BrowserSession, error) {
-	if _, err := s.SessionNow(ctx, id, idle); err != nil {
-		return models.BrowserSession{}, err
+	q := s.living(ctx, idle)
+	if s.dialect.lock != "" {
+		q = q.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate})
 	}
-	return lockRow[models.BrowserSession](ctx, s, "browser_sessions", id, "Session")
+	var b models.BrowserSession
+	return b, found(q.Where("id = ?", id).Take(&b).Error, "Session")
 }
 
 // Sessions returns living sessions, those that were used last first, at most limit: of one user where user is given, of
