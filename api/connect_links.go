@@ -50,6 +50,22 @@ func lifeOf(n int64) time.Duration {
 	return time.Duration(min(n, limit)) * time.Second
 }
 
+type connectLinkList struct {
+	UserID     string `query:"userId" doc:"Only those for this user."`
+	ProviderID string `query:"providerId" doc:"Only those of this provider."`
+	Open       bool   `query:"open" doc:"Only those that may still connect: their status is open, begun or returned."`
+	Paging
+}
+
+func (s *Server) listConnectLinks(ctx context.Context, c models.Caller, in *connectLinkList) (*answer[List[models.ConnectLink]], error) {
+	page, err := s.service.ConnectLinks(ctx, c, broker.ConnectLinkQuery{UserID: storable(in.UserID), ProviderID: storable(in.ProviderID),
+		Open: in.Open, Limit: in.Limit, Cursor: storable(in.Cursor)})
+	if err != nil {
+		return nil, err
+	}
+	return list(ctx, s, page, connectLink), nil
+}
+
 func (s *Server) getConnectLink(ctx context.Context, c models.Caller, in *ByID) (*answer[models.ConnectLink], error) {
 	l, err := s.service.ConnectLink(ctx, c, in.ID)
 	return &answer[models.ConnectLink]{connectLink(l)}, err

@@ -62,9 +62,9 @@ func (s *Server) answerExamples() map[string]any {
 		"resetToken":  &Reset{AccessToken: token.AccessToken, ExpiresAt: &exampleEnd, OldTokenRevoked: true, Authorization: exampleAuthorization()},
 		"revokeToken": RevokedToken{Outcome: models.OutcomeRevoked, Status: models.AuthorizationActive},
 
-		"createConnectLink": MadeConnectLink{exampleLinkID, s.publicURL + broker.ConnectLinkPath + "9hFqkW2sXcV7bN4mJ1dR8tZ6yP3uL0aE5gQwT-iKoSs", exampleMade.Add(10 * time.Minute)},
-		"getConnectLink": models.ConnectLink{ID: exampleLinkID, OrgID: "example", UserID: "ada", ProviderID: exampleProviderID, AppName: "Web app",
-			ReturnURL: "https://app.example.com/connected", Confirm: true, Status: models.LinkReturned, CreatedAt: exampleMade, ExpiresAt: exampleMade.Add(12 * time.Minute)},
+		"createConnectLink":  MadeConnectLink{exampleLinkID, s.publicURL + broker.ConnectLinkPath + "9hFqkW2sXcV7bN4mJ1dR8tZ6yP3uL0aE5gQwT-iKoSs", exampleMade.Add(10 * time.Minute)},
+		"listConnectLinks":   List[models.ConnectLink]{Data: []models.ConnectLink{exampleLink()}, Count: 1},
+		"getConnectLink":     exampleLink(),
 		"confirmConnectLink": Confirmed{Authorization: exampleAuthorization()},
 
 		"startJob": location,
@@ -174,4 +174,9 @@ func exampleStream() string {
 		text.WriteString(e.text)
 	}
 	return text.String()
+}
+
+func exampleLink() models.ConnectLink {
+	return models.ConnectLink{ID: exampleLinkID, OrgID: "example", UserID: "ada", ProviderID: exampleProviderID, AppName: "Web app",
+		ReturnURL: "https://app.example.com/connected", Confirm: true, Status: models.LinkReturned, CreatedAt: exampleMade, ExpiresAt: exampleMade.Add(12 * time.Minute)}
 }

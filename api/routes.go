@@ -42,6 +42,7 @@ func (s *Server) routes() {
 	on(s, operation{"DELETE", "authorizedProviders/{id}/token/", 200, "revokeToken", "Revoke the access token", []int{forbidden, notFound, conflict, badGateway}}, s.revokeToken)
 
 	on(s, operation{"POST", "connectLinks/", 201, "createConnectLink", "Make a link for a person to connect an account", []int{forbidden, notFound, conflict}}, s.createConnectLink)
+	on(s, operation{"GET", "connectLinks/", 200, "listConnectLinks", "List the connect links", []int{forbidden}}, s.listConnectLinks)
 	on(s, operation{"GET", "connectLinks/{id}/", 200, "getConnectLink", "See how far a connect link has come", []int{forbidden, notFound}}, s.getConnectLink)
 	on(s, operation{"DELETE", "connectLinks/{id}/", 204, "withdrawConnectLink", "Take a connect link back", []int{forbidden, notFound, conflict}}, s.withdrawConnectLink)
 	on(s, operation{"POST", "connectLinks/{id}/confirm/", 200, "confirmConnectLink", "Confirm who came back from a connect link", []int{badRequest, forbidden, notFound, conflict, gone, badGateway}}, s.confirmConnectLink)

@@ -263,10 +263,42 @@ func (s *Service) visibleLink(ctx context.Context, c models.Caller, id string) (
 	return l, f, err
 }
 
-// madeLink reports whether a link was made with the caller's API token, or with another one of the service: a service's
-// tokens are replaced while its links are open.
+// madeLink reports whether a link is the service's, by whichever of its API tokens, which are replaced while its links are
+// open; or whether an admin made it with this API token.
 func madeLink(l models.ConnectLink, c models.Caller) bool {
-	return l.OrgID == c.OrgID && (l.TokenID == c.TokenID || c.IsService() && l.MadeBy == c.UserID)
+	if c.IsService() {
+		return l.OrgID == c.OrgID && l.MadeBy == c.UserID
+	}
+	return l.OrgID == c.OrgID && l.TokenID == c.TokenID
+}
+
+// ConnectLinkQuery filters and pages a list of connect links. Empty fields do not filter.
+type ConnectLinkQuery struct {
+	UserID, ProviderID string
+	Open               bool // only those that may still connect
+	Limit              int  // 0 means 100
+	Cursor             string
+}
+
+// ConnectLinks returns a page of connect links, the newest first: a service's own, and for an admin those of the organisation.
+func (s *Service) ConnectLinks(ctx context.Context, c models.Caller, q ConnectLinkQuery) (Page[models.ConnectLink], error) {
+	if err := onlyLinkMakers(c); err != nil {
+		return Page[models.ConnectLink]{}, err
+	}
+	limit, after, err := paging(q.Limit, 100, q.Cursor)
+	if err != nil {
+		return Page[models.ConnectLink]{}, err
+	}
+	f := store.ConnectLinkFilter{UserID: q.UserID, ProviderID: q.ProviderID, Within: c.Limits(), Open: q.Open}
+	if c.IsService() {
+		f.MadeBy = c.UserID
+	}
+	rows, err := s.store.ConnectLinks(ctx, c.OrgID, f, after, limit+1)
+	return cut(rows, limit, after,
+		func(l models.ConnectLink) store.Position {
+			return store.Position{CreatedAt: l.CreatedAt, ID: l.ID}
+		},
+		asItIs), err
 }
 
 // WithdrawConnectLink takes a link back, and what was consented to with it. One that has failed stays so.

@@ -2,7 +2,9 @@ package client
 
 import (
 	"context"
+	"iter"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/grantd/grantd/models"
@@ -38,6 +40,23 @@ func (c *Client) CreateConnectLink(ctx context.Context, n NewConnectLink) (MadeC
 func (c *Client) ConnectLink(ctx context.Context, id string) (models.ConnectLink, error) {
 	var l models.ConnectLink
 	return l, c.call(ctx, http.MethodGet, at("connectLinks", id), nil, nil, &l)
+}
+
+// ConnectLinkFilter says which connect links to list. Empty fields do not filter.
+type ConnectLinkFilter struct {
+	UserID, ProviderID string
+	Open               bool // only those that may still connect
+}
+
+// ConnectLinks lists connect links, the newest first: a service's own, and for an admin those of the organisation.
+func (c *Client) ConnectLinks(ctx context.Context, f ConnectLinkFilter) iter.Seq2[models.ConnectLink, error] {
+	query := url.Values{}
+	set(query, "userId", f.UserID)
+	set(query, "providerId", f.ProviderID)
+	if f.Open {
+		query.Set("open", "true")
+	}
+	return list[models.ConnectLink](ctx, c, "connectLinks/", query)
 }
 
 // WithdrawConnectLink takes a connect link back; what was consented to with it is revoked.

@@ -59,6 +59,68 @@ func (s *Store) connectLink(ctx context.Context, where string, args ...any) (mod
 	return l.At(now, flow), flow, err
 }
 
+// ConnectLinkFilter says which links to list. Empty fields do not filter.
+type ConnectLinkFilter struct {
+	UserID, ProviderID string
+	MadeBy             string   // whose API token they were made with
+	Within             []string // ids of the providers that the caller is limited to, nil for no limit
+	Open               bool     // only those that may still connect
+}
+
+// stillOpen are the links whose status is open, begun or returned, as ConnectLink.At tells it.
+const stillOpen = `ended = '' AND (token_ends_at IS NULL OR token_ends_at > ?) AND (flow_id IS NULL AND expires_at > ?
+	OR EXISTS (SELECT 1 FROM flows WHERE flows.id = flow_id AND (flows.status = 'claimed' OR flows.status IN ('open', 'exchanged') AND flows.expires_at > ?)))`
+
+// ConnectLinks returns a page of an organisation's links, the newest first, each with its status.
+func (s *Store) ConnectLinks(ctx context.Context, org string, f ConnectLinkFilter, after *Position, limit int) ([]models.ConnectLink, error) {
+	q := s.db.WithContext(ctx).Where("org_id = ?", org)
+	for _, is := range []struct{ column, value string }{{"user_id", f.UserID}, {"provider_id", f.ProviderID}, {"made_by", f.MadeBy}} {
+		if is.value != "" {
+			q = q.Where(is.column+" = ?", is.value)
+		}
+	}
+	if f.Within != nil {
+		q = q.Where("provider_id IN ?", f.Within)
+	}
+	if f.Open {
+		q = q.Where(stillOpen, s.now(), s.now(), s.now())
+	}
+	links, err := page[models.ConnectLink](q, after, true, limit)
+	if err != nil || len(links) == 0 {
+		return links, err
+	}
+	return links, s.tellStatuses(ctx, links)
+}
+
+// tellStatuses gives links their statuses.
+func (s *Store) tellStatuses(ctx context.Context, links []models.ConnectLink) error {
+	var ids []string
+	for _, l := range links {
+		if l.FlowID != nil {
+			ids = append(ids, *l.FlowID)
+		}
+	}
+	flows := map[string]*models.Flow{}
+	if len(ids) > 0 {
+		var all []models.Flow
+		if err := s.db.WithContext(ctx).Where("id IN ?", ids).Find(&all).Error; err != nil {
+			return err
+		}
+		for i := range all {
+			flows[all[i].ID] = &all[i]
+		}
+	}
+	now, err := s.Now(ctx)
+	for i, l := range links {
+		var f *models.Flow
+		if l.FlowID != nil {
+			f = flows[*l.FlowID]
+		}
+		links[i] = l.At(now, f)
+	}
+	return err
+}
+
 // BeginConnectLink opens a link with a flow, and reports whether it could still be opened: once, and in its time.
 func (s *Store) BeginConnectLink(ctx context.Context, id, flow string) (bool, error) {
 	return changed(s.unended(ctx).Where("id = ? AND flow_id IS NULL AND expires_at > ?", id, s.now()).Update("flow_id", flow))

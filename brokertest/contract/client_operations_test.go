@@ -154,6 +154,15 @@ func TestTheGoClientHasEveryOperation(t *testing.T) {
 	}
 	link, err = admin.CreateConnectLink(ctx, client.NewConnectLink{UserID: "ada", ProviderID: p.ID, SignIn: true})
 	try("create connect link to sign in", err)
+	for l, err := range admin.ConnectLinks(ctx, client.ConnectLinkFilter{UserID: "ada", ProviderID: p.ID, Open: true}) {
+		try("connect links", err)
+		if l.ID != link.ID || l.Status != models.LinkOpen {
+			t.Errorf("the list has the connect link %+v", l)
+		}
+	}
+	if n, err := count(admin.ConnectLinks(ctx, client.ConnectLinkFilter{})); n != 2 || err != nil {
+		t.Errorf("%d connect links are listed: %v", n, err)
+	}
 	try("withdraw connect link", admin.WithdrawConnectLink(ctx, link.ID))
 
 	stats, err := admin.StartStats(ctx)

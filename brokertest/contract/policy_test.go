@@ -203,6 +203,7 @@ var policy = []rule{
 	{"createConnectLink", "", (*things).needProvider, "POST", "connectLinks/", func(x *things) any {
 		return object{"userId": x.provider, "providerId": x.provider, "signIn": true}
 	}, 201, 403, 403, 404},
+	{"listConnectLinks", "", (*things).needLink, "GET", "connectLinks/?open=true", nothing, 200, 403, 403, 200},
 	{"getConnectLink", "", (*things).needLink, "GET", "connectLinks/{link}/", nothing, 200, 403, 403, 404},
 	{"withdrawConnectLink", "", (*things).needLink, "DELETE", "connectLinks/{link}/", nothing, 204, 403, 403, 404},
 	{"confirmConnectLink", "", (*things).needLink, "POST", "connectLinks/{link}/confirm/", func(*things) any {

@@ -21,7 +21,7 @@ var (
 	// ofJobs act, in the policy, on a job that is about the whole organisation.
 	ofJobs = []string{"getJob", "listJobItems", "watchJob"}
 	// ofLinks are a link's that h.Admin made: another service's is not found.
-	ofLinks = []string{"createConnectLink", "getConnectLink", "withdrawConnectLink", "confirmConnectLink"}
+	ofLinks = []string{"createConnectLink", "listConnectLinks", "getConnectLink", "withdrawConnectLink", "confirmConnectLink"}
 	// ofNobody are answered to a service that names no user.
 	ofNobody = []string{"listProviders", "getProvider"}
 )
@@ -63,8 +63,8 @@ func TestA6_WhatServicesAndLimitedTokensMayDo(t *testing.T) {
 			}
 			return otherwise
 		}
-		asService := func(status int) int { // a service makes links, and does not see those of others
-			return either(r.operation == "createConnectLink", 201, either(is(ofLinks), 404, status))
+		asService := func(status int) int { // a service makes and lists links, and does not see those of others
+			return either(r.operation == "createConnectLink", 201, either(r.operation == "listConnectLinks", 200, either(is(ofLinks), 404, status)))
 		}
 		here := func(x *things) string { return x.provider }
 		elsewhere := func(x *things) string { return createID(x.t, h, nil) }

@@ -1,10 +1,12 @@
 package contract_test
 
 import (
+	"encoding/json"
 	"net/url"
 	"testing"
 	"time"
 
+	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/brokertest"
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/testidp"
@@ -158,4 +160,100 @@ func TestWhatALeavingUserHasUnderWayEnds(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Links are listed to those who may see them, each with the status that it has by itself; those that are open are those
+// that may still connect.
+func TestConnectLinksAreListed(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
+		p, elsewhere := h.Provider(t, "test").ID, createID(t, h, nil)
+		app, s := linker(t, h, p), surf(t, h)
+		other := h.Limited(t, broker.NewAPIToken{OrgID: "acme", UserID: "app-other", Role: models.RoleService, Name: "Other", Providers: []string{p, elsewhere},
+			ReturnOrigins: []string{"https://app.example.com"}})
+		made := map[string]string{} // status → id
+		made["open"], _ = link(t, h, app, p, nil)
+		var path string
+		made["begun"], path = link(t, h, app, p, nil)
+		s.presses(path)
+		made["returned"], path = link(t, h, app, p, nil)
+		s.links(path, "ada")
+		made["connected"], path = link(t, h, app, p, nil)
+		_, to := s.links(path, "ada")
+		want(t, 200, confirm(t, h, app, made["connected"], inside(t, to, "result"), "ada"))
+		made["withdrawn"], _ = link(t, h, app, p, nil)
+		want(t, 204, h.Do(t, app, "DELETE", linkAt(made["withdrawn"]), nil))
+		made["expired"], _ = link(t, h, app, p, nil)
+		made["not returned"], path = link(t, h, app, p, nil)
+		s.presses(path)
+		made["token ended"], _ = link(t, h, app, p, nil)
+		change(t, h, "UPDATE connect_links SET expires_at = created_at WHERE id = '"+made["expired"]+"'")
+		change(t, h, "UPDATE flows SET expires_at = created_at WHERE id = (SELECT flow_id FROM connect_links WHERE id = '"+made["not returned"]+"')")
+		change(t, h, "UPDATE connect_links SET token_ends_at = created_at WHERE id = '"+made["token ended"]+"'")
+		graces, _ := link(t, h, other, elsewhere, object{"userId": "grace"})
+
+		listed := func(who brokertest.Person, query string) []object {
+			t.Helper()
+			return list(t, want(t, 200, h.Do(t, who, "GET", root+"connectLinks/"+query, nil))["data"])
+		}
+		all := listed(h.Admin, "")
+		if len(all) != len(made)+1 || all[0]["id"] != graces {
+			t.Fatalf("%d links are listed, %v first", len(all), all[0])
+		}
+		stillOpen := 0
+		for _, l := range all {
+			single := want(t, 200, h.Do(t, h.Admin, "GET", linkAt(text(t, l, "id")), nil))
+			if !same(l, single) {
+				t.Errorf("listed as %v, and by itself %v", l, single)
+			}
+			switch l["status"] {
+			case "open", "begun", "returned":
+				stillOpen++
+			}
+		}
+		open := listed(h.Admin, "?open=true")
+		if len(open) != stillOpen || stillOpen != 4 {
+			t.Errorf("%d links are open, by their status %d", len(open), stillOpen)
+		}
+		for _, l := range open {
+			if id := l["id"]; id != graces && id != made["open"] && id != made["begun"] && id != made["returned"] {
+				t.Errorf("listed as open: %v", l)
+			}
+		}
+		for _, c := range []struct {
+			who   brokertest.Person
+			query string
+			n     int
+		}{
+			{app, "", len(made)}, {app, "?userId=grace", 0}, {other, "", 1}, {other, "?userId=grace&open=true", 1}, {h.Other, "", 0},
+			{h.Admin, "?userId=grace", 1}, {h.Admin, "?providerId=" + elsewhere, 1}, {h.Admin, "?userId=nobody", 0}, {h.Admin, "?providerId=%00", 0},
+			{limited(t, h, models.RoleAdmin, elsewhere), "", 1},
+		} {
+			if got := listed(c.who, c.query); len(got) != c.n {
+				t.Errorf("%s of %s: %d links, want %d", c.query, c.who.Caller.UserID, len(got), c.n)
+			}
+		}
+		first := want(t, 200, h.Do(t, h.Admin, "GET", root+"connectLinks/?limit=3", nil))
+		if n := len(ids(t, first)); n != 3 || first["next"] == nil {
+			t.Errorf("a page has %d links, and goes on at %v", n, first["next"])
+		}
+	})
+}
+
+// Two programs that the same entry of a trusted issuer admits are two services: neither sees, confirms or takes back the
+// other's links.
+func TestALinkBelongsToOneServiceOfAnEntry(t *testing.T) {
+	t.Parallel()
+	h, issuer := trusting(t, brokertest.Options{RedirectAllow: []string{"https://app.example.com"}}, nil)
+	p, s := h.Provider(t, "test"), surf(t, h)
+	maker := h.Bearer(t, ofCI(t, issuer, nil))
+	other := h.Bearer(t, issuer.Bearer(t, "repo:acme/another", object{"owner_id": json.Number("123")}))
+	id, path := link(t, h, maker, p.ID, nil)
+	_, to := s.links(path, "ada")
+	want(t, 404, h.Do(t, other, "GET", linkAt(id), nil))
+	want(t, 404, h.Do(t, other, "DELETE", linkAt(id), nil))
+	want(t, 404, confirm(t, h, other, id, inside(t, to, "result"), "ada"))
+	if n := len(ids(t, want(t, 200, h.Do(t, other, "GET", root+"connectLinks/", nil)))); n != 0 {
+		t.Errorf("%d links of another service are listed", n)
+	}
+	want(t, 200, confirm(t, h, maker, id, inside(t, to, "result"), "ada"))
 }
