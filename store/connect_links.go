@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 
 	"github.com/grantd/grantd/models"
 )
@@ -140,7 +139,7 @@ func (s *Store) FinishConnectLink(ctx context.Context, flow string, replaces *st
 // EndConnectLinksOf ends the links of a user that have not ended, and returns them.
 func (s *Store) EndConnectLinksOf(ctx context.Context, org, user string, how models.LinkEnd) ([]models.ConnectLink, error) {
 	var ended []models.ConnectLink
-	return ended, s.unended(ctx).Clauses(clause.Returning{}).Where("org_id = ? AND user_id = ?", org, user).Model(&ended).Update("ended", how).Error
+	return ended, s.unended(ctx).Clauses(returning(s.db, ended)).Where("org_id = ? AND user_id = ?", org, user).Model(&ended).Update("ended", how).Error
 }
 
 func (s *Store) unended(ctx context.Context) *gorm.DB {

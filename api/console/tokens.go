@@ -40,6 +40,7 @@ func (k *Console) tokenForm(given values, form string, err error) tokenForm {
 		{Name: "role", Label: "Role", Control: controlChoice, Choices: roles, Required: true},
 		{Name: "userId", Label: "Whose it is", Help: "Your own name, or that of a machine, which begins with app-.", Example: "app-nightly", Required: true},
 		{Name: "providers", Label: "Providers that it is limited to", Help: "Ids or names in addresses, one a line. Without any it is not limited; a service needs one.", Control: controlLines},
+		{Name: "returnOrigins", Label: "Where its connect links may return to", Help: "Origins of your app, one a line; they must be among those of the API token that you signed in with. Only for API tokens that make connect links.", Example: "https://app.example.com", Control: controlLines},
 		{Name: "expiresAt", Label: "Last day", Help: "As YYYY-MM-DD. Without one it ends with the API token that you signed in with; who signed in at the issuer names one, at most 90 days from now.", Example: time.Now().AddDate(0, 1, 0).Format(time.DateOnly)},
 	}
 	wrong, whole := problems(err, fields)
@@ -79,7 +80,8 @@ func (k *Console) takeToken(c echo.Context, v broker.Visitor) error {
 
 // newToken is what a form asks for. A token lives to the end of its last day.
 func newToken(form url.Values) (broker.NewAPIToken, error) {
-	n := broker.NewAPIToken{Name: strings.TrimSpace(form.Get("name")), Role: models.Role(form.Get("role")), UserID: strings.TrimSpace(form.Get("userId")), Providers: lines(form.Get("providers"))}
+	n := broker.NewAPIToken{Name: strings.TrimSpace(form.Get("name")), Role: models.Role(form.Get("role")), UserID: strings.TrimSpace(form.Get("userId")), Providers: lines(form.Get("providers")),
+		ReturnOrigins: lines(form.Get("returnOrigins"))}
 	text := strings.TrimSpace(form.Get("expiresAt"))
 	if text == "" {
 		return n, nil

@@ -21,6 +21,8 @@ func functions(script string) template.FuncMap {
 		"tokenRole":        func(r models.Role) string { return word(tokenRoles, r) },
 		"connectionStatus": func(s models.AuthorizationStatus) string { return word(connectionStatuses, s) },
 		"providerStatus":   func(p models.Provider) string { return providerStatus(p) },
+		"linkStatus":       linkStatus,
+		"host":             hostOf,
 		"jobType":          func(t models.JobType) string { return word(jobTypes, t) },
 		"jobStatus":        func(s models.JobStatus) string { return word(jobStatuses, s) },
 		"pauseOf":          func(class string) string { return word(pauses, class) },
@@ -63,6 +65,23 @@ func pager(next, previous string, filters ...string) pages {
 	return pages{to(next), to(previous)}
 }
 
+// linkStatus tells how far a connect link has come, and why it failed.
+func linkStatus(l models.ConnectLink) string {
+	if l.Status == models.LinkFailed {
+		return "Not connected: " + word(linkFailures, l.Error)
+	}
+	return word(linkStatuses, l.Status)
+}
+
+// hostOf is the host of an address, "" where it has none.
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
 func word[T ~string](words map[T]string, key T) string {
 	if w := words[key]; w != "" {
 		return w
@@ -81,6 +100,13 @@ var (
 	tokenRoles = map[models.Role]string{
 		models.RoleUser: "User: connects accounts and uses its own", models.RoleService: "Service: acts for the users that its requests name",
 		models.RoleAdmin: "Admin: manages the organisation's providers",
+	}
+	linkStatuses = map[models.LinkStatus]string{
+		models.LinkOpen: "Nobody has opened it", models.LinkBegun: "The person is at the provider", models.LinkReturned: "Waits for the app to confirm", models.LinkConnected: "Connected",
+	}
+	linkFailures = map[models.LinkEnd]string{
+		models.LinkDenied: "the person declined", models.LinkExpired: "its time was over", models.LinkWithdrawn: "it was taken back",
+		models.LinkAnotherUser: "somebody else than its user opened it", models.LinkUserRevoked: "everything of the user was revoked",
 	}
 	jobTypes = map[models.JobType]string{
 		models.JobDeleteProvider: "Deletion of a provider", models.JobResetProvider: "Reset of a provider's tokens",
