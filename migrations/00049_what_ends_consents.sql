@@ -1,8 +1,5 @@
 -- token_ends_at is when the bearer token of a trusted issuer ends that a connect link was made with: the link ends with it.
 -- NULL for links that were made with an API token.
 ALTER TABLE connect_links ADD COLUMN token_ends_at {{time}};
--- Links are listed by organisation. Those of a user who leaves are ended together.
-CREATE INDEX connect_links_of_org ON connect_links (org_id, created_at, id);
-CREATE INDEX connect_links_of_user ON connect_links (org_id, user_id) WHERE ended = '';
 -- user_revoked says that everything of the flow's user was revoked while it was under way: what it brings is revoked too.
 ALTER TABLE flows ADD COLUMN user_revoked BOOLEAN NOT NULL DEFAULT FALSE;
