@@ -97,7 +97,7 @@ var homes = map[string][]string{
 	"github.com/ncruces":                  {"store"},
 	"github.com/pressly/goose":            {"store"},
 	"github.com/google/uuid":              {"store", "broker"},
-	"golang.org/x/oauth2":                 {"providers", "client"}, // client: the interface that Go programs take tokens by
+	"golang.org/x/oauth2":                 {"providers"},
 	"github.com/coreos/go-oidc":           {"providers"},
 	"github.com/go-jose/go-jose":          {"providers"},
 	"code.dny.dev/ssrf":                   {"providers"},

@@ -185,7 +185,7 @@ func (h *Instance) Limited(t testing.TB, n broker.NewAPIToken) Person {
 	if err != nil {
 		t.Fatalf("making a token for %s: %v", n.UserID, err)
 	}
-	return Person{Caller: row.Caller(), Token: token, Client: client.New(h.URL, token, nil)}
+	return Person{Caller: row.Caller(), Token: token, Client: client.New(h.URL, token, nil).Once()}
 }
 
 // Bearer is somebody who authenticates with a token of a trusted issuer.
@@ -195,7 +195,7 @@ func (h *Instance) Bearer(t testing.TB, token models.Secret) Person {
 	if err != nil {
 		t.Fatalf("a token of a trusted issuer is not accepted: %v", err)
 	}
-	return Person{Caller: caller, Token: token, Client: client.New(h.URL, token, nil)}
+	return Person{Caller: caller, Token: token, Client: client.New(h.URL, token, nil).Once()}
 }
 
 // Provider registers the authorization server's client as a provider of the type

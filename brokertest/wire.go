@@ -269,3 +269,10 @@ func dig(v any, keys ...string) (map[string]any, bool) {
 	m, ok := v.(map[string]any)
 	return m, ok
 }
+
+// Documented returns what of an answer, which may be that of a server other than the instance, the OpenAPI document does not
+// allow.
+func (h *Instance) Documented(t testing.TB, method, path string, a Answer) error {
+	t.Helper()
+	return h.documented(t).check(method, path, a)
+}

@@ -101,6 +101,14 @@ func (c *Client) Token(ctx context.Context, authorization string) (Token, error)
 	return t, c.call(ctx, http.MethodPost, at("authorizedProviders", authorization, "token/"), nil, nil, &t)
 }
 
+// TokenFor is Token for a token that lives for at least minTTL. Of that, 15 minutes or half of a token's life are taken into
+// account at most.
+func (c *Client) TokenFor(ctx context.Context, authorization string, minTTL time.Duration) (Token, error) {
+	var t Token
+	query := url.Values{"minTtl": {strconv.Itoa(int(minTTL.Seconds()))}}
+	return t, c.call(ctx, http.MethodPost, at("authorizedProviders", authorization, "token/"), query, nil, &t)
+}
+
 // UserInfo asks the upstream who the authorization belongs to.
 func (c *Client) UserInfo(ctx context.Context, authorization string) (models.User, error) {
 	var u models.User

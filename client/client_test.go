@@ -51,7 +51,7 @@ func setup(t *testing.T, answers ...answer) (*Client, *grantd) {
 	g := &grantd{answers: answers}
 	s := httptest.NewServer(g)
 	t.Cleanup(s.Close)
-	return New(s.URL+"/", "tok", nil), g
+	return New(s.URL+"/", "tok", nil).Once(), g
 }
 
 func ok(body string) answer { return answer{status: 200, body: body} }
@@ -232,15 +232,15 @@ func TestErrors(t *testing.T) {
 		"ours": {
 			answer{422, http.Header{"X-Request-Id": {"r1"}, "Retry-After": {"7"}},
 				`{"message":"name: too long","status":422,"detail":"d","errorFields":[{"name":"name","message":"too long"}]}`},
-			Error{422, "name: too long", []models.FieldError{{Name: "name", Message: "too long"}}, "d", "r1", 7 * time.Second},
+			Error{422, "name: too long", []models.FieldError{{Name: "name", Message: "too long"}}, "d", "r1", 7 * time.Second, "", false},
 		},
 		"a proxy's": {
 			answer{502, nil, "<html>"},
-			Error{Status: 502, Message: "bad gateway, without saying why"},
+			Error{Status: 502, Message: "bad gateway, without saying why", Foreign: true},
 		},
 		"a redirect is not followed": {
 			answer{302, http.Header{"Location": {"https://elsewhere.example/"}}, ""},
-			Error{Status: 302, Message: "a redirect, which grantd never sends; is the base URL right?"},
+			Error{Status: 302, Message: "a redirect, which grantd never sends; is the base URL right?", Foreign: true},
 		},
 	}
 	for label, tc := range cases {
