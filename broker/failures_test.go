@@ -18,7 +18,7 @@ var away = &models.Error{Code: models.CodeUnavailable, Message: "The database is
 
 // R1: a save is given up only where the rules refuse it. The store's own answers have a
 // code too, and trying again may help with them.
-func TestR1_WhatTheStoreCouldNotDoIsNoRuling(t *testing.T) {
+func TestR1_AFailureOfTheStoreIsNoRefusal(t *testing.T) {
 	for name, c := range map[string]struct {
 		err  error
 		want bool
@@ -39,7 +39,7 @@ func TestR1_WhatTheStoreCouldNotDoIsNoRuling(t *testing.T) {
 }
 
 // A reset goes on when the database is back.
-func TestAResetIsNotOverForWantOfADatabase(t *testing.T) {
+func TestAResetGoesOnAfterADatabaseOutage(t *testing.T) {
 	if why := broker.ResetOver(fmt.Errorf("claiming: %w", away)); why != "" {
 		t.Errorf("it ends with %q", why)
 	}
@@ -48,8 +48,8 @@ func TestAResetIsNotOverForWantOfADatabase(t *testing.T) {
 	}
 }
 
-// H2: what could not be written for want of a database or of time is written the next
-// time. None of the counts is to blame, so none is dropped.
+// H2: what could not be written because the database was away or time ran out is written
+// the next time. None of the counts is at fault, so none is dropped.
 func TestH2_CountsOutliveAFlushThatWasCancelled(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.Instance) {
 		a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")

@@ -263,7 +263,7 @@ func TestR5_FewPeopleShowARefusedClientToo(t *testing.T) {
 
 // R5: exchanges that are refused show nothing by themselves, and neither do imports and
 // checks: anybody could make those.
-func TestR5_NobodyTalksAClientIntoTrouble(t *testing.T) {
+func TestR5_RefusedConsentsAndImportsShowNothing(t *testing.T) {
 	eachWith(t, brokertest.Options{WithoutWorker: true}, func(t *testing.T, h *brokertest.Instance) {
 		p := h.Provider(t, "test")
 		people, all := crowd(t, h, p, 1)

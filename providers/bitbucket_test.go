@@ -188,7 +188,7 @@ func TestBitbucketScopesHoldOthers(t *testing.T) {
 	}
 }
 
-// Nothing can be given back, and nothing is claimed.
+// Bitbucket has no revocation, and none is reported.
 func TestBitbucketRevokesNothing(t *testing.T) {
 	t.Parallel()
 	w, r, c := bitbucketUpstream(t)

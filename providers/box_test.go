@@ -160,8 +160,8 @@ func TestBoxUserFailures(t *testing.T) {
 	}
 }
 
-// Trap 11: the code dies within half a minute, so the request that spends it is the
-// first that leaves, and a late one ends in a new consent, not in a retry.
+// Trap 11: the code expires within half a minute, so the request that spends it is sent
+// first, and one that comes too late ends in a new consent, not in a retry.
 func TestTrap11_BoxCodeLives30Seconds(t *testing.T) {
 	t.Parallel()
 	w, r := newWorld(t)

@@ -132,7 +132,7 @@ func TestR15_FinalErrorsAreConfig(t *testing.T) {
 // Finding K5: an invalid token was "failed" to revoke where the upstream says so in words of
 // its own, and so was a pair whose refresh token was revoked and whose access token then
 // was not known any more.
-func TestR15_ADeadTokenIsAlreadyRevoked(t *testing.T) {
+func TestR15_AnInvalidTokenIsAlreadyRevoked(t *testing.T) {
 	t.Parallel()
 	const done, already, failed = models.OutcomeRevoked, models.OutcomeAlreadyRevoked, models.Outcome("")
 	type answers struct {

@@ -131,7 +131,7 @@ func TestTrap13_GitLabRevokesWithTheRefreshTokenOnly(t *testing.T) {
 // GitLab looks at the refresh token before the client, so that a wrong secret with
 // a token it does not know reads like the end of a grant. One such answer cannot be
 // told apart; the broker suspects the client when many come together (R5).
-func TestTrap14_GitLabWrongSecretReadsLikeADeadGrant(t *testing.T) {
+func TestTrap14_GitLabWrongSecretReadsLikeAnEndedGrant(t *testing.T) {
 	t.Parallel()
 	s := newStrict(t, "gitlab", "gitlab.com", gitlabDialect("https://gitlab.com", nil))
 	tokens := s.login()

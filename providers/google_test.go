@@ -164,8 +164,8 @@ func TestTrap09_GoogleConsentForATime(t *testing.T) {
 	}
 }
 
-// The oldest of more than a hundred refresh tokens dies silently. Its grant lives,
-// so the access token is tried before anything is called revoked.
+// Google drops the oldest of more than a hundred refresh tokens without a word. Its grant is
+// still valid, so the access token is tried before anything is reported as revoked.
 func TestTrap10_GoogleDroppedRefreshToken(t *testing.T) {
 	t.Parallel()
 	w, r, c := googleUpstream(t)

@@ -158,7 +158,7 @@ func TestMicrosoftTenants(t *testing.T) {
 	}
 }
 
-// Each cloud is a world of its own: what is for one never goes to another, and there
+// The clouds are separate: what is for one never goes to another, and there
 // is no host to choose.
 func TestMicrosoftClouds(t *testing.T) {
 	t.Parallel()
@@ -488,7 +488,7 @@ func TestTrap19_MicrosoftAddressesIdentifyNobody(t *testing.T) {
 }
 
 // Trap 16: the nearest thing to a revocation would sign the person out of every
-// application. Nothing is sent, and that is said.
+// application. Nothing is sent, and the outcome says so.
 func TestTrap16_MicrosoftRevokesNothing(t *testing.T) {
 	t.Parallel()
 	f, r, c := microsoftUpstream(t)

@@ -40,7 +40,7 @@ func made(t *testing.T, p page) brokertest.Person {
 	return brokertest.Person{Token: models.Secret(m[1])}
 }
 
-// An admin makes an API token in a browser. It is shown once, bound by the API token that they signed in with, audited with
+// An admin makes an API token in a browser. It is shown once, has no more rights than the API token that they signed in with, is audited with
 // their name and session; a form that is sent again makes and shows nothing; and it is revoked there.
 func TestAnAdminMakesAndRevokesAPITokensInTheConsole(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.Instance) {

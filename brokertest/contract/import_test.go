@@ -20,7 +20,7 @@ func authorizations(t testing.TB, h *brokertest.Instance) []string {
 	return ids(t, want(t, 200, h.Do(t, h.Admin, "GET", root+"authorizedProviders/", nil)))
 }
 
-// A refresh token is taken in by being refreshed, once however often it is sent, and
+// A refresh token is imported by a refresh, one however often it is sent, and
 // becomes the caller's own (A6).
 func TestA6_AnImportIsTheCallersOwn(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.Instance) {
@@ -67,7 +67,7 @@ func TestAnImportRenews(t *testing.T) {
 	})
 }
 
-// An access token is taken in where the upstream says that it is this client's.
+// An access token is imported if the upstream says that it is this client's.
 func TestAnAccessTokenIsImportedWithProof(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.Instance) {
 		h.IdP.AddClient(testidp.Client{ID: "another", Secret: "s"})

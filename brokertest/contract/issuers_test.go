@@ -142,8 +142,8 @@ func rename(t testing.TB, h *brokertest.Instance, id string) {
 	want(t, 200, h.Do(t, h.Admin, "PATCH", provider(id), object{"slug": "p-" + id}))
 }
 
-// Whatever is not a token that the issuer signed for this service, and that fits exactly one entry, is nobody's. It costs no
-// reading of keys twice.
+// Anything but a token that the issuer signed for this service, and that matches exactly one entry, is refused. No such token
+// makes grantd read the keys a second time.
 func TestA5_HostileBearers(t *testing.T) {
 	t.Parallel()
 	h, issuer := trusting(t, brokertest.Options{}, func(entries []broker.TrustedIssuer) { entries[0].Providers = []string{"p"} })
@@ -357,7 +357,7 @@ func TestA6_ABearerMakesNothingThatOutlivesIt(t *testing.T) {
 	}
 }
 
-// While no key was ever read nobody can be told apart from an impostor, and the answer says to try again.
+// While no key has been read yet, no signature can be checked, and the answer says to try again.
 func TestABearerWhoseIssuersKeysWereNeverReadIsAskedToWait(t *testing.T) {
 	t.Parallel()
 	issuer := brokertest.NewIssuer(t)

@@ -168,7 +168,7 @@ func TestR5_AnInvalidTokenIsRefreshedAtTheNextFetch(t *testing.T) {
 	})
 }
 
-// An invalid token that nothing can replace ends the authorization, until it is given
+// An invalid token that nothing can replace ends the authorization, until the person consents
 // again; R5: the verdict ends with its cause.
 func TestR5_AnInvalidTokenWithoutARefreshTokenExpires(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.Instance) {
