@@ -32,7 +32,7 @@ type providersApplyCommand struct {
 func (providersApplyCommand) Help() string {
 	return "Makes the providers what the file says; applied again, it changes nothing. Providers are found by their slug. What the file leaves out is empty, " +
 		"except for status, which stays. The client secret is named and not written: clientSecret: {env: NAME} or {file: PATH}.\n\n" +
-		"grantd providers apply -f providers.yaml --dry-run"
+		"\tgrantd providers apply -f providers.yaml --dry-run"
 }
 
 // providerFile is what a file of providers says.

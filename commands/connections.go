@@ -113,12 +113,13 @@ func (s *Session) showConnection(a models.Authorization) error {
 
 type connectionsConnectCommand struct {
 	Provider string `arg:"" help:"The provider, by id or slug."`
+	Wait     bool   `help:"Wait until something is connected at the provider."`
 	Device   bool   `help:"Show a code to be entered on any device, and wait. An admin switches that on with the provider's config.device."`
 }
 
 // Help is the longer text of `grantd connections connect --help`.
 func (connectionsConnectCommand) Help() string {
-	return "Without --device, prints the address of the page where the account is connected in a browser. Somebody else's account is connected " +
+	return "Without --device, prints the address of the page where the account is connected in a browser; --wait opens it, and waits. Somebody else's account is connected " +
 		"with a link: see grantd links create."
 }
 
@@ -133,10 +134,13 @@ func (k connectionsConnectCommand) Run(ctx context.Context, s *Session) error {
 	if err != nil {
 		return err
 	}
+	if !k.Device && k.Wait {
+		return s.untilConnected(ctx, c, p, base)
+	}
 	if !k.Device {
 		page := struct {
 			URL string `json:"url"`
-		}{base + "/external-auth/" + p.ID + "/callback"}
+		}{connectPage(base, p)}
 		return s.show(page, table{rows: [][]string{{"open", page.URL}}})
 	}
 	d, err := c.BeginDevice(ctx, p.ID)
@@ -149,6 +153,27 @@ func (k connectionsConnectCommand) Run(ctx context.Context, s *Session) error {
 		return err
 	}
 	return s.showConnection(done.Authorization)
+}
+
+// connectPage is where a person connects an account in a browser.
+func connectPage(base string, p models.Provider) string {
+	return base + "/external-auth/" + p.ID + "/callback"
+}
+
+// untilConnected sends the person to the page, and waits for as long as that takes.
+func (s *Session) untilConnected(ctx context.Context, c *client.Client, p models.Provider, base string) error {
+	s.openBrowser(connectPage(base, p))
+	for {
+		_, err := c.GitToken(ctx, client.GitTokenQuery{Provider: p.ID, Listen: true})
+		var answer *client.Error
+		switch {
+		case err == nil:
+			s.say("Connected at %s.", p.Name)
+			return nil
+		case !errors.As(err, &answer) || answer.Detail != "authorization_pending":
+			return err
+		}
+	}
 }
 
 // pollDevice waits until the person has consented.

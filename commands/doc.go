@@ -7,7 +7,8 @@
 //	progress.go  how far a job has come, and its estimate
 //	exit.go      the exit codes
 //	providers.go connections.go jobs.go links.go tokens.go audit.go statistics.go   a file for each thing
-//	token.go     an access token for other tools
+//	apply.go     a file of providers
+//	token.go     an access token for other tools; git.go is git's credential helper
 //
 // The structs are parsed by cmd/grantd, which prints their help, too. A Run method takes what cmd/grantd binds: the
 // context and the *Session.

@@ -3,9 +3,7 @@ package commands
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/url"
 
 	"github.com/grantd/grantd/client"
 )
@@ -50,37 +48,38 @@ func failed(code int, format string, args ...any) error {
 // usage is a mistake in the command line.
 func usage(format string, args ...any) error { return failed(ExitUsage, format, args...) }
 
+// about are the exit codes of what an error of the client is about.
+var about = []struct {
+	err  error
+	code int
+}{
+	{client.ErrConsentNeeded, ExitConsent},
+	{client.ErrUnauthenticated, ExitSignedOut},
+	{client.ErrForbidden, ExitSignedOut},
+	{client.ErrNotFound, ExitNotFound},
+	{client.ErrInvalid, ExitUsage},
+	{client.ErrRateLimited, ExitTryAgain},
+	{client.ErrUpstreamDown, ExitTryAgain},
+	{client.ErrUnavailable, ExitTryAgain},
+}
+
 // ExitCode returns the exit code for the error that a command ended with, ExitOK for nil.
 func ExitCode(err error) int {
 	var known failure
 	var answer *client.Error
-	var request *url.Error
-	var network net.Error
 	switch {
 	case err == nil:
 		return ExitOK
 	case errors.As(err, &known):
 		return known.code
-	case errors.As(err, &answer):
-		return ofStatus(answer.Status)
-	case errors.As(err, &request) && errors.As(request.Err, &network):
-		return ExitTryAgain
 	}
-	return ExitFailure
-}
-
-func ofStatus(status int) int {
-	switch status {
-	case http.StatusBadRequest, http.StatusUnprocessableEntity:
+	for _, row := range about {
+		if errors.Is(err, row.err) {
+			return row.code
+		}
+	}
+	if errors.As(err, &answer) && answer.Status == http.StatusBadRequest {
 		return ExitUsage
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return ExitSignedOut
-	case http.StatusNotFound:
-		return ExitNotFound
-	case http.StatusGone:
-		return ExitConsent
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return ExitTryAgain
 	}
 	return ExitFailure
 }

@@ -33,8 +33,8 @@ type loginCommand struct {
 func (loginCommand) Help() string {
 	return "What signs in is kept in contexts.json, in the folder grantd of the user's settings ($XDG_CONFIG_HOME), which only the user can read. " +
 		"The context is used from then on: see grantd context.\n\n" +
-		"grantd login https://grantd.example.com --token < token.txt\n\n" +
-		"grantd login https://grantd.example.com --issuer https://login.example.com --client-id grantd-cli"
+		"\tgrantd login https://grantd.example.com --token < token.txt\n" +
+		"\tgrantd login https://grantd.example.com --issuer https://login.example.com --client-id grantd-cli"
 }
 
 // Run signs in.

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"strings"
 	"testing"
 	"unicode"
@@ -80,8 +78,8 @@ func TestExitCodes(t *testing.T) {
 		ExitUsage:     {usage("x"), refused(422), refused(400)},
 		ExitSignedOut: {refused(401), refused(403)},
 		ExitNotFound:  {refused(404)},
-		ExitConsent:   {refused(410)},
-		ExitTryAgain:  {refused(429), refused(502), refused(503), refused(504), &url.Error{Op: "Get", Err: &net.OpError{Op: "dial", Err: errors.New("refused")}}},
+		ExitConsent:   {refused(410), &client.Error{Status: 200, Detail: "interaction_required", ConnectURL: "https://grantd.example.com/connect"}},
+		ExitTryAgain:  {refused(429), refused(502), refused(503), &client.Error{Status: 504, Foreign: true}, fmt.Errorf("asking: %w", client.ErrUnavailable)},
 	} {
 		for _, err := range errs {
 			if got := ExitCode(err); got != code {

@@ -27,6 +27,9 @@ type Commands struct {
 	Tokens      tokensCommand      `cmd:"" group:"client" help:"List, make and revoke API tokens over the API."`
 	Audit       auditCommand       `cmd:"" group:"client" help:"Read the audit trail, the newest event first."`
 	Stats       statsCommand       `cmd:"" group:"client" help:"Show what was counted of each day."`
+
+	Git           gitCommand           `cmd:"" group:"client" help:"Say which hosts git may have tokens for."`
+	GitCredential gitCredentialCommand `cmd:"" group:"client" help:"A credential helper, which git runs by itself."`
 }
 
 // Connection says which grantd a command of this package asks, as whom, and how it prints. cmd/grantd lists these
@@ -73,6 +76,9 @@ func (s *Session) asking(ctx context.Context) (*client.Client, error) {
 func (s *Session) whom(ctx context.Context) (base string, token models.Secret, as string, err error) {
 	as = s.Connection.As
 	if given := s.Env(TokenVariable); given != "" {
+		if s.Connection.Context != "" {
+			return "", "", "", usage("$%s is set, and a context is named: unset one of them", TokenVariable)
+		}
 		if s.Connection.URL == "" {
 			return "", "", "", usage("$%s needs the address of grantd beside it: set $GRANTD_URL or --url", TokenVariable)
 		}

@@ -154,6 +154,7 @@ func TestAPersonSignsInAndOut(t *testing.T) {
 	mustFail(t, s.run("context", "list"), exitFailure, "chmod 600")
 
 	byVariable := &shell{t, []string{"GRANTD_URL=" + h.URL, "GRANTD_TOKEN=" + h.Admin.Token.Reveal()}}
+	mustFail(t, byVariable.run("providers", "list", "--context", "work"), exitUsage, "unset one of them")
 	if out := byVariable.must("providers", "list"); !strings.Contains(out, "test provider") {
 		t.Errorf("the token of the environment is not used:\n%s", out)
 	}
@@ -239,6 +240,17 @@ func TestAPersonUsesConnectionsByCommands(t *testing.T) {
 	a := h.Consent(t, h.User, p, "ada")
 	if out := s.must("connections", "list", "--provider", p.Slug); !strings.Contains(out, a.ID) || !strings.Contains(out, "active") {
 		t.Errorf("the connections are\n%s", out)
+	}
+	colleague := signedIn(t, h, h.Colleague)
+	asked := make(chan struct{})
+	said, ended := &signalling{text: "Open this address", found: func() { close(asked) }}, make(chan int, 1)
+	go func() {
+		ended <- run(t.Context(), []string{"connections", "connect", p.Slug, "--wait"}, console{strings.NewReader(""), said, said}, colleague.vars)
+	}()
+	<-asked
+	h.Consent(t, h.Colleague, p, "grace")
+	if code := <-ended; code != exitOK || !strings.Contains(said.String(), "Connected at") {
+		t.Errorf("waiting for a connection ended with %d: %s", code, said.String())
 	}
 	token := s.must("connections", "token", a.ID)
 	if want, err := h.User.Client.Token(t.Context(), a.ID); err != nil || token != want.AccessToken.Reveal()+"\n" {
@@ -364,6 +376,18 @@ func newOpenIDProvider(t *testing.T) *openIDProvider {
 	return p
 }
 
+// given is how many refresh tokens were given out.
+func (p *openIDProvider) given() (n int) {
+	p.set(func() { n = p.refresh })
+	return n
+}
+
+func (p *openIDProvider) set(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f()
+}
+
 // trusting is an instance that accepts the provider's tokens.
 func (p *openIDProvider) trusting(t *testing.T) *brokertest.Instance {
 	source := p.issuer.Source()
@@ -382,7 +406,7 @@ func TestAPersonSignsInAtAnIssuerWithADevice(t *testing.T) {
 	s := newShell(t)
 	mustFail(t, s.run("login", h.URL, "--issuer", idp.url), exitUsage, "--client-id")
 	mustFail(t, s.run("login", h.URL, "--issuer", idp.url, "--client-id", "other"), commands.ExitSignedOut, "invalid_client")
-	idp.life = 20 // so short that each command has it renewed
+	idp.set(func() { idp.life = 20 }) // so short that each command has it renewed
 	o := s.run("login", h.URL, "--issuer", idp.url, "--client-id", "grantd-cli", "--name", "corp")
 	if o.code != exitOK || !strings.Contains(o.err, "WDJB-MJHT") || strings.Contains(o.err, "\x1b") {
 		t.Fatalf("signing in: exit code %d\n%q", o.code, o.err)
@@ -392,14 +416,24 @@ func TestAPersonSignsInAtAnIssuerWithADevice(t *testing.T) {
 			t.Errorf("the providers are\n%s", out)
 		}
 	}
-	if idp.refresh != 3 {
-		t.Errorf("%d tokens were given out for a sign-in and two commands", idp.refresh)
+	// Several at once wait for each other: a refresh token works once.
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() {
+			if o := s.run("providers", "list"); o.code != exitOK {
+				t.Errorf("beside others: exit code %d, %s", o.code, o.err)
+			}
+		})
+	}
+	all.Wait()
+	if n := idp.given(); n != 6 {
+		t.Errorf("%d tokens were given out for a sign-in and five commands", n)
 	}
 	if out := s.must("context", "list", "-o", "json"); strings.Contains(out, "refresh-") || !strings.Contains(out, idp.url) {
 		t.Errorf("the contexts are %s", out)
 	}
 	// A refresh token that was used elsewhere ends the sign-in.
-	idp.refresh = 100
+	idp.set(func() { idp.refresh = 100 })
 	mustFail(t, s.run("providers", "list"), commands.ExitSignedOut, "run grantd login again")
 }
 

@@ -92,7 +92,7 @@ func candidates(root *kong.Node, words []string) []string {
 	switch {
 	case open != nil:
 	case strings.HasPrefix(last, "-"):
-		for _, group := range node.AllFlags(true) {
+		for _, group := range flagsAt(node) {
 			for _, f := range group {
 				all = append(all, "--"+f.Name)
 			}
@@ -110,7 +110,7 @@ func candidates(root *kong.Node, words []string) []string {
 }
 
 func flagOf(node *kong.Node, name string) *kong.Flag {
-	for _, group := range node.AllFlags(false) {
+	for _, group := range flagsAt(node) {
 		for _, f := range group {
 			if f.Name == name {
 				return f
@@ -118,4 +118,12 @@ func flagOf(node *kong.Node, name string) *kong.Flag {
 		}
 	}
 	return nil
+}
+
+// flagsAt are the flags that a command takes, and those of the command below it whose name may be left out.
+func flagsAt(node *kong.Node) [][]*kong.Flag {
+	if node.DefaultCmd != nil {
+		node = node.DefaultCmd
+	}
+	return node.AllFlags(true)
 }

@@ -17,7 +17,8 @@ func TestCompletion(t *testing.T) {
 	}{
 		{[]string{"to"}, []string{"token", "tokens"}},
 		{[]string{"providers", "up"}, []string{"update"}},
-		{[]string{"token", ""}, []string{"create", "list", "revoke"}},
+		{[]string{"token", ""}, []string{"create", "get", "list", "revoke"}},
+		{[]string{"token", "--fo"}, []string{"--for"}},
 		{[]string{"--data", "serve", "token", "cr"}, []string{"create"}}, // the value of a flag is no command
 		{[]string{"--data=x", "keys", "re"}, []string{"remove", "reseal"}},
 		{[]string{"token", "create", "--ro"}, []string{"--role"}},

@@ -47,7 +47,7 @@ type cli struct {
 	Worker     workerCommand     `cmd:"" group:"server" help:"Run a worker alone; needs PostgreSQL and Redis."`
 	Migrate    migrateCommand    `cmd:"" group:"server" help:"Bring the database's schema up to date."`
 	Keys       keysCommand       `cmd:"" group:"server" help:"Look after the keyset that seals all secrets."`
-	Token      tokenCommand      `cmd:"" group:"server" help:"Make, list and revoke API tokens."`
+	Token      tokenCommand      `cmd:"" group:"server" help:"Make, list and revoke API tokens; with --for, print an access token of a provider."`
 	Sessions   sessionsCommand   `cmd:"" group:"server" help:"List and end sessions of the pages."`
 	Show       configCommand     `cmd:"" group:"server" name:"config" help:"Print the settings in force, passwords redacted."`
 	Doctor     doctorCommand     `cmd:"" group:"server" help:"Examine settings, database, keyset, Redis, clock and public URL, and say what is wrong."`

@@ -55,7 +55,7 @@ func TestHelp(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{nil, {"help"}, {"--help"}} {
 		o := mustRun(t, nil, args...)
-		for _, want := range []string{"Usage: grantd <command>", "connections    List", "serve       Run API", "grantd help settings"} {
+		for _, want := range []string{"Usage: grantd <command>", "connections       List", "serve       Run API", "grantd help settings"} {
 			if !strings.Contains(o.out, want) {
 				t.Errorf("grantd %v does not say %q:\n%s", args, want, o.out)
 			}

@@ -11,13 +11,15 @@ import (
 	"time"
 
 	"github.com/grantd/grantd/broker"
+	"github.com/grantd/grantd/commands"
 	"github.com/grantd/grantd/models"
 )
 
 type tokenCommand struct {
-	Create tokenCreateCommand `cmd:"" help:"Make an API token and print it, once."`
-	List   tokenListCommand   `cmd:"" help:"List the API tokens, without the tokens themselves."`
-	Revoke tokenRevokeCommand `cmd:"" help:"End an API token."`
+	Get    commands.TokenCommand `cmd:"" default:"withargs" group:"client" help:"Print an access token of a provider, from a running grantd: grantd token --for SLUG."`
+	Create tokenCreateCommand    `cmd:"" help:"Make an API token and print it, once."`
+	List   tokenListCommand      `cmd:"" help:"List the API tokens, without the tokens themselves."`
+	Revoke tokenRevokeCommand    `cmd:"" help:"End an API token."`
 }
 
 type tokenCreateCommand struct {
