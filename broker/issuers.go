@@ -15,6 +15,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/providers"
 )
@@ -230,7 +232,8 @@ type issuer struct {
 // issuerEntry is an entry with the providers that its names stood for last.
 type issuerEntry struct {
 	TrustedIssuer
-	limits atomic.Pointer[issuerLimits]
+	limits  atomic.Pointer[issuerLimits]
+	lookups singleflight.Group // of the limits; the entry's own, since one of the same name may come with another file
 }
 
 type issuerLimits struct {
@@ -421,7 +424,7 @@ func (s *Service) limitsOfIssuer(ctx context.Context, e *issuerEntry, now time.T
 	if known := e.limits.Load(); known != nil && now.Before(known.until) {
 		return known.ids, nil
 	}
-	found, err, _ := s.flights.Do("limits of "+e.Name, func() (any, error) {
+	found, err, _ := e.lookups.Do("", func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pollTimeout)
 		defer cancel()
 		return s.resolveLimits(ctx, e.TrustedIssuer)

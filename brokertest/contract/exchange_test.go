@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -362,5 +364,32 @@ func TestIndependentClientsExchange(t *testing.T) {
 	}
 	if answer["access_token"] != token || answer["active"] != true || answer["sub"] != "ada" || answer["refused"] != "invalid_target" {
 		t.Errorf("openid-client: %v", answer)
+	}
+}
+
+// An exchange that takes one query is a fetch like others.
+func TestExchangesAreCountedAsFetches(t *testing.T) {
+	h := embedded(t)
+	p := create(t, h, nil)
+	consent(t, h, h.User, text(t, p, "id"), "ada")
+	fetched := func() int {
+		t.Helper()
+		res, err := http.Get(h.MetricsURL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := regexp.MustCompile(`(?m)^grantd_token_fetches_total\{freshness="fresh",result="served"\} (\d+)$`).FindStringSubmatch(read(t, res))
+		if m == nil {
+			t.Fatal("fetches are not counted")
+		}
+		n, _ := strconv.Atoi(m[1])
+		return n
+	}
+	before := fetched()
+	for range 3 {
+		wantOAuth(t, oauthPost(t, h, "/oauth2/token", h.User, exchangeForm(h.User.Token, url.Values{"audience": {text(t, p, "slug")}})), 200, "")
+	}
+	if n := fetched() - before; n != 3 {
+		t.Errorf("3 exchanges are %d fetches", n)
 	}
 }
