@@ -1,7 +1,10 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -22,8 +25,10 @@ func TestTheDocumentDescribesEverything(t *testing.T) {
 			License     struct{ Name, Identifier string }
 			Contact     struct{ URL string }
 		}
+		Tags  []described
 		Paths map[string]map[string]struct {
 			described
+			Tags       []string
 			Parameters []described
 			Responses  map[string]struct {
 				described
@@ -47,6 +52,9 @@ func TestTheDocumentDescribesEverything(t *testing.T) {
 	}
 	for path, methods := range d.Paths {
 		for method, op := range methods {
+			if len(op.Tags) != 1 || !slices.ContainsFunc(d.Tags, func(t described) bool { return t.Name == op.Tags[0] && t.Description != "" }) {
+				t.Errorf("%s %s is in the groups %q, of which one must be described", method, path, op.Tags)
+			}
 			if op.Description == "" {
 				t.Errorf("%s %s has no description", method, path)
 			}
@@ -66,5 +74,28 @@ func TestTheDocumentDescribesEverything(t *testing.T) {
 				t.Errorf("%s.%s has no description", name, field)
 			}
 		}
+	}
+}
+
+// docs/openapi.json is what the API serves, so that clients can be made from it and a change of it can be read in a
+// commit. GRANTD_WRITE=1 writes it.
+func TestTheCommittedDocumentIsCurrent(t *testing.T) {
+	var current bytes.Buffer
+	if err := json.Indent(&current, newTestServer(t).OpenAPI(), "", " "); err != nil {
+		t.Fatal(err)
+	}
+	current.WriteByte('\n')
+	const path = "../docs/openapi.json"
+	if os.Getenv("GRANTD_WRITE") == "1" {
+		if err := os.WriteFile(path, current.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	committed, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(committed, current.Bytes()) {
+		t.Error("docs/openapi.json is not what the API serves: GRANTD_WRITE=1 go test -run TestTheCommittedDocument ./api writes it anew")
 	}
 }

@@ -32,7 +32,7 @@ func newTestServer(t testing.TB) *testServer {
 	s := New(Options{
 		Service:   &broker.Service{},
 		PublicURL: "https://grantd.example.com",
-		Version:   "test",
+		Version:   "dev",
 		Log:       slog.New(slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	s.beginRequest = func(models.Caller) (func(), error) { return func() {}, nil }

@@ -9,21 +9,31 @@ import (
 // about opens the document.
 const about = `grantd keeps OAuth authorizations: an admin registers a provider, a person consents, a service fetches access tokens, and when a provider is deleted, every authorization of it is revoked.
 
-To get a token: an operator makes two API tokens with ` + "`grantd token create`" + `, one of them with the role admin. The admin registers a provider with ` + "`POST providers/`" + `. For a person, ` + "`POST providers/{id}/authorize/`" + ` gives the address of the consent page (or send the person's browser to ` + "`/external-auth/{id}/callback`" + `, where grantd does the rest), and ` + "`POST providers/callback/`" + ` takes what the person came back with. From then on ` + "`POST authorizedProviders/{id}/token/`" + ` answers with a working access token, which is refreshed when it is due.
+## The first token
+
+1. An operator makes two API tokens, $ADMIN with the role admin and $APP with the role user: ` + "`grantd token create`" + `.
+2. The admin registers the OAuth client that is registered at the provider, and gets its id: ` + "`curl $URL/api/v2/externalOAuth/providers/ -H \"Authorization: Bearer $ADMIN\" --json '{\"name\": \"GitHub\", \"type\": \"github\", \"clientId\": \"…\", \"clientSecret\": \"…\"}'`" + `
+3. The person opens $URL` + "`/external-auth/{id}/callback`" + ` in a browser and consents. (Apps with pages of their own call ` + "`POST providers/{id}/authorize/`" + ` and ` + "`POST providers/callback/`" + ` instead, or send the person to a connect link.)
+4. The app looks up the authorization: ` + "`curl $URL/api/v2/externalOAuth/authorizedProviders/ -H \"Authorization: Bearer $APP\"`" + `
+5. From then on ` + "`POST authorizedProviders/{id}/token/`" + ` answers with a working access token, which is refreshed when it is due: ` + "`curl -X POST $URL/api/v2/externalOAuth/authorizedProviders/{id}/token/ -H \"Authorization: Bearer $APP\"`" + `
+
+## For everything
 
 A backend that acts for many people has an API token of the role service, limited to providers: it names the person in the query parameter userId of each request about consents and authorizations. To an API token that is limited to providers, other providers do not exist (404), and operations on the whole organisation are refused (403).
 
 Every path works with and without its last slash. Every answer has an X-Request-Id, the caller's own if it sent one. Every error has the body Error, whose message is written for people. Unknown fields are refused, unknown query parameters are ignored, and an empty query parameter counts as absent.`
 
-// tags are the first segments of the paths, in the order of the story.
+// tags are the first segments of the paths, in the order in which they are used.
 var tags = []*huma.Tag{
 	{Name: "providers", Description: "OAuth clients that an organisation registered at providers, and the consents that are given to them."},
 	{Name: "authorizedProviders", Description: "What people authorized, and the resulting tokens."},
 	{Name: "connectLinks", Description: "Addresses that an app sends people to, who connect an account there."},
-	{Name: "jobs", Description: "Work that goes on after its request was answered."},
-	{Name: "sessions", Description: "Who is signed in to the pages, in which browser."},
-	{Name: "apiTokens", Description: "What callers of this API authenticate with."},
 	{Name: "external-auth", Description: "The same providers and authorizations as one user sees them, in the format of the Coder external-auth API: one link per provider, which is the authorization that was consented to last. Every path below /api/v2/external-auth works without /api/v2 too."},
+	{Name: "jobs", Description: "Work that goes on after its request was answered."},
+	{Name: "apiTokens", Description: "What callers of this API authenticate with."},
+	{Name: "sessions", Description: "Who is signed in to the pages, in which browser."},
+	{Name: "audit", Description: "What was changed, by whom and when."},
+	{Name: "statistics", Description: "What was counted of each day."},
 	{Name: "service", Description: "For probes. No token is needed."},
 }
 
