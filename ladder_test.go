@@ -27,24 +27,25 @@ type room struct {
 // folder without one belongs to the room around it. A handler cannot hold business logic, because api imports neither
 // store nor providers nor secrets.
 var ladder = map[string]room{
-	"cmd/grantd": {7, []string{"api", "api/pages", "worker", "broker", "metrics", "store", "providers", "jobs", "secrets", "models", "migrations", "testidp", "client", "commands"}},
+	"cmd/grantd": {7, []string{"api", "api/pages", "worker", "broker", "metrics", "store", "providers", "jobs", "secrets", "models", "migrations", "traces", "testidp", "client", "commands"}},
 
-	"api":         {6, []string{"api/pages", "api/console", "broker", "metrics", "models"}},
+	"api":         {6, []string{"api/pages", "api/console", "broker", "metrics", "models", "traces"}},
 	"api/pages":   {6, []string{"broker", "models"}},
 	"api/console": {6, []string{"broker", "models"}},
-	"worker":      {6, []string{"broker", "metrics", "jobs", "models"}},
+	"worker":      {6, []string{"broker", "metrics", "jobs", "models", "traces"}},
 
 	"broker": {5, []string{"metrics", "store", "providers", "jobs", "secrets", "models"}},
 
 	"metrics": {3, []string{"store", "providers", "jobs", "models"}},
 
-	"store":     {2, []string{"models", "migrations"}},
-	"providers": {2, []string{"models"}},
-	"jobs":      {2, []string{"models"}},
+	"store":     {2, []string{"models", "migrations", "traces"}},
+	"providers": {2, []string{"models", "traces"}},
+	"jobs":      {2, []string{"models", "traces"}},
 	"secrets":   {2, []string{"models"}},
 
 	"models":     {1, nil},
 	"migrations": {1, nil},
+	"traces":     {1, nil},
 
 	// Only cmd and tests import these two: they talk to grantd over HTTP.
 	"testidp": {2, []string{"models"}},
@@ -108,7 +109,7 @@ var homes = map[string][]string{
 	"golang.org/x/term":                   {"commands"},
 	"go.yaml.in/yaml":                     {"commands"},
 	"github.com/prometheus/client_golang": {"api", "metrics"},
-	"go.opentelemetry.io":                 {"api", "worker", "providers", "cmd/grantd"},
+	"go.opentelemetry.io":                 {"traces"},
 }
 
 func TestNoImportBreaksTheLadder(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"net/url"
 
 	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/traces"
 )
 
 // call is what one request carries from the observer to its handler. It is one
@@ -15,7 +16,8 @@ type call struct {
 	id     string
 	url    *url.URL
 	caller models.Caller
-	waits  bool   // as long as the client likes: how long it took says nothing
+	waits  bool // as long as the client likes: how long it took says nothing
+	span   *traces.Span
 	done   func() // gives the place of a request that is limited back; nil for others
 }
 

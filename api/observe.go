@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/traces"
 )
 
 // observe is the one middleware: it names the request, catches panics, logs and
@@ -20,7 +21,11 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
 		k := &call{id: requestID(r.Header.Get(echo.HeaderXRequestID)), url: r.URL}
-		c.SetRequest(r.WithContext(withCall(r.Context(), k)))
+		ctx := r.Context()
+		if !probe(r.URL.Path) {
+			ctx, k.span = s.traces.Request(ctx, r.Header)
+		}
+		c.SetRequest(r.WithContext(withCall(ctx, k)))
 		c.Response().Header().Set(echo.HeaderXRequestID, k.id)
 		c.Response().Header().Set(echo.HeaderXContentTypeOptions, "nosniff")
 		defer s.finish(c, k, time.Now())
@@ -29,6 +34,11 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		return nil
 	}
+}
+
+// probe reports whether a path is asked for every few seconds by what watches the process.
+func probe(path string) bool {
+	return strings.HasSuffix(path, "/healthz") || strings.HasSuffix(path, "/readyz")
 }
 
 // admit turns away what announces too large a body; one that does not announce
@@ -75,6 +85,7 @@ func (s *Server) answerPanic(c echo.Context, p any) (cut bool) {
 func (s *Server) account(c echo.Context, k *call, took time.Duration) {
 	route, method, status := s.pattern(c), knownMethod(c.Request().Method), c.Response().Status
 	s.metrics.observe(series{route, method, status, k.waits}, took)
+	k.span.Answered(method, route, status, k.id)
 	level := levelOf(route, status)
 	if !s.log.Enabled(context.Background(), level) {
 		return
@@ -86,6 +97,9 @@ func (s *Server) account(c echo.Context, k *call, took time.Duration) {
 	}
 	if k.caller.Actor != "" {
 		attrs = append(attrs, slog.String("actor", k.caller.Actor))
+	}
+	if trace := traces.ID(c.Request().Context()); trace != "" {
+		attrs = append(attrs, slog.String("traceId", trace))
 	}
 	if route == unmatched {
 		attrs = append(attrs, slog.String("path", string(misplacedPath(c.Request().URL.Path))))

@@ -20,6 +20,7 @@ import (
 	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/metrics"
 	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/traces"
 )
 
 // maxBody is how much a request may send.
@@ -39,6 +40,8 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 	// Metrics defaults to some of the server's own.
 	Metrics *metrics.Metrics
+	// Traces gets a span for each request; nil for none.
+	Traces *traces.Tracer
 	// EventBeat is how often a stream in which nothing happens shows that it is
 	// alive; 0 means 15 s.
 	EventBeat time.Duration
@@ -68,6 +71,7 @@ type Server struct {
 	huma         huma.API
 	document     func() []byte
 	metrics      *requests
+	traces       *traces.Tracer
 	patterns     map[string]bool
 	beat         time.Duration
 
@@ -88,6 +92,7 @@ func New(o Options) *Server {
 		log:          o.Log,
 		echo:         newEcho(o.TrustedProxies),
 		metrics:      newRequests(o.Metrics),
+		traces:       o.Traces,
 		patterns:     map[string]bool{},
 		beat:         cmp.Or(o.EventBeat, 15*time.Second),
 		bodyTime:     cmp.Or(o.BodyTime, defaultBodyTime),

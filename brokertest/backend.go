@@ -99,7 +99,12 @@ func (b Backend) Store(t testing.TB, clock *Clock) *store.Store {
 // OpenStore opens and migrates the database at url, and closes it with the test.
 func OpenStore(t testing.TB, url string, clock *Clock) *store.Store {
 	t.Helper()
-	s, err := store.Open(context.Background(), store.Options{URL: url, Clock: clock.Now})
+	return openStore(t, store.Options{URL: url, Clock: clock.Now})
+}
+
+func openStore(t testing.TB, o store.Options) *store.Store {
+	t.Helper()
+	s, err := store.Open(context.Background(), o)
 	if err != nil {
 		t.Fatalf("opening the store: %v", err)
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/grantd/grantd/secrets"
 	"github.com/grantd/grantd/store"
 	"github.com/grantd/grantd/testidp"
+	"github.com/grantd/grantd/traces"
 	"github.com/grantd/grantd/worker"
 )
 
@@ -61,6 +62,7 @@ type Options struct {
 	Sessions       broker.SessionLife
 	Issuers        []broker.TrustedIssuer
 	TokensByAdmins bool
+	Traces         *traces.Tracer
 	BodyTime       time.Duration // how long a request's body may take to arrive; 0 is the default
 }
 
@@ -117,7 +119,7 @@ func New(t testing.TB, o *Options) *Instance {
 	if h.Keys == nil {
 		h.Keys = must(secrets.Generate())(t)
 	}
-	h.Store = OpenStore(t, h.DatabaseURL, h.Clock)
+	h.Store = openStore(t, store.Options{URL: h.DatabaseURL, Clock: h.Clock.Now, Traces: o.Traces})
 	h.serve(t, *o)
 	h.Admin = h.Person(t, "acme", "root", models.RoleAdmin)
 	h.User = h.Person(t, "acme", "ada", models.RoleUser)
@@ -138,7 +140,7 @@ func (h *Instance) serve(t testing.TB, o Options) {
 	bell, pace := jobs.NewBell(redis), jobs.NewPace(redis)
 	t.Cleanup(func() { pace.Close(); bell.Close(); redis.Close() })
 	counted := metrics.New("test")
-	h.Upstream = must(providers.New(providers.Options{TestHost: h.IdPURL, Allow: append(o.Allow, strings.TrimPrefix(h.IdPURL, "http://")), Observe: counted.UpstreamCalled}))(t)
+	h.Upstream = must(providers.New(providers.Options{TestHost: h.IdPURL, Allow: append(o.Allow, strings.TrimPrefix(h.IdPURL, "http://")), Observe: counted.UpstreamCalled, Traces: o.Traces}))(t)
 	listener := must(net.Listen("tcp", "127.0.0.1:0"))(t)
 	h.URL = "http://" + listener.Addr().String()
 	public := cmp.Or(o.PublicURL, h.URL)
@@ -147,7 +149,7 @@ func (h *Instance) serve(t testing.TB, o Options) {
 		Log: log, Metrics: counted, Timing: o.Timing, Concurrency: o.Concurrency, Limits: o.Limits, SignIn: o.SignIn, Issuers: o.Issuers, Sessions: o.Sessions, TokensByAdmins: o.TokensByAdmins,
 	}))(t)
 	counted.Watch(h.Service.MetricSources(!o.WithoutWorker))
-	edge := api.New(api.Options{Service: h.Service, PublicURL: public, Version: "test", Log: log, Metrics: counted,
+	edge := api.New(api.Options{Service: h.Service, PublicURL: public, Version: "test", Log: log, Metrics: counted, Traces: o.Traces,
 		TrustedProxies: []netip.Prefix{}, BodyTime: o.BodyTime})
 	server := httptest.NewUnstartedServer(edge)
 	scraped := httptest.NewServer(edge.MetricsHandler())
@@ -165,7 +167,7 @@ func (h *Instance) serve(t testing.TB, o Options) {
 	if o.WithoutWorker {
 		return
 	}
-	h.worker = must(worker.New(worker.Options{Service: h.Service, Redis: redis, Log: log, Metrics: counted, SweepEvery: 100 * time.Millisecond}))(t)
+	h.worker = must(worker.New(worker.Options{Service: h.Service, Redis: redis, Log: log, Metrics: counted, Traces: o.Traces, SweepEvery: 100 * time.Millisecond}))(t)
 	if err := h.worker.Start(); err != nil {
 		t.Fatalf("starting the worker: %v", err)
 	}

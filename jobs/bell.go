@@ -8,6 +8,8 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/grantd/grantd/traces"
 )
 
 // ringTimeout is how long a request may be delayed by an unreachable Redis. The
@@ -50,12 +52,22 @@ func (b *Bell) Ring(ctx context.Context, t Task) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, ringTimeout)
 	defer cancel()
-	_, err := b.asynq.EnqueueContext(ctx, asynq.NewTask(t.Kind, t.Payload),
+	_, err := b.asynq.EnqueueContext(ctx, asynq.NewTaskWithHeaders(t.Kind, t.Payload, traceOf(ctx)),
 		asynq.TaskID(t.ID), asynq.Queue(t.Queue), asynq.MaxRetry(0), asynq.Timeout(taskTimeout))
 	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
 		return fmt.Errorf("ringing for %s %s: %w", t.Kind, t.ID, err)
 	}
 	_ = b.announce(ctx, t.Queue) // the task is queued: unannounced it is found within a second
+	return nil
+}
+
+// TraceHeader is the header of a task that names the trace of what enqueued it.
+const TraceHeader = "traceparent"
+
+func traceOf(ctx context.Context) map[string]string {
+	if parent := traces.Parent(ctx); parent != "" {
+		return map[string]string{TraceHeader: parent}
+	}
 	return nil
 }
 

@@ -139,7 +139,7 @@ func (k *IssuerKeys) connect(r *Registry) error {
 		}
 	}
 	_, kept := transports(newDialer(k.allow), config, r.instead)
-	k.client = &http.Client{Transport: &transport{kept, Call{Class: CallMetadata}, r.observe}, CheckRedirect: noRedirect, Timeout: readTimeout}
+	k.client = &http.Client{Transport: &transport{kept, Call{Class: CallMetadata}, r.observe, r.traces}, CheckRedirect: noRedirect, Timeout: readTimeout}
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/traces"
 )
 
 // Client is an OAuth client registered at an upstream: what a provider row and
@@ -72,6 +73,8 @@ type Options struct {
 	Transport http.RoundTripper
 	// Observe is told of every call to an upstream; nil tells nobody.
 	Observe func(Call)
+	// Traces gets a span for each of them; nil for none.
+	Traces *traces.Tracer
 }
 
 // Registry knows the provider types and speaks to their upstreams. It is safe
@@ -93,6 +96,7 @@ type Registry struct {
 	// Token calls get a fresh connection each, the others share (see transport.go).
 	fresh, kept http.RoundTripper
 	observe     func(Call)
+	traces      *traces.Tracer
 	clients     // for what is asked for no provider: metadata and key sets
 	clientsOf   map[string]clients
 }
@@ -107,7 +111,7 @@ func New(o Options) (*Registry, error) {
 	if o.TestHost, err = allow.admitTestHost(o.TestHost); err != nil {
 		return nil, err
 	}
-	r := &Registry{allow: allow, now: o.Now, types: map[string]*Type{}, keySets: remembered[keySet]{}, clientsOf: map[string]clients{}, observe: o.Observe}
+	r := &Registry{allow: allow, now: o.Now, types: map[string]*Type{}, keySets: remembered[keySet]{}, clientsOf: map[string]clients{}, observe: o.Observe, traces: o.Traces}
 	if r.observe == nil {
 		r.observe = func(Call) {}
 	}

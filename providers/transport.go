@@ -11,6 +11,8 @@ import (
 	"net/http/httptrace"
 	"sync/atomic"
 	"time"
+
+	"github.com/grantd/grantd/traces"
 )
 
 const (
@@ -64,7 +66,7 @@ type clients struct{ tokens, calls, reads *http.Client }
 // is the class that its reads are observed as. All share the connections of the transports.
 func (r *Registry) clientsFor(providerType string, reads CallClass) clients {
 	client := func(base http.RoundTripper, class CallClass, timeout time.Duration) *http.Client {
-		return &http.Client{Transport: &transport{base, Call{Type: providerType, Class: class}, r.observe}, CheckRedirect: noRedirect, Timeout: timeout}
+		return &http.Client{Transport: &transport{base, Call{Type: providerType, Class: class}, r.observe, r.traces}, CheckRedirect: noRedirect, Timeout: timeout}
 	}
 	return clients{tokens: client(r.fresh, CallToken, 0), calls: client(r.kept, CallRevoke, callTimeout), reads: client(r.kept, reads, readTimeout)}
 }
@@ -105,6 +107,7 @@ type transport struct {
 	base    http.RoundTripper
 	call    Call
 	observe func(Call)
+	traces  *traces.Tracer
 }
 
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -112,16 +115,19 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }}
 	req = req.Clone(httptrace.WithClientTrace(req.Context(), trace))
 	req.Header.Set("User-Agent", "grantd")
+	_, span := t.traces.Call(req.Context(), "call "+string(t.call.Class), req.Header)
 	began := time.Now()
 	resp, err := t.base.RoundTrip(req)
 	call := t.call
 	call.Took = time.Since(began)
 	if err != nil {
 		t.observe(call)
+		span.Returned(call.Type, string(call.Class), 0)
 		return nil, unreachable(err, sent.Load())
 	}
 	call.Status = resp.StatusCode
 	t.observe(call)
+	span.Returned(call.Type, string(call.Class), call.Status)
 	noteAnswer(req)
 	resp.Body = withoutBOM(&cappedBody{ReadCloser: resp.Body, left: maxBody})
 	return resp, nil

@@ -25,6 +25,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"github.com/grantd/grantd/migrations"
+	"github.com/grantd/grantd/traces"
 )
 
 // Options say which database to open and how.
@@ -43,6 +44,8 @@ type Options struct {
 	// AllowAsyncCommit accepts a PostgreSQL that may lose the last commits in a
 	// crash, and with them refresh tokens that cannot be replaced (R11).
 	AllowAsyncCommit bool
+	// Traces gets a span for each statement on PostgreSQL; nil for none.
+	Traces *traces.Tracer
 	// Between is what a test puts between grantd and the database; nil in production.
 	Between *Between
 }
@@ -169,6 +172,9 @@ func (s *Store) openPostgres(ctx context.Context, o Options) error {
 	config.MaxConns = int32(cmp.Or(o.MaxConns, 16))
 	config.MaxConnIdleTime = time.Minute
 	config.AfterConnect = readUTC
+	if o.Traces != nil {
+		config.ConnConfig.Tracer = traced{o.Traces}
+	}
 	// A process that freezes inside a transaction, or is cut off, keeps its rows
 	// locked until PostgreSQL notices: after this, not after hours.
 	config.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "15s"

@@ -10,6 +10,8 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/grantd/grantd/broker"
+	"github.com/grantd/grantd/jobs"
+	"github.com/grantd/grantd/traces"
 )
 
 // task does what a payload names.
@@ -30,16 +32,22 @@ func (w *Worker) process(ctx context.Context, t *asynq.Task) error {
 	w.tasks.Add(1)
 	defer w.tasks.Done()
 	start := time.Now()
+	ctx, span := w.traces.Task(ctx, t.Type(), t.Headers()[jobs.TraceHeader])
 	err := w.run(ctx, t.Type(), t.Payload())
+	span.End(err != nil)
 	w.metrics.TaskRan(t.Type(), err, time.Since(start))
 	id, _ := asynq.GetTaskID(ctx)
+	log := w.log
+	if trace := traces.ID(ctx); trace != "" {
+		log = log.With("traceId", trace)
+	}
 	switch {
 	case err == nil:
-		w.log.Debug("task done", "kind", t.Type(), "task", id, "durationSeconds", time.Since(start).Seconds())
+		log.Debug("task done", "kind", t.Type(), "task", id, "durationSeconds", time.Since(start).Seconds())
 	case errors.Is(err, context.Canceled):
-		w.log.Info("task stopped", "kind", t.Type(), "task", id)
+		log.Info("task stopped", "kind", t.Type(), "task", id)
 	default:
-		w.log.Warn("task failed; it is enqueued again when due", "kind", t.Type(), "task", id, "error", err)
+		log.Warn("task failed; it is enqueued again when due", "kind", t.Type(), "task", id, "error", err)
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/jobs"
 	"github.com/grantd/grantd/metrics"
+	"github.com/grantd/grantd/traces"
 )
 
 // Options are what a Worker is made of.
@@ -27,6 +28,8 @@ type Options struct {
 	Grace time.Duration
 	// Metrics defaults to some that nobody reads.
 	Metrics *metrics.Metrics
+	// Traces gets a span for each task; nil for none.
+	Traces *traces.Tracer
 }
 
 // Worker works on what the bell announces, and sweeps.
@@ -38,6 +41,7 @@ type Worker struct {
 	every     time.Duration
 	grace     time.Duration
 	metrics   *metrics.Metrics
+	traces    *traces.Tracer
 	kinds     map[string]task
 
 	listener  *jobs.Listener
@@ -55,7 +59,7 @@ func New(o Options) (*Worker, error) {
 	}
 	w := &Worker{
 		service: o.Service, sweepOnce: o.Service.Sweep, redis: o.Redis, log: o.Log,
-		every: o.SweepEvery, grace: o.Grace, metrics: o.Metrics,
+		every: o.SweepEvery, grace: o.Grace, metrics: o.Metrics, traces: o.Traces,
 	}
 	w.setDefaults()
 	w.kinds = tasksOf(w.service)

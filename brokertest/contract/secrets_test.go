@@ -10,8 +10,13 @@ import (
 	"testing"
 	"time"
 
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/brokertest"
+	"github.com/grantd/grantd/traces"
 )
 
 // A whole story with everything that can go wrong, after which neither a dump of
@@ -23,7 +28,8 @@ func TestNothingTellsASecret(t *testing.T) {
 	t.Parallel()
 	timing := broker.Timing{Backoff: time.Millisecond}
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
-		h, s := spied(t, brokertest.Options{Backend: b, Timing: timing})
+		spans := tracetest.NewSpanRecorder()
+		h, s := spied(t, brokertest.Options{Backend: b, Timing: timing, Traces: traces.New(sdktrace.WithSpanProcessor(spans))})
 		story := &story{t: t, h: h, s: s}
 		for _, who := range []brokertest.Person{h.Admin, h.User, h.Colleague, h.Other} {
 			s.learn("API token", secret(who.Token))
@@ -40,6 +46,7 @@ func TestNothingTellsASecret(t *testing.T) {
 		story.end()
 		story.checkDump("at the end", "")
 		story.checkLog()
+		story.checkTraces(b, spans)
 		story.checkAnswers()
 		story.checkTheCheck()
 		want := []string{"API token", "access_token", "client_secret", "code", "code_verifier", "credentials", "device handle", "device_code", "made-up", "refresh_token", "state"}
@@ -345,6 +352,52 @@ func (s *story) checkLog() {
 		if found := s.s.leaks(line); found != nil {
 			s.t.Errorf("the log tells %v: %.300s", found, line)
 		}
+	}
+}
+
+// checkTraces looks for secrets in the spans, and for the spans: of requests in the caller's trace, of calls in the request's,
+// of statements, and of tasks in the trace of what enqueued them.
+func (s *story) checkTraces(b brokertest.Backend, spans *tracetest.SpanRecorder) {
+	t := s.t
+	r := request(t, s.h, "DELETE", provider(s.providers[0])+"?token="+url.QueryEscape(secret(s.h.Admin.Token)), "")
+	r.Header.Set("Authorization", "Bearer "+secret(s.h.Admin.Token))
+	r.Header.Set("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	r.Header.Set("Tracestate", "code="+madeUp)
+	s.h.Send(t, r)
+
+	kinds, traced := map[trace.SpanKind]int{}, map[trace.TraceID]map[trace.SpanKind]bool{}
+	continued := false
+	for _, span := range spans.Ended() {
+		kinds[span.SpanKind()]++
+		id := span.SpanContext().TraceID()
+		continued = continued || id.String() == "0af7651916cd43dd8448eb211c80319c"
+		if traced[id] == nil {
+			traced[id] = map[trace.SpanKind]bool{}
+		}
+		traced[id][span.SpanKind()] = true
+		told := fmt.Sprintf("%s %v %v %v %v %s", span.Name(), span.Attributes(), span.Events(), span.Links(), span.Status(), span.SpanContext().TraceState())
+		if found := s.s.leaks(told); found != nil || len(span.Events()) > 0 || strings.ContainsAny(told, "?=") {
+			t.Errorf("a span tells %v: %s", found, told)
+		}
+		for _, a := range span.Attributes() {
+			if !slices.Contains(traces.Keys(), string(a.Key)) {
+				t.Errorf("the span %s has the attribute %s", span.Name(), a.Key)
+			}
+		}
+	}
+	whole := func(all ...trace.SpanKind) bool {
+		for _, kinds := range traced {
+			if !slices.ContainsFunc(all, func(k trace.SpanKind) bool { return !kinds[k] }) {
+				return true
+			}
+		}
+		return false
+	}
+	if !continued || !whole(trace.SpanKindServer, trace.SpanKindClient) || !whole(trace.SpanKindServer, trace.SpanKindConsumer) {
+		t.Errorf("not the whole story is traced: a caller's trace is continued: %v; spans by kind: %v", continued, kinds)
+	}
+	if statements := slices.ContainsFunc(spans.Ended(), func(s sdktrace.ReadOnlySpan) bool { return s.Name() == "SELECT authorizations" }); statements != (b == brokertest.Servers) {
+		t.Errorf("statements are traced: %v", statements)
 	}
 }
 

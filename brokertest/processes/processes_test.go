@@ -3,7 +3,10 @@ package processes_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"os/exec"
 	"strings"
 	"sync"
@@ -244,5 +247,36 @@ func TestWhatMakesAStartFail(t *testing.T) {
 				t.Errorf("it does not name %s: %v", test.says, err)
 			}
 		})
+	}
+}
+
+// Traces are switched on by the standard variables, and a log line says which trace it belongs to.
+func TestAProcessSendsTraces(t *testing.T) {
+	c := newCluster(t, parallel(t), "")
+	var mu sync.Mutex
+	var sent strings.Builder
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintf(&sent, "%s %s %v\n", r.URL.Path, body, err)
+	}))
+	defer collector.Close()
+	c.Env = []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.URL, "OTEL_SERVICE_NAME=grantd-of-the-test"}
+	api := c.start(t, "api")
+	provider, _ := c.provider(t, api, 1)
+	must(t, api.Stop()) // which sends what was not sent yet
+	mu.Lock()
+	defer mu.Unlock()
+	for _, part := range []string{"/v1/traces", "grantd-of-the-test", "POST /api/v2/externalOAuth/providers/", "call token", "INSERT providers"} {
+		if !strings.Contains(sent.String(), part) {
+			t.Errorf("the collector got no %q", part)
+		}
+	}
+	if strings.Contains(sent.String(), provider.ID) {
+		t.Error("a span has the id of a provider")
+	}
+	if !strings.Contains(api.Log(), `"traceId":"`) {
+		t.Errorf("no log line says which trace it belongs to")
 	}
 }

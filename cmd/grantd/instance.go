@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/grantd/grantd/api"
@@ -16,6 +17,7 @@ import (
 	"github.com/grantd/grantd/jobs"
 	"github.com/grantd/grantd/metrics"
 	"github.com/grantd/grantd/providers"
+	"github.com/grantd/grantd/traces"
 	"github.com/grantd/grantd/worker"
 )
 
@@ -72,12 +74,17 @@ func start(ctx context.Context, cfg *Config, r roles, log *slog.Logger) (_ *inst
 		}
 	}
 
+	tracer, err := traces.FromEnvironment(ctx, currentVersion(), untold(log))
+	if err != nil {
+		return nil, err
+	}
+	in.onStop("traces", tracer.Close)
 	unlock, err := cfg.lockDatabase()
 	if err != nil {
 		return nil, err
 	}
 	in.onStop("the lock on the database", func(context.Context) error { return unlock() })
-	st, err := cfg.openMigrated(ctx, r.migrate, log)
+	st, err := cfg.openMigrated(ctx, r.migrate, tracer, log)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +108,7 @@ func start(ctx context.Context, cfg *Config, r roles, log *slog.Logger) (_ *inst
 	pace := jobs.NewPace(redis)
 	in.onStop("pace", func(context.Context) error { return pace.Close() })
 	counted := metrics.New(currentVersion())
-	upstream, err := providers.New(providers.Options{Allow: cfg.UpstreamAllow, TestHost: cfg.TestProvider, Observe: counted.UpstreamCalled})
+	upstream, err := providers.New(providers.Options{Allow: cfg.UpstreamAllow, TestHost: cfg.TestProvider, Observe: counted.UpstreamCalled, Traces: tracer})
 	if err != nil {
 		return nil, fmt.Errorf("GRANTD_UPSTREAM_ALLOW or GRANTD_TEST_PROVIDER: %w", err)
 	}
@@ -131,7 +138,7 @@ func start(ctx context.Context, cfg *Config, r roles, log *slog.Logger) (_ *inst
 
 	counted.Watch(in.service.MetricSources(r.worker))
 	if r.worker {
-		w, err := worker.New(worker.Options{Service: in.service, Redis: redis, Log: log, Metrics: counted})
+		w, err := worker.New(worker.Options{Service: in.service, Redis: redis, Log: log, Metrics: counted, Traces: tracer})
 		if err != nil {
 			return nil, err
 		}
@@ -142,7 +149,7 @@ func start(ctx context.Context, cfg *Config, r roles, log *slog.Logger) (_ *inst
 	}
 
 	edge := api.New(api.Options{
-		Service: in.service, PublicURL: cfg.PublicURL, Version: currentVersion(), Log: log, Metrics: counted,
+		Service: in.service, PublicURL: cfg.PublicURL, Version: currentVersion(), Log: log, Metrics: counted, Traces: tracer,
 		TrustedProxies: cfg.proxies(), BodyTime: cfg.LimitBodyTime, Brand: cfg.brand(),
 	})
 	if private != nil {
@@ -154,6 +161,17 @@ func start(ctx context.Context, cfg *Config, r roles, log *slog.Logger) (_ *inst
 	}
 	in.onStop("readiness", func(ctx context.Context) error { edge.Drain(); return pause(ctx, cfg.drainDelay(r)) })
 	return in, nil
+}
+
+// untold logs that traces cannot be sent, once a minute.
+func untold(log *slog.Logger) func(error) {
+	var next atomic.Int64
+	return func(err error) {
+		now := time.Now()
+		if due := next.Load(); now.UnixNano() >= due && next.CompareAndSwap(due, now.Add(time.Minute).UnixNano()) {
+			log.Warn("traces cannot be sent; they are dropped, and nothing else is affected", "error", err)
+		}
+	}
 }
 
 // knowPort completes a public URL that was waiting for the port the system

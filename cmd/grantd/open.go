@@ -14,6 +14,7 @@ import (
 	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/secrets"
 	"github.com/grantd/grantd/store"
+	"github.com/grantd/grantd/traces"
 )
 
 // logger writes to w as the settings say. They have been validated, so an
@@ -32,12 +33,16 @@ func (c *Config) logger(w io.Writer) *slog.Logger {
 // none, in a folder that only its owner may enter: commands that must not make one ask
 // mustExist first.
 func (c *Config) openStore(ctx context.Context) (*store.Store, error) {
+	return c.openTraced(ctx, nil)
+}
+
+func (c *Config) openTraced(ctx context.Context, tracer *traces.Tracer) (*store.Store, error) {
 	if path := c.sqlitePath(); path != "" {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return nil, fmt.Errorf("making the folder of the database: %w", err)
 		}
 	}
-	st, err := store.Open(ctx, store.Options{URL: c.DatabaseURL, AllowAsyncCommit: c.AllowAsyncCommit, FetchConns: c.FetchConnections})
+	st, err := store.Open(ctx, store.Options{URL: c.DatabaseURL, AllowAsyncCommit: c.AllowAsyncCommit, FetchConns: c.FetchConnections, Traces: tracer})
 	if err != nil {
 		return nil, fmt.Errorf("GRANTD_DATABASE_URL (%s): %w%s", redact(c.DatabaseURL), err, passwordHint(c.DatabaseURL))
 	}
@@ -59,8 +64,8 @@ func passwordHint(raw string) string {
 // openMigrated is openStore, and brings the schema up to date where that is
 // asked for or the database is a SQLite file, which nobody else may be using
 // with an older grantd.
-func (c *Config) openMigrated(ctx context.Context, migrate bool, log *slog.Logger) (*store.Store, error) {
-	st, err := c.openStore(ctx)
+func (c *Config) openMigrated(ctx context.Context, migrate bool, tracer *traces.Tracer, log *slog.Logger) (*store.Store, error) {
+	st, err := c.openTraced(ctx, tracer)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +124,7 @@ func named(variable string, err error) error {
 // tokenService opens what the token commands need: the rules over database and
 // keyset, without upstreams and without Redis. close ends it.
 func (c *Config) tokenService(ctx context.Context, log *slog.Logger) (s *broker.Service, close func() error, err error) {
-	st, err := c.openMigrated(ctx, false, log)
+	st, err := c.openMigrated(ctx, false, nil, log)
 	if err != nil {
 		return nil, nil, err
 	}

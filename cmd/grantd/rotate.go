@@ -322,7 +322,7 @@ func (c *Config) withSealed(ctx context.Context, out console, f func(*store.Stor
 		return named("GRANTD_KEYSET", err)
 	}
 	log := c.logger(out.err)
-	st, err := c.openMigrated(ctx, false, log)
+	st, err := c.openMigrated(ctx, false, nil, log)
 	if err != nil {
 		return err
 	}
