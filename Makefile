@@ -9,6 +9,7 @@ VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 OIDC := brokertest/oidcprovider
 AXE := brokertest/axe
 ZITADEL := brokertest/servers/zitadel
+TYPESCRIPT := sdk/typescript
 
 .PHONY: help demo dev build test check bench faults simulate pictures release-check measure fmt clean release chart sbom vulnerabilities
 
@@ -36,7 +37,7 @@ RACE := -race -gcflags=github.com/ncruces/go-sqlite3-wasm/...=-race=false
 # Building the race runtime is the honest probe: it needs cgo, a C compiler and its headers, as the tests will.
 # What the tests share is built first, on all processors. The timeout is the last resort: tests have limits
 # of their own, which count in the machine's speed.
-test: $(OIDC)/node_modules/.package-lock.json $(AXE)/node_modules/.package-lock.json ## Run all tests, on SQLite and on PostgreSQL + Redis where those are installed
+test: $(OIDC)/node_modules/.package-lock.json $(AXE)/node_modules/.package-lock.json $(TYPESCRIPT)/node_modules/.package-lock.json ## Run all tests, on SQLite and on PostgreSQL + Redis where those are installed
 	@race=; \
 	if go build -race runtime/race runtime/cgo 2>/dev/null; then race='$(RACE)'; \
 	elif [ "$$GRANTD_TEST_REQUIRE_SERVICES" = 1 ]; then echo 'the race detector cannot run: it needs a C compiler and CGO_ENABLED=1' >&2; exit 1; \
@@ -118,4 +119,4 @@ fmt: ## Format the code
 	gofmt -w .
 
 clean: ## Remove what the targets made, but no data: grantd-data may hold a keyset
-	rm -rf bin dist coverage* $(OIDC)/node_modules $(AXE)/node_modules
+	rm -rf bin dist coverage* $(OIDC)/node_modules $(AXE)/node_modules $(TYPESCRIPT)/node_modules $(TYPESCRIPT)/dist
