@@ -131,6 +131,24 @@ func TestTheTableOfContributingNamesPlacesThatExist(t *testing.T) {
 }
 
 // Durations of the broker have names, all in one place, so that who looks for one finds it.
+// docs/testing.md says which tests show which pages.
+func TestTheTableOfPagesNamesTests(t *testing.T) {
+	text, err := os.ReadFile("docs/testing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`(Test[A-Z]\\w+)`").FindAllStringSubmatch(string(text), -1)
+	if len(named) < 15 {
+		t.Errorf("only %d tests are named", len(named))
+	}
+	all := testsInTree(t)
+	for _, m := range named {
+		if !slices.Contains(all, m[1]) {
+			t.Errorf("there is no test %s", m[1])
+		}
+	}
+}
+
 func TestDurationsOfTheBrokerHaveNames(t *testing.T) {
 	unnamed := regexp.MustCompile(`\d ?\* ?time\.[A-Z]`)
 	files, err := filepath.Glob("broker/*.go")

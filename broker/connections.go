@@ -45,5 +45,10 @@ func (s *Service) connection(p models.Provider, l models.Linked) Connection {
 	return c
 }
 
+// ScopeInWords says what a scope allows at a provider, to people; "" where its type does not know.
+func (s *Service) ScopeInWords(p models.Provider, scope string) string {
+	return s.at(p).ScopeInWords(scope)
+}
+
 // accountName is what a person knows an account by, as far as the upstream told.
 func accountName(a models.Authorization) string { return cmp.Or(a.Login, a.Email, a.Sub) }

@@ -45,35 +45,53 @@ func (s *Service) MyConnections(ctx context.Context, v Visitor, cursor string) (
 	if err != nil {
 		return MyConnections{}, err
 	}
-	rows, err := s.store.LatestLinks(ctx, v.Caller, "")
-	if err != nil {
-		return MyConnections{}, err
-	}
-	latest := map[string]bool{}
-	for _, l := range rows {
-		latest[l.Authorization.ID] = true
-	}
-	accounts := map[string]int{}
-	for _, a := range page.Data {
-		accounts[a.ProviderID]++
-	}
-	services, err := s.store.Services(ctx, v.Caller.OrgID)
-	if err != nil {
-		return MyConnections{}, err
-	}
-	bearers, err := s.issuerServices(ctx, v.Caller.OrgID)
-	if err != nil {
-		return MyConnections{}, err
-	}
-	services = append(services, bearers...)
 	all := MyConnections{Providers: within(v.Caller, ps), More: page.Next}
+	if len(page.Data) == 0 {
+		return all, nil
+	}
+	services, err := s.servicesOf(ctx, v.Caller.OrgID)
+	if err != nil {
+		return MyConnections{}, err
+	}
+	defaults, err := s.defaultsAmong(ctx, v.Caller, page.Data)
+	if err != nil {
+		return MyConnections{}, err
+	}
 	for _, a := range page.Data {
 		m := myConnection(a)
-		m.Services = namesFor(a.ProviderID, services)
-		m.Default = latest[a.ID] && accounts[a.ProviderID] > 1
+		m.Services, m.Default = namesFor(a.ProviderID, services), defaults[a.ID]
 		all.Connections = append(all.Connections, m)
 	}
 	return all, nil
+}
+
+// servicesOf are the services of an organisation, by API tokens and by trusted issuers.
+func (s *Service) servicesOf(ctx context.Context, org string) ([]models.APIToken, error) {
+	services, err := s.store.Services(ctx, org)
+	if err != nil {
+		return nil, err
+	}
+	bearers, err := s.issuerServices(ctx, org)
+	return append(services, bearers...), err
+}
+
+// defaultsAmong are the ids of the authorizations that a request gets which names no account, where there are several
+// accounts at one provider. Most people have one everywhere, and then nothing is asked.
+func (s *Service) defaultsAmong(ctx context.Context, c models.Caller, list []models.Authorization) (map[string]bool, error) {
+	accounts, several := map[string]int{}, false
+	for _, a := range list {
+		accounts[a.ProviderID]++
+		several = several || accounts[a.ProviderID] > 1
+	}
+	if !several {
+		return nil, nil
+	}
+	rows, err := s.store.LatestLinks(ctx, c, "")
+	defaults := map[string]bool{}
+	for _, l := range rows {
+		defaults[l.Authorization.ID] = accounts[l.Authorization.ProviderID] > 1
+	}
+	return defaults, err
 }
 
 // namesFor are what people know the services by that may use a provider.

@@ -21,6 +21,7 @@ func bitbucketType() *Type {
 		// What a token may do is ticked on the OAuth consumer; the parameter is
 		// tolerated, and what was granted is read from the answer.
 		DefaultScopes: []string{"account", "email"},
+		ScopeWords:    bitbucketScopeWords,
 		Behaviour: Behaviour{
 			// Since May 2026 each refresh brings the next refresh token; the spent one works
 			// on for about ten minutes, and an access token until it expires. One that is not
@@ -154,4 +155,28 @@ func bitbucketCheck(ctx context.Context, u *upstream, t Tokens) (Check, error) {
 		return Check{}, protocol("the account has no uuid")
 	}
 	return Check{Valid: true, Account: account(SourceUser, user.Sub)}, nil
+}
+
+// bitbucketScopeWords are from https://developer.atlassian.com/cloud/bitbucket/bitbucket-cloud-rest-api-scopes/.
+var bitbucketScopeWords = map[string]string{
+	"account":           "Read your account and workspaces",
+	"account:write":     "Read and change your account",
+	"email":             "See your e-mail address",
+	"repository":        "Read your repositories",
+	"repository:write":  "Read and change your repositories",
+	"repository:admin":  "Manage your repositories",
+	"repository:delete": "Delete your repositories",
+	"pullrequest":       "Read pull requests and your repositories",
+	"pullrequest:write": "Create, comment on and merge pull requests",
+	"issue":             "Read issues",
+	"issue:write":       "Create and change issues",
+	"wiki":              "Read and change wikis",
+	"snippet":           "Read your snippets",
+	"snippet:write":     "Create and change snippets",
+	"webhook":           "See and manage webhooks",
+	"pipeline":          "See pipelines",
+	"pipeline:write":    "Run and stop pipelines",
+	"project":           "Read your projects and their repositories",
+	"project:admin":     "Manage your projects",
+	"team":              "See which teams you belong to",
 }

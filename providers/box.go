@@ -20,6 +20,7 @@ func boxType() *Type {
 		Name:        "box",
 		DisplayName: "Box",
 		DefaultHost: "box.com",
+		ScopeWords:  boxScopeWords,
 		Behaviour: Behaviour{
 			// Said to end the old pair once the new one is used; not documented.
 			RefreshKillsAccess: true,
@@ -70,4 +71,15 @@ func boxUser(ctx context.Context, u *upstream, access models.Secret) (models.Use
 		Description: a.text("job_title"),
 		Raw:         a.object,
 	}, nil
+}
+
+// boxScopeWords are from https://developer.box.com/guides/api-calls/permissions-and-errors/scopes/.
+var boxScopeWords = map[string]string{
+	"root_readonly":                "Read all your files and folders",
+	"root_readwrite":               "Read, change and delete all your files and folders",
+	"manage_managed_users":         "Manage the users of your organisation",
+	"manage_groups":                "Manage the groups of your organisation",
+	"manage_webhook":               "Create and manage webhooks",
+	"manage_enterprise_properties": "Manage settings and see reports of your organisation",
+	"sign_requests.readwrite":      "Send and manage requests to sign documents",
 }

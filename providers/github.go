@@ -24,6 +24,7 @@ func githubType() *Type {
 		DefaultHost:   "github.com",
 		SelfManaged:   true,
 		DefaultScopes: []string{"read:user", "user:email"},
+		ScopeWords:    githubScopeWords,
 		settings:      []setting{{name: "appSlug", check: isAppSlug, about: About{Label: "Name of the GitHub App", Help: "As in its address, github.com/apps/<name>. People are then led to install it.", Example: "my-app"}}},
 		Behaviour: Behaviour{
 			RefreshKillsAccess: true,
@@ -262,4 +263,39 @@ func githubOutcome(a *answer, e *Error) (models.Outcome, error) {
 		e.Kind = KindTransient
 	}
 	return "", e
+}
+
+// githubScopeWords are from https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/scopes-for-oauth-apps.
+var githubScopeWords = map[string]string{
+	"repo":             "Read and change all your repositories, private ones too",
+	"repo:status":      "Read and set the status of commits",
+	"repo_deployment":  "Read and set the status of deployments",
+	"public_repo":      "Read and change your public repositories",
+	"repo:invite":      "Accept and decline invitations to repositories",
+	"security_events":  "Read and change security alerts of your repositories",
+	"admin:repo_hook":  "Manage the webhooks of your repositories",
+	"write:repo_hook":  "Create and change webhooks of your repositories",
+	"read:repo_hook":   "See the webhooks of your repositories",
+	"admin:org":        "Manage your organisations, their teams and members",
+	"write:org":        "Change your membership in organisations, and their projects",
+	"read:org":         "See your organisations, teams and memberships",
+	"admin:public_key": "Manage your public SSH keys",
+	"write:public_key": "Add public SSH keys, and see yours",
+	"read:public_key":  "See your public SSH keys",
+	"admin:org_hook":   "Manage the webhooks of your organisations",
+	"gist":             "Create and change gists",
+	"notifications":    "Read your notifications, and mark them as read",
+	"user":             "Read and change your profile",
+	"read:user":        "Read your profile",
+	"user:email":       "See your e-mail addresses",
+	"user:follow":      "Follow and unfollow other people",
+	"project":          "Read and change your projects",
+	"read:project":     "See your projects",
+	"delete_repo":      "Delete your repositories",
+	"write:packages":   "Publish packages",
+	"read:packages":    "Download packages",
+	"delete:packages":  "Delete packages",
+	"codespace":        "Create and manage your codespaces",
+	"workflow":         "Change the workflows of GitHub Actions",
+	"read:audit_log":   "Read audit logs",
 }

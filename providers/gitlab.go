@@ -18,6 +18,7 @@ func gitlabType() *Type {
 		DefaultHost:   "gitlab.com",
 		SelfManaged:   true,
 		DefaultScopes: []string{"openid", "profile", "email"},
+		ScopeWords:    gitlabScopeWords,
 
 		settings: []setting{{name: "path", check: isPath, about: About{Label: "Path", Help: "Where GitLab lives below a path of the host.", Example: "/gitlab"}}},
 		Behaviour: Behaviour{
@@ -108,4 +109,20 @@ func isPath(_ allowlist, v any) string {
 		return "must be the path GitLab lives below, such as /gitlab, without a slash at the end"
 	}
 	return ""
+}
+
+// gitlabScopeWords are from https://docs.gitlab.com/integration/oauth_provider/.
+var gitlabScopeWords = map[string]string{
+	"api":              "Read and change everything that you can, by the API",
+	"read_api":         "Read everything that you can, by the API",
+	"read_user":        "Read your profile",
+	"read_repository":  "Read your repositories",
+	"write_repository": "Read and change your repositories",
+	"read_registry":    "Download container images",
+	"write_registry":   "Publish container images",
+	"create_runner":    "Create runners",
+	"manage_runner":    "Manage runners",
+	"k8s_proxy":        "Use Kubernetes clusters through GitLab's agent",
+	"sudo":             "Act as any user, if you are an administrator",
+	"admin_mode":       "Act as an administrator, if you are one",
 }

@@ -21,6 +21,7 @@ func googleType() *Type {
 		DefaultHost:   "accounts.google.com",
 		tokenHosts:    []string{"googleapis.com", "googlesource.com", "source.developers.google.com"},
 		DefaultScopes: []string{"openid", "email", "profile"},
+		ScopeWords:    googleScopeWords,
 
 		settings: []setting{{name: "prompt", check: isGooglePrompt, about: About{Label: "Prompt", Help: "What Google asks people each time. An account chooser alone brings no new refresh token.", Entry: EntryChoice, Choices: googlePrompts}}},
 		idToken:  SourceUser,
@@ -146,4 +147,29 @@ func googleRevokeOne(ctx context.Context, u *upstream, token models.Secret) (mod
 		return "", err
 	}
 	return u.revocation(a, token)
+}
+
+// googleScopeWords are from https://developers.google.com/identity/protocols/oauth2/scopes.
+var googleScopeWords = map[string]string{
+	"https://www.googleapis.com/auth/userinfo.email":           "See your e-mail address",
+	"https://www.googleapis.com/auth/userinfo.profile":         "See your name and profile",
+	"https://www.googleapis.com/auth/drive":                    "Read, change and delete all your files in Google Drive",
+	"https://www.googleapis.com/auth/drive.readonly":           "Read all your files in Google Drive",
+	"https://www.googleapis.com/auth/drive.file":               "Read and change the files in Google Drive that you use with the application",
+	"https://www.googleapis.com/auth/drive.metadata.readonly":  "See the names and details of your files in Google Drive",
+	"https://www.googleapis.com/auth/calendar":                 "Read and change your calendars",
+	"https://www.googleapis.com/auth/calendar.readonly":        "See your calendars",
+	"https://www.googleapis.com/auth/calendar.events":          "Read and change the events in your calendars",
+	"https://www.googleapis.com/auth/calendar.events.readonly": "See the events in your calendars",
+	"https://mail.google.com/":                                 "Read, write, send and permanently delete your mail",
+	"https://www.googleapis.com/auth/gmail.readonly":           "Read your mail and its settings",
+	"https://www.googleapis.com/auth/gmail.modify":             "Read, write and send mail, and move it to the bin",
+	"https://www.googleapis.com/auth/gmail.compose":            "Write drafts, and send mail",
+	"https://www.googleapis.com/auth/gmail.send":               "Send mail as you",
+	"https://www.googleapis.com/auth/contacts":                 "Read and change your contacts",
+	"https://www.googleapis.com/auth/contacts.readonly":        "See your contacts",
+	"https://www.googleapis.com/auth/documents":                "Read and change your documents",
+	"https://www.googleapis.com/auth/spreadsheets":             "Read and change your spreadsheets",
+	"https://www.googleapis.com/auth/spreadsheets.readonly":    "Read your spreadsheets",
+	"https://www.googleapis.com/auth/cloud-platform":           "Read, change and delete your data in Google Cloud",
 }

@@ -34,6 +34,7 @@ func microsoftType() *Type {
 		tokenHosts:  []string{"dev.azure.com", "visualstudio.com"}, // Azure DevOps
 		// User.Read is for user info, offline_access for a refresh token.
 		DefaultScopes: []string{"openid", "profile", "email", "offline_access", "User.Read"},
+		ScopeWords:    microsoftScopeWords,
 
 		settings: []setting{
 			{name: "cloud", check: isMicrosoftCloud, about: About{Label: "Cloud", Help: "The national cloud, if it is not the global one.", Entry: EntryChoice, Choices: slices.Sorted(maps.Keys(microsoftClouds))}},
@@ -255,4 +256,30 @@ func mailbox(principal string) string {
 		return ""
 	}
 	return principal
+}
+
+// microsoftScopeWords are from https://learn.microsoft.com/graph/permissions-reference.
+var microsoftScopeWords = map[string]string{
+	"User.Read":           "Read your profile",
+	"User.ReadBasic.All":  "See the names of people in your organisation",
+	"User.Read.All":       "Read the profiles of people in your organisation",
+	"Mail.Read":           "Read your mail",
+	"Mail.ReadWrite":      "Read, change and delete your mail",
+	"Mail.Send":           "Send mail as you",
+	"Calendars.Read":      "See your calendars",
+	"Calendars.ReadWrite": "Read and change your calendars",
+	"Contacts.Read":       "See your contacts",
+	"Contacts.ReadWrite":  "Read and change your contacts",
+	"Files.Read":          "Read your files",
+	"Files.ReadWrite":     "Read, change and delete your files",
+	"Files.Read.All":      "Read all files that you can open",
+	"Files.ReadWrite.All": "Read, change and delete all files that you can open",
+	"Sites.Read.All":      "Read all SharePoint sites that you can open",
+	"Tasks.Read":          "See your tasks",
+	"Tasks.ReadWrite":     "Read and change your tasks",
+	"Notes.Read":          "Read your notebooks",
+	"Chat.Read":           "Read your chats",
+	"Chat.ReadWrite":      "Read your chats, and write in them",
+	"Team.ReadBasic.All":  "See which teams you belong to",
+	"Group.Read.All":      "See the groups that you can see",
 }

@@ -1,6 +1,9 @@
 package providers
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // R7, R9: what a server does is what its admin says, and what is not said stays on
 // the safe side.
@@ -48,5 +51,32 @@ func TestTraitsAreNotForEveryType(t *testing.T) {
 	c.Config["revokesSingly"] = "yes"
 	if wrong := r.At(c).Validate(); len(wrong) != 1 || wrong[0].Name != "config.revokesSingly" {
 		t.Errorf("%v", wrong)
+	}
+}
+
+// What a type asks for by default is told to people in words, which are sentences without an end and fit a line of a phone.
+func TestScopesAreToldInWords(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, Options{TestHost: "http://127.0.0.1:1"})
+	for name, kind := range r.types {
+		at := r.At(Client{Type: name})
+		for _, scope := range kind.DefaultScopes {
+			if at.ScopeInWords(scope) == "" {
+				t.Errorf("%s does not say what %s allows", name, scope)
+			}
+		}
+		for scope, words := range kind.ScopeWords {
+			if !isScope(scope) || len(words) > 80 || words == "" || strings.ToUpper(words[:1]) != words[:1] || strings.ContainsAny(words, ".<>\n") {
+				t.Errorf("%s says of %q: %q", name, scope, words)
+			}
+		}
+	}
+	for _, c := range []struct{ kind, scope, words string }{
+		{"github", "email", ""}, {"oauth2", "email", ""}, {"oidc", "email", "See your e-mail address"}, {"microsoft", "offline_access", "Keep access while you are not using the application"},
+		{"github", "repo", "Read and change all your repositories, private ones too"}, {"oidc", "repo", ""}, {"none", "email", ""},
+	} {
+		if got := r.At(Client{Type: c.kind}).ScopeInWords(c.scope); got != c.words {
+			t.Errorf("%s, %s: %q, want %q", c.kind, c.scope, got, c.words)
+		}
 	}
 }

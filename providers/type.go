@@ -21,6 +21,9 @@ type Type struct {
 	// SelfManaged says that metadata.host may name another one.
 	SelfManaged   bool
 	DefaultScopes []string
+	// ScopeWords say what scopes allow, to people, such as "Read your profile". Those of OpenID Connect need none. A scope
+	// that is not among them is shown as it is.
+	ScopeWords map[string]string
 
 	Behaviour
 	// tokenHosts are hosts that tokens are good for beside those of the endpoints, and

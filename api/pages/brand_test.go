@@ -22,7 +22,7 @@ func TestTheLogoIsServedAsAnImage(t *testing.T) {
 	}
 
 	var page strings.Builder
-	if err := parseTemplates("/tools", "", b).ExecuteTemplate(&page, "signed-out", view{}); err != nil {
+	if err := parseTemplates("/tools", "", b, nil).ExecuteTemplate(&page, "signed-out", view{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, shown := range []string{`<img src="/tools` + b.logoPath() + `" alt="">`, "Acme &lt;b&gt;</a>", "<title>Signed out - Acme &lt;b&gt;</title>", `href="https://help.example.com"`} {

@@ -72,7 +72,7 @@ func New(o Options) *Pages {
 		prefix:    o.Prefix,
 		document:  o.Document,
 		console:   o.Console,
-		templates: parseTemplates(o.Prefix, o.Console, o.Brand),
+		templates: parseTemplates(o.Prefix, o.Console, o.Brand, o.Service.ScopeInWords),
 		brand:     o.Brand,
 		origins:   newOrigins(o.PublicURL),
 	}

@@ -11,24 +11,35 @@ import (
 	"github.com/grantd/grantd/models"
 )
 
-// parseTemplates reads the templates for a server whose public URL has this path.
-func parseTemplates(prefix, console string, brand Brand) *template.Template {
+// parseTemplates reads the templates for a server whose public URL has this path. inWords says what a scope allows at a
+// provider, "" where that is not known.
+func parseTemplates(prefix, console string, brand Brand, inWords func(models.Provider, string) string) *template.Template {
 	brand.Name = cmp.Or(brand.Name, "grantd")
 	at := func(path string) string { return prefix + path }
 	return template.Must(template.New("").Funcs(template.FuncMap{
-		"at":       at,
-		"style":    func() string { return at(styleSheet.path) },
-		"script":   func() string { return at(linkScript.path) },
-		"brand":    func() Brand { return brand },
-		"logo":     brand.logoPath,
-		"console":  func() string { return console },
-		"titled":   func(v view, title string) titled { return titled{v, title} },
+		"at":      at,
+		"style":   func() string { return at(styleSheet.path) },
+		"script":  func() string { return at(linkScript.path) },
+		"brand":   func() Brand { return brand },
+		"logo":    brand.logoPath,
+		"console": func() string { return console },
+		"titled":  func(v view, title string) titled { return titled{v, title} },
+		"inWords": func(p models.Provider, scopes []string) []scope {
+			all := make([]scope, len(scopes))
+			for i, s := range scopes {
+				all[i] = scope{s, inWords(p, s)}
+			}
+			return all
+		},
 		"initials": initials,
 		"icon":     icon,
 		"ago":      func(t time.Time) string { return ago(time.Now(), t) },
 		"rfc3339":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	}).ParseFS(templateFiles, "templates/*.html"))
 }
+
+// scope is a scope with what it allows in words, "" where that is not known.
+type scope struct{ Name, Words string }
 
 // titled is a page with its title, for the templates that surround it.
 type titled struct {

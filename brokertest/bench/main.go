@@ -11,6 +11,7 @@
 //	idle.go         what idle processes use of a core
 //	token.go        fetching fresh tokens, beside a bare handler (bare.go, load.go)
 //	pages.go        pages far behind in a list
+//	firstpage.go    what people see first, beside a running load
 //	asked.go        the answer to DELETE for a crowded provider, and its job
 //	deletion.go     from the answer to DELETE until the job runs
 //	revocations.go  many revocations at a slow upstream
@@ -120,7 +121,7 @@ func (b *bench) parts() []part {
 	return []part{
 		{"memory", b.memory}, {"idle", b.idle}, {"growth", b.growth},
 		{"tokens", b.tokens}, {"pages", b.pages}, {"asked", b.asked},
-		{"deletions", b.deletions}, {"revocations", b.revocations}, {"flock", b.flock},
+		{"first-pages", b.firstPages}, {"deletions", b.deletions}, {"revocations", b.revocations}, {"flock", b.flock},
 	}
 }
 

@@ -28,8 +28,10 @@ const (
 
 	mostIdle = 0.01 // of a core
 
-	mostFarPage = 1.2 // times the first page
-	mostAsking  = 2.0 // times the answer for a provider with one authorization
+	mostFarPage   = 1.2 // times the first page
+	mostFirstPage = 20 * time.Millisecond
+
+	mostAsking = 2.0 // times the answer for a provider with one authorization
 )
 
 // report collects what was measured.

@@ -102,7 +102,7 @@ func TestAnAppConnectsAPersonWithALink(t *testing.T) {
 		linkIs(t, h, id, "open", "")
 
 		shown := s.back(path)
-		wantPage(t, shown, 200, "acme", ">Web app</q>", "test provider", host(t, h.IdPURL), "app.example.com", "<code>profile</code>", "<code>email</code>")
+		wantPage(t, shown, 200, "acme", ">Web app</q>", "test provider", host(t, h.IdPURL), "app.example.com", "See your name and profile <code>profile</code>", "See your e-mail address <code>email</code>")
 		if shown.header.Get("Set-Cookie") != "" || strings.Contains(shown.body, id) {
 			t.Errorf("looking at the page sets %q", shown.header.Get("Set-Cookie"))
 		}

@@ -57,7 +57,7 @@ func TestTheMainPagesArePictured(t *testing.T) {
 		b.do(t, chromedp.Navigate(h.URL+path), chromedp.WaitVisible(css(until)))
 		b.picture(t, page)
 	}
-	repositories := createID(t, h, object{"name": "Repositories", "description": "The build service reads your repositories.", "scopes": []any{"read", "write"}})
+	repositories := createID(t, h, object{"name": "Repositories", "description": "The build service reads your repositories.", "scopes": []any{"profile", "email", "read", "write"}})
 	notebooks := createID(t, h, object{"name": "Notebooks"})
 	retired := createID(t, h, object{"name": "Old tracker"})
 	for i, account := range []string{"ada", "grace", "linus"} {
@@ -78,10 +78,18 @@ func TestTheMainPagesArePictured(t *testing.T) {
 	at("connections", "/connections", "main")
 	b.do(t, chromedp.Navigate(anotherSite(t, h.URL+connectAt(repositories))), chromedp.Click(css("#lure")), chromedp.WaitVisible(css("#start")))
 	b.picture(t, "connect")
+	app := h.Limited(t, broker.NewAPIToken{OrgID: h.Admin.Caller.OrgID, UserID: "app-builds", Role: models.RoleService, Name: "Build dashboard", Providers: []string{repositories},
+		ReturnOrigins: []string{"https://builds.example.com"}})
+	for _, user := range []string{"ada", "person1", "person2"} {
+		_, path := link(t, h, app, repositories, object{"userId": user, "returnUrl": "https://builds.example.com/connected"})
+		b.do(t, chromedp.Navigate(h.URL+path), chromedp.WaitVisible(css("#start")))
+	}
+	b.picture(t, "link")
 	b.signsIn(t, h, h.Admin, "#now")
 	at("overview", "/console/", "main")
 	at("provider", "/console/providers/"+repositories, "main")
 	at("job", "/console/jobs/"+failed, "main")
+	at("links", "/console/links", "#results table")
 	at("statistics", "/console/statistics", "main")
 }
 

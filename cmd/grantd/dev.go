@@ -108,12 +108,6 @@ func introduce(ctx context.Context, c console, cfg *Config, in *instance, idp *t
 	if kept {
 		place = "at " + redact(cfg.DatabaseURL)
 	}
-	first := "1. Begin a consent, and open the redirectUrl that comes back in a browser:"
-	second := "2. Agree there. The page you come back to shows this call with your code in it:"
-	if autoConsent {
-		first = "1. Begin a consent, and follow the redirectUrl that comes back: curl -sL 'REDIRECTURL'"
-		second = "2. The test server agrees by itself. What curl prints is this call with your code in it:"
-	}
 	t := teller{out: c.out}
 	t.say(`grantd %s is running at %s, with its documentation at %s/docs
 Everything is kept %s.
@@ -122,20 +116,34 @@ API=%s/api/v2/externalOAuth
 ADMIN=%s
 YOU=%s
 PROVIDER=%s
+`,
+		currentVersion(), in.url, cfg.PublicURL, place, in.url, admin.Reveal(), user.Reveal(), provider)
+	if once := in.onceAddress(cfg, root); once != "" {
+		t.say("In a browser: open this address within a minute. It signs the browser in as the admin, once.\n     " + once)
+	}
+	t.say(`Choose "Your connections", then "Connect", and agree on the page of the test server.
+To sign in later: %s/ with $ADMIN, or with $YOU as somebody who is no admin.
 
-%s`,
-		currentVersion(), in.url, cfg.PublicURL, place, in.url, admin.Reveal(), user.Reveal(), provider, first)
+With curl:`, in.url)
+	tellCurl(t, idp, autoConsent)
+	t.say("\nAs the admin you may delete the provider and follow its job, also in the browser. Ctrl-C ends all of it.")
+	return nil
+}
+
+// tellCurl says how to consent and to fetch a token with curl.
+func tellCurl(t teller, idp *testServer, autoConsent bool) {
+	first := "1. Begin a consent, and open the redirectUrl that comes back in a browser:"
+	second := "2. Agree there. The page you come back to shows this call with your code in it:"
+	if autoConsent {
+		first = "1. Begin a consent, and follow the redirectUrl that comes back: curl -sL 'REDIRECTURL'"
+		second = "2. The test server agrees by itself. What curl prints is this call with your code in it:"
+	}
+	t.say(first)
 	t.curl("$API/providers/$PROVIDER/authorize/", "YOU", "", "-X", "POST", "--url-query", "redirect_uri="+idp.url+"/app/callback")
 	t.say(second)
 	t.curl("$API/providers/callback/", "YOU", `{"providerId":"'$PROVIDER'","state":"…","code":"…"}`)
 	t.say("3. Fetch a token with the id of the authorizedProvider that came back, as often as you like:")
 	t.curl("$API/authorizedProviders/…/token/", "YOU", "", "-X", "POST")
-	t.say("\nOr connect in a browser, and see your connections, signed in with $YOU:\n     " + in.url + "/")
-	if once := in.onceAddress(cfg, root); once != "" {
-		t.say("\nThis address signs a browser in as the admin, once, within a minute:\n     " + once)
-	}
-	t.say("\nAs $ADMIN you may delete the provider and follow its job. Ctrl-C ends all of it.")
-	return nil
 }
 
 // devToken makes a token that outlives no working day, so that a data folder
