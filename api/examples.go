@@ -36,6 +36,8 @@ var requestExamples = map[string][]example{
 	"createApiToken": {
 		{"machine", "For a machine", `{"role": "user", "userId": "app-nightly", "name": "Nightly import", "expiresAt": "` + exampleFarEnd + `"}`},
 	},
+	"createWebhook":      {{"connections", "Of connections that need their person", `{"url": "https://app.example.com/webhooks/grantd", "events": ["connection.broken", "connection.expiring"]}`}},
+	"updateWebhook":      {{"on", "Switch it on again", `{"status": "active"}`}},
 	"startJob":           {{"stats", "Count providers and authorizations", `{"type": "STATS"}`}},
 	"pollExternalDevice": {{"poll", "Poll", `{"device_code": "` + exampleDeviceCode + `"}`}},
 }

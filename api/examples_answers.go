@@ -81,6 +81,16 @@ func (s *Server) answerExamples() map[string]any {
 		"getApiToken":    exampleAPIToken(),
 		"createApiToken": MadeAPIToken{exampleAPIToken(), "grd_" + exampleMadeTokenID + "_keep-it-where-your-secrets-are"},
 
+		"listWebhooks":   List[models.Webhook]{Count: 1, Data: []models.Webhook{exampleWebhook()}},
+		"createWebhook":  MadeWebhook{exampleWebhook(), exampleWebhookSecret},
+		"getWebhook":     exampleWebhook(),
+		"updateWebhook":  exampleWebhook(),
+		"rotateWebhook":  MadeWebhook{exampleWebhook(), exampleWebhookSecret},
+		"listDeliveries": List[models.Delivery]{Count: 1, Data: []models.Delivery{exampleDelivery()}},
+		"replayDelivery": models.Delivery{ID: exampleDeliveryID, WebhookID: exampleWebhookID, EventID: exampleToldID, EventType: models.EventConnectionBroken, Number: 42,
+			Replayed: true, Status: models.DeliveryPending, CreatedAt: exampleSaved},
+		"followEvents": exampleEvents(),
+
 		"listSessions": List[models.BrowserSession]{Count: 1, Data: []models.BrowserSession{{ID: "01936f35-0b1c-7a4e-8d20-3c5b7a9e1f26", OrgID: "example",
 			UserID: "corp:248289761001", Role: models.RoleUser, Issuer: "corp", Name: "Ada Lovelace", Address: "198.51.100.7",
 			CreatedAt: exampleMade, LastUsedAt: exampleSaved, ExpiresAt: exampleMade.Add(7 * 24 * time.Hour)}}},
@@ -179,4 +189,35 @@ func exampleStream() string {
 func exampleLink() models.ConnectLink {
 	return models.ConnectLink{ID: exampleLinkID, OrgID: "example", UserID: "ada", ProviderID: exampleProviderID, AppName: "Web app",
 		ReturnURL: "https://app.example.com/connected", Confirm: true, Status: models.LinkReturned, CreatedAt: exampleMade, ExpiresAt: exampleMade.Add(12 * time.Minute)}
+}
+
+const (
+	exampleWebhookID     = "01936f36-1c2d-7b5f-9e31-4d6c8b0f2a37"
+	exampleDeliveryID    = "01936f36-5a4b-7c6d-8e7f-901a2b3c4d5e"
+	exampleToldID        = "01936f36-4f3e-7d2c-8b1a-09f8e7d6c5b4"
+	exampleWebhookSecret = "whsec_keep-it-where-your-secrets-are"
+)
+
+func exampleWebhook() models.Webhook {
+	return models.Webhook{ID: exampleWebhookID, OrgID: "example", URL: "https://app.example.com/webhooks/grantd", Description: "Reminders",
+		Events: models.Strings{string(models.EventConnectionBroken), string(models.EventConnectionExpiring)}, Status: models.WebhookActive, Confirmed: true,
+		PublicKey: "whpk_l0Jc4vXbG1oLr4Gxz0VhIVYcTzJ9l0hZl0VbYHzQw3A=", LastDeliveredAt: &exampleSaved, CreatedAt: exampleMade, UpdatedAt: exampleSaved}
+}
+
+func exampleDelivery() models.Delivery {
+	return models.Delivery{ID: exampleDeliveryID, WebhookID: exampleWebhookID, EventID: exampleToldID, EventType: models.EventConnectionBroken, Number: 42,
+		Status: models.DeliveryDelivered, CreatedAt: exampleSaved, Attempts: models.Attempts{{At: exampleSaved, Seconds: 10, Result: models.NotDelivered},
+			{At: exampleSaved.Add(15 * time.Second), Seconds: 0.1, Result: "204"}}}
+}
+
+// exampleEvents is a stream of one event.
+func exampleEvents() string {
+	n := int64(42)
+	e := models.Event{ID: exampleToldID, Number: &n, Type: models.EventConnectionBroken, ProviderID: exampleProviderID, AuthorizationID: exampleAuthorizationID,
+		UserID: "ada", Code: "invalid_grant", At: exampleSaved}
+	text, err := eventText(e)
+	if err != nil {
+		panic(err) // made of our own structs only
+	}
+	return text
 }

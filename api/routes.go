@@ -54,6 +54,18 @@ func (s *Server) routes() {
 	on(s, operation{"GET", "jobs/{id}/events/", 200, "watchJob", "Follow a job", []int{notFound}}, s.watchJob)
 	s.documentEvents()
 
+	on(s, operation{"GET", "webhooks/", 200, "listWebhooks", "List the webhooks", []int{forbidden}}, s.listWebhooks)
+	on(s, operation{"POST", "webhooks/", 201, "createWebhook", "Make a webhook", []int{forbidden, conflict}}, s.createWebhook)
+	on(s, operation{"GET", "webhooks/{id}/", 200, "getWebhook", "Get a webhook, without its secret", []int{forbidden, notFound}}, s.getWebhook)
+	on(s, operation{"PATCH", "webhooks/{id}/", 200, "updateWebhook", "Change a webhook", []int{forbidden, notFound}}, s.updateWebhook)
+	on(s, operation{"DELETE", "webhooks/{id}/", 204, "deleteWebhook", "Delete a webhook", []int{forbidden, notFound}}, s.deleteWebhook)
+	on(s, operation{"POST", "webhooks/{id}/rotate/", 201, "rotateWebhook", "Give a webhook a new secret", []int{forbidden, notFound}}, s.rotateWebhook)
+	on(s, operation{"POST", "webhooks/{id}/test/", 204, "testWebhook", "Send a test event", []int{forbidden, notFound, conflict}}, s.testWebhook)
+	on(s, operation{"GET", "webhooks/{id}/deliveries/", 200, "listDeliveries", "List what was sent to a webhook, and what waits", []int{forbidden, notFound}}, s.listDeliveries)
+	on(s, operation{"POST", "webhooks/{id}/deliveries/{delivery}/replay/", 201, "replayDelivery", "Deliver an event again", []int{forbidden, notFound, conflict}}, s.replayDelivery)
+	on(s, operation{"GET", "events/", 200, "followEvents", "Follow the events", []int{forbidden, gone}}, s.followEvents)
+	s.documentFollowing()
+
 	on(s, operation{"GET", "sessions/", 200, "listSessions", "List who is signed in to the pages", []int{forbidden}}, s.listSessions)
 	on(s, operation{"DELETE", "sessions/", 204, "endSessions", "Sign a user out of every browser", []int{forbidden}}, s.endSessions)
 	on(s, operation{"DELETE", "sessions/{id}/", 204, "endSession", "Sign a user out of one browser", []int{forbidden, notFound}}, s.endSession)

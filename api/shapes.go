@@ -113,3 +113,14 @@ func jobItem(i models.JobItem) *models.JobItem {
 	i.SettledAt = i.SettledAt.UTC()
 	return &i
 }
+
+func webhook(h models.Webhook) *models.Webhook {
+	h.CreatedAt, h.UpdatedAt, h.FormerUntil = h.CreatedAt.UTC(), h.UpdatedAt.UTC(), inUTC(h.FormerUntil)
+	h.FailingSince, h.LastDeliveredAt = inUTC(h.FailingSince), inUTC(h.LastDeliveredAt)
+	return &h
+}
+
+func delivery(d models.Delivery) *models.Delivery {
+	d.CreatedAt = d.CreatedAt.UTC()
+	return &d
+}

@@ -279,6 +279,9 @@ func (b *batch) settle(ctx context.Context, ended []store.Settled) (map[string]b
 			if !done[a.ID] {
 				continue
 			}
+			if err := b.tell(ctx, tx, a, outcomes[a.ID]); err != nil {
+				return err
+			}
 			e := ownEvent(a.OrgID, models.ActionRevoked).provider(a.ProviderID).authorization(a.ID).code(string(outcomes[a.ID]))
 			if jobID != nil {
 				e = e.job(*jobID)
@@ -287,4 +290,16 @@ func (b *batch) settle(ctx context.Context, ended []store.Settled) (map[string]b
 		}
 		return tx.Audit(ctx, events...)
 	})
+}
+
+// tell tells how the revocation of what was a connection ended.
+func (b *batch) tell(ctx context.Context, tx *store.Store, a models.Authorization, o models.Outcome) error {
+	if !a.WasLinked() {
+		return nil
+	}
+	e := a.Event(models.EventConnectionDisconnected, string(o))
+	if b.job != nil {
+		e.JobID = b.job.ID
+	}
+	return tx.Tell(ctx, e)
 }

@@ -156,7 +156,9 @@ func (s *Service) noteCheck(ctx context.Context, l models.Linked, said providers
 		return newest, err
 	}
 	if l.HasVerdict(models.VerdictExpired) && l.Credential.VerdictReason == revokedUpstream {
-		if err := s.store.Acquit(ctx, l, revokedUpstream, left); err != nil {
+		if err := s.store.Tx(ctx, func(tx *store.Store) error {
+			return errors.Join(tx.Acquit(ctx, l, revokedUpstream, left), tellRecovered(ctx, tx, l))
+		}); err != nil {
 			return true, err
 		}
 	}
@@ -174,6 +176,9 @@ func (s *Service) noteRejected(ctx context.Context, l models.Linked, reason stri
 	err := s.store.Tx(ctx, func(tx *store.Store) error {
 		var err error
 		if newest, err = tx.NoteRejected(ctx, l, reason); err != nil || !newest {
+			return err
+		}
+		if err := tellBroken(ctx, tx, l, reason); err != nil {
 			return err
 		}
 		return tx.Audit(ctx, ownEvent(l.Authorization.OrgID, models.ActionTokenRejected).

@@ -69,8 +69,12 @@ func (s *Service) deletionJob(ctx context.Context, tx *store.Store, c models.Cal
 	if err := s.stopReset(ctx, tx, p); err != nil {
 		return j, err
 	}
+	before := p
 	p.Status, p.DeleteJobID = models.ProviderDeleted, &j.ID
 	if err := tx.SaveProvider(ctx, &p); err != nil {
+		return j, err
+	}
+	if err := tellChange(ctx, tx, before, p); err != nil {
 		return j, err
 	}
 	return j, tx.Audit(ctx, event(c, models.ActionProviderDeleteAsked).provider(p.ID).job(j.ID).done())
@@ -135,6 +139,11 @@ func (s *Service) finishDeletion(ctx context.Context, tx *store.Store, j models.
 		}
 	}
 	if _, err := tx.FinishJob(ctx, j.ID, models.JobCompleted, "", nil); err != nil {
+		return err
+	}
+	gone := p.Event(models.EventProviderDeleted, "")
+	gone.JobID = j.ID
+	if err := tx.Tell(ctx, gone); err != nil {
 		return err
 	}
 	if err := tx.Audit(ctx, ownEvent(p.OrgID, models.ActionProviderDeleted).provider(p.ID).job(j.ID).done()); err != nil {

@@ -44,6 +44,9 @@ func (s *Service) noteFormerSecret(ctx context.Context, p models.Provider) {
 		if err != nil || !first {
 			return err
 		}
+		if err := tx.Tell(ctx, p.Event(models.EventClientRefused, "new_secret")); err != nil {
+			return err
+		}
 		return tx.Audit(ctx, ownEvent(p.OrgID, models.ActionSecretRefused).provider(p.ID).done())
 	})
 	if err != nil && !store.IsNotFound(err) {

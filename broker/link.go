@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/grantd/grantd/models"
@@ -105,6 +106,9 @@ func (s *Service) linkHeld(ctx context.Context, c models.Caller, at upstream, f 
 		if !renewed {
 			action = models.ActionAuthorizationMade
 			if err := s.insertTokens(ctx, tx, &a, e); err != nil {
+				return err
+			}
+			if err := tx.Tell(ctx, a.Event(models.EventConnectionCreated, "")); err != nil {
 				return err
 			}
 		}
@@ -232,6 +236,11 @@ func (s *Service) renew(ctx context.Context, tx *store.Store, a *models.Authoriz
 	if err := tx.UpdateAuthorization(ctx, a); err != nil {
 		return true, err
 	}
+	if !slices.Equal(old.Scopes, a.Scopes) {
+		if err := tx.Tell(ctx, a.Event(models.EventScopesChanged, "")); err != nil {
+			return true, err
+		}
+	}
 	return true, s.replacePair(ctx, tx, *a, e)
 }
 
@@ -262,6 +271,9 @@ func (s *Service) replacePair(ctx context.Context, tx *store.Store, a models.Aut
 			return err
 		}
 		if saved {
+			if err := tellRecovered(ctx, tx, l); err != nil {
+				return err
+			}
 			return s.retire(ctx, tx, l, e.pair)
 		}
 	}

@@ -218,6 +218,9 @@ func (s *Service) applyChange(ctx context.Context, tx *store.Store, c models.Cal
 	if err := tx.SaveProvider(ctx, p); err != nil {
 		return err
 	}
+	if err := tellChange(ctx, tx, before, *p); err != nil {
+		return err
+	}
 	return tx.Audit(ctx, event(c, models.ActionProviderChanged).provider(p.ID).done())
 }
 

@@ -205,6 +205,9 @@ func (s *Service) saveRefreshed(ctx context.Context, l models.Linked, attempt st
 				if !l.Credential.HasRefreshToken {
 					action = models.ActionReset
 				}
+				if err := tellRecovered(ctx, tx, l); err != nil {
+					return err
+				}
 				return tx.Audit(ctx, ownEvent(l.Authorization.OrgID, action).
 					provider(l.Provider.ID).authorization(l.Authorization.ID).done())
 			}

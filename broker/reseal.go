@@ -95,6 +95,8 @@ func (s *Service) sealedParts() []sealedPart {
 			func(f models.Flow) []byte { return f.SealedTokens })},
 		{store.SealedCredentials, s.sealedCredentials},
 		{store.SealedSuperseded, s.sealedSuperseded},
+		{store.SealedWebhooks, s.sealedWebhooks(store.SealedWebhooks, func(h models.Webhook) []byte { return h.Sealed })},
+		{store.SealedFormerWebhooks, s.sealedWebhooks(store.SealedFormerWebhooks, func(h models.Webhook) []byte { return h.FormerSealed })},
 	}
 }
 
@@ -160,6 +162,17 @@ func (s *Service) sealedSuperseded(ctx context.Context, prefix []byte, after str
 		values[i] = s.value(k.ID, supersededOwner(k), k.Sealed)
 	}
 	return values, err
+}
+
+func (s *Service) sealedWebhooks(column store.Sealed, sealed func(models.Webhook) []byte) readSealed {
+	return func(ctx context.Context, prefix []byte, after string, limit int) ([]sealedValue, error) {
+		rows, err := s.store.WebhooksNotUnder(ctx, column, prefix, after, limit)
+		values := make([]sealedValue, len(rows))
+		for i, h := range rows {
+			values[i] = s.value(h.ID, secrets.WebhookOwner(h.ID, h.OrgID), sealed(h))
+		}
+		return values, err
+	}
 }
 
 // resealPart walks a column in the order of ids.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/grantd/grantd/store"
 )
 
 // Retention is how long things are kept after they are over (P1).
@@ -66,6 +68,9 @@ func (s *Service) forget(ctx context.Context) error {
 		{s.keep.Audit, s.store.ForgetEvents},
 		{s.keep.Audit, s.store.ForgetFetches},
 		{s.keep.Statistics, s.store.ForgetStatistics},
+		{store.FeedLife, s.store.ForgetDeliveries},
+		{store.FeedLife, s.store.ForgetWaiting},
+		{store.FeedLife, s.store.ForgetOutbox},
 		{s.keep.Minutes, s.store.AddUpFetches},
 		{0, func(ctx context.Context, _ time.Duration, limit int) (int64, error) {
 			return s.store.EndUse(ctx, limit)

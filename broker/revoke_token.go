@@ -150,6 +150,11 @@ func (r *tokenRevocation) suspect(ctx context.Context, id string) (models.Linked
 		if newest, err = tx.Suspect(ctx, l); err != nil || !newest {
 			return err
 		}
+		if !l.Credential.HasRefreshToken {
+			if err := tellBroken(ctx, tx, l, string(models.ReasonTokenRevoked)); err != nil {
+				return err
+			}
+		}
 		return tx.Audit(ctx, event(r.caller, models.ActionTokenRevokeAsked).provider(l.Provider.ID).authorization(id).done())
 	})
 	switch {
@@ -205,6 +210,11 @@ func (r *tokenRevocation) note(ctx context.Context, l models.Linked, outcome mod
 	return r.s.store.Tx(ctx, func(tx *store.Store) error {
 		if _, err := tx.NoteRevoked(ctx, l, r.lease, reason); err != nil {
 			return err
+		}
+		if l.Credential.HasRefreshToken { // without one, suspect told it
+			if err := tellBroken(ctx, tx, l, reason); err != nil {
+				return err
+			}
 		}
 		return tx.Audit(ctx, event(r.caller, models.ActionTokenRevoked).
 			provider(l.Provider.ID).authorization(l.Authorization.ID).code(string(outcome)).done())

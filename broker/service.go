@@ -33,6 +33,8 @@ type Options struct {
 	Bell     *jobs.Bell
 	// Pace shares out what upstreams take in an hour; nil shares with no other process.
 	Pace *jobs.Pace
+	// Receivers are where webhooks may be sent to; nil for public addresses alone.
+	Receivers *providers.Receivers
 	// Metrics counts what happens; nil counts for nobody.
 	Metrics *metrics.Metrics
 	// PublicURL is where people and clients reach this instance.
@@ -104,6 +106,9 @@ type Service struct {
 	limits         Limits
 	requests       places // being answered
 	waiting        places // of them, those that wait
+	receivers      *providers.Receivers
+	told           chan struct{}  // that an event is in the outbox
+	feeds          pollers[int64] // numbers of the last events of organisations whose stream is followed
 	imports        tally[owner]
 	checks         tally[owner]
 	failures       tally[netip.Prefix] // to authenticate
@@ -123,7 +128,16 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	if s.metrics == nil {
 		s.metrics = metrics.New("") // nobody reads it, so changes need not be observed
 	} else {
-		s.store.Observe(s.metrics.Changes())
+		changes := s.metrics.Changes()
+		changes.Told = s.noteTold
+		s.store.Observe(changes)
+	}
+	s.receivers, s.told = o.Receivers, make(chan struct{}, 1)
+	if s.receivers == nil {
+		var err error
+		if s.receivers, err = providers.NewReceivers(nil, nil); err != nil {
+			return nil, err
+		}
 	}
 	if s.pace == nil {
 		s.pace = jobs.NewPace(nil)

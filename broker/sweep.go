@@ -23,7 +23,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 		do   func(context.Context) error
 	}{
 		{"upgrade", s.sweepUpgrade}, {"jobs", s.sweepJobs}, {"revocations", s.sweepTombstones}, {"refreshes", s.sweepRefreshes}, {"flows", s.sweepFlows}, {"former secrets", s.sweepFormerSecrets},
-		{"statistics", s.hourlyStats}, {"retention", s.forget},
+		{"events", s.tellExpiring}, {"statistics", s.hourlyStats}, {"retention", s.forget},
 	} {
 		began := time.Now()
 		if err := part.do(ctx); err != nil {

@@ -19,6 +19,7 @@ type Timing struct {
 	ClientProbe  time.Duration // a refused client is tried again (R5)
 	LostAgain    time.Duration // a replay whose answer was lost too is replayed after this; it doubles (R3)
 	Backoff      time.Duration // the first pause after a failure; it doubles
+	Events       time.Duration // events of other processes are looked for this often
 }
 
 // DefaultTiming is what a running instance uses.
@@ -35,6 +36,7 @@ var DefaultTiming = Timing{
 	ClientProbe:  5 * time.Minute,
 	LostAgain:    5 * time.Minute,
 	Backoff:      time.Second,
+	Events:       time.Second,
 }
 
 func (t Timing) withDefaults() Timing {
@@ -44,7 +46,7 @@ func (t Timing) withDefaults() Timing {
 		{&t.RefreshWait, &DefaultTiming.RefreshWait}, {&t.RevokeCall, &DefaultTiming.RevokeCall},
 		{&t.Slice, &DefaultTiming.Slice}, {&t.FlowLife, &DefaultTiming.FlowLife},
 		{&t.Resweep, &DefaultTiming.Resweep}, {&t.ClientProbe, &DefaultTiming.ClientProbe},
-		{&t.LostAgain, &DefaultTiming.LostAgain}, {&t.Backoff, &DefaultTiming.Backoff},
+		{&t.LostAgain, &DefaultTiming.LostAgain}, {&t.Backoff, &DefaultTiming.Backoff}, {&t.Events, &DefaultTiming.Events},
 	} {
 		if *f.set == 0 {
 			*f.set = *f.def
@@ -56,6 +58,38 @@ func (t Timing) withDefaults() Timing {
 // itemLease is how long an item of revocation is claimed for: it may wait for a
 // call before its own (maxBatches), and then there is its outcome to write.
 func (t Timing) itemLease() time.Duration { return maxBatches*t.RevokeCall + t.LeaseMargin/2 }
+
+// Events and webhooks.
+const (
+	// numberBatch is how many events of an organisation get their numbers at once.
+	numberBatch = 200
+	// maxDeliveries, webhookInFlight and orgInFlight are how many deliveries are under way at once: in a process, to one
+	// webhook and to all those of an organisation.
+	maxDeliveries   = 64
+	webhookInFlight = 4
+	orgInFlight     = 16
+	// deliveryTime is how long a receiver may take to answer, and deliveryLease how long nobody else delivers meanwhile.
+	deliveryTime  = 10 * time.Second
+	deliveryLease = 30 * time.Second
+	// deliveryPatience is how long one event is tried, and how long a webhook may accept nothing before it is switched off.
+	deliveryPatience = 72 * time.Hour
+	// receiverAway is after how many attempts in a row without an answer, or with a failure of the server's, a receiver counts
+	// as away. Then it is sent one event at a time, after a pause that doubles from firstAway to longestAway.
+	receiverAway = 3
+	firstAway    = 5 * time.Second
+	longestAway  = 5 * time.Minute
+	// keptAttempts is how many attempts are shown of a delivery.
+	keptAttempts = 10
+	// formerKeysLife is how long requests are also signed with the keys that were replaced.
+	formerKeysLife = 24 * time.Hour
+	// followAgain is how often it is noted that an organisation follows its events.
+	followAgain = 12 * time.Hour
+	// maxWebhooks is how many an organisation may have.
+	maxWebhooks = 20
+)
+
+// deliveryWaits are the pauses between the attempts to deliver one event; the last one repeats.
+var deliveryWaits = []time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour}
 
 // Handing out tokens and refreshing them.
 const (

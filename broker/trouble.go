@@ -37,6 +37,11 @@ func (s *Service) troubleWith(ctx context.Context, tx *store.Store, p models.Pro
 	if err != nil || !begun {
 		return models.Provider{}, err
 	}
+	if p.Trouble == models.TroubleClient {
+		if err := tx.Tell(ctx, p.Event(models.EventClientRefused, "")); err != nil {
+			return p, err
+		}
+	}
 	return p, tx.Audit(ctx, ownEvent(p.OrgID, models.ActionTroubleBegun).provider(p.ID).code(string(trouble)).done())
 }
 
@@ -208,6 +213,11 @@ func (s *Service) accepted(ctx context.Context, p models.Provider) {
 		ended, err := tx.EndTrouble(ctx, p.ID, s.timing.ClientProbe)
 		if err != nil || !ended {
 			return err
+		}
+		if p.Trouble == models.TroubleClient {
+			if err := tx.Tell(ctx, p.Event(models.EventProviderRecovered, "accepted")); err != nil {
+				return err
+			}
 		}
 		return tx.Audit(ctx, ownEvent(p.OrgID, models.ActionTroubleEnded).provider(p.ID).code(string(p.Trouble)).done())
 	})

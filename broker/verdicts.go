@@ -214,6 +214,9 @@ func (s *Service) refreshFailed(ctx context.Context, l models.Linked, attempt st
 		if err != nil || !saved {
 			return err
 		}
+		if err := tellBroken(ctx, tx, l, f.Reason); err != nil {
+			return err
+		}
 		return tx.Audit(ctx, ownEvent(l.Authorization.OrgID, models.ActionRefreshFailed).
 			provider(l.Provider.ID).authorization(l.Authorization.ID).code(f.Error).done())
 	})

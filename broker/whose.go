@@ -127,6 +127,9 @@ func (s *Service) mismatchedPair(ctx context.Context, l models.Linked) error {
 }
 
 func (s *Service) auditMismatch(ctx context.Context, tx *store.Store, l models.Linked) error {
+	if err := tx.Tell(ctx, l.Event(models.EventIdentityMismatch, ""), l.Event(models.EventConnectionBroken, identityMismatch)); err != nil {
+		return err
+	}
 	return tx.Audit(ctx, ownEvent(l.Authorization.OrgID, models.ActionIdentityMismatch).
 		provider(l.Provider.ID).authorization(l.Authorization.ID).code(identityMismatch).done())
 }

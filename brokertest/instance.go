@@ -56,6 +56,7 @@ type Options struct {
 	// instance's own URL.
 	PublicURL      string
 	Allow          []string // further upstreams that may be dialled
+	WebhookAllow   []string // receivers of webhooks that may be dialled
 	WithoutWorker  bool
 	Limits         broker.Limits
 	SignIn         broker.SignIn
@@ -134,6 +135,7 @@ func (h *Instance) startIdP(t testing.TB) {
 
 func (h *Instance) serve(t testing.TB, o Options) {
 	o.Timing.CallerWait = cmp.Or(o.Timing.CallerWait, 30*time.Second)
+	o.Timing.Events = cmp.Or(o.Timing.Events, 100*time.Millisecond)
 	ctx := context.Background()
 	log := slog.New(slog.NewTextHandler(h.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	redis := must(jobs.OpenRedis(h.RedisURL))(t)
@@ -145,7 +147,7 @@ func (h *Instance) serve(t testing.TB, o Options) {
 	h.URL = "http://" + listener.Addr().String()
 	public := cmp.Or(o.PublicURL, h.URL)
 	h.Service = must(broker.New(ctx, broker.Options{
-		Store: h.Store, Upstream: h.Upstream, Keys: h.Keys, Bell: bell, Pace: pace, PublicURL: public, RedirectAllow: o.RedirectAllow,
+		Store: h.Store, Upstream: h.Upstream, Receivers: must(providers.NewReceivers(o.WebhookAllow, nil))(t), Keys: h.Keys, Bell: bell, Pace: pace, PublicURL: public, RedirectAllow: o.RedirectAllow,
 		Log: log, Metrics: counted, Timing: o.Timing, Concurrency: o.Concurrency, Limits: o.Limits, SignIn: o.SignIn, Issuers: o.Issuers, Sessions: o.Sessions, TokensByAdmins: o.TokensByAdmins,
 	}))(t)
 	counted.Watch(h.Service.MetricSources(!o.WithoutWorker))

@@ -93,6 +93,16 @@ const (
 	ConsentFailed   ConsentOutcome = "failed"   // anything else
 )
 
+// DeliveryResult is what came of an attempt to deliver an event to a webhook.
+type DeliveryResult string
+
+// The results of attempts to deliver.
+const (
+	DeliveryAccepted   DeliveryResult = "accepted"   // with a status of 2xx
+	DeliveryRefused    DeliveryResult = "refused"    // with another status
+	DeliveryUnanswered DeliveryResult = "unanswered" // no whole answer came
+)
+
 // Result is how something went that either works or fails.
 type Result string
 
@@ -121,7 +131,7 @@ const (
 )
 
 // sweepParts are the parts of a sweep, in the order in which they are done.
-var sweepParts = []string{"upgrade", "jobs", "revocations", "refreshes", "flows", "former secrets", "statistics", "retention"}
+var sweepParts = []string{"upgrade", "jobs", "revocations", "refreshes", "flows", "former secrets", "events", "statistics", "retention"}
 
 // TaskState is where a task is in Redis.
 type TaskState string
@@ -167,6 +177,8 @@ const (
 	consentsEnded     = "grantd_consents_ended_total"
 	revocations       = "grantd_revocations_total"
 	jobsEnded         = "grantd_jobs_ended_total"
+	deliveries        = "grantd_webhook_deliveries_total"
+	webhooksOff       = "grantd_webhooks_switched_off_total"
 	tasks             = "grantd_tasks_total"
 	taskSeconds       = "grantd_task_duration_seconds"
 	sweeps            = "grantd_sweeps_total"
@@ -225,6 +237,10 @@ var definitions = []definition{
 	{name: revocations, kind: counter, told: "all", help: "Authorizations whose revocation ended, by the outcome.",
 		labels: []label{{name: "outcome", values: append(list(models.Outcomes...), other)}}},
 	{name: jobsEnded, kind: counter, told: "all", help: "Jobs that ended.", labels: []label{byJob, {name: "status", values: list(models.JobCompleted, models.JobError)}}},
+	{name: deliveries, kind: counter, told: "worker", help: "Attempts to deliver an event to a webhook, by what came of them: it was accepted, it was answered otherwise, or there was no answer.",
+		labels: []label{{name: "result", values: list(DeliveryAccepted, DeliveryRefused, DeliveryUnanswered)}}},
+	{name: webhooksOff, kind: counter, told: "worker", help: "Webhooks that were switched off, because the address is gone or has accepted nothing for three days.",
+		labels: []label{{name: "reason", values: []string{models.OffGone, models.OffFailing, other}}}},
 
 	{name: tasks, kind: counter, told: "worker", help: "Tasks run.", labels: []label{byKind, byResult}},
 	{name: taskSeconds, kind: histogram, told: "worker", help: "How long tasks took.", labels: []label{byKind}, buckets: []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}},

@@ -212,6 +212,21 @@ func (m *Metrics) Changes() store.Observer {
 	}
 }
 
+// DeliveryTried counts an attempt to deliver an event to a webhook. status is that of the answer, 0 for none.
+func (m *Metrics) DeliveryTried(status int) {
+	r := DeliveryRefused
+	switch status / 100 {
+	case 0:
+		r = DeliveryUnanswered
+	case 2:
+		r = DeliveryAccepted
+	}
+	m.count(deliveries, 1, string(r))
+}
+
+// WebhookOff counts a webhook that was switched off, for a reason of models.
+func (m *Metrics) WebhookOff(reason string) { m.count(webhooksOff, 1, reason) }
+
 func consentOutcome(failure string) ConsentOutcome {
 	switch failure {
 	case "":

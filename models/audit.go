@@ -48,6 +48,13 @@ const (
 	ActionTokenEnded           Action = "api_token.revoked"
 	ActionConnectLinkMade      Action = "connect_link.made"
 	ActionConnectLinkEnded     Action = "connect_link.ended" // without a connection
+	ActionWebhookCreated       Action = "webhook.created"
+	ActionWebhookChanged       Action = "webhook.changed"
+	ActionWebhookDeleted       Action = "webhook.deleted"
+	ActionWebhookRotated       Action = "webhook.secret_rotated"
+	ActionWebhookTested        Action = "webhook.test_sent"
+	ActionWebhookReplayed      Action = "webhook.replayed"
+	ActionWebhookOff           Action = "webhook.switched_off" // by grantd
 	ActionSignedIn             Action = "session.begun"
 	ActionSignedOut            Action = "session.ended"
 	ActionKeyAdded             Action = "keyset.key_added"
@@ -84,6 +91,13 @@ var Actions = []Action{
 	ActionTokenEnded,
 	ActionConnectLinkMade,
 	ActionConnectLinkEnded,
+	ActionWebhookCreated,
+	ActionWebhookChanged,
+	ActionWebhookDeleted,
+	ActionWebhookRotated,
+	ActionWebhookTested,
+	ActionWebhookReplayed,
+	ActionWebhookOff,
 	ActionSignedIn,
 	ActionSignedOut,
 	ActionKeyAdded,

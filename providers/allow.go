@@ -20,7 +20,7 @@ type allowlist struct {
 	prefixes []netip.Prefix
 }
 
-// parseAllow reads GRANTD_UPSTREAM_ALLOW. An error names the malformed entry.
+// parseAllow reads GRANTD_UPSTREAM_ALLOW and GRANTD_WEBHOOK_ALLOW. An error names the malformed entry.
 func parseAllow(entries []string) (allowlist, error) {
 	a := allowlist{hosts: map[string]bool{}}
 	for _, entry := range entries {
@@ -34,7 +34,7 @@ func parseAllow(entries []string) (allowlist, error) {
 		}
 		host, port, err := splitHost(entry)
 		if err != nil {
-			return a, fmt.Errorf("upstream allow list: %q is not a host, host:port or CIDR", entry)
+			return a, fmt.Errorf("allow list: %q is not a host, host:port or CIDR", entry)
 		}
 		a.hosts[join(host, port)] = true
 	}

@@ -46,6 +46,9 @@ func FlowOwner(id, part, org, user, provider string) Owner {
 	return owner("flow", id, part, org, user, provider)
 }
 
+// WebhookOwner owns the keys that sign what is sent to a webhook.
+func WebhookOwner(id, org string) Owner { return owner("webhook", id, org) }
+
 // SignInOwner owns what a browser keeps while a person is at the issuer to sign in.
 func SignInOwner(name, issuer, clientID string) Owner {
 	return owner("sign-in", name, issuer, clientID)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 
 	"github.com/grantd/grantd/models"
 )
@@ -121,9 +122,15 @@ func (s *Store) UpdateAuthorization(ctx context.Context, a *models.Authorization
 // SetScopes writes which scopes a refresh brought, unless the authorization has
 // changed since it was read, and so was consented to again.
 func (s *Store) SetScopes(ctx context.Context, read models.Authorization, scopes, missing models.Strings, cut bool) error {
-	return s.db.WithContext(ctx).Model(&models.Authorization{}).
-		Where("id = ? AND updated_at = ? AND unlinked_at IS NULL", read.ID, read.UpdatedAt).
-		Updates(map[string]any{"scopes": scopes, "missing_scopes": missing, "scopes_cut": cut, "updated_at": s.now()}).Error
+	return s.Tx(ctx, func(tx *Store) error {
+		written, err := changed(tx.db.Model(&models.Authorization{}).
+			Where("id = ? AND updated_at = ? AND unlinked_at IS NULL", read.ID, read.UpdatedAt).
+			Updates(map[string]any{"scopes": scopes, "missing_scopes": missing, "scopes_cut": cut, "updated_at": tx.now()}))
+		if err != nil || !written || slices.Equal(read.Scopes, scopes) {
+			return err
+		}
+		return tx.Tell(ctx, read.Event(models.EventScopesChanged, ""))
+	})
 }
 
 // Unlink makes an authorization unusable and leaves it to be revoked. It reports

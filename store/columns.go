@@ -37,3 +37,6 @@ func columnsOf(db *gorm.DB, row any) []string {
 	}
 	return append([]string(nil), statement.Schema.DBNames...)
 }
+
+// namesOf are the columns of a row's type as they stand after RETURNING.
+func namesOf(db *gorm.DB, row any) string { return strings.Join(columnsOf(db, row), ", ") }

@@ -31,7 +31,7 @@ func (v Save) columns(s *Store) map[string]any {
 	row := map[string]any{
 		"sealed": v.Sealed, "saved_by": v.Attempt, "saved_at": s.now(),
 		"has_refresh_token": v.HasRefreshToken, "access_mac": v.AccessMAC, "previous_mac": nil, "previous_until": nil,
-		"expires_at": nil, "refresh_after": nil, "refresh_expires_at": nil, "keep_alive_at": nil,
+		"expires_at": nil, "refresh_after": nil, "refresh_expires_at": nil, "keep_alive_at": nil, "expiring_at": nil,
 		"lease_owner": nil, "lease_until": nil, "attempt_id": nil,
 		"next_attempt_at": nil, "gate_version": 0, "lost_answers": 0, "failures": 0, "last_attempt": v.Attempt, "last_error": "",
 		"verdict": nil, "verdict_reason": "", "verdict_generation": 0, "verdict_secret_version": 0,
@@ -47,7 +47,26 @@ func (v Save) columns(s *Store) map[string]any {
 		row["refresh_expires_at"] = s.in(v.RefreshExpiresIn)
 		row["keep_alive_at"] = s.in(v.RefreshExpiresIn / 5 * 4)
 	}
+	if life := v.life(); life > 0 {
+		row["expiring_at"] = s.in(life - min(expiringNotice, life/10))
+	}
 	return row
+}
+
+// expiringNotice is how long before the end of a connection it is told that it will end; before the last tenth of its life in
+// any case.
+const expiringNotice = 24 * time.Hour
+
+// life is how long the connection lasts with these tokens unless the person consents again, as far as it is known that it
+// ends: as long as the refresh token, or as the access token where there is no other.
+func (v Save) life() time.Duration {
+	switch {
+	case v.HasRefreshToken:
+		return v.RefreshExpiresIn
+	case v.Known:
+		return v.ExpiresIn
+	}
+	return 0
 }
 
 func (s *Store) credential(ctx context.Context, id string) *gorm.DB {

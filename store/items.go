@@ -220,13 +220,22 @@ const ofNoDeletion = `EXISTS (SELECT 1 FROM providers p WHERE p.id = a.provider_
 // than the retention (P1).
 func (s *Store) AbandonTombstones(ctx context.Context, retention time.Duration, limit int) error {
 	return s.Tx(ctx, func(tx *Store) error {
-		var ids []string
+		var gone []models.Authorization
 		err := tx.db.Raw(`UPDATE authorizations SET outcome = ?, outcome_at = ?`+wiped+` WHERE `+tx.dialect.rowsOf(
 			`authorizations a WHERE a.unlinked_at <= ? AND a.outcome IS NULL AND a.job_id IS NULL AND `+ofNoDeletion+`
-			ORDER BY a.unlinked_at LIMIT ?`)+` RETURNING id`,
-			models.OutcomeAbandoned, tx.now(), tx.in(-retention), limit).Scan(&ids).Error
-		if err != nil || len(ids) == 0 {
+			ORDER BY a.unlinked_at LIMIT ?`)+` RETURNING id, org_id, user_id, provider_id, unlinked_at, created_at`,
+			models.OutcomeAbandoned, tx.now(), tx.in(-retention), limit).Scan(&gone).Error
+		if err != nil || len(gone) == 0 {
 			return err
+		}
+		var ids []string
+		for _, a := range gone {
+			ids = append(ids, a.ID)
+			if a.WasLinked() {
+				if err := tx.Tell(ctx, a.Event(models.EventConnectionDisconnected, string(models.OutcomeAbandoned))); err != nil {
+					return err
+				}
+			}
 		}
 		return tx.db.Exec("DELETE FROM credentials WHERE authorization_id IN ?", ids).Error
 	})

@@ -12,6 +12,7 @@ type Observer struct {
 	JobEnded   func(models.JobType, models.JobStatus)
 	Revoked    func(o models.Outcome, n int)
 	Expired    func(models.Reason) // an authorization, for a reason of ours or an error code
+	Told       func()              // an event is in the outbox
 }
 
 // Observe has o told of changes from now on. It is called before the store is used.

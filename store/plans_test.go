@@ -76,6 +76,8 @@ var sweptStatements = []swept{
 	// statistics
 	{has: "SELECT DISTINCT org_id FROM providers", limit: 1},
 	{has: "INSERT INTO jobs", limit: 1},
+	// events
+	{has: "UPDATE credentials SET expiring_at = NULL", limit: sweepBatch},
 	// retention
 	{has: "UPDATE authorizations SET unlinked_at = ?", limit: sweepBatch},
 	{has: "UPDATE flows SET status = ?, failure = ?, sealed_tokens = NULL", limit: sweepBatch},
@@ -98,6 +100,9 @@ var sweptStatements = []swept{
 	{has: "DELETE FROM token_fetches", limit: forgetBatch},
 	{has: "DELETE FROM token_fetch_days", limit: forgetBatch},
 	{has: "DELETE FROM statistics", limit: forgetBatch},
+	{has: "DELETE FROM webhook_deliveries WHERE position", limit: forgetBatch},
+	{has: "DELETE FROM webhook_deliveries WHERE", limit: forgetBatch},
+	{has: "DELETE FROM outbox", limit: forgetBatch},
 	{has: "DELETE FROM connect_links", limit: forgetBatch},
 	{has: "UPDATE token_use SET due_at = NULL", limit: forgetBatch},
 	{has: "DELETE FROM browser_sessions", limit: forgetBatch},

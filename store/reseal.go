@@ -26,7 +26,10 @@ var (
 
 	SealedSuperseded = Sealed{"superseded_pairs", "sealed", "id", "true"}
 
-	AllSealed = []Sealed{SealedCanary, SealedSecrets, SealedCredentials, SealedRequests, SealedExchanges, SealedSuperseded}
+	SealedWebhooks       = Sealed{"webhooks", "sealed", "id", "true"}
+	SealedFormerWebhooks = Sealed{"webhooks", "former_sealed", "id", "true"}
+
+	AllSealed = []Sealed{SealedCanary, SealedSecrets, SealedCredentials, SealedRequests, SealedExchanges, SealedSuperseded, SealedWebhooks, SealedFormerWebhooks}
 )
 
 // CountSealed counts sealed values by their first bytes.
@@ -93,6 +96,14 @@ func (s *Store) SupersededNotUnder(ctx context.Context, prefix []byte, after str
 	end, args := SealedSuperseded.notUnder("k", prefix, after, limit)
 	var all []models.SupersededPair
 	return all, s.db.WithContext(ctx).Raw("SELECT "+s.columns("k", models.SupersededPair{})+" FROM superseded_pairs k"+end, args...).Scan(&all).Error
+}
+
+// WebhooksNotUnder returns webhooks whose value in one of the two sealed columns is not
+// sealed by the key with this prefix.
+func (s *Store) WebhooksNotUnder(ctx context.Context, c Sealed, prefix []byte, after string, limit int) ([]models.Webhook, error) {
+	end, args := c.notUnder("w", prefix, after, limit)
+	var all []models.Webhook
+	return all, s.db.WithContext(ctx).Raw(`SELECT `+s.columns("w", models.Webhook{})+` FROM webhooks w`+end, args...).Scan(&all).Error
 }
 
 // FlowsNotUnder returns flows whose value in one of the two sealed columns is not

@@ -132,14 +132,30 @@ func (s *Store) EndTrouble(ctx context.Context, provider string, every time.Dura
 			if err != nil {
 				return err
 			}
-			if void {
-				next += every
+			if !void {
+				continue
+			}
+			next += every
+			if err := tx.tellAsked(ctx, id); err != nil {
+				return err
 			}
 		}
 		return tx.db.Model(&models.Provider{}).Where("id = ?", provider).UpdateColumns(map[string]any{"trouble": "", "trouble_code": "",
 			"trouble_version": 0, "trouble_since": nil, "probe_at": nil, "probed_by": ""}).Error
 	})
 	return ended, err
+}
+
+// tellAsked tells that the verdict on a connection is void.
+func (s *Store) tellAsked(ctx context.Context, id string) error {
+	l, err := s.Linked(ctx, id)
+	if IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.Tell(ctx, l.Event(models.EventConnectionRecovered, "trouble_ended"))
 }
 
 // Probes claims for each provider in trouble that may be asked again the authorization

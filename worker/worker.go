@@ -36,6 +36,7 @@ type Options struct {
 type Worker struct {
 	service   *broker.Service
 	sweepOnce func(context.Context) error
+	deliver   func(context.Context) // events, until the context ends
 	redis     *jobs.Redis
 	log       *slog.Logger
 	every     time.Duration
@@ -48,8 +49,10 @@ type Worker struct {
 	servers   []*asynq.Server
 	stopSweep context.CancelFunc
 	sweeping  sync.WaitGroup
-	stopTasks context.CancelFunc
-	tasks     sync.WaitGroup
+	// delivering is what delivers events to webhooks.
+	delivering sync.WaitGroup
+	stopTasks  context.CancelFunc
+	tasks      sync.WaitGroup
 }
 
 // New builds a Worker. It opens nothing and starts nothing.
@@ -58,7 +61,7 @@ func New(o Options) (*Worker, error) {
 		return nil, errors.New("a worker needs a service and a Redis")
 	}
 	w := &Worker{
-		service: o.Service, sweepOnce: o.Service.Sweep, redis: o.Redis, log: o.Log,
+		service: o.Service, sweepOnce: o.Service.Sweep, deliver: o.Service.DeliverEvents, redis: o.Redis, log: o.Log,
 		every: o.SweepEvery, grace: o.Grace, metrics: o.Metrics, traces: o.Traces,
 	}
 	w.setDefaults()
@@ -81,7 +84,7 @@ func (w *Worker) setDefaults() {
 	}
 }
 
-// Start begins to sweep and to listen, and returns. A Redis that is away is no
+// Start begins to sweep, to listen and to deliver events, and returns. A Redis that is away is no
 // error: asynq asks until it is back, and sweeping needs SQL only.
 func (w *Worker) Start() error {
 	taskContext, stopTasks := context.WithCancel(context.Background())
@@ -97,6 +100,7 @@ func (w *Worker) Start() error {
 	sweepContext, stopSweep := context.WithCancel(context.Background())
 	w.stopSweep = stopSweep
 	w.sweeping.Go(func() { w.sweepUntil(sweepContext) })
+	w.delivering.Go(func() { w.deliverUntil(sweepContext) })
 	return nil
 }
 
@@ -137,6 +141,9 @@ func (w *Worker) Shutdown() {
 	w.stopSweep()
 	w.sweeping.Wait()
 	w.listener.Close()
+	if !within(w.grace, w.delivering.Wait) {
+		w.log.Warn("receivers of webhooks did not answer in time; what was sent to them is sent again")
+	}
 	if !within(w.grace+waitForRedis, w.shutdownServers) {
 		w.log.Warn("Redis did not let the worker go")
 	}

@@ -37,7 +37,7 @@ func (l *logged) String() string {
 }
 
 // newTestWorker has no service behind it: what is heard and swept is what the
-// test puts into kinds and sweepOnce.
+// test puts into kinds, sweepOnce and deliver.
 func newTestWorker(t *testing.T, redisURL string) (*Worker, *jobs.Redis, *logged) {
 	t.Helper()
 	redis, err := jobs.OpenRedis(redisURL)
@@ -55,6 +55,7 @@ func newTestWorker(t *testing.T, redisURL string) (*Worker, *jobs.Redis, *logged
 		t.Fatal(err)
 	}
 	w.sweepOnce = func(context.Context) error { return nil }
+	w.deliver = func(ctx context.Context) { <-ctx.Done() }
 	return w, redis, log
 }
 
@@ -195,4 +196,21 @@ func TestShutdownCancelsWhatDoesNotFinish(t *testing.T) {
 func TestShutdownWithoutStartReturns(t *testing.T) {
 	w, _, _ := newTestWorker(t, "memory:")
 	w.Shutdown()
+}
+
+// A panic while events are delivered does not end the worker's delivering.
+func TestDeliveringGoesOnAfterAPanic(t *testing.T) {
+	w, _, _ := newTestWorker(t, "memory:")
+	again := make(chan struct{})
+	first := true
+	w.deliver = func(ctx context.Context) {
+		if first {
+			first = false
+			panic("of a test")
+		}
+		close(again)
+		<-ctx.Done()
+	}
+	start(t, w)
+	wait(t, again)
 }

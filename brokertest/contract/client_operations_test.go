@@ -1,6 +1,7 @@
 package contract_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -185,6 +186,43 @@ func TestTheGoClientHasEveryOperation(t *testing.T) {
 		t.Errorf("%d connect links are listed: %v", n, err)
 	}
 	try("withdraw connect link", admin.WithdrawConnectLink(ctx, link.ID))
+
+	hook, err := admin.CreateWebhook(ctx, client.NewWebhook{URL: "https://app.example.test/webhooks", Events: []models.EventType{models.EventJobFinished}})
+	try("create webhook", err)
+	n, err = count(admin.Webhooks(ctx))
+	all("webhooks", n, err)
+	off, renamed := models.WebhookOff, "Reminders"
+	changed, err := admin.ChangeWebhook(ctx, hook.ID, client.WebhookPatch{Status: &off, Description: &renamed})
+	try("change webhook", err)
+	read, err := admin.Webhook(ctx, hook.ID)
+	try("webhook", err)
+	if changed.OffReason != models.OffByAdmin || read.Description != renamed || hook.Secret == "" {
+		t.Errorf("the webhook is %+v", read)
+	}
+	rotated, err := admin.RotateWebhook(ctx, hook.ID)
+	try("rotate webhook", err)
+	if rotated.Secret == hook.Secret {
+		t.Error("the secret is the same")
+	}
+	if err := admin.TestWebhook(ctx, hook.ID); err == nil {
+		t.Error("a webhook that is off was tested")
+	}
+	brokertest.Eventually(t, "the test event is queued", func() bool {
+		n, err = count(admin.Deliveries(ctx, hook.ID, models.DeliveryPending))
+		return n == 1 && err == nil
+	})
+	if _, err := admin.ReplayDelivery(ctx, hook.ID, hook.ID); err == nil {
+		t.Error("a delivery that is not there was replayed")
+	}
+	try("delete webhook", admin.DeleteWebhook(ctx, hook.ID))
+	following, leave := context.WithCancel(ctx)
+	leave()
+	for _, err := range admin.Events(following, nil) {
+		if err == nil {
+			t.Error("a stream that was left goes on")
+		}
+		break
+	}
 
 	stats, err := admin.StartStats(ctx)
 	try("stats", err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/brokertest"
+	"github.com/grantd/grantd/client"
 	"github.com/grantd/grantd/models"
 )
 
@@ -19,6 +20,7 @@ type things struct {
 
 	provider, authorization, job string
 	session, token, link         string
+	webhook                      string
 	callback                     object // what the upstream sent the owner back with
 	device                       string // the deviceCode that the owner was given
 }
@@ -85,6 +87,29 @@ func (x *things) needLink() {
 	x.link = l.ID
 }
 
+// needFewWebhooks deletes the webhooks that there are: an organisation may have only so many.
+func (x *things) needFewWebhooks() {
+	for _, who := range []brokertest.Person{x.h.Admin, x.h.Other} {
+		for h, err := range who.Client.Webhooks(ctx) {
+			if err == nil {
+				err = who.Client.DeleteWebhook(ctx, h.ID)
+			}
+			if err != nil {
+				x.t.Fatal(err)
+			}
+		}
+	}
+}
+
+func (x *things) needWebhook() {
+	x.needFewWebhooks()
+	made, err := x.h.Admin.Client.CreateWebhook(ctx, client.NewWebhook{URL: "https://app.example.test/webhooks"})
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	x.webhook = made.ID
+}
+
 func (x *things) needSession() {
 	if _, err := x.h.Service.BeginSession(ctx, broker.SignedIn{Caller: x.h.User.Caller}, "", ""); err != nil {
 		x.t.Fatal(err)
@@ -110,7 +135,7 @@ func nothing(*things) any { return nil }
 
 // path is the row's, of these things.
 func (x *things) path(r rule) string {
-	path := strings.NewReplacer("{provider}", x.provider, "{authorization}", x.authorization, "{job}", x.job, "{session}", x.session, "{link}", x.link, "{token}", x.token).Replace(r.path)
+	path := strings.NewReplacer("{provider}", x.provider, "{authorization}", x.authorization, "{job}", x.job, "{session}", x.session, "{link}", x.link, "{token}", x.token, "{webhook}", x.webhook).Replace(r.path)
 	if !strings.HasPrefix(path, "/") {
 		path = root + path
 	}
@@ -209,6 +234,17 @@ var policy = []rule{
 	{"confirmConnectLink", "", (*things).needLink, "POST", "connectLinks/{link}/confirm/", func(*things) any {
 		return object{"result": "none", "userId": "ada"}
 	}, 409, 403, 403, 404},
+	// What an organisation is told, it is told as a whole.
+	{"listWebhooks", "", (*things).needWebhook, "GET", "webhooks/", nothing, 200, 403, 403, 200},
+	{"createWebhook", "", (*things).needFewWebhooks, "POST", "webhooks/", func(*things) any { return object{"url": "https://app.example.test/webhooks"} }, 201, 403, 403, 201},
+	{"getWebhook", "", (*things).needWebhook, "GET", "webhooks/{webhook}/", nothing, 200, 403, 403, 404},
+	{"updateWebhook", "", (*things).needWebhook, "PATCH", "webhooks/{webhook}/", func(*things) any { return object{"description": "Renamed"} }, 200, 403, 403, 404},
+	{"rotateWebhook", "", (*things).needWebhook, "POST", "webhooks/{webhook}/rotate/", nothing, 201, 403, 403, 404},
+	{"testWebhook", "", (*things).needWebhook, "POST", "webhooks/{webhook}/test/", nothing, 204, 403, 403, 404},
+	{"listDeliveries", "", (*things).needWebhook, "GET", "webhooks/{webhook}/deliveries/", nothing, 200, 403, 403, 404},
+	{"replayDelivery", "of an unknown event", (*things).needWebhook, "POST", "webhooks/{webhook}/deliveries/" + unknownID + "/replay/", nothing, 404, 403, 403, 404},
+	{"deleteWebhook", "", (*things).needWebhook, "DELETE", "webhooks/{webhook}/", nothing, 204, 403, 403, 404},
+	{"followEvents", "", (*things).needNothing, "GET", "events/?wait=1ms", nothing, 200, 403, 403, 200},
 	{"startJob", "", (*things).needNothing, "POST", "jobs/", func(*things) any { return object{"type": "STATS"} }, 202, 403, 403, 202},
 }
 

@@ -15,6 +15,7 @@ import (
 var (
 	// orgWide are about the whole organisation, or about providers that do not exist yet.
 	orgWide = []string{"createProvider", "revokeUser", "startJob", "listAudit", "exportAudit", "listStatistics", "listSessions", "endSession", "endSessions",
+		"listWebhooks", "createWebhook", "getWebhook", "updateWebhook", "deleteWebhook", "rotateWebhook", "testWebhook", "listDeliveries", "replayDelivery", "followEvents",
 		"listApiTokens", "createApiToken", "getApiToken", "revokeApiToken"}
 	// ofProviders are an admin's, of the providers within its limits.
 	ofProviders = []string{"updateProvider", "deleteProvider", "resetProvider", "listJobs"}

@@ -55,7 +55,8 @@ func uniqueKeys(t *testing.T, b brokertest.Backend) []string {
 	brokertest.OpenStore(t, database, nil)
 	db := brokertest.SQL(t, database)
 	query := `SELECT m.name, (SELECT group_concat(name, ', ') FROM (SELECT name FROM pragma_index_info(i.name) ORDER BY seqno))
-		FROM sqlite_master m, pragma_index_list(m.name) i WHERE m.type = 'table' AND i."unique" = 1`
+		FROM sqlite_master m, pragma_index_list(m.name) i WHERE m.type = 'table' AND i."unique" = 1
+		UNION ALL SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table' AND c.pk = 1 AND c.type = 'INTEGER'`
 	if b == brokertest.Servers {
 		query = `SELECT c.relname, string_agg(a.attname, ', ' ORDER BY k.n) FROM pg_index i
 			JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'public'

@@ -31,6 +31,7 @@ type Config struct {
 	Keyset      string `placeholder:"FILE" help:"The keyset that seals all secrets; by default keyset.json in the data folder. Must be given with PostgreSQL."`
 
 	UpstreamAllow []string `placeholder:"HOST" help:"Upstreams admitted although private, loopback or plain http: host, host:port or CIDR."`
+	WebhookAllow  []string `placeholder:"HOST" help:"Receivers of webhooks admitted although private, loopback, plain http or on another port than 443: host, host:port or CIDR."`
 	RedirectAllow []string `placeholder:"ORIGIN" help:"Origins that a consent may return to, such as https://app.example.com, beside the public URL and loopback."`
 	TestProvider  string   `placeholder:"URL" help:"A test authorization server; makes the provider type \"test\" available. Not for production."`
 
@@ -130,7 +131,7 @@ func (c *Config) complete(origin map[string]string) {
 	if c.PublicURL == "" {
 		c.PublicURL = urlOf(c.Listen)
 	}
-	for _, list := range []*[]string{&c.UpstreamAllow, &c.RedirectAllow, &c.TrustedProxies, &c.SigninScopes, &c.SigninOrgs, &c.SigninRequire} {
+	for _, list := range []*[]string{&c.UpstreamAllow, &c.WebhookAllow, &c.RedirectAllow, &c.TrustedProxies, &c.SigninScopes, &c.SigninOrgs, &c.SigninRequire} {
 		*list = slices.DeleteFunc(trimmed(*list), func(s string) bool { return s == "" })
 	}
 }
@@ -191,6 +192,7 @@ func (c *Config) validate(more ...error) error {
 	judge("database-url", judgeDatabaseURL(c.DatabaseURL))
 	judge("redis-url", judgeRedisURL(c.RedisURL))
 	judge("upstream-allow", each(c.UpstreamAllow, judgeUpstream))
+	judge("webhook-allow", each(c.WebhookAllow, judgeUpstream))
 	judge("redirect-allow", each(c.RedirectAllow, judgeOrigin))
 	judge("test-provider", optional(c.TestProvider, judgeTestProvider))
 	c.judgeSignIn(judge)

@@ -112,6 +112,10 @@ func start(ctx context.Context, cfg *Config, r roles, log *slog.Logger) (_ *inst
 	if err != nil {
 		return nil, fmt.Errorf("GRANTD_UPSTREAM_ALLOW or GRANTD_TEST_PROVIDER: %w", err)
 	}
+	receivers, err := providers.NewReceivers(cfg.WebhookAllow, nil)
+	if err != nil {
+		return nil, fmt.Errorf("GRANTD_WEBHOOK_ALLOW: %w", err)
+	}
 
 	var issuers []broker.TrustedIssuer
 	if r.api {
@@ -121,7 +125,7 @@ func start(ctx context.Context, cfg *Config, r roles, log *slog.Logger) (_ *inst
 		cfg.warnOfIssuers(log, issuers)
 	}
 	in.service, err = broker.New(ctx, broker.Options{
-		Store: st, Upstream: upstream, Keys: keys, Bell: bell, Pace: pace, Log: log, Metrics: counted,
+		Store: st, Upstream: upstream, Receivers: receivers, Keys: keys, Bell: bell, Pace: pace, Log: log, Metrics: counted,
 		PublicURL: cfg.PublicURL, RedirectAllow: cfg.RedirectAllow, AnyRedirect: r.anyRedirect,
 		Retention: broker.Retention{Flows: cfg.KeepFlows, Tombstones: cfg.KeepTombstones, Superseded: cfg.KeepSuperseded, Expired: cfg.KeepDead,
 			Jobs: cfg.KeepJobs, Audit: cfg.KeepAudit, Statistics: cfg.KeepStatistics, Minutes: cfg.KeepMinutes},
