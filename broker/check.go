@@ -35,7 +35,7 @@ func (s *Service) Check(ctx context.Context, c models.Caller, id string) (Checke
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, s.timing.CallerWait)
 		defer cancel()
-		l, err = s.askOnceMore(ctx, c, id)
+		l, err = s.askOnceMore(ctx, c, l)
 	}
 	if err != nil || l.CheckedWithin(checkLife) || l.Mismatched() {
 		return checkedAs(l), err
@@ -43,25 +43,33 @@ func (s *Service) Check(ctx context.Context, c models.Caller, id string) (Checke
 	if err := s.countCheck(c); err != nil {
 		return Checked{}, err
 	}
-	flight := s.flights.DoChan("check "+id, func() (any, error) {
+	checking := s.checking.DoChan(id, func() (any, error) {
 		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timing.TokenCall)
 		defer cancel()
 		return s.checkNewest(own, id)
 	})
-	if l, err = s.await(ctx, flight); err != nil {
-		return Checked{}, err
+	timer := time.NewTimer(s.timing.CallerWait)
+	defer timer.Stop()
+	select {
+	case r := <-checking:
+		if r.Err != nil {
+			return Checked{}, r.Err
+		}
+		return checkedAs(r.Val.(models.Linked)), nil
+	case <-timer.C:
+	case <-ctx.Done():
 	}
-	return checkedAs(l), nil
+	return Checked{}, slowUpstream
 }
 
 // askOnceMore tries the refresh of an authorization that has expired by refusals which
 // said nothing of its grant (R15). Refused again, it stays as it is.
-func (s *Service) askOnceMore(ctx context.Context, c models.Caller, id string) (models.Linked, error) {
-	_, refreshErr := s.refresh(ctx, id, func(l models.Linked) bool { return l.MayAskAgain() && !l.BackingOff() })
-	if errors.Is(refreshErr, slowUpstream) {
+func (s *Service) askOnceMore(ctx context.Context, c models.Caller, l models.Linked) (models.Linked, error) {
+	_, refreshErr := s.refresh(ctx, c, l, func(l models.Linked) bool { return l.MayAskAgain() && !l.BackingOff() })
+	if errors.Is(refreshErr, slowUpstream) || errors.Is(refreshErr, noSlot) || models.CodeOf(refreshErr) == models.CodeRateLimited {
 		return models.Linked{}, refreshErr
 	}
-	return s.manageable(ctx, c, id)
+	return s.manageable(ctx, c, l.Authorization.ID)
 }
 
 // manageable returns an authorization of a working provider that the caller may see,

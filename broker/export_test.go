@@ -1,5 +1,7 @@
 package broker
 
+import "context"
+
 // TallySize is how many a tally counts for at most.
 const TallySize = tallySize
 
@@ -21,3 +23,20 @@ var ResetOver = resetOver
 
 // ErrResetRefused stops a reset whose client is refused.
 var ErrResetRefused = errResetRefused
+
+// RefreshAhead refreshes authorizations as the sweep does, and waits for that.
+func (s *Service) RefreshAhead(ctx context.Context, ids ...string) error {
+	if _, err := s.refreshAhead(ctx, ids); err != nil {
+		return err
+	}
+	return s.Wait(ctx)
+}
+
+// Refreshes returns how many refreshes are under way in this process, how many are in line
+// for callers, and how many in line that nobody waits for.
+func (s *Service) Refreshes() (underWay, inLine, ahead int) {
+	f := s.flights
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.byID) - len(f.urgent) - len(f.ahead), len(f.urgent), len(f.ahead)
+}

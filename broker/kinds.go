@@ -34,10 +34,7 @@ func (s *Service) kindOf(t models.JobType) (jobKind, bool) {
 
 // Tasks returns what a worker does: a handler for each kind of task.
 func (s *Service) Tasks() []jobs.Handler {
-	all := []jobs.Handler{
-		jobs.Refresh.Handle(s.RefreshDue),
-		jobs.Revoke.Handle(s.RevokeOne),
-	}
+	all := []jobs.Handler{jobs.Revoke.Handle(s.RevokeOne)}
 	for _, t := range models.JobTypes {
 		k, _ := s.kindOf(t)
 		all = append(all, k.announced.Handle(k.run))

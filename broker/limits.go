@@ -25,7 +25,7 @@ type Limits struct {
 	Consents       Limit // open at once, those on other devices included; counted in SQL for all processes together
 	PersonConsents int   // of them, what one person has begun in the pages, or services for one user; also with connect links, and of links that nobody has opened
 	Requests       Limit // being answered at once in this process
-	Waiting        Limit // of them, those that wait, follow or listen
+	Waiting        Limit // of them, those that wait, follow or listen; and as many again that wait for a refresh to begin
 	Imports        Limit // within a minute in this process
 	Checks         Limit // of those that ask the upstream, within a minute in this process
 	Failures       int   // to authenticate, of one address within a minute in this process
@@ -142,4 +142,10 @@ func (s *Service) BeginRequest(c models.Caller) (done func(), err error) {
 // beginWaiting counts a caller that has to wait, until leave is called.
 func (s *Service) beginWaiting(c models.Caller) (leave func(), err error) {
 	return s.waiting.take("requests that wait", "waiting", c, s.limits.Waiting, tryWaiting)
+}
+
+// beginQueueing counts a caller that waits for the refresh of an expired token to begin,
+// until leave is called. There may be as many as of those that wait for something else.
+func (s *Service) beginQueueing(c models.Caller) (leave func(), err error) {
+	return s.queueing.take("requests that wait for an expired token to be refreshed", "refreshes", c, s.limits.Waiting, retrySoon)
 }

@@ -445,5 +445,10 @@ func (s *Service) newSave(attempt string, sealed []byte, e exchanged, now time.T
 	if e.RefreshExpiresIn > 0 {
 		v.RefreshExpiresIn = max(time.Second, e.RefreshExpiresIn-elapsed)
 	}
+	if v.Known && v.HasRefreshToken && v.RefreshAfter > 0 {
+		// What was saved together is due together. It is refreshed ahead of callers at random
+		// times in the first half of the life that it has left then.
+		v.AheadAfter = v.RefreshAfter + s.upTo((v.ExpiresIn-v.RefreshAfter)/2)
+	}
 	return v
 }

@@ -76,17 +76,6 @@ func (at upstream) aheadWait(ctx context.Context) time.Duration {
 	return wait
 }
 
-// heldUp reports whether a refresh that is due must not be begun ahead of its
-// callers, since they need what is left of the token endpoint's budget. The replay
-// of an attempt whose outcome is unknown is not optional (R3).
-func (s *Service) heldUp(ctx context.Context, id string, due func(models.Linked) bool) bool {
-	l, err := s.store.Linked(ctx, id)
-	if err != nil || !due(l) || l.Credential.AttemptID != nil {
-		return false
-	}
-	return s.at(l.Provider).aheadWait(ctx) > 0
-}
-
 // called is where the provider's calls to a class of endpoints go, as far as that
 // is known before one is made.
 func (at upstream) called(classes ...store.Class) store.Upstream {

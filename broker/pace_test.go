@@ -210,7 +210,7 @@ func TestS3_RefreshesAheadLeaveHalfToCallers(t *testing.T) {
 		if err := h.Service.FlushFetches(ctx); err != nil {
 			t.Fatal(err)
 		}
-		recent := func() int { return len(must(h.Store.InUseAndDue(ctx, 0, 10))(t)) }
+		recent := func() int { return len(must(h.Store.InUseAndDue(ctx, 0, 10, nil))(t)) }
 		if n := recent(); n != 3 {
 			t.Fatalf("%d tokens are due, want 3", n)
 		}
@@ -222,7 +222,7 @@ func TestS3_RefreshesAheadLeaveHalfToCallers(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := h.IdP.Stats().Calls[testidp.Refresh]
-			if err := h.Service.RefreshDue(ctx, of.ID); err != nil {
+			if err := h.Service.RefreshAhead(ctx, of.ID); err != nil {
 				t.Fatal(err)
 			}
 			if n := h.IdP.Stats().Calls[testidp.Refresh] - before; n != want {

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sync/singleflight"
-
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/providers"
 	"github.com/grantd/grantd/store"
@@ -20,39 +18,86 @@ import (
 // reads the row again, calls detached from everybody, and saves what came back
 // over the generation it started from, however late (R1, R2).
 
-// refresh brings an authorization's tokens up to date, and waits for that no
-// longer than callers do. due says whether a row that was just read still needs it.
-func (s *Service) refresh(ctx context.Context, id string, due func(models.Linked) bool) (models.Linked, error) {
-	return s.await(ctx, s.beginRefresh(ctx, id, due))
-}
-
-// await waits for a flight, no longer than callers do (R2).
-func (s *Service) await(ctx context.Context, flight <-chan singleflight.Result) (models.Linked, error) {
-	timer := time.NewTimer(s.timing.CallerWait)
-	defer timer.Stop()
-	select {
-	case r := <-flight:
-		l, _ := r.Val.(models.Linked)
-		return l, r.Err
-	case <-timer.C:
-	case <-ctx.Done():
+// refresh brings an authorization's tokens up to date for a caller who cannot do without,
+// and waits for that until ctx ends: for a slot, and then for the refresh. l is what the
+// caller has read; due says whether a row that was read still needs it.
+func (s *Service) refresh(ctx context.Context, c models.Caller, l models.Linked, due func(models.Linked) bool) (models.Linked, error) {
+	for {
+		now, err := s.waitInLine(ctx, c, l, due)
+		if !errors.Is(err, errLeaseOver) {
+			return now, err
+		}
+		l = now
 	}
-	return models.Linked{}, slowUpstream
 }
 
-// beginRefresh starts a refresh, or joins the one under way in this process.
-func (s *Service) beginRefresh(ctx context.Context, id string, due func(models.Linked) bool) <-chan singleflight.Result {
-	return s.flights.DoChan(id, func() (any, error) {
-		s.inflight.begin()
-		defer s.inflight.end()
+// waitInLine waits for the flight of an authorization. How many callers wait for a slot is
+// limited (T2).
+func (s *Service) waitInLine(ctx context.Context, c models.Caller, l models.Linked, due func(models.Linked) bool) (models.Linked, error) {
+	one, inLine := s.flights.queue(l, s.flightOf(ctx, l, due, share{}))
+	var err error
+	if inLine {
+		var leave func()
+		if leave, err = s.beginQueueing(c); err == nil {
+			defer leave()
+		}
+	}
+	var now models.Linked
+	if err == nil {
+		now, err = await(ctx, one)
+	}
+	if begun := s.flights.leave(one); !begun && errors.Is(err, slowUpstream) {
+		err = noSlot
+	}
+	return now, err
+}
+
+// await waits for a flight until ctx ends.
+func await(ctx context.Context, one *flight) (models.Linked, error) {
+	select {
+	case <-one.done:
+		return one.l, one.err
+	case <-ctx.Done():
+		return models.Linked{}, slowUpstream
+	}
+}
+
+// flightOf is what the flight of an authorization does. It keeps no more of the row than
+// its id: there may be many in line. paid is what a call was taken out of, see refreshOnce.
+func (s *Service) flightOf(ctx context.Context, l models.Linked, due func(models.Linked) bool, paid share) func() (models.Linked, error) {
+	id, leased := l.Authorization.ID, l.Leased()
+	return func() (models.Linked, error) {
 		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timing.TokenCall+s.timing.LeaseMargin)
 		defer cancel()
-		return s.refreshOnce(own, id, due)
-	})
+		if leased {
+			return s.follow(own, id, due)
+		}
+		return s.refreshOnce(own, id, due, paid)
+	}
 }
 
-// refreshOnce calls the upstream, or takes what another process's call brings.
-func (s *Service) refreshOnce(ctx context.Context, id string, due func(models.Linked) bool) (models.Linked, error) {
+// errLeaseOver says that another process held the lease of a refresh until it was over, and
+// that nobody knows how the refresh ended. Who still needs one begins it.
+var errLeaseOver = errors.New("the lease of another process's refresh is over")
+
+// follow waits for the refresh of another process.
+func (s *Service) follow(ctx context.Context, id string, due func(models.Linked) bool) (models.Linked, error) {
+	l, err := s.store.Linked(ctx, id)
+	if err != nil || !due(l) {
+		return l, err
+	}
+	ended, err := s.awaitOther(ctx, l)
+	if err != nil || ended {
+		return s.takeOutcome(ctx, id, err)
+	}
+	return l, errLeaseOver
+}
+
+// refreshOnce calls the upstream, or takes what another process's call brings. paid is the
+// share that a call was taken out of beforehand, which gets it back if there is none; other
+// calls are counted when they are made.
+func (s *Service) refreshOnce(ctx context.Context, id string, due func(models.Linked) bool, paid share) (models.Linked, error) {
+	defer func() { s.charge(ctx, paid, -1) }()
 	for {
 		l, err := s.store.Linked(ctx, id)
 		if err != nil {
@@ -77,7 +122,7 @@ func (s *Service) refreshOnce(ctx context.Context, id string, due func(models.Li
 			if err := s.admitProbe(ctx, l); err != nil {
 				return l, errors.Join(err, s.giveUpLease(ctx, l, attempt, c.AttemptID))
 			}
-			return s.callRefresh(ctx, l, attempt, c.AttemptID, gate, asked, due)
+			return s.callRefresh(ctx, l, attempt, c.AttemptID, gate, asked, due, &paid)
 		}
 		ended, err := s.awaitOther(ctx, l)
 		if err != nil || ended {
@@ -127,8 +172,8 @@ func (s *Service) takeOutcome(ctx context.Context, id string, err error) (models
 // callRefresh is the holder of the lease at work. before is an attempt whose
 // outcome nobody knows, and which this one replays (R3). The call ends by the time that it
 // may take from when the lease was asked for, however slow the database was since: it must
-// not outlive the lease (R2).
-func (s *Service) callRefresh(ctx context.Context, leased models.Linked, attempt string, before *string, gate store.Gate, asked time.Time, due func(models.Linked) bool) (models.Linked, error) {
+// not outlive the lease (R2). paid is that of refreshOnce.
+func (s *Service) callRefresh(ctx context.Context, leased models.Linked, attempt string, before *string, gate store.Gate, asked time.Time, due func(models.Linked) bool, paid *share) (models.Linked, error) {
 	ctx = providers.WithAnswers(ctx)
 	l, err := s.store.Linked(ctx, leased.Authorization.ID) // again: the row may have changed before the lease was ours
 	if err != nil || !due(l) {
@@ -149,10 +194,13 @@ func (s *Service) callRefresh(ctx context.Context, leased models.Linked, attempt
 	if !l.Credential.HasRefreshToken { // only a reset gets here
 		replace = at.Reset
 	}
+	if paid.perHour == 0 {
+		s.charge(ctx, at.refreshes(), 1)
+	}
+	*paid = share{}
 	began := time.Now()
 	t, err := replace(call, grantedTokens(l, old))
 	s.metrics.Refreshed(l.Provider.Type, refreshOutcome(err, !l.Credential.HasRefreshToken), time.Since(began))
-	s.charge(ctx, at.refreshes(), 1)
 	if err != nil {
 		at.learnToken(ctx, gate, err)
 		return l, s.refreshFailed(ctx, l, attempt, before != nil, err)
@@ -263,30 +311,12 @@ func (s *Service) longBackoff(failures int) time.Duration {
 }
 
 // jittered is at least half of d, and at most d.
-func (s *Service) jittered(d time.Duration) time.Duration {
-	if s.random != nil {
-		return d/2 + time.Duration(s.random(int64(d/2+1)))
-	}
-	return d/2 + rand.N(d/2+1)
-}
+func (s *Service) jittered(d time.Duration) time.Duration { return d/2 + s.upTo(d/2) }
 
-// RefreshDue refreshes an authorization before anybody asks for its token: one
-// that is in use and due, one whose refresh token would lapse, or one whose last
-// attempt has an unknown outcome (R3). It is safe to run twice.
-func (s *Service) RefreshDue(ctx context.Context, id string) error {
-	if lost, err := s.settleReset(ctx, id); lost || err != nil {
-		return err
+// upTo is a random duration, d at most.
+func (s *Service) upTo(d time.Duration) time.Duration {
+	if s.random != nil {
+		return time.Duration(s.random(int64(d + 1)))
 	}
-	due := func(l models.Linked) bool {
-		idle := l.Credential.KeepAliveAt != nil && !l.Now.Before(*l.Credential.KeepAliveAt)
-		return l.RefreshDue() || l.MayRefresh() && (idle || l.Credential.AttemptID != nil)
-	}
-	if s.heldUp(ctx, id, due) {
-		return nil
-	}
-	_, err := s.refresh(ctx, id, due)
-	if models.CodeOf(err) == models.CodeInternal {
-		return err
-	}
-	return nil // it is on the row, and the next sweep acts on that
+	return rand.N(d + 1)
 }

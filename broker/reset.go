@@ -94,9 +94,12 @@ func (s *Service) replaceToken(ctx context.Context, l models.Linked) (bool, erro
 func (s *Service) newer(ctx context.Context, l models.Linked) (models.Linked, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timing.CallerWait)
 	defer cancel()
-	old := func(now models.Linked) bool { return now.Credential.Generation == l.Credential.Generation }
+	owner, now := models.Caller{OrgID: l.Authorization.OrgID, UserID: l.Authorization.UserID}, l
+	generation := l.Credential.Generation
+	old := func(now models.Linked) bool { return now.Credential.Generation == generation }
 	for {
-		now, err := s.refresh(ctx, l.Authorization.ID, func(now models.Linked) bool { return old(now) && now.MayAsk() })
+		var err error
+		now, err = s.refresh(ctx, owner, now, func(now models.Linked) bool { return old(now) && now.MayAsk() })
 		switch {
 		case err != nil || !old(now):
 			return now, err
@@ -174,18 +177,11 @@ func isRejected(ctx context.Context, at upstream, old models.Secret) (bool, erro
 }
 
 // settleReset finds out the outcome of a reset in place whose answer was lost (R3):
-// the upstream says whether the old token is still good. It returns false where there
-// is no such reset.
-func (s *Service) settleReset(ctx context.Context, id string) (bool, error) {
+// the upstream says whether the old token is still good. What it says is on the row.
+func (s *Service) settleReset(ctx context.Context, id string) (models.Linked, error) {
 	l, err := s.store.Linked(ctx, id)
-	if err != nil || !l.ResetLost() {
-		return false, nil
+	if err != nil || !l.ResetLost() || inForce(l) != nil {
+		return l, err
 	}
-	if inForce(l) == nil {
-		_, err = s.checkNewest(ctx, id)
-	}
-	if models.CodeOf(err) == models.CodeInternal {
-		return true, err
-	}
-	return true, nil
+	return s.checkNewest(ctx, id)
 }

@@ -229,16 +229,27 @@ func TestR7_IdleRefreshTokensAreKeptAlive(t *testing.T) {
 // R3: the sweeper replays an attempt whose outcome is unknown, without anybody asking.
 func TestR3_TheSweeperBeginsTheReplay(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.Instance) {
-		a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")
-		stale(t, h, a)
-		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, ResetAfter: true, OmitRefresh: true, Times: 1})
-		_, err := h.Service.Token(ctx, h.User.Caller, a.ID, 0)
-		wantCode(t, err, models.CodeUpstream)
-		brokertest.Eventually(t, "the replay came", func() bool { return h.IdP.Stats().Calls[testidp.Refresh] == 2 })
-		brokertest.Eventually(t, "its tokens are there", func() bool {
-			l := must(h.Store.Linked(ctx, a.ID))(t)
-			return l.Credential.AttemptID == nil && l.Credential.LastError == ""
-		})
+		p := h.Provider(t, "test")
+		for i, ask := range []func(a models.Authorization) error{
+			func(a models.Authorization) error {
+				stale(t, h, a)
+				_, err := h.Service.Token(ctx, h.User.Caller, a.ID, 0)
+				return err
+			},
+			func(a models.Authorization) error { // long before the token is due
+				_, err := h.Service.Reset(ctx, h.User.Caller, a.ID)
+				return err
+			},
+		} {
+			a, before := h.Consent(t, h.User, p, fmt.Sprint("person", i)), h.IdP.Stats().Calls[testidp.Refresh]
+			h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, ResetAfter: true, OmitRefresh: true, Times: 1})
+			wantCode(t, ask(a), models.CodeUpstream)
+			brokertest.Eventually(t, "the replay came", func() bool { return h.IdP.Stats().Calls[testidp.Refresh] == before+2 })
+			brokertest.Eventually(t, "its tokens are there", func() bool {
+				l := must(h.Store.Linked(ctx, a.ID))(t)
+				return l.Credential.AttemptID == nil && l.Credential.LastError == ""
+			})
+		}
 	})
 }
 

@@ -64,6 +64,8 @@ type Options struct {
 	// Random returns a number from 0 to below n, for pauses of different length; nil means
 	// math/rand.
 	Random func(n int64) int64
+	// Refreshes is how many refreshes the process has under way; 0 means 512.
+	Refreshes int
 	// TokensByAdmins has admins make API tokens of every role over the API, and not of users only.
 	TokensByAdmins bool
 }
@@ -92,7 +94,9 @@ type Service struct {
 	tokensByAdmins bool
 	random         func(n int64) int64 // nil: math/rand
 	fetches        fetchCounter
-	flights        singleflight.Group  // refreshes under way in this process, by authorization
+	flights        *flights            // refreshes under way in this process
+	feeding        atomic.Bool         // refreshes ahead are being taken up: see ahead.go
+	checking       singleflight.Group  // checks under way in this process, by authorization
 	inflight       inflight            // calls that must end before the process may
 	swept          hourly              // when this process last asked for hourly work
 	slots          *concurrency        // revocations in flight
@@ -106,6 +110,7 @@ type Service struct {
 	limits         Limits
 	requests       places // being answered
 	waiting        places // of them, those that wait
+	queueing       places // of them, those that wait for a refresh to begin
 	receivers      *providers.Receivers
 	told           chan struct{}  // that an event is in the outbox
 	feeds          pollers[int64] // numbers of the last events of organisations whose stream is followed
@@ -122,6 +127,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 		publicURL: strings.TrimRight(o.PublicURL, "/"), timing: o.Timing.withDefaults(), keep: o.Retention.withDefaults(), limits: o.Limits.withDefaults(),
 		signIn: o.SignIn, sessions: o.Sessions.withDefaults(), slots: newConcurrency(cmp.Or(o.Concurrency, 32)), batches: newConcurrency(maxBatches), slices: newShares(jobs.Queues[jobs.QueueSlices]), singles: newShares(jobs.Queues[jobs.QueueDefault]), tokensByAdmins: o.TokensByAdmins, random: o.Random,
 	}
+	s.flights = newFlights(cmp.Or(o.Refreshes, 512), &s.inflight)
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
-	"github.com/grantd/grantd/jobs"
 	"github.com/grantd/grantd/store"
 )
 
@@ -55,30 +53,6 @@ func (s *Service) sweepTombstones(ctx context.Context) error {
 			return nil
 		}
 		return s.RevokeOne(ctx, id)
-	}))
-}
-
-// sweepRefreshes rings for tokens that should be refreshed before anybody asks.
-// One ring per authorization and sweep period is enough: the row's lease decides.
-func (s *Service) sweepRefreshes(ctx context.Context) error {
-	next := s.timing.Resweep
-	used, err1 := s.store.InUseAndDue(ctx, next, sweepBatch)
-	idle, err2 := s.store.IdleAndLapsing(ctx, next, sweepBatch)
-	ambiguous, err3 := s.store.AmbiguousAndOver(ctx, next, sweepBatch)
-	probes, err4 := s.store.Probes(ctx, next, sweepBatch)
-	err := errors.Join(err1, err2, err3, err4)
-	ids := slices.Concat(used, idle, ambiguous, probes)
-	if len(ids) == 0 {
-		return err
-	}
-	now, nowErr := s.store.Now(ctx)
-	err = errors.Join(err, nowErr)
-	ring := now.UnixMilli() / s.timing.Resweep.Milliseconds()
-	return errors.Join(err, sideBySide(ids, func(id string) error {
-		if s.bell.Ring(ctx, jobs.Refresh.Task(jobs.AuthorizationRing{AuthorizationID: id, Ring: ring})) == nil {
-			return nil
-		}
-		return s.RefreshDue(ctx, id)
 	}))
 }
 

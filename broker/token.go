@@ -49,13 +49,20 @@ func (s *Service) freshest(ctx context.Context, c models.Caller, id string, minT
 	if !due(l) {
 		return l, tokenUnavailable(l)
 	}
-	if l.Served() && !l.EndsWithin(minTTL) && !s.refreshKillsAccess(l) {
-		s.beginRefresh(ctx, id, due)
-		return l, nil
+	patience, cancel := context.WithTimeout(ctx, s.timing.CallerWait) // R2
+	defer cancel()
+	var refreshErr error
+	if l.Served() {
+		one := s.refreshBeside(ctx, l, due, minTTL)
+		if one == nil {
+			return l, nil
+		}
+		l, refreshErr = await(patience, one)
+	} else {
+		l, refreshErr = s.refresh(patience, c, l, due)
 	}
 	// What may be seen is decided by what the row says after the save (R9). It was
 	// read then, once for all who waited in this process.
-	l, refreshErr := s.refresh(ctx, id, due)
 	if refreshErr == nil {
 		err = usable(c, l)
 	} else {
@@ -71,6 +78,22 @@ func (s *Service) freshest(ctx context.Context, c models.Caller, id string, minT
 		return l, refreshErr
 	}
 	return l, tokenUnavailable(l)
+}
+
+// refreshBeside begins the refresh of a token that is due and still valid. It returns the
+// flight that the caller waits for, or nil where the token is served at once: the refresh
+// does not invalidate it, or has not begun, since no slot is free (R7). A refresh for which
+// another process holds the lease has begun.
+func (s *Service) refreshBeside(ctx context.Context, l models.Linked, due func(models.Linked) bool, minTTL time.Duration) *flight {
+	waits := l.EndsWithin(minTTL) || s.refreshKillsAccess(l)
+	if l.Leased() && !waits {
+		return nil
+	}
+	one := s.flights.begin(l, s.flightOf(ctx, l, due, share{}))
+	if !waits {
+		return nil
+	}
+	return one
 }
 
 // usable returns an authorization whose tokens the caller may have now.

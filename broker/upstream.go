@@ -112,6 +112,11 @@ func expired(err error) error {
 var slowUpstream = &models.Error{Code: models.CodeUpstream, RetryAfter: retrySlowUpstream,
 	Message: "The provider is slow to answer. The request goes on here; ask again shortly."}
 
+// noSlot is the answer where a caller has waited for a refresh that could not begin, since
+// as many as may run at once were under way.
+var noSlot = &models.Error{Code: models.CodeUpstream, RetryAfter: retrySoon,
+	Message: "Too many refreshes are running, so this token could not be refreshed in time. Try again shortly."}
+
 // rateLimited is the answer while a pause lasts that the provider asked for (S3).
 func rateLimited(wait time.Duration) error {
 	return &models.Error{Code: models.CodeUpstream, RetryAfter: wait,

@@ -509,7 +509,7 @@ func TestR5_TheSweepProbesInTurn(t *testing.T) {
 				t.Fatalf("the sweep lets %v ask after %v", ids, asked)
 			}
 			asked[ids[0]] = true
-			if err := h.Service.RefreshDue(ctx, ids[0]); err != nil {
+			if err := h.Service.RefreshAhead(ctx, ids[0]); err != nil {
 				t.Fatal(err)
 			}
 			if by := must(h.Store.Provider(ctx, p.ID))(t).ProbedBy; by != ids[0] {

@@ -51,6 +51,7 @@ type Options struct {
 	// the race detector slows SQLite down tenfold and more.
 	Timing        broker.Timing
 	Concurrency   int
+	Refreshes     int
 	RedirectAllow []string
 	// PublicURL is where a proxy in front of the instance is reached; by default the
 	// instance's own URL.
@@ -148,7 +149,7 @@ func (h *Instance) serve(t testing.TB, o Options) {
 	public := cmp.Or(o.PublicURL, h.URL)
 	h.Service = must(broker.New(ctx, broker.Options{
 		Store: h.Store, Upstream: h.Upstream, Receivers: must(providers.NewReceivers(o.WebhookAllow, nil))(t), Keys: h.Keys, Bell: bell, Pace: pace, PublicURL: public, RedirectAllow: o.RedirectAllow,
-		Log: log, Metrics: counted, Timing: o.Timing, Concurrency: o.Concurrency, Limits: o.Limits, SignIn: o.SignIn, Issuers: o.Issuers, Sessions: o.Sessions, TokensByAdmins: o.TokensByAdmins,
+		Log: log, Metrics: counted, Timing: o.Timing, Concurrency: o.Concurrency, Refreshes: o.Refreshes, Limits: o.Limits, SignIn: o.SignIn, Issuers: o.Issuers, Sessions: o.Sessions, TokensByAdmins: o.TokensByAdmins,
 	}))(t)
 	counted.Watch(h.Service.MetricSources(!o.WithoutWorker))
 	edge := api.New(api.Options{Service: h.Service, PublicURL: public, Version: "test", Log: log, Metrics: counted, Traces: o.Traces,

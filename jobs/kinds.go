@@ -22,15 +22,13 @@ var (
 	ResetProvider = Kind[JobRing]{"job:reset_provider", QueueSlices}
 	// Stats counts an organisation's authorizations.
 	Stats = Kind[JobRing]{"job:stats", QueueDefault}
-	// Refresh refreshes the tokens of a single authorization before anybody asks.
-	Refresh = Kind[AuthorizationRing]{"authorization:refresh", QueueDefault}
 	// Revoke revokes a single authorization that was disconnected.
 	Revoke = Kind[AuthorizationRing]{"authorization:revoke", QueueDefault}
 )
 
 // KindNames returns the names of all kinds.
 func KindNames() []string {
-	return []string{DeleteProvider.Name, RevokeUser.Name, ResetProvider.Name, Stats.Name, Refresh.Name, Revoke.Name}
+	return []string{DeleteProvider.Name, RevokeUser.Name, ResetProvider.Name, Stats.Name, Revoke.Name}
 }
 
 // Kind is a kind of task: the name that workers know it by, the queue that it waits in,

@@ -111,6 +111,13 @@ func (l Linked) MayRefresh() bool { return l.Credential.HasRefreshToken && l.May
 // attempt.
 func (l Linked) MayAsk() bool { return !l.BackingOff() && !l.HasVerdict(VerdictExpired) }
 
+// Leased reports whether somebody holds the lease on the credential: a refresh or a
+// revocation is running, in whatever process.
+func (l Linked) Leased() bool {
+	until := l.Credential.LeaseUntil
+	return until != nil && l.Now.Before(*until)
+}
+
 // BackingOff reports whether a back-off is running, or a wait for a new client secret.
 func (l Linked) BackingOff() bool {
 	next, of := l.Credential.NextAttemptAt, l.Credential.GateVersion

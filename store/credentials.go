@@ -21,8 +21,9 @@ type Save struct {
 	Known            bool          // whether ExpiresIn says anything; it may be negative by now
 	RefreshAfter     time.Duration // from when on a read refreshes; where nothing is Known, 0 for never
 	RefreshExpiresIn time.Duration
-	AccessMAC        []byte // of the access token, to find it by
-	KeepsFormer      bool   // whether the access token from before stays alive until it expires
+	AheadAfter       time.Duration // from when on it is refreshed ahead of callers; 0 for RefreshAfter
+	AccessMAC        []byte        // of the access token, to find it by
+	KeepsFormer      bool          // whether the access token from before stays alive until it expires
 }
 
 // columns are what a save sets, whichever way it comes in: new tokens void every
@@ -31,7 +32,7 @@ func (v Save) columns(s *Store) map[string]any {
 	row := map[string]any{
 		"sealed": v.Sealed, "saved_by": v.Attempt, "saved_at": s.now(),
 		"has_refresh_token": v.HasRefreshToken, "access_mac": v.AccessMAC, "previous_mac": nil, "previous_until": nil,
-		"expires_at": nil, "refresh_after": nil, "refresh_expires_at": nil, "keep_alive_at": nil, "expiring_at": nil,
+		"expires_at": nil, "refresh_after": nil, "ahead_after": nil, "refresh_expires_at": nil, "keep_alive_at": nil, "expiring_at": nil,
 		"lease_owner": nil, "lease_until": nil, "attempt_id": nil,
 		"next_attempt_at": nil, "gate_version": 0, "lost_answers": 0, "failures": 0, "last_attempt": v.Attempt, "last_error": "",
 		"verdict": nil, "verdict_reason": "", "verdict_generation": 0, "verdict_secret_version": 0,
@@ -49,6 +50,9 @@ func (v Save) columns(s *Store) map[string]any {
 	}
 	if life := v.life(); life > 0 {
 		row["expiring_at"] = s.in(life - min(expiringNotice, life/10))
+	}
+	if v.AheadAfter > 0 {
+		row["ahead_after"] = s.in(v.AheadAfter)
 	}
 	return row
 }

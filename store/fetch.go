@@ -55,6 +55,24 @@ const newestOf = `SELECT n.id FROM authorizations n JOIN providers q ON q.id = n
 	WHERE n.org_id = %[1]s AND n.user_id = %[2]s AND n.unlinked_at IS NULL AND (q.id = %[3]s OR q.slug = %[3]s AND q.delete_job_id IS NULL)
 	ORDER BY CASE WHEN q.id = %[3]s THEN 0 ELSE 1 END, n.updated_at DESC, n.id DESC LIMIT 1`
 
+// FetchableAll returns as much of those of the authorizations that there are, in their
+// order, by one query. There may be as many as one query takes, which is 128.
+func (s *Store) FetchableAll(ctx context.Context, authorizations []string) ([]models.Linked, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTime)
+	defer cancel()
+	found, err := s.fetches.run(ctx, authorizations)
+	if err != nil {
+		return nil, translate(err)
+	}
+	var rows []models.Linked
+	for _, id := range authorizations {
+		if l := found[id]; l != nil {
+			rows = append(rows, *l)
+		}
+	}
+	return rows, nil
+}
+
 // fetchColumn is a column that the hot query reads, and where its value goes.
 type fetchColumn struct {
 	name string
@@ -110,7 +128,10 @@ func fetchColumns(l *models.Linked) []fetchColumn {
 		{"c.expires_at", &c.ExpiresAt},
 		{"c.refresh_after", &c.RefreshAfter},
 		{"c.refresh_expires_at", &c.RefreshExpiresAt},
+		{"c.keep_alive_at", &c.KeepAliveAt},
 		{"c.saved_at", &c.SavedAt},
+		{"c.lease_until", &c.LeaseUntil},
+		{"c.attempt_id", &c.AttemptID},
 		{"c.next_attempt_at", &c.NextAttemptAt},
 		{"c.gate_version", &c.GateVersion},
 		{"c.last_error", &c.LastError},
@@ -181,6 +202,10 @@ func scan(to any, from values, i int) (err error) {
 	switch v := to.(type) {
 	case *string:
 		*v = string(from.raw(i))
+	case **string:
+		if !from.null(i) {
+			*v = new(string(from.raw(i)))
+		}
 	case *models.ProviderStatus:
 		*v = models.ProviderStatus(from.raw(i))
 	case *models.Trouble:

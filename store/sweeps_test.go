@@ -17,7 +17,7 @@ func TestT4_RefreshesThatCannotBeginHoldUpNobody(t *testing.T) {
 		prepare string
 		claim   func(f fixture, next time.Duration) ([]string, error)
 	}{
-		"in use": {"refresh_after = saved_at", func(f fixture, next time.Duration) ([]string, error) { return f.InUseAndDue(ctx, next, limit) }},
+		"in use": {"refresh_after = saved_at", func(f fixture, next time.Duration) ([]string, error) { return f.InUseAndDue(ctx, next, limit, nil) }},
 		"idle":   {"keep_alive_at = saved_at", func(f fixture, next time.Duration) ([]string, error) { return f.IdleAndLapsing(ctx, next, limit) }},
 		"ambiguous": {"attempt_id = 'lost', lease_until = saved_at", func(f fixture, next time.Duration) ([]string, error) {
 			return f.AmbiguousAndOver(ctx, next, limit)

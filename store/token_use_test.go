@@ -16,7 +16,7 @@ func TestTokensInUseAreFoundWhenDue(t *testing.T) {
 		a, idle := f.authorization(t, "used", time.Hour).ID, f.authorization(t, "idle", time.Hour).ID
 		due := func(want ...string) {
 			t.Helper()
-			if ids := must(f.InUseAndDue(ctx, time.Minute, 10))(t); !slices.Equal(ids, want) {
+			if ids := must(f.InUseAndDue(ctx, time.Minute, 10, nil))(t); !slices.Equal(ids, want) {
 				t.Errorf("%v are in use and due, want %v", ids, want)
 			}
 		}
@@ -45,6 +45,12 @@ func TestTokensInUseAreFoundWhenDue(t *testing.T) {
 		if now := brokertest.Column[time.Time](t, db, "SELECT used_until FROM token_use"); !slices.EqualFunc(now, before, time.Time.Equal) {
 			t.Errorf("within the step the row was written again: %v, was %v", now, before)
 		}
+
+		set("UPDATE credentials SET ahead_after = expires_at")
+		set("DELETE FROM token_use")
+		note(time.Hour)
+		is("it is refreshed ahead of callers some time after", "u.due_at = c.ahead_after AND c.ahead_after > c.refresh_after")
+		set("UPDATE credentials SET ahead_after = NULL")
 
 		set("UPDATE credentials SET refresh_after = saved_at")
 		set("UPDATE token_use SET due_at = (SELECT saved_at FROM credentials WHERE authorization_id = token_use.authorization_id)")

@@ -64,8 +64,8 @@ var mutants = []mutant{
 		`case up.Ambiguous:`, `case ON && up.Ambiguous:
 		return saysEnded
 	case up.Ambiguous:`, 0, false},
-	{"no sweep looks for unknown outcomes", "broker/sweep.go", "Service.sweepRefreshes",
-		`err := errors.Join(err1, err2, err3, err4)`, `err := errors.Join(err1, err2, err3, err4)
+	{"no sweep looks for unknown outcomes", "broker/ahead.go", "Service.sweepRefreshes",
+		`err := errors.Join(err1, err2, err3)`, `err := errors.Join(err1, err2, err3)
 	if ON {
 		ambiguous = nil
 	}`, 4, false},

@@ -81,7 +81,13 @@ var inProcess = []shared{
 	{"api.Server.patterns", ofStart, nil},
 	{"api.Server.segments", ofStart, nil},
 	{"api.requests.known", "labels are routes and codes of ours", nil},
-	{"broker.Service.flights", "by the id of an authorization, after the caller was found to be its owner or an admin", othersAuthorization},
+	{"broker.Service.checking", "by the id of an authorization, after the caller was found to be its owner or an admin", othersAuthorization},
+	{"broker.flights.byID", "by the id of an authorization, after the caller was found to be its owner or an admin", othersAuthorization},
+	{"broker.flights.byOrg", "counts; a provider never gets all slots, see TestT1_AnUpstreamThatHangsLeavesSlotsToOthers", nil},
+	{"broker.flights.byProvider", "counts, by an id that is made here", nil},
+	{"broker.flights.aheadOf", "counts, by an id that is made here", nil},
+	{"broker.flights.short", "tells that the line of a provider has become shorter", nil},
+	{"broker.flight.done", "of one refresh", nil},
 	{"broker.concurrency.byOrg", "how many revocations and batches are under way, by organisation", hangingRevocations},
 	{"broker.shares.byOrg", "how many tasks of workers are under way, by organisation", hangingTasks},
 	{"broker.callerCache.byHash", "by the digest of a token that was found in the database", othersToken},
@@ -104,6 +110,7 @@ var inProcess = []shared{
 	{"metrics.Metrics.fetched", ofStart, nil},
 	{"metrics.Metrics.gauges", ofStart, nil},
 	{"metrics.Metrics.histograms", ofStart, nil},
+	{"models.Provider.Config", "of a row that a refresh has read, on its way to those who wait for it", nil},
 	{"providers.Registry.clientsOf", ofStart, nil},
 	{"providers.Registry.types", ofStart, nil},
 	{"providers.allowlist.hosts", ofStart, nil},
@@ -115,7 +122,7 @@ var inProcess = []shared{
 
 // inRedis are the keys that may be found there, by their form.
 var inRedis = []struct{ form, why string }{
-	{`^asynq:\{(default|slices)\}:t:(job|revoke|refresh):[0-9a-f-]{36}:\d+$`, "a task, by an id that is made here"},
+	{`^asynq:\{(default|slices)\}:t:(job|revoke):[0-9a-f-]{36}:\d+$`, "a task, by an id that is made here"},
 	{`^asynq:\{(default|slices)\}:(pending|active|lease|scheduled|retry|archived|completed)$`, "a queue, in which tasks wait in the order they came"},
 	{`^asynq:\{(default|slices)\}:(processed|failed|processed:[0-9-]+|failed:[0-9-]+)$`, "a count"},
 	{`^asynq:(queues|servers|workers|servers:\{.*\}|workers:\{.*\})$`, "who works"},

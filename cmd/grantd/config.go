@@ -63,8 +63,9 @@ type Config struct {
 	TokensByAdmins   bool          `help:"Let admins make API tokens of the roles admin and service over the API, and not of the role user only."`
 	DrainDelay       time.Duration `default:"1s" placeholder:"TIME" help:"How long /readyz says 503 before the API stops accepting, so that a load balancer sees it."`
 
-	FetchConnections  int `default:"1" placeholder:"N" help:"How many connections to PostgreSQL a process has for fetching tokens alone: 1, or 2 where the database is far away."`
-	RevokeConcurrency int `default:"32" placeholder:"N" help:"How many revocations of each organisation a process has in flight at once."`
+	FetchConnections   int `default:"1" placeholder:"N" help:"How many connections to PostgreSQL a process has for fetching tokens alone: 1, or 2 where the database is far away."`
+	RefreshConcurrency int `default:"512" placeholder:"N" help:"How many refreshes a process has under way at once; of one provider a third of them."`
+	RevokeConcurrency  int `default:"32" placeholder:"N" help:"How many revocations of each organisation a process has in flight at once."`
 
 	KeepFlows      time.Duration `default:"24h" placeholder:"TIME" help:"How long consents that ended are kept."`
 	KeepTombstones time.Duration `default:"7d" placeholder:"TIME" help:"How long a single revocation is tried, and then remembered."`
@@ -210,6 +211,7 @@ func (c *Config) validate(more ...error) error {
 	judge("limit-body-time", judgeBodyTime(c.LimitBodyTime))
 	judge("drain-delay", judgeDrainDelay(c.DrainDelay))
 	judge("fetch-connections", judgeFetchConnections(c.FetchConnections))
+	judge("refresh-concurrency", judgeRefreshes(c.RefreshConcurrency))
 	judge("revoke-concurrency", judgeConcurrency(c.RevokeConcurrency))
 	judge("keep-flows", judgeRetention(c.KeepFlows))
 	judge("keep-tombstones", judgeRetention(c.KeepTombstones))
@@ -342,6 +344,14 @@ func judgeFetchConnections(n int) string {
 func judgeConcurrency(n int) string {
 	if n < 1 || n > 256 {
 		return "must be between 1 and 256"
+	}
+	return ""
+}
+
+// judgeRefreshes knows that each refresh under way has a connection to its upstream.
+func judgeRefreshes(n int) string {
+	if n < 1 || n > 4096 {
+		return "must be between 1 and 4096"
 	}
 	return ""
 }

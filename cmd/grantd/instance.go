@@ -129,7 +129,7 @@ func start(ctx context.Context, cfg *Config, r roles, log *slog.Logger) (_ *inst
 		PublicURL: cfg.PublicURL, RedirectAllow: cfg.RedirectAllow, AnyRedirect: r.anyRedirect,
 		Retention: broker.Retention{Flows: cfg.KeepFlows, Tombstones: cfg.KeepTombstones, Superseded: cfg.KeepSuperseded, Expired: cfg.KeepDead,
 			Jobs: cfg.KeepJobs, Audit: cfg.KeepAudit, Statistics: cfg.KeepStatistics, Minutes: cfg.KeepMinutes},
-		Concurrency: cfg.RevokeConcurrency, TokensByAdmins: cfg.TokensByAdmins, Limits: cfg.limits(), SignIn: cfg.signIn(), Issuers: issuers, Sessions: cfg.sessionLife(),
+		Concurrency: cfg.RevokeConcurrency, Refreshes: cfg.RefreshConcurrency, TokensByAdmins: cfg.TokensByAdmins, Limits: cfg.limits(), SignIn: cfg.signIn(), Issuers: issuers, Sessions: cfg.sessionLife(),
 	})
 	if err != nil {
 		return nil, err
