@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -34,6 +35,32 @@ type WebhookPatch struct {
 func (s *Service) MakeWebhook(ctx context.Context, c models.Caller, n NewWebhook) (models.Webhook, models.Secret, error) {
 	return s.makeWebhook(ctx, c, newID(), n)
 }
+
+// MakeWebhookOnce is MakeWebhook for a form. Sent again, the form makes nothing more: the secret was shown then, and is not
+// shown again.
+func (s *Service) MakeWebhookOnce(ctx context.Context, c models.Caller, form string, n NewWebhook) (models.Webhook, models.Secret, error) {
+	if err := onlyUnlimitedAdmins(c); err != nil {
+		return models.Webhook{}, "", err
+	}
+	id, err := madeBy(c, form)
+	if err != nil {
+		return models.Webhook{}, "", err
+	}
+	_, err = s.store.Webhook(ctx, id)
+	if store.IsNotFound(err) {
+		h, secret, err := s.makeWebhook(ctx, c, id, n)
+		if errors.Is(err, store.ErrDuplicate) {
+			err = errSecretShown
+		}
+		return h, secret, err
+	}
+	if err == nil {
+		err = errSecretShown
+	}
+	return models.Webhook{}, "", err
+}
+
+var errSecretShown = models.Errorf(models.CodeConflict, "This form was sent before, and the secret of its webhook was shown then. If nobody kept it, give the webhook a new one.")
 
 func (s *Service) makeWebhook(ctx context.Context, c models.Caller, id string, n NewWebhook) (models.Webhook, models.Secret, error) {
 	if err := onlyUnlimitedAdmins(c); err != nil {

@@ -25,6 +25,9 @@ func functions(script string) template.FuncMap {
 		"host":             hostOf,
 		"jobType":          func(t models.JobType) string { return word(jobTypes, t) },
 		"jobStatus":        func(s models.JobStatus) string { return word(jobStatuses, s) },
+		"webhookOff":       func(reason string) string { return word(webhookReasons, reason) },
+		"deliveryStatus":   func(s models.DeliveryStatus) string { return word(deliveryStatuses, s) },
+		"attemptResult":    func(result string) string { return word(attemptResults, result) },
 		"pauseOf":          func(class string) string { return word(pauses, class) },
 		"detail":           detail,
 		"pager":            pager,
@@ -115,7 +118,15 @@ var (
 	jobStatuses = map[models.JobStatus]string{
 		models.JobPending: "Waiting", models.JobRunning: "Running", models.JobCompleted: "Completed", models.JobError: "Ended with an error",
 	}
-	pauses = map[string]string{
+	webhookReasons = map[string]string{
+		models.OffByAdmin: "Off: an admin switched it off", models.OffGone: "Off: the address answered that it is gone (410)",
+		models.OffFailing: "Off: the address accepted nothing for three days",
+	}
+	deliveryStatuses = map[models.DeliveryStatus]string{
+		models.DeliveryPending: "Waiting, or tried again", models.DeliveryDelivered: "Delivered", models.DeliveryFailed: "Given up after three days",
+	}
+	attemptResults = map[string]string{models.NotDelivered: "not delivered"}
+	pauses         = map[string]string{
 		"token":       "Exchanges and refreshes wait, because the provider asked for it or does not answer",
 		"revoke":      "Revocations wait, because the provider asked for it or does not answer",
 		"api":         "Checks and user info wait, because the provider asked for it or does not answer",

@@ -165,6 +165,19 @@ func TestTheConsoleIsAccessible(t *testing.T) {
 	b.do(t, chromedp.SetValue(css("#userId"), "app-nightly"), chromedp.Click(css("#save")), chromedp.WaitVisible(css("#token")))
 	b.isAccessible(t, script, "an API token")
 	at("revoking an API token", "/console/tokens/"+h.Admin.Caller.TokenID+"/revoke")
+	b.do(t, chromedp.Navigate(h.URL+"/console/webhooks/new"), chromedp.WaitVisible(css("#save")), chromedp.SetValue(css("#url"), "http://app.example.test/"), chromedp.Click(css("#save")), chromedp.WaitVisible(css("#problem")))
+	b.isAccessible(t, script, "a webhook that cannot be made")
+	b.do(t, chromedp.SetValue(css("#url"), "https://"+strings.Repeat("long", 12)+".example.test/"), chromedp.Click(css("#save")), chromedp.WaitVisible(css("#secret")))
+	b.isAccessible(t, script, "the secret of a webhook")
+	b.do(t, chromedp.Click(css("#done")), chromedp.WaitVisible(css("#deliveries")))
+	b.isAccessible(t, script, "a webhook")
+	hook := column(t, h, "SELECT id FROM webhooks")[0]
+	brokertest.Eventually(t, "the test event was tried", func() bool {
+		return strings.Contains(string(h.Do(t, h.Admin, "GET", root+"webhooks/"+hook+"/deliveries/", nil).Body), "not_delivered")
+	})
+	for _, page := range []string{"/console/webhooks", "/console/webhooks/" + hook, "/console/webhooks/" + hook + "/rotate", "/console/webhooks/" + hook + "/delete"} {
+		at(page, page)
+	}
 	replaceSecret(t, h, p)
 	at("a former secret", "/console/providers/"+p)
 	tried := createID(t, h, object{"name": name})

@@ -21,7 +21,7 @@ func consolePages(provider, job string) []string {
 		"/console/", "/console", "/console/providers", "/console/providers/" + provider, "/console/providers/" + provider + "/delete",
 		"/console/providers/new", "/console/providers/new?type=test", "/console/providers/" + provider + "/edit", "/console/providers/" + provider + "/secret",
 		"/console/connections", "/console/connections?userId=ada&status=active", "/console/connections/revoke?userId=ada", "/console/connections/revoke",
-		"/console/links", "/console/links?userId=ada&ended=1", "/console/audit", "/console/audit?action=provider.created&from=2026-01-01", "/console/statistics", "/console/sessions", "/console/sessions?userId=ada", "/console/tokens", "/console/tokens?userId=root", "/console/tokens/new", "/console/sessions/" + unknownID + "/end",
+		"/console/links", "/console/links?userId=ada&ended=1", "/console/audit", "/console/audit?action=provider.created&from=2026-01-01", "/console/statistics", "/console/sessions", "/console/sessions?userId=ada", "/console/tokens", "/console/tokens?userId=root", "/console/tokens/new", "/console/webhooks", "/console/webhooks/new", "/console/sessions/" + unknownID + "/end",
 		"/console/jobs", "/console/jobs?status=ERROR", "/console/jobs/" + job,
 	}
 }
