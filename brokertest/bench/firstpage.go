@@ -8,6 +8,9 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/grantd/grantd/brokertest/processes"
+	"github.com/grantd/grantd/models"
 )
 
 // besides is how many callers fetch tokens while pages are measured.
@@ -31,15 +34,19 @@ func (b *bench) firstPages(ctx context.Context, r *report) error {
 		return err
 	}
 	defer stop()
-	cookie, err := signedIn(ctx, api.URL, h.token.Reveal())
+	admin, err := signedIn(ctx, api.URL, h.token.Reveal())
 	if err != nil {
 		return fmt.Errorf("signing in: %w", err)
+	}
+	person, err := h.connected(ctx, api.URL)
+	if err != nil {
+		return fmt.Errorf("connecting a person: %w", err)
 	}
 	seen := []*view{
 		{what: "a handler that reads one row", base: bareBase, request: few.ask(1, "", few.authorization, barePath("/row/"))[0]},
 		{what: "/, nobody signed in", base: api.URL, request: pageRequest("/", "")},
-		{what: "/connections, 50 of them", base: api.URL, request: pageRequest("/connections", cookie)},
-		{what: "/console/", base: api.URL, request: pageRequest("/console/", cookie)},
+		{what: "/, of a person with 3 connections", base: api.URL, request: pageRequest("/", person)},
+		{what: fmt.Sprintf("/console/, of %d connections", b.authorizations+3), base: api.URL, request: pageRequest("/console/", admin)},
 	}
 	load, err := newCallers(ctx, besides, api.URL, few.ask(b.authorizations, h.token.Reveal(), few.authorization, tokenPath))
 	if err != nil {
@@ -62,6 +69,24 @@ func (b *bench) firstPages(ctx context.Context, r *report) error {
 	}
 	r.firstPages(seen[0], seen[1:])
 	return nil
+}
+
+// connected returns the cookie of somebody who is signed in and has connected an account at each of three providers.
+func (h *instance) connected(ctx context.Context, base string) (string, error) {
+	token, err := h.Token(ctx, "acme", "ada", models.RoleUser)
+	if err != nil {
+		return "", err
+	}
+	for range 3 {
+		p, err := processes.Provider(ctx, processes.NewClient(base, h.token))
+		if err != nil {
+			return "", err
+		}
+		if _, err := processes.Consent(ctx, processes.NewClient(base, token), p.ID, "ada"); err != nil {
+			return "", err
+		}
+	}
+	return signedIn(ctx, base, token.Reveal())
 }
 
 // view is a page that is looked at again and again.

@@ -45,8 +45,7 @@ const notes = `
   fetches and the caches of PostgreSQL (shared_buffers 64 MB) make of it when nearly every call is for another one.
 - The load is written by hand on plain connections: prepared bytes out, and of the answer only status and length read.
 - *Pages* take turns on one connection.
-- *First pages* take turns on a connection each, with the session of an admin who has all of the stored authorizations,
-  while others fetch tokens of the same process. The bare handler is that of *the same row*.
+- *First pages* take turns on a connection each, while others fetch tokens of the same process. The bare handler is that of *the same row*.
 - *DELETE of a provider* is undone in SQL each time, and asked again; nobody works on it. The last one is worked on.
 - *DELETE answered → RUNNING* is what a client sees that asks every millisecond, with one API and one worker process, for
   providers with one to five authorizations.

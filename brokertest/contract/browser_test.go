@@ -184,10 +184,30 @@ func host(t *testing.T, address string) string {
 	return u.Host
 }
 
+// browserBackend names what the tests with a browser run on, instead of what browsing chooses.
+const browserBackend = "GRANTD_BROWSER_BACKEND"
+
+// browsing is what the tests with a browser run on: PostgreSQL and Redis where these are required, as in CI, else what needs
+// no server.
+func browsing() brokertest.Backend {
+	switch named := os.Getenv(browserBackend); {
+	case named != "":
+		return brokertest.Backend(named)
+	case services.Required():
+		return brokertest.Servers
+	}
+	return brokertest.Embedded
+}
+
 // asking makes an instance whose authorization server asks before it grants.
 func asking(t *testing.T) *brokertest.Instance {
+	return askingWith(t, brokertest.Options{})
+}
+
+func askingWith(t *testing.T, o brokertest.Options) *brokertest.Instance {
 	idp, idpURL := testidp.Start(t, testidp.Options{Clients: []testidp.Client{{ID: brokertest.ClientID, Secret: brokertest.ClientSecret}}})
-	return brokertest.New(t, &brokertest.Options{IdP: idp, IdPURL: idpURL})
+	o.Backend, o.IdP, o.IdPURL = browsing(), idp, idpURL
+	return brokertest.New(t, &o)
 }
 
 // A person reads what is asked, chooses who they are, allows it, and lands at the

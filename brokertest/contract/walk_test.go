@@ -19,8 +19,7 @@ import (
 func TestAProviderFromItsFormToItsDeletionInABrowser(t *testing.T) {
 	t.Parallel()
 	b, person := openBrowser(t), openBrowser(t)
-	idp, idpURL := testidp.Start(t, testidp.Options{Clients: []testidp.Client{{ID: brokertest.ClientID, Secret: brokertest.ClientSecret}}})
-	h := brokertest.New(t, &brokertest.Options{Backend: brokertest.Servers, IdP: idp, IdPURL: idpURL, Timing: broker.Timing{Backoff: time.Millisecond}})
+	h := askingWith(t, brokertest.Options{Timing: broker.Timing{Backoff: time.Millisecond}})
 	css := func(s string) chromedp.CSS { return chromedp.CSS(s) }
 	becomes := func(what string, of chromedp.CSS, wanted string) {
 		t.Helper()
