@@ -176,7 +176,7 @@ func (s *Service) takeOutcome(ctx context.Context, id string, err error) (models
 func (s *Service) callRefresh(ctx context.Context, leased models.Linked, attempt string, before *string, gate store.Gate, asked time.Time, due func(models.Linked) bool, paid *share) (models.Linked, error) {
 	ctx = providers.WithAnswers(ctx)
 	l, err := s.store.Linked(ctx, leased.Authorization.ID) // again: the row may have changed before the lease was ours
-	if err != nil || !due(l) {
+	if err != nil || !due(l) || !l.AttemptedBy(attempt) {
 		return l, errors.Join(err, s.giveUpLease(ctx, leased, attempt, before))
 	}
 	at, old, err := s.opened(ctx, l)

@@ -125,7 +125,9 @@ var mutants = []mutant{
 	{"a user who leaves keeps the links", "store/retries.go", "Store.UnlinkUser",
 		`WHERE (unlinked_at IS NULL OR outcome = 'failed') AND `, `WHERE (unlinked_at IS NULL OR outcome = 'failed') AND ` + "`+map[bool]string{true: \"FALSE\", false: \"TRUE\"}[ON]+`" + ` AND `, 7, false},
 	{"a refresh refreshes whoever did so meanwhile", "broker/refresh.go", "Service.callRefresh",
-		`if err != nil || !due(l) {`, `if err != nil || !due(l) && !ON {`, 0, true},
+		`if err != nil || !due(l) || `, `if err != nil || !due(l) && !ON || `, 0, true},
+	{"a lease that the save of another has ended is used", "broker/refresh.go", "Service.callRefresh",
+		`!l.AttemptedBy(attempt) {`, `!l.AttemptedBy(attempt) && !ON {`, 0, false},
 }
 
 // mutantPackage is written into the overlay only. It says which mutant is on in a process.
