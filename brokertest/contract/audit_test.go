@@ -168,29 +168,30 @@ func TestAnExportThatCannotBeCompletedIsNoWholeAnswer(t *testing.T) {
 	}}
 	s := admin(t, h)
 	s.http.Transport = transport
-	for what, c := range map[string]struct {
+	for _, c := range []struct {
+		what    string
 		address string
 		client  *http.Client
 		end     func() error
 	}{
-		"the session": {"/console/audit/export", s.http, func() error { _, err := h.Service.EndSessionsOf(ctx, "acme", "root"); return err }},
-		"the token":   {root + "audit/export/", &http.Client{Transport: transport}, func() error { _, err := h.Service.RevokeAPIToken(ctx, h.Admin.Caller.TokenID, false); return err }},
+		{"the session", "/console/audit/export", s.http, func() error { _, err := h.Service.EndSessionsOf(ctx, "acme", "root"); return err }},
+		{"the token", root + "audit/export/", &http.Client{Transport: transport}, func() error { _, err := h.Service.RevokeAPIToken(ctx, h.Admin.Caller.TokenID, false); return err }},
 	} {
 		r := request(t, h, "GET", c.address, "")
 		res, err := c.client.Do(r)
 		if err != nil || res.StatusCode != 200 {
-			t.Fatalf("%s: %v %v", what, res, err)
+			t.Fatalf("%s: %v %v", c.what, res, err)
 		}
 		defer res.Body.Close()
 		lines := bufio.NewReader(res.Body)
 		if _, err := lines.ReadString('\n'); err != nil {
-			t.Fatalf("%s: %v", what, err)
+			t.Fatalf("%s: %v", c.what, err)
 		}
 		if err := c.end(); err != nil {
 			t.Fatal(err)
 		}
 		if n, err := io.Copy(io.Discard, lines); err == nil {
-			t.Errorf("%s ended, and the answer of %d bytes looks complete", what, n)
+			t.Errorf("%s ended, and the answer of %d bytes looks complete", c.what, n)
 		}
 	}
 }

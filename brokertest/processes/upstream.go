@@ -47,10 +47,10 @@ func (u *Upstream) Close() {
 // have most consents open new ones.
 var connections = &http.Transport{MaxIdleConnsPerHost: 64}
 
-// NewClient returns a client of the grantd at base that waits for an answer longer
+// NewClient returns a client of the grantd at base that sends each request once, and waits for an answer longer
 // than any real one would: the machine of a test may be busy.
 func NewClient(base string, token models.Secret) *client.Client {
-	return client.New(base, token, &http.Client{Transport: connections, Timeout: 30 * time.Second})
+	return client.New(base, token, &http.Client{Transport: connections, Timeout: 30 * time.Second}).Once()
 }
 
 // Provider registers the upstream's client as a provider.
