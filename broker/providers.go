@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"regexp"
@@ -171,6 +172,8 @@ func (s *Service) ChangeProvider(ctx context.Context, c models.Caller, id string
 }
 
 func (s *Service) applyChange(ctx context.Context, tx *store.Store, c models.Caller, p *models.Provider, ch models.ProviderPatch) error {
+	keepSame := ch.KeepSameSecret != nil && *ch.KeepSameSecret
+	ch.KeepSameSecret = nil
 	if ch == (models.ProviderPatch{}) {
 		return nil
 	}
@@ -186,11 +189,23 @@ func (s *Service) applyChange(ctx context.Context, tx *store.Store, c models.Cal
 	if len(wrong) > 0 {
 		return models.Invalid(wrong...)
 	}
-	asked := ch
 	s.describe(p)
 	if s.samePlace(before, *p) { // where tokens were minted under what it was called then
 		p.Fingerprint = before.Fingerprint
 	}
+	if keepSame && ch.ClientSecret != nil && p.Fingerprint == before.Fingerprint {
+		same, err := s.isSecret(ctx, tx, before, *ch.ClientSecret)
+		if err != nil {
+			return err
+		}
+		if same {
+			ch.ClientSecret, ch.FormerSecretExpiresIn = nil, nil
+		}
+		if ch == (models.ProviderPatch{}) {
+			return nil
+		}
+	}
+	asked := ch
 	if ch.ClientSecret == nil && (ch.Config != nil || ch.Metadata != nil) {
 		if err := s.keepSecret(ctx, tx, before, *p, &ch); err != nil {
 			return err
@@ -222,6 +237,15 @@ func (s *Service) applyChange(ctx context.Context, tx *store.Store, c models.Cal
 		return err
 	}
 	return tx.Audit(ctx, event(c, models.ActionProviderChanged).provider(p.ID).done())
+}
+
+// isSecret reports whether a provider has this client secret. One that cannot be opened is another.
+func (s *Service) isSecret(ctx context.Context, tx *store.Store, p models.Provider, secret models.Secret) (bool, error) {
+	kept, err := s.clientSecret(ctx, tx, p)
+	if undecryptable(err) {
+		return false, nil
+	}
+	return err == nil && subtle.ConstantTimeCompare([]byte(kept.Reveal()), []byte(secret.Reveal())) == 1, err
 }
 
 // keepSecret settles what a change without a clientSecret means for the one that is

@@ -21,8 +21,7 @@ import (
 type providersApplyCommand struct {
 	File           string `short:"f" required:"" placeholder:"FILE" help:"A YAML file of providers; - for standard input."`
 	DryRun         bool   `help:"Show what would change, and change nothing."`
-	UpdateSecrets  bool   `help:"Also send the client secrets of providers that exist. grantd does not show them, so that they cannot be compared."`
-	KeepFormer     int64  `placeholder:"SECONDS" help:"With --update-secrets: for how long the former secret is tried where the new one is refused."`
+	KeepFormer     int64  `placeholder:"SECONDS" help:"For how long a client secret that is replaced is tried where the new one is refused."`
 	Prune          bool   `help:"Also delete the providers that a file of this name made before and that are not in it any more."`
 	Yes            bool   `help:"Prune without asking; needs --max-connections."`
 	MaxConnections int    `default:"-1" placeholder:"N" help:"Prune nothing if more than this many connections would be lost."`
@@ -31,7 +30,7 @@ type providersApplyCommand struct {
 // Help is the longer text of `grantd providers apply --help`.
 func (providersApplyCommand) Help() string {
 	return "Makes the providers what the file says; applied again, it changes nothing. Providers are found by their slug. What the file leaves out is empty, " +
-		"except for status, which stays. The client secret is named and not written: clientSecret: {env: NAME} or {file: PATH}.\n\n" +
+		"except for status, which stays. The client secret is named and not written: clientSecret: {env: NAME} or {file: PATH}. grantd compares it with the one that it keeps; a dry run does not read it.\n\n" +
 		"\tgrantd providers apply -f providers.yaml --dry-run"
 }
 
@@ -71,6 +70,9 @@ func (r *secretRef) UnmarshalYAML(n *yaml.Node) error {
 	r.Env, r.File = named["env"], named["file"]
 	return nil
 }
+
+// named reports whether the file names a secret.
+func (r secretRef) named() bool { return r != secretRef{} }
 
 // read returns the secret, "" where the file names none.
 func (r secretRef) read(s *Session, slug string) (models.Secret, error) {
@@ -153,9 +155,9 @@ type providerChange struct {
 	Connections int           `json:"connections,omitempty"` // that a deletion would end, maxCounted at most
 	Job         string        `json:"job,omitempty"`         // of the deletion that has begun
 
-	id    string
-	input models.ProviderInput
-	patch models.ProviderPatch
+	before models.Provider
+	input  models.ProviderInput
+	patch  models.ProviderPatch
 }
 
 // fieldChange is what becomes of a field.
@@ -214,7 +216,7 @@ func (a providersApplyCommand) plan(ctx context.Context, s *Session, c *client.C
 		if found {
 			change, err = a.compare(s, w, before, file.Name)
 		} else {
-			change, err = w.creation(s, file.Name)
+			change, err = a.creation(s, w, file.Name)
 		}
 		if err != nil {
 			wrong = append(wrong, err)
@@ -237,10 +239,13 @@ func (a providersApplyCommand) plan(ctx context.Context, s *Session, c *client.C
 }
 
 // creation is the change that makes a provider.
-func (w *wantedProvider) creation(s *Session, file string) (providerChange, error) {
-	secret, err := w.ClientSecret.read(s, w.Slug)
-	if err != nil {
-		return providerChange{}, err
+func (a providersApplyCommand) creation(s *Session, w *wantedProvider, file string) (providerChange, error) {
+	var secret models.Secret
+	if !a.DryRun {
+		var err error
+		if secret, err = w.ClientSecret.read(s, w.Slug); err != nil {
+			return providerChange{}, err
+		}
 	}
 	if w.Status != "" && w.Status != string(models.ProviderActive) {
 		return providerChange{}, fmt.Errorf("%s: status: a new provider is active; apply the file with another status once it is there", w.Slug)
@@ -260,7 +265,7 @@ func (w *wantedProvider) creation(s *Session, file string) (providerChange, erro
 
 // compare is the change that makes of a provider what the file says.
 func (a providersApplyCommand) compare(s *Session, w *wantedProvider, before models.Provider, file string) (providerChange, error) {
-	change := providerChange{Slug: w.Slug, Action: "keep", id: before.ID, Fields: []fieldChange{}}
+	change := providerChange{Slug: w.Slug, Action: "keep", before: before, Fields: []fieldChange{}}
 	fixed := func(name, is, wanted string) error {
 		if is == wanted {
 			return nil
@@ -277,17 +282,15 @@ func (a providersApplyCommand) compare(s *Session, w *wantedProvider, before mod
 		return change, fmt.Errorf("%s: belongs to the file with name: %s; two files must not change one provider", w.Slug, before.ManagedBy)
 	}
 	change.patch, change.Fields = w.differences(before)
-	if a.UpdateSecrets {
+	if w.ClientSecret.named() && !a.DryRun {
 		secret, err := w.ClientSecret.read(s, w.Slug)
 		if err != nil {
 			return change, err
 		}
-		if secret != "" {
-			change.patch.ClientSecret = &secret
-			change.Fields = append(change.Fields, fieldChange{"clientSecret", "[not shown]", "[not shown]"})
-			if a.KeepFormer > 0 {
-				change.patch.FormerSecretExpiresIn = &a.KeepFormer
-			}
+		// grantd compares it with the one that it keeps.
+		change.patch.ClientSecret, change.patch.KeepSameSecret = &secret, new(true)
+		if a.KeepFormer > 0 {
+			change.patch.FormerSecretExpiresIn = &a.KeepFormer
 		}
 	}
 	if len(change.Fields) > 0 {
@@ -356,7 +359,7 @@ func pruned(ctx context.Context, c *client.Client, there map[string]models.Provi
 		if listed || p.ManagedBy != file.Name || p.Status == models.ProviderDeleted {
 			continue
 		}
-		change := providerChange{Slug: p.Slug, Action: "delete", id: p.ID, Fields: []fieldChange{}}
+		change := providerChange{Slug: p.Slug, Action: "delete", before: p, Fields: []fieldChange{}}
 		for _, err := range c.Authorizations(ctx, client.AuthorizationQuery{ProviderID: p.ID}) {
 			if err != nil {
 				return nil, err
@@ -393,15 +396,22 @@ func (a providersApplyCommand) mayPrune(s *Session, plan []providerChange) error
 	return s.confirm("Delete %s, and revoke what people connected there?", strings.Join(providers, ", "))
 }
 
-// apply makes a change.
+// apply makes a change. Whether a client secret is another one, grantd alone knows: it tells by what it wrote.
 func (p *providerChange) apply(ctx context.Context, c *client.Client) (err error) {
 	switch p.Action {
 	case "create":
 		_, err = c.CreateProvider(ctx, p.input)
-	case "change":
-		_, err = c.ChangeProvider(ctx, p.id, p.patch)
 	case "delete":
-		p.Job, err = c.DeleteProvider(ctx, p.id)
+		p.Job, err = c.DeleteProvider(ctx, p.before.ID)
+	default:
+		if p.patch == (models.ProviderPatch{}) {
+			return nil
+		}
+		after, err := c.ChangeProvider(ctx, p.before.ID, p.patch)
+		if err == nil && len(p.Fields) == 0 && !after.UpdatedAt.Equal(p.before.UpdatedAt) {
+			p.Action, p.Fields = "change", []fieldChange{{"clientSecret", "[not shown]", "[not shown]"}}
+		}
+		return err
 	}
 	return err
 }

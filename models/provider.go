@@ -91,6 +91,7 @@ type ProviderPatch struct {
 	Name                  *string                `json:"name,omitempty" nullable:"true" minLength:"1" maxLength:"255" doc:"What people see."`
 	ClientSecret          *Secret                `json:"clientSecret,omitempty" nullable:"true" writeOnly:"true" minLength:"1" doc:"The new client secret."`
 	FormerSecretExpiresIn *int64                 `json:"formerSecretExpiresIn,omitempty" nullable:"true" minimum:"0" maximum:"604800" doc:"With clientSecret: for how many seconds the secret that it replaces is kept, and tried where the provider refuses the new one (invalid_client); without, it is deleted at once. Alone only 0, which deletes a former secret now."`
+	KeepSameSecret        *bool                  `json:"keepSameSecret,omitempty" nullable:"true" doc:"With clientSecret: if it is the secret that is kept already and neither host nor endpoints change, it counts as not given. Without this, giving the same secret again is a change, and what was concluded with it is void."`
 	SkipConsent           *bool                  `json:"skipConsent,omitempty" nullable:"true" doc:"Whether the provider may leave out its consent page where it has consent already."`
 	Status                *ProviderStatus        `json:"status,omitempty" nullable:"true" doc:"active, inactive or disabled. To delete a provider, use DELETE."`
 	Metadata              *ProviderMetadataInput `json:"metadata,omitempty"`

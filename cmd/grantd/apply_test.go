@@ -125,7 +125,15 @@ func TestAFileOfProvidersIsApplied(t *testing.T) {
 	if p := providersBySlug(t, h)["code"]; p.Name != "Code review" || fmt.Sprint(p.Scopes) != "[repo]" || fmt.Sprint(p.Config) != "map[pkce:true]" {
 		t.Errorf("changed to %+v", p)
 	}
-	want("with the secrets", a.apply("--update-secrets"), "change code clientSecret; change other clientSecret")
+	if err := os.WriteFile(a.secret, []byte("another-secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want("another secret", a.apply(), "keep code; change other clientSecret")
+	want("another secret, again", a.apply(), "keep code; keep other")
+	if err := os.Remove(a.secret); err != nil {
+		t.Fatal(err)
+	}
+	want("a dry run without the secrets", a.apply("--dry-run"), "keep code; keep other")
 }
 
 func TestAFileOfProvidersThatIsWrongChangesNothing(t *testing.T) {

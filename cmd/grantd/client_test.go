@@ -42,11 +42,13 @@ func TestMain(m *testing.M) {
 type shell struct {
 	t    *testing.T
 	vars []string
+	// processes has each command run in a process of its own, and not in that of the test, which is quicker.
+	processes bool
 }
 
 // newShell is the shell of somebody who has a folder for settings, and no context yet.
 func newShell(t *testing.T) *shell {
-	return &shell{t, []string{"XDG_CONFIG_HOME=" + t.TempDir()}}
+	return &shell{t: t, vars: []string{"XDG_CONFIG_HOME=" + t.TempDir()}}
 }
 
 // signedIn is the shell of somebody who signed in.
@@ -58,9 +60,14 @@ func signedIn(t *testing.T, h *brokertest.Instance, who brokertest.Person) *shel
 	return s
 }
 
-// given runs a command in a process of its own, with a text on standard input.
+// given runs a command with a text on standard input.
 func (s *shell) given(input string, args ...string) outcome {
 	s.t.Helper()
+	if !s.processes {
+		var out, complaint bytes.Buffer
+		code := run(s.t.Context(), args, console{strings.NewReader(input), &out, &complaint}, s.vars)
+		return outcome{code, out.String(), complaint.String()}
+	}
 	cmd := exec.CommandContext(s.t.Context(), os.Args[0], args...)
 	cmd.Env = append([]string{asCommand + "=1"}, s.vars...)
 	cmd.Stdin = strings.NewReader(input)
@@ -105,6 +112,7 @@ func TestAPersonSignsInAndOut(t *testing.T) {
 	t.Parallel()
 	h := brokertest.New(t, nil)
 	s := newShell(t)
+	s.processes = true
 	mustFail(t, s.run("providers", "list"), commands.ExitSignedOut, "run grantd login")
 	mustFail(t, s.given("grd_nonsense\n", "login", h.URL, "--token"), commands.ExitSignedOut, "401")
 	mustFail(t, s.given("\n", "login", h.URL, "--token"), exitUsage, "API token is expected")
@@ -153,7 +161,7 @@ func TestAPersonSignsInAndOut(t *testing.T) {
 	}
 	mustFail(t, s.run("context", "list"), exitFailure, "chmod 600")
 
-	byVariable := &shell{t, []string{"GRANTD_URL=" + h.URL, "GRANTD_TOKEN=" + h.Admin.Token.Reveal()}}
+	byVariable := &shell{t: t, vars: []string{"GRANTD_URL=" + h.URL, "GRANTD_TOKEN=" + h.Admin.Token.Reveal()}, processes: true}
 	mustFail(t, byVariable.run("providers", "list", "--context", "work"), exitUsage, "unset one of them")
 	if out := byVariable.must("providers", "list"); !strings.Contains(out, "test provider") {
 		t.Errorf("the token of the environment is not used:\n%s", out)
@@ -417,6 +425,7 @@ func TestAPersonSignsInAtAnIssuerWithADevice(t *testing.T) {
 		}
 	}
 	// Several at once wait for each other: a refresh token works once.
+	s.processes = true
 	var all sync.WaitGroup
 	for range 3 {
 		all.Go(func() {

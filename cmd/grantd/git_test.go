@@ -304,6 +304,10 @@ func TestGitHasTokensForAllowedHostsOnly(t *testing.T) {
 	if out := u.must("token", "get", "--for", u.p.Slug); strings.TrimSpace(out) != fields["password"] {
 		t.Errorf("token --for prints %q", out)
 	}
+	forTools := strings.Replace(recipe(t, "../../docs/git.md", "## Tokens for other tools")[1], "--for code", "--for "+u.p.Slug, 1)
+	if out := gitIn(t, u.home, u.vars, forTools); !strings.Contains(out, `"accessToken": "`+fields["password"]+`"`) {
+		t.Errorf("%s prints %s", forTools, out)
+	}
 	nothing("plain http", ask("protocol=http", "host=git.example.com:8443"))
 	nothing("another port", ask("protocol=https", "host=git.example.com"))
 	nothing("a name that begins alike", ask("protocol=https", "host=git.example.com:8443.evil.example"))
