@@ -46,7 +46,7 @@ func openBrowser(t *testing.T, prepare ...chromedp.Action[chromedp.Void]) *brows
 	if err != nil {
 		t.Fatalf("starting %s: %v", chromium(), err)
 	}
-	limited, cancel := context.WithTimeout(process, 2*time.Minute)
+	limited, cancel := brokertest.WithPatience(process, 2*time.Minute)
 	t.Cleanup(cancel)
 	tab, closeTab := chromedp.NewContext(limited, chromedp.WithNewBrowserContext())
 	t.Cleanup(closeTab)
