@@ -17,7 +17,8 @@ type load struct {
 	stop    chan struct{}
 	all     sync.WaitGroup
 	served  atomic.Int64
-	refused atomic.Int64 // 503 with Retry-After
+	refused atomic.Int64 // 503 with Retry-After: the database is away
+	slow    atomic.Int64 // 502 with Retry-After: the upstream is, or the refresh takes longer than callers wait
 	wrong   sync.Map     // anything else, by its text
 }
 
@@ -46,9 +47,15 @@ func (l *load) note(err error) {
 		return
 	}
 	refusal, ok := errors.AsType[*client.Error](err)
-	if ok && refusal.Status == http.StatusServiceUnavailable && refusal.RetryAfter > 0 {
-		l.refused.Add(1)
-		return
+	if ok && refusal.RetryAfter > 0 {
+		switch refusal.Status {
+		case http.StatusServiceUnavailable:
+			l.refused.Add(1)
+			return
+		case http.StatusBadGateway:
+			l.slow.Add(1)
+			return
+		}
 	}
 	l.wrong.Store(err.Error(), true)
 }
@@ -88,6 +95,9 @@ func postgresIsRestarted(s *scene) result {
 	x.until("callers are served again", func() bool { return l.served.Load() > before+8 })
 	served := time.Since(up)
 	wrong := l.end()
+	if n := l.slow.Load(); n > 0 {
+		s.Errorf("%d callers were told that the upstream is slow", n)
+	}
 	for _, text := range wrong[:min(3, len(wrong))] {
 		s.Errorf("a caller was told: %s", text)
 	}
