@@ -295,3 +295,55 @@ func TestK3_ProgressIsTold(t *testing.T) {
 	}
 	r.wantUnderOneKey(t)
 }
+
+// Re-sealing makes the MAC of the present token anew, so that it is found when the old key is gone; the former token, which a
+// refresh left alive, is found for as long as the key of its MAC is there. Tokens are exchanged all the while.
+func TestK3_TokensAreIntrospectedAndExchangedAcrossARotation(t *testing.T) {
+	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
+		var p models.Provider
+		var service brokertest.Person
+		var former, now string
+		var fetch func(h *brokertest.Instance) string
+		r := rotating(t, b, func(h *brokertest.Instance) {
+			p = oauth2Provider(t, h, map[string]any{"refreshKillsAccess": false})
+			service = h.Limited(t, broker.NewAPIToken{OrgID: "acme", UserID: "app-web", Role: models.RoleService, Providers: []string{p.ID}})
+			a := h.Consent(t, h.User, p, "ada")
+			user := h.User
+			fetch = func(h *brokertest.Instance) string {
+				return must(h.Service.Token(ctx, user.Caller, a.ID, 0))(t).Access.Reveal()
+			}
+			former = fetch(h)
+			sqlOf(t, h, "UPDATE credentials SET refresh_after = saved_at")
+			brokertest.Eventually(t, "the token is refreshed", func() bool { now = fetch(h); return now != former })
+			x := broker.Exchange{Client: service.Token, Subject: user.Token, Audiences: []string{p.Slug}}
+			fetch = func(h *brokertest.Instance) string {
+				e := must(h.Service.BeginExchange(ctx, x))(t)
+				return must(h.Service.Exchange(ctx, e, x))(t).Access.Reveal()
+			}
+		})
+		look := func(when string, h *brokertest.Instance, formerCounts bool) {
+			t.Helper()
+			for token, active := range map[string]bool{former: formerCounts, now: true, now + "x": false} {
+				got, err := h.Service.Introspect(ctx, service.Caller, models.Secret(token))
+				if err != nil || got.Active != active || active && (got.UserID != "ada" || got.ProviderID != p.ID) {
+					t.Errorf("%s: the former token is %t, the present one %t: %+v, %v", when, token == former, token == now, got, err)
+				}
+			}
+			if got := fetch(h); got != now {
+				t.Errorf("%s: another token is exchanged", when)
+			}
+		}
+		look("before the rotation", r.first, true)
+		look("a process with both keys", r.behind, true)
+		look("a process with the new key promoted", r.ahead, true)
+		if done := must(r.ahead.Service.Reseal(ctx, nil))(t); done.Done == 0 || done.Behind != 0 {
+			t.Fatalf("re-sealed: %+v", done)
+		}
+		look("re-sealed", r.ahead, true)
+		look("re-sealed, and a process that seals with the old key", r.behind, true)
+		if err := secrets.Remove(r.path, r.oldID); err != nil {
+			t.Fatal(err)
+		}
+		look("without the old key", r.process(t), false)
+	})
+}

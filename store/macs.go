@@ -14,12 +14,15 @@ type Shown struct {
 }
 
 // ByAccessMAC finds the credentials of an access token that has one of these MACs, and is or was handed out and has not
-// expired since. As many as may be: what keeps two authorizations from having the same token is the upstream.
+// expired since. As many as may be: what keeps two authorizations from having the same token is the upstream. It is two
+// statements, because a UNION has no types of columns on SQLite, which are what its times are read by.
 func (s *Store) ByAccessMAC(ctx context.Context, macs [][]byte) ([]Shown, error) {
-	var all []Shown
-	return all, s.db.WithContext(ctx).Raw(`SELECT authorization_id, NULL AS previous_until FROM credentials WHERE access_mac IN ?
-		UNION ALL SELECT authorization_id, previous_until FROM credentials WHERE previous_mac IN ? AND previous_until > ?
-		ORDER BY authorization_id LIMIT 100`, macs, macs, s.now()).Scan(&all).Error
+	var present, former []Shown
+	err := s.db.WithContext(ctx).Raw("SELECT authorization_id FROM credentials WHERE access_mac IN ? LIMIT 100", macs).Scan(&present).Error
+	if err == nil {
+		err = s.db.WithContext(ctx).Raw("SELECT authorization_id, previous_until FROM credentials WHERE previous_mac IN ? AND previous_until > ? LIMIT 100", macs, s.now()).Scan(&former).Error
+	}
+	return append(present, former...), err
 }
 
 // SetAccessMAC notes what the access token of a sealed pair is found by, unless the pair is no longer that one.
