@@ -17,7 +17,7 @@ var bounded = []struct {
 	{"claims", []Event{Claims}},
 	{"consents", []Event{CodeIsExchanged}},
 	{"lost_answers", []Event{AnswerIsLost}},
-	{"oddities", []Event{CallFails, FindsAnother, FailsForGood, Borrows, Returns, SettlesWithout}},
+	{"oddities", []Event{CallFails, ClientIsRefused, FindsAnother, FailsForGood, Borrows, Returns, SettlesWithout}},
 }
 
 // scopes are how often that is, each explored to its end: all together once, two claims of one
@@ -158,18 +158,7 @@ func mentions(text, name string) bool {
 
 // option is a row as something that a process may do.
 func (w *writer) option(r Row, me, it string) {
-	var guard []string
-	after := ""
-	if r.State != "" {
-		var any []string
-		for _, s := range strings.Split(r.State, or) {
-			any = append(any, fmt.Sprintf("loc[%s] == AT_%s", me, s))
-		}
-		guard = append(guard, "("+strings.Join(any, " || ")+")")
-	}
-	if r.Guard != "" {
-		guard = append(guard, "("+translate(r.Guard, me, it)+")")
-	}
+	guard, after := conditions(r, me, it), ""
 	for _, b := range bounded {
 		if slices.Contains(b.events, r.Event) {
 			guard = append(guard, b.name+" > 0")
@@ -177,6 +166,21 @@ func (w *writer) option(r Row, me, it string) {
 		}
 	}
 	w.linef("\t:: d_step { %s ->%s%s%s%s }", strings.Join(guard, " && "), w.asserts(r.Event, me, it), effect(r, me, it), after, w.asserts("", me, it))
+}
+
+// conditions are what a row demands of the process and of the rest.
+func conditions(r Row, me, it string) (all []string) {
+	if r.State != "" {
+		var any []string
+		for _, s := range strings.Split(r.State, or) {
+			any = append(any, fmt.Sprintf("loc[%s] == AT_%s", me, s))
+		}
+		all = append(all, "("+strings.Join(any, " || ")+")")
+	}
+	if r.Guard != "" {
+		all = append(all, "("+translate(r.Guard, me, it)+")")
+	}
+	return all
 }
 
 func effect(r Row, me, it string) (text string) {
@@ -227,6 +231,27 @@ func (w *writer) fate() {
 		w.linef("\t\t%s", effect(kill, me, "0"))
 	}
 	w.linef("\t}\n\tfi\n}")
+}
+
+// Replayed is what Spin prints once it has taken all steps of a log.
+const Replayed = "the log was replayed"
+
+// Replay is a log as a Promela file of its own: Spin takes the steps of the log, one after
+// the other, by the table, and does not come to the end where the table does not allow one,
+// or says something else of the row in the database.
+func (l *Log) Replay() string {
+	w := &writer{table: Table, tokens: l.s.plain["issued"], processes: len(l.processes)}
+	w.names()
+	w.linef("init {")
+	w.beginning(l.began)
+	for _, s := range l.steps {
+		r, me, it := w.table[s.row], fmt.Sprint(s.me), fmt.Sprint(s.it)
+		guard := strings.Join(append(conditions(r, me, it), "true"), " && ")
+		w.linef("\tatomic { %s ->%s%s%s\n\t\tassert(gen == %d && tok == %d && attempt == %d && expired == %d && gone == %d && item == %d) }",
+			guard, w.asserts(r.Event, me, it), effect(r, me, it), w.asserts("", me, it), s.gen, s.tok, s.attempt, s.expired, s.gone, s.item)
+	}
+	w.linef("\tprintf(\"%s\\n\")\n}", Replayed)
+	return w.String()
 }
 
 var names = regexp.MustCompile(`\bmy\.([a-z]+)|\b(me|it)\b`)

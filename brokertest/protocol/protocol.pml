@@ -12,16 +12,17 @@
 #define AT_ready 3
 #define AT_issuing 4
 #define AT_refusing 5
-#define AT_failed 6
-#define AT_answered 7
-#define AT_refused 8
-#define AT_unknown 9
-#define AT_claimed 10
-#define AT_held 11
-#define AT_seen 12
-#define AT_revoked 13
-#define AT_borrowed 14
-#define AT_exchanged 15
+#define AT_denied 6
+#define AT_failed 7
+#define AT_answered 8
+#define AT_refused 9
+#define AT_unknown 10
+#define AT_claimed 11
+#define AT_held 12
+#define AT_seen 13
+#define AT_revoked 14
+#define AT_borrowed 15
+#define AT_exchanged 16
 byte gen; /* the credential's generation (R1) */
 byte tok; /* the refresh token in the credential */
 byte holder; /* the process that the credential's lease was given to last, 0 for none (R2) */
@@ -70,19 +71,22 @@ proctype refresh(byte me) {
 	:: d_step { (loc[me] == AT_leased || loc[me] == AT_ready) && (gone || attempt != me || holder != me) -> loc[me] = AT_idle; my_gen[me] = 0; my_before[me] = 0; my_tok[me] = 0; my_got[me] = 0; my_calling[me] = 0; my_time[me] = 0; my_stale[me] = 0; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (loc[me] == AT_ready) && (my_time[me] && ok[my_tok[me]] && !ended[chain[my_tok[me]]]) -> assert(!my_stale[me]); assert(calls[my_tok[me]] == 0); my_calling[me] = 1; calls[my_tok[me]] = calls[my_tok[me]] + 1; issued = issued + 1; ok[my_tok[me]] = 0; ok[issued] = 1; chain[issued] = chain[my_tok[me]]; brought[my_tok[me]] = issued; my_got[me] = issued; loc[me] = AT_issuing; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (loc[me] == AT_ready) && (my_time[me] && (!ok[my_tok[me]] || ended[chain[my_tok[me]]])) -> assert(!my_stale[me]); assert(calls[my_tok[me]] == 0); my_calling[me] = 1; calls[my_tok[me]] = calls[my_tok[me]] + 1; loc[me] = AT_refusing; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
+	:: d_step { (loc[me] == AT_ready) && (my_time[me]) && oddities > 0 -> loc[me] = AT_denied; oddities = oddities - 1; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (loc[me] == AT_ready) && oddities > 0 -> loc[me] = AT_failed; oddities = oddities - 1; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (loc[me] == AT_issuing) -> my_calling[me] = 0; calls[my_tok[me]] = calls[my_tok[me]] - 1; received[my_got[me]] = 1; loc[me] = AT_answered; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (loc[me] == AT_refusing) -> my_calling[me] = 0; calls[my_tok[me]] = calls[my_tok[me]] - 1; loc[me] = AT_refused; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
-	:: d_step { (loc[me] == AT_issuing || loc[me] == AT_refusing) && lost_answers > 0 -> my_calling[me] = 0; calls[my_tok[me]] = calls[my_tok[me]] - 1; loc[me] = AT_unknown; lost_answers = lost_answers - 1; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
+	:: d_step { (loc[me] == AT_ready || loc[me] == AT_issuing || loc[me] == AT_refusing) && lost_answers > 0 -> calls[my_tok[me]] = calls[my_tok[me]] - my_calling[me]; my_calling[me] = 0; loc[me] = AT_unknown; lost_answers = lost_answers - 1; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (loc[me] == AT_answered) && (!gone && gen == my_gen[me]) -> gen = gen + 1; kept[my_got[me]] = 1; tok = my_got[me]; my_got[me] = 0; holder = 0; running = 0; attempt = 0; expired = 0; loc[me] = AT_idle; my_gen[me] = 0; my_before[me] = 0; my_tok[me] = 0; my_got[me] = 0; my_calling[me] = 0; my_time[me] = 0; my_stale[me] = 0; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (loc[me] == AT_answered) && ((gone || gen != my_gen[me]) && job != DONE) -> left[my_got[me]] = 1; lefts = lefts + 1; my_got[me] = 0; loc[me] = AT_idle; my_gen[me] = 0; my_before[me] = 0; my_tok[me] = 0; my_got[me] = 0; my_calling[me] = 0; my_time[me] = 0; my_stale[me] = 0; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (loc[me] == AT_answered) && (job == DONE) -> my_got[me] = 0; loc[me] = AT_idle; my_gen[me] = 0; my_before[me] = 0; my_tok[me] = 0; my_got[me] = 0; my_calling[me] = 0; my_time[me] = 0; my_stale[me] = 0; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (loc[me] == AT_answered) && (!gone && gen == my_gen[me] && attempt == me) && oddities > 0 -> expired = 1; chain[my_got[me]] = my_got[me]; left[my_got[me]] = 1; lefts = lefts + 1; my_got[me] = 0; attempt = 0; holder = 0; running = 0; loc[me] = AT_idle; my_gen[me] = 0; my_before[me] = 0; my_tok[me] = 0; my_got[me] = 0; my_calling[me] = 0; my_time[me] = 0; my_stale[me] = 0; oddities = oddities - 1; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (loc[me] == AT_refused) && (!gone && gen == my_gen[me] && attempt == me) -> expired = 1; attempt = 0; holder = 0; running = 0; loc[me] = AT_idle; my_gen[me] = 0; my_before[me] = 0; my_tok[me] = 0; my_got[me] = 0; my_calling[me] = 0; my_time[me] = 0; my_stale[me] = 0; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
+	:: d_step { (loc[me] == AT_denied) && (!gone && gen == my_gen[me] && attempt == me) -> attempt = 0; holder = 0; running = 0; loc[me] = AT_idle; my_gen[me] = 0; my_before[me] = 0; my_tok[me] = 0; my_got[me] = 0; my_calling[me] = 0; my_time[me] = 0; my_stale[me] = 0; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
+	:: d_step { (loc[me] == AT_denied) && (!gone && gen == my_gen[me] && attempt == me && my_before[me] != 0) -> running = 0; loc[me] = AT_idle; my_gen[me] = 0; my_before[me] = 0; my_tok[me] = 0; my_got[me] = 0; my_calling[me] = 0; my_time[me] = 0; my_stale[me] = 0; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (loc[me] == AT_failed) && (!gone && gen == my_gen[me] && attempt == me && my_before[me] == 0) -> attempt = 0; holder = 0; running = 0; loc[me] = AT_idle; my_gen[me] = 0; my_before[me] = 0; my_tok[me] = 0; my_got[me] = 0; my_calling[me] = 0; my_time[me] = 0; my_stale[me] = 0; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (loc[me] == AT_failed) && (!gone && gen == my_gen[me] && attempt == me && my_before[me] != 0) -> running = 0; loc[me] = AT_idle; my_gen[me] = 0; my_before[me] = 0; my_tok[me] = 0; my_got[me] = 0; my_calling[me] = 0; my_time[me] = 0; my_stale[me] = 0; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (loc[me] == AT_unknown) && (!gone && gen == my_gen[me] && attempt == me) -> running = 1; loc[me] = AT_idle; my_gen[me] = 0; my_before[me] = 0; my_tok[me] = 0; my_got[me] = 0; my_calling[me] = 0; my_time[me] = 0; my_stale[me] = 0; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
-	:: d_step { (loc[me] == AT_refused || loc[me] == AT_failed || loc[me] == AT_unknown) && (gone || gen != my_gen[me] || attempt != me) -> loc[me] = AT_idle; my_gen[me] = 0; my_before[me] = 0; my_tok[me] = 0; my_got[me] = 0; my_calling[me] = 0; my_time[me] = 0; my_stale[me] = 0; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
+	:: d_step { (loc[me] == AT_refused || loc[me] == AT_denied || loc[me] == AT_failed || loc[me] == AT_unknown) && (gone || gen != my_gen[me] || attempt != me) -> loc[me] = AT_idle; my_gen[me] = 0; my_before[me] = 0; my_tok[me] = 0; my_got[me] = 0; my_calling[me] = 0; my_time[me] = 0; my_stale[me] = 0; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (running && holder == me && !my_calling[me]) -> running = 0; my_time[me] = 0; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (claiming && claim == me) -> claiming = 0; my_time[me] = 0; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	od
@@ -92,7 +96,7 @@ proctype revocation(byte me) {
 	:: d_step { (loc[me] == AT_idle) && (item == TO_REVOKE && !claiming) && claims > 0 -> claim = me; claiming = 1; my_time[me] = 1; loc[me] = AT_claimed; claims = claims - 1; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (loc[me] == AT_claimed) && (!gone && (!running || holder == me)) -> holder = me; running = 1; loc[me] = AT_held; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (loc[me] == AT_held) && (!gone) -> my_gen[me] = gen; my_tok[me] = tok; loc[me] = AT_seen; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
-	:: d_step { (loc[me] == AT_held) && (!gone && holder == me) && oddities > 0 -> holder = 0; running = 0; loc[me] = AT_claimed; oddities = oddities - 1; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
+	:: d_step { (loc[me] == AT_held || loc[me] == AT_seen) && (!gone && holder == me) && oddities > 0 -> holder = 0; running = 0; loc[me] = AT_claimed; oddities = oddities - 1; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (loc[me] == AT_seen) && (my_time[me]) -> ended[chain[my_tok[me]]] = 1; loc[me] = AT_revoked; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (loc[me] == AT_revoked) && (item == TO_REVOKE && claim == me && !gone && gen == my_gen[me]) -> assert(outcomes == 0); item = SETTLED; outcomes = outcomes + 1; gone = 1; claim = 0; claiming = 0; holder = 0; running = 0; attempt = 0; loc[me] = AT_idle; my_gen[me] = 0; my_before[me] = 0; my_tok[me] = 0; my_got[me] = 0; my_calling[me] = 0; my_time[me] = 0; my_stale[me] = 0; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (loc[me] == AT_seen) && (item == TO_REVOKE && claim == me && !gone && gen == my_gen[me]) && oddities > 0 -> assert(outcomes == 0); item = SETTLED; unproved = 1; outcomes = outcomes + 1; gone = 1; claim = 0; claiming = 0; holder = 0; running = 0; attempt = 0; loc[me] = AT_idle; my_gen[me] = 0; my_before[me] = 0; my_tok[me] = 0; my_got[me] = 0; my_calling[me] = 0; my_time[me] = 0; my_stale[me] = 0; oddities = oddities - 1; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }

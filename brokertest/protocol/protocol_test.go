@@ -23,6 +23,9 @@ const (
 )
 
 func TestTheModelAndThePageAreThoseOfTheTable(t *testing.T) {
+	if _, err := compile(Table); err != nil {
+		t.Fatal(err)
+	}
 	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)

@@ -1,11 +1,16 @@
 package protocol
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Row is one thing that may happen: a process in a state may do what the event says if the
-// guard holds, and is in the next state then. Guard and effect are written in Promela. Names
-// that begin with my. belong to the process, and me is its number; all others belong to the
-// row in the database, the upstream, or what a proof remembers beside them.
+// guard holds, and is in the next state then. Guard and effect are written in the small part of
+// Promela that language.go reads. Names that begin with my. belong to the process, and me is
+// its number; all others belong to the row in the database, the upstream, or what a proof
+// remembers beside them.
 type Row struct {
 	Part   Part
 	State  string // "" is any
@@ -41,6 +46,7 @@ const (
 	LeaseIsAnothers   Event = "finds the lease gone"
 	UpstreamIssues    Event = "the upstream issues tokens"
 	UpstreamRefuses   Event = "the upstream refuses"
+	ClientIsRefused   Event = "the upstream refuses the client"
 	AnswerArrives     Event = "the answer arrives"
 	AnswerIsLost      Event = "the answer is lost"
 	CallFails         Event = "the call fails, and did nothing"
@@ -88,6 +94,7 @@ const (
 	refusing  = "refusing"
 	answered  = "answered"
 	refused   = "refused"
+	denied    = "denied" // its client is refused
 	failed    = "failed"
 	unknown   = "unknown"
 	claimed   = "claimed"
@@ -182,10 +189,11 @@ var Table = []Row{
 	{Refreshing, ready, UpstreamIssues, "my.time && ok[my.tok] && !ended[chain[my.tok]]", issuing,
 		"my.calling = 1; calls[my.tok] = calls[my.tok] + 1; issued = issued + 1; ok[my.tok] = 0; ok[issued] = 1; chain[issued] = chain[my.tok]; brought[my.tok] = issued; my.got = issued"},
 	{Refreshing, ready, UpstreamRefuses, "my.time && (!ok[my.tok] || ended[chain[my.tok]])", refusing, "my.calling = 1; calls[my.tok] = calls[my.tok] + 1"},
+	{Refreshing, ready, ClientIsRefused, "my.time", denied, ""},
 	{Refreshing, ready, CallFails, "", failed, ""},
 	{Refreshing, issuing, AnswerArrives, "", answered, "my.calling = 0; calls[my.tok] = calls[my.tok] - 1; received[my.got] = 1"},
 	{Refreshing, refusing, AnswerArrives, "", refused, "my.calling = 0; calls[my.tok] = calls[my.tok] - 1"},
-	{Refreshing, issuing + or + refusing, AnswerIsLost, "", unknown, "my.calling = 0; calls[my.tok] = calls[my.tok] - 1"},
+	{Refreshing, ready + or + issuing + or + refusing, AnswerIsLost, "", unknown, "calls[my.tok] = calls[my.tok] - my.calling; my.calling = 0"},
 	{Refreshing, answered, SavesTokens, "!gone && gen == my.gen", idle,
 		"gen = gen + 1; kept[my.got] = 1; tok = my.got; my.got = 0; holder = 0; running = 0; attempt = 0; expired = 0"},
 	{Refreshing, answered, LeavesTokens, "(gone || gen != my.gen) && job != DONE", idle, "left[my.got] = 1; lefts = lefts + 1; my.got = 0"},
@@ -193,15 +201,17 @@ var Table = []Row{
 	{Refreshing, answered, FindsAnother, "!gone && gen == my.gen && attempt == me", idle,
 		"expired = 1; chain[my.got] = my.got; left[my.got] = 1; lefts = lefts + 1; my.got = 0; attempt = 0; holder = 0; running = 0"},
 	{Refreshing, refused, SavesVerdict, "!gone && gen == my.gen && attempt == me", idle, "expired = 1; attempt = 0; holder = 0; running = 0"},
+	{Refreshing, denied, SavesFailure, "!gone && gen == my.gen && attempt == me", idle, "attempt = 0; holder = 0; running = 0"},
+	{Refreshing, denied, SavesUnknown, "!gone && gen == my.gen && attempt == me && my.before != 0", idle, "running = 0"},
 	{Refreshing, failed, SavesFailure, "!gone && gen == my.gen && attempt == me && my.before == 0", idle, "attempt = 0; holder = 0; running = 0"},
 	{Refreshing, failed, SavesUnknown, "!gone && gen == my.gen && attempt == me && my.before != 0", idle, "running = 0"},
 	{Refreshing, unknown, SavesUnknown, "!gone && gen == my.gen && attempt == me", idle, "running = 1"},
-	{Refreshing, refused + or + failed + or + unknown, FailureIsStale, "gone || gen != my.gen || attempt != me", idle, ""},
+	{Refreshing, refused + or + denied + or + failed + or + unknown, FailureIsStale, "gone || gen != my.gen || attempt != me", idle, ""},
 
 	{Revoking, idle, Claims, "item == TO_REVOKE && !claiming", claimed, "claim = me; claiming = 1; my.time = 1"},
 	{Revoking, claimed, LeasesCredential, "!gone && (!running || holder == me)", held, "holder = me; running = 1"},
 	{Revoking, held, ReadsItem, "!gone", seen, "my.gen = gen; my.tok = tok"},
-	{Revoking, held, Returns, "!gone && holder == me", claimed, "holder = 0; running = 0"},
+	{Revoking, held + or + seen, Returns, "!gone && holder == me", claimed, "holder = 0; running = 0"},
 	{Revoking, seen, UpstreamRevokes, "my.time", revoked, "ended[chain[my.tok]] = 1"},
 	{Revoking, revoked, Settles, "item == TO_REVOKE && claim == me && !gone && gen == my.gen", idle,
 		"item = SETTLED; outcomes = outcomes + 1; gone = 1; claim = 0; claiming = 0; holder = 0; running = 0; attempt = 0"},
@@ -236,6 +246,20 @@ var Table = []Row{
 
 // or stands between states of which a row is about any.
 const or = ", "
+
+// String names a row by its part, its state and its event.
+func (r Row) String() string {
+	state := r.State
+	if state == "" {
+		state = "any state"
+	}
+	return fmt.Sprintf("%s, %s: %s", r.Part, state, r.Event)
+}
+
+// in reports whether a row is about a state.
+func (r Row) in(state string) bool {
+	return r.State == "" || slices.Contains(strings.Split(r.State, or), state)
+}
 
 // about reports whether a promise is about an event; "" stands for after any.
 func (p Promise) about(e Event) bool { return e == "" && p.At == nil || slices.Contains(p.At, e) }

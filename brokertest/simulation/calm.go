@@ -20,6 +20,7 @@ func (w *world) calmDown() error {
 	w.logf("from now on nothing goes wrong")
 	w.calm = true
 	w.clock.Store(0)
+	w.rightClients(true)
 	for round, d := range calmPauses {
 		if err := w.restart(); err != nil {
 			return err
@@ -27,6 +28,7 @@ func (w *world) calmDown() error {
 		if err := w.drain(); err != nil {
 			return err
 		}
+		w.deleteAgain()
 		if round > 3 && w.allEnded() {
 			break
 		}
@@ -40,6 +42,19 @@ func (w *world) calmDown() error {
 	}
 	w.judgeEnd()
 	return nil
+}
+
+// deleteAgain asks again for deletions that ended with an error, now that nothing goes wrong
+// (D5).
+func (w *world) deleteAgain() {
+	for i, p := range w.image.places {
+		if !w.dead[i] || !w.deletions[p.id] || w.providers[p.id] != models.ProviderDisabled {
+			continue
+		}
+		if r := w.anyReplica(); r != nil {
+			w.deleteAt(r, i)
+		}
+	}
 }
 
 // drain lets everybody go on until nobody waits at a gate, and delivers all tasks.
@@ -100,7 +115,7 @@ func (w *world) judgeEnd() {
 		j := w.jobs[id]
 		if !models.JobStatus(j.status).Final() {
 			w.violate("L1", "the job %s is still %s", w.names[id], j.status)
-		} else if j.typ == string(models.JobDeleteProvider) && (j.total != j.settled || j.settled != j.items) {
+		} else if j.typ == string(models.JobDeleteProvider) && j.status == string(models.JobCompleted) && (j.total != j.settled || j.settled != j.items) {
 			w.violate("I4", "the outcomes of %s add up to %d of %d, for %d authorizations", w.names[id], j.settled, j.total, j.items)
 		}
 	}

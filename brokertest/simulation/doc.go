@@ -11,8 +11,10 @@
 //	network.go   the gate before the upstream, and what may go wrong on the way
 //	replica.go   a process of grantd: started, killed, and started again
 //	moves.go     what people, admins, workers and bad luck do
+//	hostile.go   another organisation, and a client that the upstream refuses
 //	ledger.go    what the upstream knows of each token
 //	judge.go     the invariants
+//	follow.go    what happened to each authorization, held to the table of brokertest/protocol
 //	calm.go      the end of a play: no more faults, and everything must end
 //
 // What it cannot see is said in docs/proof.md.

@@ -29,6 +29,9 @@ type row struct {
 	next       time.Time
 	unlinked   bool
 	outcome    string
+	claim      string // the lease of an item
+	savedBy    string
+	last       string // the last attempt that ended
 }
 
 type jobRow struct {
@@ -51,7 +54,7 @@ func (w *world) see() error {
 		var sealed []byte
 		var until, next string
 		if err := found.Scan(&r.ID, &r.OrgID, &r.UserID, &r.ProviderID, &r.CredentialID, &r.unlinked, &r.outcome,
-			&sealed, &r.generation, &r.lease.owner, &until, &r.attempt, &r.verdict, &r.reason, &next); err != nil {
+			&sealed, &r.generation, &r.lease.owner, &until, &r.attempt, &r.verdict, &r.reason, &next, &r.claim, &r.savedBy, &r.last); err != nil {
 			return fmt.Errorf("looking at the authorizations: %w", err)
 		}
 		r.lease.until, r.next = timeOf(until), timeOf(next)
@@ -78,6 +81,12 @@ func (w *world) see() error {
 	for _, id := range order {
 		w.nameNew(seen[id])
 		w.judgeRow(w.rows[id], seen[id])
+		if seen[id].differs(w.rows[id]) && w.last != nil {
+			w.judgeWhose(w.last.actor, seen[id].OrgID, w.nameOf(id))
+		}
+		if err := w.followRow(w.rows[id], seen[id]); err != nil {
+			return err
+		}
 	}
 	w.rows = seen
 	return nil
@@ -101,10 +110,11 @@ func (w *world) seeProviders(ctx context.Context) error {
 	clear(w.providers)
 	for found.Next() {
 		var id, status string
-		if err := found.Scan(&id, &status); err != nil {
+		var asked bool
+		if err := found.Scan(&id, &status, &asked); err != nil {
 			return err
 		}
-		w.providers[id] = models.ProviderStatus(status)
+		w.providers[id], w.deletions[id] = models.ProviderStatus(status), asked
 	}
 	return found.Err()
 }
@@ -217,6 +227,9 @@ func (w *world) rowWith(token string) (row, bool) {
 
 // judgeArrival judges a request as it reaches the upstream. The ledger is locked.
 func (w *world) judgeArrival(c *call) {
+	if org := w.organisationOfOwner(c.owner); org != "" {
+		w.judgeWhose(c.actor, org, "a token of "+c.owner)
+	}
 	if !c.refreshes() {
 		return
 	}
@@ -256,6 +269,8 @@ func (w *world) judgeOperation(o *operation) {
 		if o.err == nil {
 			w.people[o.person].authorization = o.of
 		}
+	case "hostile":
+		w.judgeHostile(o)
 	case "fetch":
 		if o.err == nil {
 			w.judgeServed(o)

@@ -62,6 +62,9 @@ func (l *ledger) watch(c testidp.Change) {
 		if l.current != nil {
 			l.current.ended = append(l.current.ended, c.Token)
 		}
+		if l.current == nil || !l.current.refreshes() {
+			l.w.followEnd(c.Token)
+		}
 	}
 }
 
@@ -95,6 +98,7 @@ func (l *ledger) end(c *call, status int) {
 	if c.refreshes() && c.brought.Refresh != "" {
 		l.brought[c.presented] = c.brought.Refresh
 	}
+	l.w.followAnswered(c)
 	l.w.judgeEnded(c)
 	l.w.logf("the upstream answers %d to %s, %s%s", status, c.replica.name, c.actor, l.effects(c))
 }

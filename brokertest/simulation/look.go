@@ -17,9 +17,10 @@ type lookout struct {
 const (
 	lookAtRows = `SELECT a.id, a.org_id, a.user_id, a.provider_id, a.credential_id, a.unlinked_at IS NOT NULL, COALESCE(a.outcome, ''),
 	c.sealed, COALESCE(c.generation, 0), COALESCE(c.lease_owner, ''), COALESCE(c.lease_until, ''), COALESCE(c.attempt_id, ''),
-	CASE WHEN c.verdict_generation = c.generation THEN COALESCE(c.verdict, '') ELSE '' END, COALESCE(c.verdict_reason, ''), COALESCE(c.next_attempt_at, '')
+	CASE WHEN c.verdict_generation = c.generation THEN COALESCE(c.verdict, '') ELSE '' END, COALESCE(c.verdict_reason, ''), COALESCE(c.next_attempt_at, ''),
+	COALESCE(a.item_lease, ''), COALESCE(c.saved_by, ''), COALESCE(c.last_attempt, '')
 	FROM authorizations a LEFT JOIN credentials c ON c.authorization_id = a.id ORDER BY a.created_at, a.id`
-	lookAtProviders = "SELECT id, status FROM providers"
+	lookAtProviders = "SELECT id, status, delete_job_id IS NOT NULL FROM providers"
 	lookAtJobs      = `SELECT id, type, status, COALESCE(provider_id, ''), COALESCE(user_id, ''), total,
 	revoked + already_revoked + superseded + no_live_token + unsupported + failed + abandoned,
 	(SELECT count(*) FROM authorizations a WHERE a.job_id = jobs.id AND a.outcome IS NOT NULL) FROM jobs ORDER BY created_at, id`

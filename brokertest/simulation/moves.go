@@ -72,12 +72,24 @@ func moves() []move {
 	}
 }
 
+// rareMoves are made in every seventh seed only: a client that is refused keeps much else from
+// happening.
+func rareMoves() []move {
+	return []move{
+		{"wrong client", 2, (*world).moveWrongClient},
+		{"hostile", 12, (*world).moveHostile},
+	}
+}
+
 // move makes one, as the seed decides.
 func (w *world) move() error {
 	if err := w.restart(); err != nil {
 		return err
 	}
 	all, sum := moves(), 0
+	if w.seed%7 == 0 {
+		all = append(all, rareMoves()...)
+	}
 	for _, m := range all {
 		sum += m.weight
 	}
@@ -268,7 +280,11 @@ func (w *world) moveDelete() bool {
 	if r == nil {
 		return false
 	}
-	i := w.rng.IntN(len(w.image.places))
+	w.deleteAt(r, w.rng.IntN(len(w.image.places)))
+	return true
+}
+
+func (w *world) deleteAt(r *replica, i int) {
 	p := w.image.places[i]
 	w.logf("the provider %s is to be deleted, at %s", p.name, r.name)
 	w.dead[i] = true
@@ -276,7 +292,6 @@ func (w *world) moveDelete() bool {
 		_, err := r.service.DeleteProvider(ctx, p.admin, p.id, false)
 		return "", err
 	})
-	return true
 }
 
 func (w *world) moveLeave() bool {

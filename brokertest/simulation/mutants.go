@@ -110,7 +110,7 @@ var mutants = []mutant{
 		`if err != nil {`, `if ON && err != nil {
 		return settled(models.OutcomeRevoked, "")
 	}
-	if err != nil {`, 11, false},
+	if err != nil {`, 0, true},
 	{"nobody looks whether a newer consent lives on the grant", "broker/revoke.go", "batch.scopeOf",
 		`if own || other {`, `if (own || other) && !ON {`, 0, true},
 	{"a grant is revoked without its lease", "broker/revoke.go", "batch.scopeOf",

@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"strings"
 	"syscall"
+
+	"github.com/grantd/grantd/brokertest/protocol"
 )
 
 // network carries a replica's requests to the upstream, through two gates: one before a
@@ -32,9 +34,11 @@ func (n network) RoundTrip(r *http.Request) (*http.Response, error) {
 	what := call.String(n.w)
 	v, ok := n.w.pass(&gate{kind: gateSend, replica: n.replica, actor: call.actor, what: what, refresh: call.refreshes()}, ctx.Done())
 	if !ok || ctx.Err() != nil {
+		n.w.followCall(call, protocol.CallFails)
 		return nil, context.Cause(ctx)
 	}
 	if v == unreachable {
+		n.w.followCall(call, protocol.CallFails)
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	}
 	if trace := httptrace.ContextClientTrace(ctx); trace != nil && trace.GotConn != nil {
@@ -45,14 +49,25 @@ func (n network) RoundTrip(r *http.Request) (*http.Response, error) {
 	came, ok := n.w.pass(&gate{kind: gateAnswer, replica: n.replica, actor: call.actor, what: "the answer to " + what, refresh: call.refreshes()}, ctx.Done())
 	switch {
 	case !ok || ctx.Err() != nil:
+		n.w.followCall(call, protocol.AnswerIsLost)
 		n.w.ledger.lost(call)
 		return nil, context.Cause(ctx)
 	case came == loses:
+		n.w.followCall(call, protocol.AnswerIsLost)
 		n.w.ledger.lost(call)
 		return nil, &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
 	case came == garbled:
+		n.w.followCall(call, protocol.AnswerIsLost)
 		n.w.ledger.lost(call)
 		return page(r, http.StatusOK, "<html>It worked, or did it?</html>", nil), nil
+	}
+	switch {
+	case v != goOn:
+		n.w.followCall(call, protocol.CallFails)
+	case call.denied:
+		n.w.followCall(call, protocol.ClientIsRefused)
+	default:
+		n.w.followCall(call, protocol.AnswerArrives)
 	}
 	return resp, nil
 }
@@ -118,6 +133,7 @@ type call struct {
 	status       int
 	brought      tokens   // issued by it
 	ended        []string // the tokens that ended by it
+	denied       bool     // the upstream did not accept the client
 	over         bool     // the caller has an answer, or does not wait for one any more
 	lost         bool     // what it brought did not reach the database, and cannot any more
 }

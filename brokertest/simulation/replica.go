@@ -72,6 +72,7 @@ func (w *world) kill(r *replica) {
 		w.tell(g, exits)
 	}
 	r.cancel()
+	w.followKill(r)
 }
 
 // queued is a task on its way.

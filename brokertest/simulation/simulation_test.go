@@ -1,13 +1,19 @@
 package simulation
 
 import (
+	"fmt"
 	"maps"
 	"math"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/grantd/grantd/brokertest/protocol"
 )
 
 // budget is how long a test plays: what GRANTD_SIMULATE says, or as long as every run of
@@ -100,11 +106,70 @@ func TestEverySeedKeepsThePromises(t *testing.T) {
 		}
 	}
 	t.Logf("%d seeds, %d gates passed", played, total.Gates)
+	for _, row := range protocol.Table {
+		if total.Rows[row.String()] == 0 {
+			t.Logf("never reached: %s", row)
+		}
+	}
 	for _, table := range []map[string]int{total.Faults, total.Moves, total.Rows} {
 		for _, name := range slices.Sorted(maps.Keys(table)) {
 			t.Logf("%7d  %s", table[name], name)
 		}
 	}
+}
+
+// TestTenPlaysAreReplayedInSpin has Spin take the steps of simulated authorizations by the
+// table: it agrees with the Go code that held them to it as they happened. A log that lacks a
+// step is not taken.
+func TestTenPlaysAreReplayedInSpin(t *testing.T) {
+	if os.Getenv("GRANTD_MUTANT") != "" {
+		t.Skip("a mutant's log need not be replayed")
+	}
+	if _, err := exec.LookPath("spin"); err != nil {
+		if os.Getenv("GRANTD_TEST_REQUIRE_SERVICES") != "" {
+			t.Fatal(err)
+		}
+		t.Skip("replaying logs needs Debian's package spin: ", err)
+	}
+	s := NewStage(t)
+	replayed := 0
+	for seed := uint64(1); replayed < 10; seed++ {
+		for _, log := range s.Play(seed, Options{}).Logs {
+			if replayed == 10 || log.Steps() < 12 {
+				continue
+			}
+			replayed++
+			if err := inSpin(t, log.Replay()); err != nil {
+				t.Errorf("seed %d: %v", seed, err)
+			}
+			if err := inSpin(t, withoutLine(log.Replay(), "\tatomic {")); err == nil {
+				t.Errorf("seed %d: Spin takes a log that lacks a step", seed)
+			}
+		}
+	}
+}
+
+// inSpin runs a replay. The error says where it ended.
+func inSpin(t *testing.T, text string) error {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "log.pml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		return err
+	}
+	c := exec.CommandContext(t.Context(), "spin", "-T", path)
+	c.Dir = filepath.Dir(path)
+	said, err := c.CombinedOutput()
+	if err == nil && !strings.Contains(string(said), protocol.Replayed) {
+		err = fmt.Errorf("the replay ended early:\n%s", said)
+	}
+	return err
+}
+
+// withoutLine leaves out the first line that begins so, and the line that goes on with it.
+func withoutLine(text, begins string) string {
+	before, rest, _ := strings.Cut(text, "\n"+begins)
+	_, after, _ := strings.Cut(rest, ") }\n")
+	return before + "\n" + after
 }
 
 func add(to, more map[string]int) {

@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/grantd/grantd/brokertest/protocol"
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/testidp"
 )
@@ -34,6 +35,7 @@ type Result struct {
 	Faults     map[string]int
 	Moves      map[string]int
 	Rows       map[string]int // how often each row of a table of states was reached
+	Logs       []*protocol.Log
 	Gates      int
 }
 
@@ -127,18 +129,25 @@ type world struct {
 	people     []person
 	dead       map[int]bool // places whose deletion was asked for
 
-	lookedAt   map[string]int // the step at which somebody last read or leased an authorization
-	changed    atomic.Bool    // the tables, since they were looked at
-	look       *lookout
-	rows       map[string]row // by authorization
-	providers  map[string]models.ProviderStatus
-	jobs       map[string]jobRow
-	violations []Violation
+	lookedAt      map[string]int // the step at which somebody last read or leased an authorization
+	changed       atomic.Bool    // the tables, since they were looked at
+	look          *lookout
+	rows          map[string]row // by authorization
+	providers     map[string]models.ProviderStatus
+	jobs          map[string]jobRow
+	violations    []Violation
+	wrongUntil    map[int]time.Time    // places whose client the upstream knows by another secret
+	organisations map[string]string    // by what is asked of a replica
+	deletions     map[string]bool      // whether the deletion of a provider was asked for
+	followed      map[string]*followed // by authorization
+	working       map[worker]string    // attempts and claims, by who works on an authorization
+	order         []string             // the authorizations that are followed, in the order in which they were seen
 
 	allowed     []fault
 	faults      map[string]int
 	moves       map[string]int
 	reached     map[string]int
+	last        *gate // the one that was passed last
 	lostAnswers int
 	gatesPassed int
 
@@ -150,6 +159,7 @@ func newWorld(im *image, path string, seed uint64, o Options) *world {
 	w := &world{
 		image: im, path: path, seed: seed, options: o, rng: rand.New(rand.NewPCG(seed, 1)), jitters: rand.New(rand.NewPCG(seed, 2)),
 		lookedAt: map[string]int{}, names: map[string]string{}, dead: map[int]bool{}, rows: map[string]row{}, providers: map[string]models.ProviderStatus{}, jobs: map[string]jobRow{},
+		wrongUntil: map[int]time.Time{}, organisations: map[string]string{}, deletions: map[string]bool{}, followed: map[string]*followed{}, working: map[worker]string{},
 		faults: map[string]int{}, moves: map[string]int{}, reached: map[string]int{}, people: slices.Clone(im.people), began: time.Now(),
 	}
 	w.gates.arrived = make(chan struct{}, 1)
@@ -223,7 +233,12 @@ func (w *world) violate(invariant, format string, args ...any) {
 }
 
 func (w *world) result() Result {
-	return Result{Seed: w.seed, Log: w.log.String(), Violations: w.violations, Faults: w.faults, Moves: w.moves, Rows: w.reached, Gates: w.gatesPassed}
+	for _, l := range w.logs() {
+		for row, n := range l.Reached {
+			w.reached[protocol.Table[row].String()] += n
+		}
+	}
+	return Result{Logs: w.logs(), Seed: w.seed, Log: w.log.String(), Violations: w.violations, Faults: w.faults, Moves: w.moves, Rows: w.reached, Gates: w.gatesPassed}
 }
 
 // play is the whole of it.
@@ -297,6 +312,7 @@ func (w *world) settle() error {
 			return err
 		}
 	}
+	w.rightClients(false)
 	w.noteFinished()
 	return nil
 }
@@ -318,6 +334,10 @@ func (w *world) letOn(g *gate) {
 		v = w.luck(g)
 	}
 	w.gatesPassed++
+	w.last = g
+	if v == goOn {
+		w.followRead(g)
+	}
 	if g.kind == gateRead && strings.HasPrefix(g.what, "SELECT from authorizations of") || g.kind == gateWrite && strings.HasPrefix(g.what, "UPDATE credentials (attempt_id, lease_owner") {
 		w.lookedAt[g.replica.name+g.actor] = w.step
 	}
@@ -390,6 +410,7 @@ func (o *operation) String() string {
 func (w *world) begin(o *operation, do func(ctx context.Context) (string, error)) {
 	o.number, o.begun, o.began = len(w.operations)+1, w.step, time.Now()
 	w.operations = append(w.operations, o)
+	w.organisations[o.String()] = w.organisationOf(o)
 	ctx := as(o.replica.ctx, o.String())
 	go func() {
 		ended := false
