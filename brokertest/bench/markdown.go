@@ -45,7 +45,8 @@ const notes = `
   fetches and the caches of PostgreSQL (shared_buffers 64 MB) make of it when nearly every call is for another one.
 - The load is written by hand on plain connections: prepared bytes out, and of the answer only status and length read.
 - *Pages* take turns on one connection.
-- *First pages* take turns on a connection each, while others fetch tokens of the same process. The bare handler is that of *the same row*.
+- *First pages* take turns on a connection each, with the session of an admin who has all of the stored authorizations,
+  while others fetch tokens of the same process. The bare handler is that of *the same row*.
 - *DELETE of a provider* is undone in SQL each time, and asked again; nobody works on it. The last one is worked on.
 - *DELETE answered → RUNNING* is what a client sees that asks every millisecond, with one API and one worker process, for
   providers with one to five authorizations.
@@ -54,4 +55,9 @@ const notes = `
   needs if every slot always waits for it. The upstream, worker, PostgreSQL and Redis share the machine.
 - *Refreshes*: the callers are spread over the processes, all connections are open, and all ask at once; the upstream
   takes its time for the refresh. The slowest caller is timed from the first request.
+- *While … are due*: tokens that are due and valid for ten more minutes, at an upstream without latency whose refresh
+  invalidates the old token. Requests are sent at their times whether or not earlier ones were answered, and each is timed from
+  when it was to be sent; one that is not answered with a token within 10 s counts as not answered. *Without due tokens*:
+  the same rates of fresh tokens before.
+- *Refreshed ahead*: a worker alone, from its first refresh. What it is compared with is an API process alone.
 `

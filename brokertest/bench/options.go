@@ -33,6 +33,9 @@ type options struct {
 
 	flocks, birds  int
 	refreshLatency time.Duration
+
+	herded  int
+	herdFor time.Duration
 }
 
 func (o *options) flags(f *flag.FlagSet) {
@@ -67,6 +70,9 @@ func (o *options) flags(f *flag.FlagSet) {
 	f.IntVar(&o.flocks, "flocks", 5, "flock: how often the token expires")
 	f.IntVar(&o.birds, "birds", 1000, "flock: how many callers there are")
 	f.DurationVar(&o.refreshLatency, "refresh-latency", 300*time.Millisecond, "flock: how long the upstream takes to refresh")
+
+	f.IntVar(&o.herded, "herded", 100_000, "herd: how many tokens are due")
+	f.DurationVar(&o.herdFor, "herd-for", 15*time.Second, "herd: how long each of its loads lasts")
 }
 
 // shrink makes everything small.
@@ -78,6 +84,7 @@ func (o *options) shrink() {
 	o.deletions = 5
 	o.revoked, o.latency = 300, 20*time.Millisecond
 	o.flocks, o.birds = 2, 60
+	o.herded, o.herdFor = 800, time.Second
 }
 
 // partNames are what can be measured.
