@@ -76,12 +76,19 @@ func (r *receiver) set(answer func(models.EventBody) int) {
 	r.answer = answer
 }
 
-// events are those that were accepted, without tests.
+// events are those that were accepted, without tests, and each once: where a test lets time pass, the lease of what is under way
+// ends, and it is sent again. Receivers have to know events that they have had.
 func (r *receiver) events() (events []received) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	type event struct {
+		id       string
+		replayed bool
+	}
+	had := map[event]bool{}
 	for _, e := range r.got {
-		if e.Type != models.EventTest {
+		if of := (event{e.ID, e.Replayed}); e.Type != models.EventTest && !had[of] {
+			had[of] = true
 			events = append(events, e)
 		}
 	}
