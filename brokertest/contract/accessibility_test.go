@@ -165,7 +165,7 @@ func TestTheConsoleIsAccessible(t *testing.T) {
 	b.do(t, chromedp.SetValue(css("#userId"), "app-nightly"), chromedp.Click(css("#save")), chromedp.WaitVisible(css("#token")))
 	b.isAccessible(t, script, "an API token")
 	at("revoking an API token", "/console/tokens/"+h.Admin.Caller.TokenID+"/revoke")
-	b.do(t, chromedp.Navigate(h.URL+"/console/webhooks/new"), chromedp.WaitVisible(css("#save")), chromedp.SetValue(css("#url"), "http://app.example.test/"), chromedp.Click(css("#save")), chromedp.WaitVisible(css("#problem")))
+	b.do(t, chromedp.Navigate(h.URL+"/console/webhooks/new"), chromedp.WaitVisible(css("#save")), chromedp.SetValue(css("#url"), "http://app.example.test/"), chromedp.Click(css("#save")), chromedp.WaitVisible(css("#url-problem")))
 	b.isAccessible(t, script, "a webhook that cannot be made")
 	b.do(t, chromedp.SetValue(css("#url"), "https://"+strings.Repeat("long", 12)+".example.test/"), chromedp.Click(css("#save")), chromedp.WaitVisible(css("#secret")))
 	b.isAccessible(t, script, "the secret of a webhook")
