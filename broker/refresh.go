@@ -172,7 +172,7 @@ func (s *Service) takeOutcome(ctx context.Context, id string, err error) (models
 // callRefresh is the holder of the lease at work. before is an attempt whose
 // outcome nobody knows, and which this one replays (R3). The call ends by the time that it
 // may take from when the lease was asked for, however slow the database was since: it must
-// not outlive the lease (R2). paid is that of refreshOnce.
+// not outlive the lease (R2). Where little of that is left the lease is given up. paid is that of refreshOnce.
 func (s *Service) callRefresh(ctx context.Context, leased models.Linked, attempt string, before *string, gate store.Gate, asked time.Time, due func(models.Linked) bool, paid *share) (models.Linked, error) {
 	ctx = providers.WithAnswers(ctx)
 	l, err := s.store.Linked(ctx, leased.Authorization.ID) // again: the row may have changed before the lease was ours
@@ -185,7 +185,7 @@ func (s *Service) callRefresh(ctx context.Context, leased models.Linked, attempt
 	}
 	sent := l.Now
 	left := s.timing.TokenCall - time.Since(asked)
-	if left <= 0 {
+	if left < s.timing.TokenCall/callPart { // its answer, with the only new tokens, could be cut off
 		return l, errors.Join(slowUpstream, s.giveUpLease(ctx, l, attempt, before))
 	}
 	call, cancel := awake(ctx, left)

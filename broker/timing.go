@@ -118,6 +118,9 @@ const (
 	// brokenOffLease is how long an attempt may still be under way upstream whose
 	// connection broke.
 	brokenOffLease = time.Second
+	// callPart says that a call to a token endpoint is not begun with less than one
+	// callPart'th of its time left.
+	callPart = 2
 	// wakeMargin is what a call gets on top of its time when the process was asleep as it
 	// ran out.
 	wakeMargin = 2 * time.Second
