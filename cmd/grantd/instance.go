@@ -89,6 +89,12 @@ func start(ctx context.Context, cfg *Config, r roles, log *slog.Logger) (_ *inst
 		return nil, err
 	}
 	in.onStop("database", func(context.Context) error { return st.Close() })
+	if shared, err := st.SharedSessions(ctx); err != nil {
+		return nil, err
+	} else if shared {
+		log.Warn("a connection pooler gives one PostgreSQL session to several connections; that is not supported, since locks of migrations " +
+			"and settings of connections end up with others: use pool_mode = session, or connect directly")
+	}
 	keys, err := cfg.newKeyring(ctx, st, log)
 	if err != nil {
 		return nil, err
