@@ -7,7 +7,7 @@ import (
 )
 
 func TestBreakingChangesHaveToBeNamed(t *testing.T) {
-	base, err := os.ReadFile("../../../docs/openapi.json")
+	base, err := os.ReadFile("../../docs/openapi.json")
 	if err != nil {
 		t.Fatal(err)
 	}
