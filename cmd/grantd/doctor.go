@@ -119,7 +119,7 @@ func (x *doctor) database(ctx context.Context) {
 		return
 	}
 	x.store = st
-	x.tell(fine, "database", redact(x.cfg.DatabaseURL)+" answers, and its schema is the one that this grantd needs", "")
+	x.tell(fine, "database", redact(x.cfg.DatabaseURL)+" answers, and this grantd may run with its schema", "")
 	before := time.Now()
 	now, err := st.Now(ctx)
 	if err != nil {
