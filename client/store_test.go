@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +13,7 @@ import (
 
 // away is a grantd that a test switches off, and whose tokens have a number and a life.
 type away struct {
+	mu     sync.Mutex // the store renews in the background
 	off    bool
 	status int           // other than 201
 	life   time.Duration // of a token; 0 for one that does not expire
@@ -19,6 +22,8 @@ type away struct {
 }
 
 func (a *away) RoundTrip(r *http.Request) (*http.Response, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	switch {
 	case a.off:
 		return nil, errNetwork
@@ -34,6 +39,27 @@ func (a *away) RoundTrip(r *http.Request) (*http.Response, error) {
 		expires = `,"expiresAt":"` + time.Now().Add(a.life).Format(time.RFC3339Nano) + `"`
 	}
 	return says(201, fmt.Sprintf(`{"accessToken":"t%d"%s}`, a.given, expires)), nil
+}
+
+// becomes changes what it answers.
+func (a *away) becomes(status int, off bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.status, a.off = status, off
+}
+
+// gave returns how many tokens it gave, and the minTtl of those that had one.
+func (a *away) gave() (int, []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.given, slices.Clone(a.lasts)
+}
+
+// keeps returns how many tokens the store keeps.
+func keeps(s *Store) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.kept)
 }
 
 // served is what the store answers now: a token, or what the error is about.
@@ -70,13 +96,13 @@ func TestAStoreBridgesARestart(t *testing.T) {
 	inStore(t, g, func(t *testing.T, s *Store) {
 		want(t, "at first", served(t, s), "t1")
 		want(t, "grantd is asked each time", served(t, s), "t2")
-		g.off = true
+		g.becomes(0, true)
 		want(t, "while grantd is away", served(t, s), "t2")
 		time.Sleep(9 * time.Minute)
 		want(t, "after nine minutes", served(t, s), "t2")
 		time.Sleep(2 * time.Minute)
 		want(t, "after eleven minutes", served(t, s), "away")
-		g.off = false
+		g.becomes(0, false)
 		time.Sleep(time.Second)
 		if got := served(t, s); got == "away" || got == "t2" {
 			t.Errorf("when grantd is back: %q", got)
@@ -89,7 +115,7 @@ func TestAStoreServesNothingThatHasExpired(t *testing.T) {
 	g := &away{life: time.Minute}
 	inStore(t, g, func(t *testing.T, s *Store) {
 		served(t, s)
-		g.off = true
+		g.becomes(0, true)
 		time.Sleep(59 * time.Second)
 		want(t, "before it expires", served(t, s), "t1")
 		time.Sleep(time.Second)
@@ -104,9 +130,9 @@ func TestAStoreDropsWhatGrantdRefuses(t *testing.T) {
 		g := &away{}
 		inStore(t, g, func(t *testing.T, s *Store) {
 			served(t, s)
-			g.status = status
+			g.becomes(status, false)
 			want(t, "refused", served(t, s), "refused")
-			g.off = true
+			g.becomes(0, true)
 			want(t, fmt.Sprint("away after ", status), served(t, s), "away")
 		})
 	}
@@ -114,9 +140,9 @@ func TestAStoreDropsWhatGrantdRefuses(t *testing.T) {
 	g := &away{}
 	inStore(t, g, func(t *testing.T, s *Store) {
 		served(t, s)
-		g.status = 502
+		g.becomes(502, false)
 		want(t, "the upstream is down", served(t, s), "refused")
-		g.off = true
+		g.becomes(0, true)
 		want(t, "away after 502", served(t, s), "t1")
 	})
 }
@@ -142,17 +168,17 @@ func TestAStoreRenewsAhead(t *testing.T) {
 		served(t, s)
 		time.Sleep(12 * time.Minute)
 		synctest.Wait()
-		if g.given != 3 || fmt.Sprint(g.lasts) != "[600 600]" {
-			t.Errorf("after 12 minutes %d tokens were given, with %v", g.given, g.lasts)
+		if given, lasts := g.gave(); given != 3 || fmt.Sprint(lasts) != "[600 600]" {
+			t.Errorf("after 12 minutes %d tokens were given, with %v", given, lasts)
 		}
-		g.off = true
+		g.becomes(0, true)
 		want(t, "what was renewed", served(t, s), "t3")
-		g.off = false
+		g.becomes(0, false)
 		time.Sleep(2 * time.Hour)
-		given := g.given
+		before, _ := g.gave()
 		time.Sleep(time.Hour)
-		if g.given != given || len(s.kept) != 0 {
-			t.Errorf("%d tokens were given that nobody wants", g.given-given)
+		if given, _ := g.gave(); given != before || keeps(s) != 0 {
+			t.Errorf("%d tokens were given that nobody wants, and %d are kept", given-before, keeps(s))
 		}
 	})
 }
@@ -189,8 +215,11 @@ func TestAStoreIsBounded(t *testing.T) {
 				time.Sleep(time.Millisecond)
 			}
 		}
-		if len(s.kept) != storeEntries || s.kept["0"] != nil {
-			t.Errorf("%d are kept", len(s.kept))
+		s.mu.Lock()
+		first := s.kept["0"]
+		s.mu.Unlock()
+		if n := keeps(s); n != storeEntries || first != nil {
+			t.Errorf("%d are kept, the first of them: %v", n, first != nil)
 		}
 	})
 }

@@ -99,7 +99,7 @@ func TestTheOrderOfARealInstance(t *testing.T) {
 		parts = append(parts, s.part)
 	}
 	want := []string{"readiness", "requests", "requests", "worker", "token calls", "counted fetches", "pace", "bell", "redis", "database",
-		"the lock on the database", "GRANTD_METRICS_LISTEN", "GRANTD_LISTEN"}
+		"the lock on the database", "traces", "GRANTD_METRICS_LISTEN", "GRANTD_LISTEN"}
 	if !slices.Equal(parts, want) {
 		t.Errorf("order\n%v\nwant\n%v", parts, want)
 	}

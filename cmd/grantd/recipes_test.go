@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"text/template"
 
@@ -174,13 +175,14 @@ func TestTheRecipeForGitHubActions(t *testing.T) {
 	readIssuers(t, trusted, "") // as it is written
 	h, id := trusting(t, trusted, issuer.Host(), actions, issuer.URL)
 
-	ref := "refs/heads/main"
+	var ref atomic.Value
+	ref.Store("refs/heads/main")
 	gitHub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer of-the-job" {
 			w.WriteHeader(http.StatusForbidden)
 			return
 		}
-		_ = json.NewEncoder(w).Encode(map[string]string{"value": issuer.Bearer(t, "repo:acme/deploy:ref:"+ref, map[string]any{
+		_ = json.NewEncoder(w).Encode(map[string]string{"value": issuer.Bearer(t, "repo:acme/deploy:ref:"+ref.Load().(string), map[string]any{
 			"aud": r.URL.Query().Get("audience"), "repository_owner_id": "1234567"}).Reveal()})
 	}))
 	t.Cleanup(gitHub.Close)
@@ -206,7 +208,7 @@ func TestTheRecipeForGitHubActions(t *testing.T) {
 	if err != nil || !ok || len(token) < 10 || said != "::add-mask::"+token+"\n" {
 		t.Errorf("the step says %q and writes %q, %v", said, wrote, err)
 	}
-	ref = "refs/heads/other"
+	ref.Store("refs/heads/other")
 	command := exec.CommandContext(t.Context(), "bash", "-c", strings.ReplaceAll(step.Run, documented+"/api", h.URL+"/api"))
 	command.Env = append(os.Environ(), environment...)
 	if out, err := command.CombinedOutput(); err == nil {
