@@ -132,7 +132,7 @@ func TestAFetchReadsWhatLinkedReads(t *testing.T) {
 		db := brokertest.SQL(t, f.url)
 		for _, statement := range []string{
 			"UPDATE authorizations SET scopes_cut = TRUE, fingerprint = 'three', fingerprint_v2 = 'four'",
-			"UPDATE credentials SET refresh_expires_at = expires_at, verdict_reason = 'five', suspected = 6, gate_version = 8, last_error = 'nine'",
+			"UPDATE credentials SET refresh_expires_at = expires_at, verdict_reason = 'five', suspected = 6, gate_version = 8, last_error = 'nine', keep_alive_at = expires_at, lease_until = expires_at, attempt_id = 'twelve'",
 			"UPDATE providers SET trouble = 'client', trouble_code = 'ten', trouble_version = 11, probe_at = created_at",
 		} {
 			must(db.Exec(statement))(t)
