@@ -34,13 +34,14 @@ func (s *Service) reach(ctx context.Context) map[metrics.Dependency]error {
 
 func (s *Service) snapshot(ctx context.Context) (metrics.Snapshot, error) {
 	var m metrics.Snapshot
-	var errs [5]error
+	var errs [6]error
 	var stats []models.Job
 	m.Jobs, errs[0] = s.store.OpenJobs(ctx)
 	m.Pauses, errs[1] = s.store.CountPauses(ctx)
 	m.Troubled, errs[2] = s.store.CountTroubled(ctx)
 	stats, m.CountedAge, errs[3] = s.store.LatestStats(ctx, statsLife)
 	m.Queues, errs[4] = s.bell.QueueSizes(ctx)
+	m.Deliveries, errs[5] = s.store.WaitingDeliveries(ctx)
 	m.Connections = addUp(stats)
 	return m, errors.Join(errs[:]...)
 }

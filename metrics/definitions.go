@@ -150,6 +150,7 @@ var (
 	byBudget    = label{name: "class", values: list(store.ClassToken, store.ClassRevoke)}
 	byJob       = label{name: "type", values: append(list(models.JobTypes...), other)}
 	byKind      = label{name: "kind", values: append(list(jobs.KindNames()...), other)}
+	byWait      = label{name: "wait", values: list(store.DeliveryWaits...)}
 	byResult    = label{name: "outcome", values: list(Done, Failed)}
 	callSeconds = []float64{.025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 )
@@ -178,6 +179,8 @@ const (
 	revocations       = "grantd_revocations_total"
 	jobsEnded         = "grantd_jobs_ended_total"
 	deliveries        = "grantd_webhook_deliveries_total"
+	deliveriesWaiting = "grantd_webhook_deliveries_waiting"
+	deliveriesOldest  = "grantd_webhook_deliveries_oldest_age_seconds"
 	webhooksOff       = "grantd_webhooks_switched_off_total"
 	tasks             = "grantd_tasks_total"
 	taskSeconds       = "grantd_task_duration_seconds"
@@ -239,6 +242,10 @@ var definitions = []definition{
 	{name: jobsEnded, kind: counter, told: "all", help: "Jobs that ended.", labels: []label{byJob, {name: "status", values: list(models.JobCompleted, models.JobError)}}},
 	{name: deliveries, kind: counter, told: "worker", help: "Attempts to deliver an event to a webhook, by what came of them: it was accepted, it was answered otherwise, or there was no answer.",
 		labels: []label{{name: "result", values: list(DeliveryAccepted, DeliveryRefused, DeliveryUnanswered)}}},
+	{name: deliveriesWaiting, kind: gauge, told: "worker", snapshot: true, labels: []label{byWait},
+		help: "Deliveries to webhooks that have not ended: due, which a worker should send now; held, which are being sent, are tried again later or follow an earlier event of their connection; and those of webhooks that are unconfirmed or off."},
+	{name: deliveriesOldest, kind: gauge, told: "worker", snapshot: true, labels: []label{byWait},
+		help: "Seconds that the delivery that was queued first has waited: since nothing held it up where it is due, else since it was queued."},
 	{name: webhooksOff, kind: counter, told: "worker", help: "Webhooks that were switched off, because the address is gone or has accepted nothing for three days.",
 		labels: []label{{name: "reason", values: []string{models.OffGone, models.OffFailing, other}}}},
 

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/grantd/grantd/brokertest"
+	"github.com/grantd/grantd/client"
 	"github.com/grantd/grantd/metrics"
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/providers"
@@ -106,6 +107,10 @@ func TestWhatAServiceDoesIsCounted(t *testing.T) {
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
 		h := brokertest.New(t, &brokertest.Options{Backend: b})
 		ctx := t.Context()
+		// Its address does not exist, so the events below wait for it to be confirmed.
+		if _, err := h.Admin.Client.CreateWebhook(ctx, client.NewWebhook{URL: "https://app.example.test/"}); err != nil {
+			t.Fatal(err)
+		}
 		p := h.Provider(t, "test")
 		a := h.Consent(t, h.User, p, "ada")
 		gone := h.Consent(t, h.Colleague, p, "grace")
@@ -135,6 +140,11 @@ func TestWhatAServiceDoesIsCounted(t *testing.T) {
 			return err == nil && j.Status == models.JobCompleted
 		})
 
+		brokertest.Eventually(t, "events wait for the webhook", func() bool {
+			waiting, err := h.Store.WaitingDeliveries(ctx)
+			return err == nil && slices.ContainsFunc(waiting, func(w store.WaitingDeliveries) bool { return w.Wait == store.WaitsUnconfirmed && w.N >= 5 })
+		})
+
 		brokertest.Eventually(t, "a sweep is over", func() bool {
 			families, _ := scrape(t, h.MetricsURL)
 			return value(families, "grantd_sweeps_total", "outcome", "done") > 0
@@ -161,6 +171,8 @@ func TestWhatAServiceDoesIsCounted(t *testing.T) {
 			{1, "grantd_connections", []string{"status", "expired"}},
 			{0, "grantd_connections", []string{"status", "active"}},
 			{0, "grantd_jobs", []string{"type", "DELETE_PROVIDER"}},
+			{5, "grantd_webhook_deliveries_waiting", []string{"wait", "unconfirmed"}}, // two consents, a disconnect, an expiry, a job
+			{0, "grantd_webhook_deliveries_waiting", []string{"wait", "off"}},
 			{1, "grantd_build_info", []string{"version", "test"}},
 			{0, "grantd_snapshot_errors_total", nil},
 		} {

@@ -22,6 +22,7 @@ type Snapshot struct {
 	Connections map[models.AuthorizationStatus]int64
 	CountedAge  time.Duration
 	Queues      []jobs.QueueSize
+	Deliveries  []store.WaitingDeliveries
 }
 
 // Sources are what is asked when somebody scrapes.
@@ -122,6 +123,10 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		tell(queueTasks, float64(q.Pending), q.Queue, string(TaskPending))
 		tell(queueTasks, float64(q.Active), q.Queue, string(TaskActive))
 		tell(queueOldest, q.Oldest.Seconds(), q.Queue)
+	}
+	for _, d := range s.Deliveries {
+		tell(deliveriesWaiting, float64(d.N), string(d.Wait))
+		tell(deliveriesOldest, d.Oldest.Seconds(), string(d.Wait))
 	}
 }
 

@@ -124,3 +124,63 @@ func (s *Store) LatestStats(ctx context.Context, within time.Duration) ([]models
 	}
 	return latest, age, err
 }
+
+// DeliveryWait says why a delivery to a webhook has not ended.
+type DeliveryWait string
+
+// Why a delivery waits.
+const (
+	WaitsDue         DeliveryWait = "due"         // nothing holds it up: a worker should send it now
+	WaitsHeld        DeliveryWait = "held"        // it is being sent, is tried again later, or follows an earlier event of its connection
+	WaitsUnconfirmed DeliveryWait = "unconfirmed" // the webhook's address has not accepted a test event yet
+	WaitsOff         DeliveryWait = "off"         // the webhook is switched off
+)
+
+// DeliveryWaits lists every reason to wait.
+var DeliveryWaits = []DeliveryWait{WaitsDue, WaitsHeld, WaitsUnconfirmed, WaitsOff}
+
+// WaitingDeliveries is how many deliveries wait for the same reason, and how long the one that was queued first has: since
+// nothing held it up where it is due, else since it was queued.
+type WaitingDeliveries struct {
+	Wait   DeliveryWait
+	N      int64
+	Oldest time.Duration
+}
+
+// WaitingDeliveries counts the deliveries to webhooks that have not ended. Reasons without any are counted too.
+func (s *Store) WaitingDeliveries(ctx context.Context) ([]WaitingDeliveries, error) {
+	now, err := s.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var rows []struct {
+		Wait      DeliveryWait
+		N         int64
+		DueAt     *time.Time
+		NextAt    time.Time
+		CreatedAt time.Time
+	}
+	err = s.db.WithContext(ctx).Raw(`SELECT c.wait, c.n, d.due_at, w.next_at, d.created_at FROM
+		(SELECT CASE WHEN w.status <> 'active' THEN 'off' WHEN NOT w.confirmed AND d.event_type <> ? THEN 'unconfirmed'
+			WHEN d.due_at <= ? AND w.next_at <= ? THEN 'due' ELSE 'held' END AS wait, count(*) AS n, min(d.position) AS first
+			FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id WHERE d.status = 'pending' GROUP BY 1) AS c
+		JOIN webhook_deliveries d ON d.position = c.first JOIN webhooks w ON w.id = d.webhook_id`, models.EventTest, s.now(), s.now()).Scan(&rows).Error
+	all := make([]WaitingDeliveries, len(DeliveryWaits))
+	for i, wait := range DeliveryWaits {
+		all[i].Wait = wait
+		for _, r := range rows {
+			if r.Wait != wait {
+				continue
+			}
+			since := r.CreatedAt
+			if wait == WaitsDue && r.DueAt != nil {
+				since = *r.DueAt
+				if r.NextAt.After(since) {
+					since = r.NextAt
+				}
+			}
+			all[i].N, all[i].Oldest = r.N, max(0, now.Sub(since))
+		}
+	}
+	return all, err
+}

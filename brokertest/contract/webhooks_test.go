@@ -186,8 +186,8 @@ func wantSigned(t testing.TB, e received, w client.MadeWebhook) {
 func TestWebhooksAreToldWhatHappens(t *testing.T) {
 	t.Parallel()
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
-		r := newReceiver(t)
-		h := brokertest.New(t, &brokertest.Options{Backend: b, WebhookAllow: []string{r.address()}})
+		r, issuer := newReceiver(t), newOpenIDFake(t)
+		h := brokertest.New(t, &brokertest.Options{Backend: b, WebhookAllow: []string{r.address()}, Allow: []string{issuer.host()}})
 		w := r.hook(t, h, h.Admin)
 		p := h.Provider(t, "test")
 		a := h.Consent(t, h.User, p, "ada")
@@ -197,8 +197,26 @@ func TestWebhooksAreToldWhatHappens(t *testing.T) {
 		h.Consent(t, h.User, p, "ada")
 		change(t, h, tokensHaveDied)
 		want(t, 201, h.Do(t, h.User, "POST", tokenOf(a.ID), nil)) // a refresh that is as it should be is not told
+		fewer, refresh := h.IdP.Mint(brokertest.ClientID, "ada")
+		h.IdP.Inject(testidp.Fault{Endpoint: testidp.Refresh, Times: 1, Status: 200, ContentType: "application/json",
+			Body: fmt.Sprintf(`{"access_token":%q,"refresh_token":%q,"token_type":"bearer","scope":"profile"}`, fewer, refresh)})
+		want(t, 201, h.Do(t, h.User, "POST", resetOf(a.ID), nil))
+		h.IdP.SetSecret(brokertest.ClientID, "rotated")
+		for range 3 {
+			change(t, h, tokensHaveDied)
+			change(t, h, nothingWasFailed)
+			want(t, 502, h.Do(t, h.User, "POST", tokenOf(a.ID), nil))
+		}
+		h.IdP.SetSecret(brokertest.ClientID, brokertest.ClientSecret)
+		change(t, h, nothingWasFailed)
+		change(t, h, "UPDATE providers SET probe_at = trouble_since WHERE trouble <> ''")
+		want(t, 201, h.Do(t, h.User, "POST", tokenOf(a.ID), nil))
 		change(t, h, `UPDATE credentials SET expiring_at = saved_at`)
-		brokertest.Eventually(t, "it is told that the connection will end", func() bool { return len(r.events()) >= 4 })
+		brokertest.Eventually(t, "it is told that the connection will end", func() bool { return len(r.events()) >= 8 })
+		elsewhere := createID(t, h, object{"type": "oidc", "config": object{"issuer": issuer.URL}})
+		stranger := issuer.consent(t, h, elsewhere)
+		issuer.set(func() { issuer.owner = "bob" })
+		want(t, 410, h.Do(t, h.User, "POST", resetOf(stranger), nil))
 		want(t, 204, h.Do(t, h.User, "DELETE", authorization(a.ID), nil))
 		want(t, 200, h.Do(t, h.Admin, "PATCH", provider(p.ID), object{"status": "inactive"}))
 		want(t, 200, h.Do(t, h.Admin, "PATCH", provider(p.ID), object{"status": "active"}))
@@ -206,17 +224,20 @@ func TestWebhooksAreToldWhatHappens(t *testing.T) {
 		ended(t, h, id)
 
 		all := []string{
-			"connection.created ", "connection.broken invalid_grant", "connection.recovered ", "connection.expiring ", "connection.disconnected revoked",
+			"connection.created ", "connection.broken invalid_grant", "connection.recovered ", "connection.scopes_changed ", "connection.scopes_changed ", "provider.client_refused ", "provider.recovered accepted",
+			"connection.expiring ", "connection.created ", "token.identity_mismatch ", "connection.broken identity_mismatch", "connection.disconnected revoked",
 			"provider.disabled inactive", "provider.recovered active", "provider.disabled deleted", "provider.deleted ", "job.finished COMPLETED",
 		}
 		brokertest.Eventually(t, "everything is told", func() bool { return len(r.events()) >= len(all) })
 		got := r.events()
 		slices.SortFunc(got, func(a, b received) int { return int(a.Sequence - b.Sequence) })
 		var told []string
+		connections := map[string]string{p.ID: a.ID, elsewhere: stranger}
 		for i, e := range got {
 			told = append(told, string(e.Type)+" "+e.Data.Code)
 			wantSigned(t, e, w)
-			if connection := strings.HasPrefix(string(e.Type), "connection."); connection && (e.Data.AuthorizationID != a.ID || e.Data.UserID != "ada" || e.Data.ProviderID != p.ID) {
+			ofOne := strings.HasPrefix(string(e.Type), "connection.") || strings.HasPrefix(string(e.Type), "token.")
+			if ofOne && (e.Data.AuthorizationID == "" || e.Data.AuthorizationID != connections[e.Data.ProviderID] || e.Data.UserID != "ada") {
 				t.Errorf("%s is about %+v", e.Type, e.Data)
 			}
 			if i > 0 && e.Sequence == got[i-1].Sequence {
@@ -339,15 +360,28 @@ func TestAnotherWorkerGoesOn(t *testing.T) {
 		if _, err := first.Store.NumberEvents(ctx, "acme", 7); err != nil { // it dies in the middle of numbering
 			t.Fatal(err)
 		}
+		wantWaiting(t, first, store.WaitsDue, 5, store.WaitsHeld, 2) // the test and the first of each connection; the two that follow
+		change(t, first, "UPDATE webhooks SET confirmed = FALSE")
+		wantWaiting(t, first, store.WaitsDue, 1, store.WaitsUnconfirmed, 6)
+		change(t, first, "UPDATE webhooks SET status = 'off'")
+		wantWaiting(t, first, store.WaitsOff, 7)
+		change(t, first, "UPDATE webhooks SET status = 'active', confirmed = TRUE")
 		_, taken, err := first.Store.ClaimDeliveries(ctx, store.Receiver{ID: made.ID, OrgID: "acme"}, "of the first", 30*time.Second, store.InFlight{Webhook: 4, Org: 16}, 3, 4)
 		if err != nil || len(taken) != 4 {
 			t.Fatalf("claimed %d: %v", len(taken), err)
 		}
+		wantWaiting(t, first, store.WaitsDue, 1, store.WaitsHeld, 6)
+		moveTime(t, first, time.Minute) // the lease of the first one ends
+		if due := wantWaiting(t, first, store.WaitsDue, 5, store.WaitsHeld, 2); due.Oldest < 29*time.Second {
+			t.Errorf("for half a minute nobody has sent what was claimed, and the oldest is said to be due for %s", due.Oldest)
+		}
 		h := brokertest.New(t, &brokertest.Options{DatabaseURL: first.DatabaseURL, RedisURL: emptyRedis(t, b), Clock: first.Clock, Keys: first.Keys, IdP: first.IdP, IdPURL: first.IdPURL,
 			WebhookAllow: []string{r.address()}})
-		moveTime(t, h, time.Minute) // the lease of the first one ends
 		brokertest.Eventually(t, "everything is delivered", func() bool { return len(r.events()) >= 12 })
 		wantAll(t, r.events(), 4, 3)
+		brokertest.Eventually(t, "that is written down", func() bool {
+			return len(column(t, h, "SELECT id FROM webhook_deliveries WHERE status = 'pending'")) == 0
+		})
 
 		// What the first worker would still write is refused.
 		if _, _, err := first.Store.EndDelivery(ctx, taken[0], store.Tried{Attempt: models.Attempt{Result: "500"}}, store.Patience{Most: time.Hour, Kept: 1}); err != nil {
@@ -362,6 +396,29 @@ func TestAnotherWorkerGoesOn(t *testing.T) {
 			}
 		}
 	})
+}
+
+// wantWaiting fails unless as many deliveries wait as it says, given as reason, number, …, and none for another reason. It
+// returns those that are due.
+func wantWaiting(t testing.TB, h *brokertest.Instance, wanted ...any) (due store.WaitingDeliveries) {
+	t.Helper()
+	all, err := h.Store.WaitingDeliveries(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := map[store.DeliveryWait]int64{}
+	for i := 0; i < len(wanted); i += 2 {
+		n[wanted[i].(store.DeliveryWait)] = int64(wanted[i+1].(int))
+	}
+	for _, w := range all {
+		if w.N != n[w.Wait] {
+			t.Errorf("%d deliveries are %s, want %d", w.N, w.Wait, n[w.Wait])
+		}
+		if w.Wait == store.WaitsDue {
+			due = w
+		}
+	}
+	return due
 }
 
 // emptyRedis is another Redis than the first instance's, with nothing in it.
