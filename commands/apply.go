@@ -152,7 +152,7 @@ type providerChange struct {
 	Slug        string        `json:"slug"`
 	Action      string        `json:"action"` // create, change, keep or delete
 	Fields      []fieldChange `json:"fields"`
-	Connections int           `json:"connections,omitempty"` // that a deletion would end, maxCounted at most
+	Connections int           `json:"connections,omitempty"` // that a deletion would end; counted no further than the answer needs
 	Job         string        `json:"job,omitempty"`         // of the deletion that has begun
 
 	before models.Provider
@@ -234,7 +234,7 @@ func (a providersApplyCommand) plan(ctx context.Context, s *Session, c *client.C
 		s.say("The file lists no providers; nothing is pruned.")
 		return plan, nil
 	}
-	deletions, err := pruned(ctx, c, there, file)
+	deletions, err := a.pruned(ctx, c, there, file)
 	return append(plan, deletions...), err
 }
 
@@ -348,11 +348,15 @@ func same(a, b any) bool {
 	return err == nil && err2 == nil && bytes.Equal(x, y)
 }
 
-// maxCounted bounds how many connections of a provider are counted.
-const maxCounted = 10_000
+// maxShown is the number of connections of a provider that are counted for people to read.
+const maxShown = 10_000
+
+// countedTo is where the count of a provider's connections ends: what comes after changes neither what people read nor
+// what --max-connections allows.
+func (a providersApplyCommand) countedTo() int { return max(maxShown, a.MaxConnections) + 1 }
 
 // pruned are the deletions of what a file of the same name made before, and does not list any more.
-func pruned(ctx context.Context, c *client.Client, there map[string]models.Provider, file providerFile) ([]providerChange, error) {
+func (a providersApplyCommand) pruned(ctx context.Context, c *client.Client, there map[string]models.Provider, file providerFile) ([]providerChange, error) {
 	var deletions []providerChange
 	for _, p := range there {
 		listed := slices.ContainsFunc(file.Providers, func(w *wantedProvider) bool { return w.Slug == p.Slug })
@@ -364,7 +368,7 @@ func pruned(ctx context.Context, c *client.Client, there map[string]models.Provi
 			if err != nil {
 				return nil, err
 			}
-			if change.Connections++; change.Connections == maxCounted {
+			if change.Connections++; change.Connections == a.countedTo() {
 				break
 			}
 		}
@@ -380,20 +384,28 @@ func (a providersApplyCommand) mayPrune(s *Session, plan []providerChange) error
 	for _, change := range plan {
 		if change.Action == "delete" {
 			lost += change.Connections
-			providers = append(providers, fmt.Sprintf("%s (%d connections)", change.Slug, change.Connections))
+			providers = append(providers, fmt.Sprintf("%s (%s connections)", change.Slug, change.connections()))
 		}
 	}
 	switch {
 	case len(providers) == 0:
 		return nil
 	case a.MaxConnections >= 0 && lost > a.MaxConnections:
-		return usage("pruning would end %d connections, and --max-connections allows %d: %s", lost, a.MaxConnections, strings.Join(providers, ", "))
+		return usage("pruning would end more connections than the %d that --max-connections allows: %s", a.MaxConnections, strings.Join(providers, ", "))
 	case a.Yes && a.MaxConnections < 0:
-		return usage("--yes needs --max-connections N: how many connections may be lost; it would be %d: %s", lost, strings.Join(providers, ", "))
+		return usage("--yes needs --max-connections N: how many connections may be lost; these would be: %s", strings.Join(providers, ", "))
 	case a.Yes:
 		return nil
 	}
 	return s.confirm("Delete %s, and revoke what people connected there?", strings.Join(providers, ", "))
+}
+
+// connections says how many connections a deletion would end.
+func (p providerChange) connections() string {
+	if p.Connections > maxShown {
+		return fmt.Sprintf("more than %d", p.Connections-1)
+	}
+	return fmt.Sprint(p.Connections)
 }
 
 // apply makes a change. Whether a client secret is another one, grantd alone knows: it tells by what it wrote.
@@ -424,7 +436,7 @@ func (s *Session) showPlan(plan []providerChange) error {
 		sign := signs[change.Action]
 		switch {
 		case change.Action == "delete":
-			t.add(sign, change.Slug, "connections", fmt.Sprint(change.Connections), "0")
+			t.add(sign, change.Slug, "connections", change.connections(), "0")
 		case len(change.Fields) == 0:
 			t.add(sign, change.Slug)
 		}

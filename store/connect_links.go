@@ -67,8 +67,10 @@ type ConnectLinkFilter struct {
 }
 
 // stillOpen are the links whose status is open, begun or returned, as ConnectLink.At tells it.
-const stillOpen = `ended = '' AND (token_ends_at IS NULL OR token_ends_at > ?) AND (flow_id IS NULL AND expires_at > ?
-	OR EXISTS (SELECT 1 FROM flows WHERE flows.id = flow_id AND (flows.status = 'claimed' OR flows.status IN ('open', 'exchanged') AND flows.expires_at > ?)))`
+const stillOpen = `ended = '' AND (
+	(token_ends_at IS NULL OR token_ends_at > ?) AND (flow_id IS NULL AND expires_at > ?
+		OR EXISTS (SELECT 1 FROM flows WHERE flows.id = flow_id AND flows.status IN ('open', 'exchanged') AND flows.expires_at > ?))
+	OR EXISTS (SELECT 1 FROM flows WHERE flows.id = flow_id AND flows.status = 'claimed'))`
 
 // ConnectLinks returns a page of an organisation's links, the newest first, each with its status.
 func (s *Store) ConnectLinks(ctx context.Context, org string, f ConnectLinkFilter, after *Position, limit int) ([]models.ConnectLink, error) {
