@@ -11,7 +11,7 @@ AXE := brokertest/axe
 ZITADEL := brokertest/servers/zitadel
 TYPESCRIPT := sdk/typescript
 
-.PHONY: help demo dev build test check bench faults simulate pictures release-check measure fmt clean release chart sbom vulnerabilities
+.PHONY: help demo dev build test plain check bench faults simulate pictures release-check measure fmt clean release chart sbom vulnerabilities
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,18 +34,30 @@ SIDE_BY_SIDE ?= $(shell n=$$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN); ec
 # watches: it shares no memory between connections, and would take most of the time.
 RACE := -race -gcflags=github.com/ncruces/go-sqlite3-wasm/...=-race=false
 
+# These packages run without the race detector when all are tested. They judge answers and pages, or play one
+# goroutine at a time, and take three times as long with it; the others run the same code concurrently, with it.
+# make release-check runs them with it.
+PLAIN := . ./brokertest/contract ./brokertest/deploy ./brokertest/oidcprovider ./brokertest/protocol ./brokertest/servers ./brokertest/simulation ./brokertest/upgrade
+ALL := $(filter ./...,$(PKG))
+
+plain:
+	@echo $(PLAIN)
+
 # Building the race runtime is the honest probe: it needs cgo, a C compiler and its headers, as the tests will.
 # What the tests share is built first, on all processors. The timeout is the last resort: tests have limits
-# of their own, which count in the machine's speed.
+# of their own, which count in the machine's speed. Memory is cheaper than time: GOGC.
 test: $(OIDC)/node_modules/.package-lock.json $(AXE)/node_modules/.package-lock.json $(TYPESCRIPT)/node_modules/.package-lock.json ## Run all tests, on SQLite and on PostgreSQL + Redis where those are installed
-	@race=; \
+	@race=; plain='$(if $(ALL),$(PLAIN))'; raced='$(PKG)'; export GOGC=$${GOGC:-400}; \
 	if go build -race runtime/race runtime/cgo 2>/dev/null; then race='$(RACE)'; \
 	elif [ "$$GRANTD_TEST_REQUIRE_SERVICES" = 1 ]; then echo 'the race detector cannot run: it needs a C compiler and CGO_ENABLED=1' >&2; exit 1; \
-	else echo 'left out: the race detector, which needs a C compiler and CGO_ENABLED=1'; fi; \
-	flags="$$race -p $(SIDE_BY_SIDE) -timeout 60m"; \
-	echo "go test $$flags $(ARGS) $(PKG)"; \
+	else echo 'left out: the race detector, which needs a C compiler and CGO_ENABLED=1'; plain=; fi; \
+	if [ -n "$$plain" ]; then raced=$$(go list ./... | grep -vxF "$$(go list $$plain)"); fi; \
 	(cd $(ZITADEL) && go mod download) || echo 'left out: tests against zitadel/oidc, whose modules could not be downloaded'; \
-	go build $$race ./... && go run ./brokertest/services/with go test $$flags $(ARGS) $(PKG)
+	run() { set -- go test -p $(SIDE_BY_SIDE) -timeout 60m "$$@"; echo "$$*"; go run ./brokertest/services/with "$$@"; }; \
+	go build $$race ./... || exit 1; \
+	failed=0; run $$race $(ARGS) $$raced || failed=1; \
+	[ -z "$$plain" ] || run $(ARGS) $$plain || failed=1; \
+	exit $$failed
 
 # npm leaves this file behind; touched, it says that what is installed is not older than what is locked.
 # Without node, or without a registry, the tests that need the packages say so themselves (or fail, where services are required).

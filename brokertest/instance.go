@@ -89,8 +89,7 @@ type Instance struct {
 	// Admin and User belong to the organisation "acme", Other to "globex".
 	Admin, User, Colleague, Other Person
 
-	worker   *worker.Worker
-	document *document
+	worker *worker.Worker
 }
 
 // Person is somebody with an API token.

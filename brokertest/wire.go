@@ -84,38 +84,30 @@ type document struct {
 	compiler *jsonschema.Compiler
 }
 
-// documents are those that were read in this process, by their content: every instance
-// serves the same one, but for its own address.
-var documents struct {
+// theDocument is read from the first instance of this process that is asked: all serve
+// the same one, but for their address.
+var theDocument struct {
 	sync.Mutex
-	read map[string]*document
+	*document
 }
 
 func (h *Instance) documented(t testing.TB) *document {
 	t.Helper()
-	if h.document != nil {
-		return h.document
-	}
-	res, err := http.Get(h.URL + "/api/v2/openapi.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	content := strings.ReplaceAll(string(body), h.URL, "https://grantd.test")
-	documents.Lock()
-	defer documents.Unlock()
-	if documents.read[content] == nil {
-		if documents.read == nil {
-			documents.read = map[string]*document{}
+	theDocument.Lock()
+	defer theDocument.Unlock()
+	if theDocument.document == nil {
+		res, err := http.Get(h.URL + "/api/v2/openapi.json")
+		if err != nil {
+			t.Fatal(err)
 		}
-		documents.read[content] = readDocument(t, content)
+		defer res.Body.Close()
+		content, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		theDocument.document = readDocument(t, string(content))
 	}
-	h.document = documents.read[content]
-	return h.document
+	return theDocument.document
 }
 
 func readDocument(t testing.TB, content string) *document {
