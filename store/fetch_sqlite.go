@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
+	"github.com/ncruces/go-sqlite3/driver"
 
 	"github.com/grantd/grantd/models"
 )
@@ -17,15 +18,16 @@ import (
 // sqliteFetches runs the hot query on a connection of its own that can only read: it does
 // not wait for the one that writes, and the query is prepared once.
 type sqliteFetches struct {
-	path  string
-	clock func() time.Time
+	path   string
+	shared *sql.DB // its connection is used where there is one: see Between
+	clock  func() time.Time
 
 	mu     sync.Mutex
 	closed bool
 	conn   *sqlite3.Conn // nil until the first fetch
 	begin  *sqlite3.Stmt
 	query  *sqlite3.Stmt
-	named  *sqlite3.Stmt
+	named  *sqlite3.Stmt // nil until the first fetch by a name
 	end    *sqlite3.Stmt
 	reader *fetchReader
 }
@@ -38,7 +40,12 @@ func (f *sqliteFetches) load(ctx context.Context, ids []string) (map[string]*mod
 
 // loadNamed is load for names, as FetchableOf makes them.
 func (f *sqliteFetches) loadNamed(ctx context.Context, names []string) (map[string]*models.Linked, error) {
-	return f.each(ctx, names, func(name string) (*models.Linked, error) {
+	return f.each(ctx, names, func(name string) (_ *models.Linked, err error) {
+		if f.named == nil {
+			if f.named, _, err = f.conn.PrepareFlags(fetchQuery(f.reader.columns, "a.id = ("+fmt.Sprintf(newestOf, "?1", "?2", "?3")+")"), sqlite3.PREPARE_PERSISTENT); err != nil {
+				return nil, fmt.Errorf("preparing the hot query by name: %w", err)
+			}
+		}
 		return f.one(f.named, strings.SplitN(name, nameSeparator, 3)...)
 	})
 }
@@ -102,8 +109,7 @@ func (f *sqliteFetches) connect() (err error) {
 	if f.conn != nil {
 		return nil
 	}
-	f.conn, err = sqlite3.OpenFlags(sqliteURL(f.path, "busy_timeout(5000)"), sqlite3.OPEN_READONLY|sqlite3.OPEN_URI)
-	if err != nil {
+	if f.conn, err = f.open(); err != nil {
 		return fmt.Errorf("opening the database to read: %w", err)
 	}
 	f.reader = newFetchReader()
@@ -111,8 +117,7 @@ func (f *sqliteFetches) connect() (err error) {
 		text string
 		to   **sqlite3.Stmt
 	}{
-		{"BEGIN", &f.begin}, {"COMMIT", &f.end}, {fetchQuery(f.reader.columns, "a.id = ?"), &f.query},
-		{fetchQuery(f.reader.columns, "a.id = ("+fmt.Sprintf(newestOf, "?1", "?2", "?3")+")"), &f.named},
+		{"SAVEPOINT fetch", &f.begin}, {"RELEASE fetch", &f.end}, {fetchQuery(f.reader.columns, "a.id = ?"), &f.query},
 	} {
 		if *s.to, _, err = f.conn.PrepareFlags(s.text, sqlite3.PREPARE_PERSISTENT); err != nil {
 			return fmt.Errorf("preparing the hot query: %w", err)
@@ -121,9 +126,28 @@ func (f *sqliteFetches) connect() (err error) {
 	return nil
 }
 
+func (f *sqliteFetches) open() (*sqlite3.Conn, error) {
+	if f.shared == nil {
+		return sqlite3.OpenFlags(sqliteURL(f.path, "busy_timeout(5000)"), sqlite3.OPEN_READONLY|sqlite3.OPEN_URI)
+	}
+	c, err := f.shared.Conn(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	var raw *sqlite3.Conn
+	err = c.Raw(func(c any) error {
+		raw = c.(driver.Conn).Raw()
+		return nil
+	})
+	return raw, errors.Join(err, c.Close())
+}
+
 // disconnect may be called with any part of a connection.
 func (f *sqliteFetches) disconnect() error {
-	err := errors.Join(f.begin.Close(), f.end.Close(), f.query.Close(), f.named.Close(), f.conn.Close())
+	err := errors.Join(f.begin.Close(), f.end.Close(), f.query.Close(), f.named.Close())
+	if f.shared == nil {
+		err = errors.Join(err, f.conn.Close())
+	}
 	f.conn, f.begin, f.end, f.query, f.named = nil, nil, nil, nil, nil
 	return err
 }

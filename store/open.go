@@ -60,6 +60,12 @@ type Between struct {
 	Fetch func(ids []string, query func() error) error
 	// Asks is called before somebody joins those whom the hot query answers together.
 	Asks func(ctx context.Context, id string)
+	// SQLite is one connection that several stores use for everything, the hot query
+	// included, in the place of connections of their own. It is left open. Nil for none.
+	SQLite *sql.DB
+	// Like is a store on the same connection, from which this one has what gorm knows of the
+	// types of rows. Nil for none.
+	Like *Store
 }
 
 // Store is an open database, or one transaction of it.
@@ -90,6 +96,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	var err error
 	switch scheme, path, _ := strings.Cut(o.URL, ":"); scheme {
 	case "sqlite":
+		if o.Between != nil && o.Between.SQLite != nil {
+			return s, s.useShared(o.Between.SQLite, o.Between.Like)
+		}
 		err = s.openSQLite(path)
 	case "postgres", "postgresql":
 		err = s.openPostgres(ctx, o)
@@ -126,10 +135,26 @@ func (s *Store) openSQLite(path string) error {
 		return fmt.Errorf("opening %s: %w", path, err)
 	}
 	db.SetMaxOpenConns(1)
-	reads := &sqliteFetches{path: path, clock: s.clock}
+	s.fetch(&sqliteFetches{path: path, clock: s.clock})
+	return s.use(db, sqliteDialect, gormlite.OpenDB(db))
+}
+
+func (s *Store) fetch(reads *sqliteFetches) {
 	s.fetches, s.closeFetches = &batches{load: reads.load, most: 1}, reads.close
 	s.named = &batches{load: reads.loadNamed, most: 1}
-	return s.use(db, sqliteDialect, gormlite.OpenDB(db))
+}
+
+// useShared uses the connection of others.
+func (s *Store) useShared(db *sql.DB, like *Store) error {
+	s.fetch(&sqliteFetches{shared: db, clock: s.clock})
+	if like == nil {
+		return s.use(db, sqliteDialect, gormlite.OpenDB(db))
+	}
+	s.sql, s.dialect = db, sqliteDialect
+	s.db = like.db.Session(&gorm.Session{NewDB: true, Context: context.Background(), NowFunc: s.clock})
+	s.db.ConnPool = db
+	s.putBetween()
+	return nil
 }
 
 func sqliteURL(path string, pragmas ...string) string {
@@ -236,12 +261,16 @@ func (s *Store) use(db *sql.DB, d dialect, g gorm.Dialector) error {
 	if err := answerInTheDomainsErrors(s.db); err != nil {
 		return errors.Join(fmt.Errorf("opening the database: %w", err), db.Close())
 	}
+	s.putBetween()
+	return nil
+}
+
+func (s *Store) putBetween() {
 	if s.between != nil {
 		s.db.ConnPool = s.between.Pool(s.db.ConnPool)
 		s.db.Statement.ConnPool = s.db.ConnPool
 		s.fetches.load = s.between.around(s.fetches.load)
 	}
-	return nil
 }
 
 // checkDurability refuses a database that acknowledges what it may still lose,
@@ -273,7 +302,10 @@ func (s *Store) Ping(ctx context.Context) error { return s.sql.PingContext(ctx) 
 
 // Close ends all connections.
 func (s *Store) Close() error {
-	err := errors.Join(s.closeFetches(), s.sql.Close())
+	err := s.closeFetches()
+	if s.between == nil || s.between.SQLite == nil {
+		err = errors.Join(err, s.sql.Close())
+	}
 	if s.pool != nil {
 		s.pool.Close()
 	}

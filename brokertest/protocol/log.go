@@ -49,7 +49,7 @@ type step struct {
 
 // Begin begins a log with an authorization as the database has it, that nobody works on.
 func Begin(as Stored) (*Log, error) {
-	m, err := compile(Table)
+	m, err := compileTable()
 	if err != nil {
 		return nil, err
 	}

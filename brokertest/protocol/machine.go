@@ -1,6 +1,9 @@
 package protocol
 
-import "fmt"
+import (
+	"fmt"
+	"sync"
+)
 
 // compiled is a row whose guard and effect were read.
 type compiled struct {
@@ -19,6 +22,9 @@ type machine struct {
 	rows     []compiled
 	promises []compiledPromise
 }
+
+// compileTable reads the table, once.
+var compileTable = sync.OnceValues(func() (*machine, error) { return compile(Table) })
 
 // compile reads a table. Its error names the row that cannot be read.
 func compile(table []Row) (*machine, error) {

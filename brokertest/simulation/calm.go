@@ -29,7 +29,7 @@ func (w *world) calmDown() error {
 			return err
 		}
 		w.deleteAgain()
-		if round > 3 && w.allEnded() {
+		if round > 0 && w.allEnded() {
 			break
 		}
 		time.Sleep(d)

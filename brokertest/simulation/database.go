@@ -30,7 +30,7 @@ type runner struct {
 type transaction struct {
 	replica *replica
 	broken  bool
-	wrote   bool
+	wrote   []string // to these tables
 }
 
 // pool is a runner outside of a transaction, which may begin one.
@@ -52,6 +52,7 @@ var errLost = fmt.Errorf("the connection to the database broke: %w", driver.ErrB
 
 func (w *world) between(r *replica) *store.Between {
 	return &store.Between{
+		SQLite: w.shared.db, Like: w.like,
 		Pool: func(next gorm.ConnPool) gorm.ConnPool { return &pool{runner{w: w, replica: r, next: next}} },
 		Asks: func(ctx context.Context, id string) {
 			w.pass(&gate{kind: gateAsk, replica: r, actor: actorOf(ctx), what: "ask for " + w.nameOf(id)}, ctx.Done())
@@ -95,17 +96,18 @@ func (p *runner) stop(ctx context.Context, query string, args []any) verdict {
 		return fails
 	}
 	if s.writes && v != fails {
-		p.wrote()
+		p.wrote(s.table)
 	}
 	return v
 }
 
-func (p *runner) wrote() {
+// wrote notes which table a statement writes to.
+func (p *runner) wrote(table string) {
 	if p.tx != nil {
-		p.tx.wrote = true
+		p.tx.wrote = append(p.tx.wrote, table)
 		return
 	}
-	p.w.changed.Store(true)
+	p.w.changes(table)
 }
 
 // PrepareContext implements gorm.ConnPool.
@@ -177,7 +179,7 @@ func (p *pool) BeginTx(ctx context.Context, o *sql.TxOptions) (gorm.ConnPool, er
 // Commit implements gorm.TxCommitter.
 func (c *committer) Commit() error {
 	what := "COMMIT"
-	if !c.tx.wrote {
+	if len(c.tx.wrote) == 0 {
 		what = "COMMIT of nothing"
 	}
 	killed := true // gorm does not roll back once it commits
@@ -193,8 +195,8 @@ func (c *committer) Commit() error {
 	}
 	err := c.next.(gorm.TxCommitter).Commit()
 	c.ended()
-	if err == nil && c.tx.wrote {
-		c.w.changed.Store(true)
+	if err == nil {
+		c.w.changes(c.tx.wrote...)
 	}
 	if v == loses {
 		return errLost
@@ -221,7 +223,8 @@ func (c *committer) ended() {
 type statement struct {
 	words  string
 	writes bool
-	dated  bool // its times are no moments but parts of keys
+	table  string // that it writes to
+	dated  bool   // its times are no moments but parts of keys
 }
 
 var (
@@ -238,7 +241,7 @@ func statementOf(query string) statement {
 	}
 	var s statement
 	if c := changes.FindStringSubmatch(query); c != nil {
-		s.writes, s.words = true, strings.ToUpper(c[1])+" "+c[2]
+		s.writes, s.table, s.words = true, c[2], strings.ToUpper(c[1])+" "+c[2]
 		if _, set, ok := strings.Cut(query, "SET "); ok && strings.EqualFold(c[1], "UPDATE") {
 			var columns []string
 			for _, a := range assigned.FindAllStringSubmatch(withoutWhere.ReplaceAllString(set, ""), 4) {

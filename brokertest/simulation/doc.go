@@ -7,7 +7,9 @@
 //	gates.go     where goroutines stop, and how one is told to go on
 //	world.go     what a seed plays with: replicas, people, upstreams, and the scheduler
 //	image.go     the database and the grants that every play begins with
+//	shared.go    the connection to SQLite that all plays share, each in a transaction of its own
 //	database.go  the gate before SQL, and what is seen of the tables behind it
+//	look.go      what is read of the tables after a change
 //	network.go   the gate before the upstream, and what may go wrong on the way
 //	replica.go   a process of grantd: started, killed, and started again
 //	moves.go     what people, admins, workers and bad luck do

@@ -17,7 +17,7 @@ const (
 	gateWrite  gateKind = "write"  // one that changes rows
 	gateBegin  gateKind = "begin"  // a transaction begins
 	gateCommit gateKind = "commit" // and ends
-	gateFetch  gateKind = "fetch"  // the hot query, on a connection of its own
+	gateFetch  gateKind = "fetch"  // the hot query
 	gateAsk    gateKind = "ask"    // somebody joins those whom it answers, one after another: who comes first is the seed's choice
 	gateSend   gateKind = "send"   // a request to an upstream
 	gateAnswer gateKind = "answer" // its answer is on the way
@@ -100,11 +100,11 @@ func (w *world) passable() []*gate {
 	var all []*gate
 	for _, g := range w.gates.waiting {
 		switch g.kind {
-		case gateRead, gateWrite, gateBegin, gateCommit:
+		case gateRead, gateWrite, gateBegin, gateCommit, gateFetch:
 			if w.gates.open != nil && w.gates.open != g.tx {
 				continue
 			}
-		case gateFetch, gateAsk, gateSend, gateAnswer, gateTask:
+		case gateAsk, gateSend, gateAnswer, gateTask:
 		}
 		all = append(all, g)
 	}

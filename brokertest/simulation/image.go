@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,7 +33,6 @@ var upstreamClients = []testidp.Client{{ID: "acme-client", Secret: "acme-secret"
 // image is what every play begins with: a migrated database with two organisations, their
 // providers, and people who have consented.
 type image struct {
-	file   []byte
 	keys   *secrets.Keyring
 	places []place
 	people []person
@@ -71,17 +68,11 @@ func caller(org, user string, role models.Role) models.Caller {
 }
 
 // newImage makes the image, in a bubble of its own so that its times are those of a play.
-func newImage(t *testing.T) *image {
+func newImage(t *testing.T, path string) *image {
 	t.Helper()
-	folder := t.TempDir()
 	im := &image{}
 	synctest.Test(t, func(t *testing.T) {
-		path := filepath.Join(folder, "image.db")
 		if err := im.fill(path); err != nil {
-			t.Fatal(err)
-		}
-		var err error
-		if im.file, err = os.ReadFile(path); err != nil {
 			t.Fatal(err)
 		}
 	})

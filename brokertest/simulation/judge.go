@@ -1,7 +1,6 @@
 package simulation
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -41,42 +40,22 @@ type jobRow struct {
 
 // see reads the tables, and judges what has changed.
 func (w *world) see() error {
-	ctx := context.Background()
 	seen := map[string]row{}
-	found, err := w.look.rows.QueryContext(ctx)
+	var order []string
+	err := each(w.shared.look.rows, func() error {
+		r, err := w.readRow()
+		seen[r.ID] = r
+		order = append(order, r.ID)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("looking at the authorizations: %w", err)
 	}
-	defer found.Close()
-	var order []string
-	for found.Next() {
-		var r row
-		var sealed []byte
-		var until, next string
-		if err := found.Scan(&r.ID, &r.OrgID, &r.UserID, &r.ProviderID, &r.CredentialID, &r.unlinked, &r.outcome,
-			&sealed, &r.generation, &r.lease.owner, &until, &r.attempt, &r.verdict, &r.reason, &next, &r.claim, &r.savedBy, &r.last); err != nil {
-			return fmt.Errorf("looking at the authorizations: %w", err)
-		}
-		r.lease.until, r.next = timeOf(until), timeOf(next)
-		if before, ok := w.rows[r.ID]; ok && before.generation == r.generation && before.hasPair && sealed != nil {
-			r.pair, r.hasPair = before.pair, true
-		} else if len(sealed) > 0 {
-			if r.pair, err = w.image.open(r.Authorization, sealed); err != nil {
-				return fmt.Errorf("opening the tokens of %s: %w", w.nameOf(r.ID), err)
-			}
-			r.hasPair = true
-		}
-		seen[r.ID] = r
-		order = append(order, r.ID)
+	if err := w.seeProviders(); err != nil {
+		return fmt.Errorf("looking at the providers: %w", err)
 	}
-	if err := found.Err(); err != nil {
-		return err
-	}
-	if err := w.seeProviders(ctx); err != nil {
-		return err
-	}
-	if err := w.seeJobs(ctx); err != nil {
-		return err
+	if err := w.seeJobs(); err != nil {
+		return fmt.Errorf("looking at the jobs: %w", err)
 	}
 	for _, id := range order {
 		w.nameNew(seen[id])
@@ -92,45 +71,63 @@ func (w *world) see() error {
 	return nil
 }
 
-func timeOf(text string) time.Time {
+// readRow reads the row at which the lookout is.
+func (w *world) readRow() (r row, err error) {
+	s := w.shared.look.rows
+	r.ID = s.ColumnText(0)
+	before, known := w.rows[r.ID]
+	if known { // what identifies it never changes
+		r.Authorization = before.Authorization
+	} else {
+		r.OrgID, r.UserID, r.ProviderID, r.CredentialID = s.ColumnText(1), s.ColumnText(2), s.ColumnText(3), s.ColumnText(4)
+	}
+	r.unlinked, r.outcome = s.ColumnBool(5), s.ColumnText(6)
+	r.generation, r.lease.owner, r.lease.until = s.ColumnInt64(8), s.ColumnText(9), timeOf(s.ColumnRawText(10))
+	r.attempt, r.verdict, r.reason, r.next = s.ColumnText(11), s.ColumnText(12), s.ColumnText(13), timeOf(s.ColumnRawText(14))
+	r.claim, r.savedBy, r.last = s.ColumnText(15), s.ColumnText(16), s.ColumnText(17)
+	sealed := s.ColumnRawBlob(7)
+	switch {
+	case len(sealed) == 0:
+		return r, nil
+	case known && before.generation == r.generation && before.hasPair:
+		r.pair = before.pair
+	default:
+		if r.pair, err = w.image.open(r.Authorization, sealed); err != nil {
+			return r, fmt.Errorf("opening the tokens of %s: %w", w.nameOf(r.ID), err)
+		}
+	}
+	r.hasPair = true
+	return r, nil
+}
+
+func timeOf(text []byte) time.Time {
+	if len(text) == 0 {
+		return time.Time{}
+	}
 	for _, format := range []string{"2006-01-02 15:04:05.000", time.RFC3339Nano} {
-		if t, err := time.Parse(format, text); err == nil {
+		if t, err := time.Parse(format, string(text)); err == nil {
 			return t
 		}
 	}
 	return time.Time{}
 }
 
-func (w *world) seeProviders(ctx context.Context) error {
-	found, err := w.look.providers.QueryContext(ctx)
-	if err != nil {
-		return fmt.Errorf("looking at the providers: %w", err)
-	}
-	defer found.Close()
+func (w *world) seeProviders() error {
 	clear(w.providers)
-	for found.Next() {
-		var id, status string
-		var asked bool
-		if err := found.Scan(&id, &status, &asked); err != nil {
-			return err
-		}
-		w.providers[id], w.deletions[id] = models.ProviderStatus(status), asked
-	}
-	return found.Err()
+	s := w.shared.look.providers
+	return each(s, func() error {
+		id := s.ColumnText(0)
+		w.providers[id], w.deletions[id] = models.ProviderStatus(s.ColumnText(1)), s.ColumnBool(2)
+		return nil
+	})
 }
 
-func (w *world) seeJobs(ctx context.Context) error {
-	found, err := w.look.jobs.QueryContext(ctx)
-	if err != nil {
-		return fmt.Errorf("looking at the jobs: %w", err)
-	}
-	defer found.Close()
-	for found.Next() {
-		var id string
-		var j jobRow
-		if err := found.Scan(&id, &j.typ, &j.status, &j.provider, &j.user, &j.total, &j.settled, &j.items); err != nil {
-			return err
-		}
+func (w *world) seeJobs() error {
+	s := w.shared.look.jobs
+	return each(s, func() error {
+		id := s.ColumnText(0)
+		j := jobRow{typ: s.ColumnText(1), status: s.ColumnText(2), provider: s.ColumnText(3), user: s.ColumnText(4),
+			total: s.ColumnInt64(5), settled: s.ColumnInt64(6), items: s.ColumnInt64(7)}
 		if _, named := w.names[id]; !named {
 			of := j.user
 			if j.provider != "" {
@@ -142,8 +139,8 @@ func (w *world) seeJobs(ctx context.Context) error {
 			w.violate("I4", "the job %s was %s and is %s again", w.names[id], before.status, j.status)
 		}
 		w.jobs[id] = j
-	}
-	return found.Err()
+		return nil
+	})
 }
 
 // nameNew names an authorization that a consent made.

@@ -62,7 +62,7 @@ func (l *ledger) watch(c testidp.Change) {
 		if l.current != nil {
 			l.current.ended = append(l.current.ended, c.Token)
 		}
-		if l.current == nil || !l.current.refreshes() {
+		if l.current == nil || !l.current.refreshes() || c.Token != l.current.presented { // a replaced token that is sent again ends those that came of it
 			l.w.followEnd(c.Token)
 		}
 	}

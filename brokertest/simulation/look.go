@@ -1,55 +1,59 @@
 package simulation
 
 import (
-	"context"
-	"database/sql"
 	"errors"
 	"fmt"
+
+	"github.com/ncruces/go-sqlite3"
 )
 
-// lookout reads the tables on a connection of its own, with statements that are prepared
-// once for a play.
+// lookout reads the tables, with statements that are prepared once.
 type lookout struct {
-	db                    *sql.DB
-	rows, providers, jobs *sql.Stmt // of them jobs counts the items that were settled, too
+	rows, providers, jobs *sqlite3.Stmt // of them jobs counts the items that were settled, too
 }
 
 const (
-	lookAtRows = `SELECT a.id, a.org_id, a.user_id, a.provider_id, a.credential_id, a.unlinked_at IS NOT NULL, COALESCE(a.outcome, ''),
-	c.sealed, COALESCE(c.generation, 0), COALESCE(c.lease_owner, ''), COALESCE(c.lease_until, ''), COALESCE(c.attempt_id, ''),
-	CASE WHEN c.verdict_generation = c.generation THEN COALESCE(c.verdict, '') ELSE '' END, COALESCE(c.verdict_reason, ''), COALESCE(c.next_attempt_at, ''),
-	COALESCE(a.item_lease, ''), COALESCE(c.saved_by, ''), COALESCE(c.last_attempt, '')
+	lookAtRows = `SELECT a.id, a.org_id, a.user_id, a.provider_id, a.credential_id, a.unlinked_at IS NOT NULL, a.outcome,
+	c.sealed, c.generation, c.lease_owner, c.lease_until, c.attempt_id,
+	CASE WHEN c.verdict_generation = c.generation THEN c.verdict END, c.verdict_reason, c.next_attempt_at,
+	a.item_lease, c.saved_by, c.last_attempt
 	FROM authorizations a LEFT JOIN credentials c ON c.authorization_id = a.id ORDER BY a.created_at, a.id`
 	lookAtProviders = "SELECT id, status, delete_job_id IS NOT NULL FROM providers"
-	lookAtJobs      = `SELECT id, type, status, COALESCE(provider_id, ''), COALESCE(user_id, ''), total,
+	lookAtJobs      = `SELECT id, type, status, provider_id, user_id, total,
 	revoked + already_revoked + superseded + no_live_token + unsupported + failed + abandoned,
 	(SELECT count(*) FROM authorizations a WHERE a.job_id = jobs.id AND a.outcome IS NOT NULL) FROM jobs ORDER BY created_at, id`
 )
 
-func openToLook(path string) (*lookout, error) {
-	db, err := sql.Open("sqlite3", "file:"+path+"?mode=ro&_pragma=busy_timeout(1000)")
-	if err != nil {
-		return nil, fmt.Errorf("opening the database to look at it: %w", err)
+func (l *lookout) open(c *sqlite3.Conn) (err error) {
+	for _, s := range []struct {
+		text string
+		to   **sqlite3.Stmt
+	}{{lookAtRows, &l.rows}, {lookAtProviders, &l.providers}, {lookAtJobs, &l.jobs}} {
+		if *s.to, _, err = c.PrepareFlags(s.text, sqlite3.PREPARE_PERSISTENT); err != nil {
+			return fmt.Errorf("preparing to look at the database: %w", err)
+		}
 	}
-	db.SetMaxOpenConns(1)
-	l := &lookout{db: db}
-	ctx := context.Background()
-	var err1, err2, err3 error
-	l.rows, err1 = db.PrepareContext(ctx, lookAtRows)
-	l.providers, err2 = db.PrepareContext(ctx, lookAtProviders)
-	l.jobs, err3 = db.PrepareContext(ctx, lookAtJobs)
-	if err := errors.Join(err1, err2, err3); err != nil {
-		return nil, errors.Join(fmt.Errorf("preparing to look at the database: %w", err), l.close())
-	}
-	return l, nil
+	return nil
 }
 
 func (l *lookout) close() error {
-	var err error
-	for _, s := range []*sql.Stmt{l.rows, l.providers, l.jobs} {
-		if s != nil {
-			err = errors.Join(err, s.Close())
+	return errors.Join(l.rows.Close(), l.providers.Close(), l.jobs.Close())
+}
+
+// changes notes that tables were written to.
+func (w *world) changes(tables ...string) {
+	for _, t := range tables {
+		switch t {
+		case "credentials", "authorizations", "providers", "jobs":
+			w.changed.Store(true)
 		}
 	}
-	return errors.Join(err, l.db.Close())
+}
+
+// each calls f at each row of a statement.
+func each(s *sqlite3.Stmt, f func() error) (err error) {
+	for err == nil && s.Step() {
+		err = f()
+	}
+	return errors.Join(err, s.Err(), s.Reset())
 }

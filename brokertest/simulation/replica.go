@@ -30,17 +30,20 @@ func (w *world) start(place int) error {
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	w.replicas[place] = r
 	w.every = append(w.every, r)
-	db, err := store.Open(r.ctx, store.Options{URL: "sqlite:" + w.path, Clock: w.now, Between: w.between(r)})
+	db, err := store.Open(r.ctx, store.Options{URL: "sqlite:", Clock: w.now, Between: w.between(r)})
 	if err != nil {
 		return err
 	}
 	r.db = db
+	if w.like == nil {
+		w.like = db
+	}
 	registry, err := providers.New(providers.Options{TestHost: upstreamURL, Transport: network{w, r}})
 	if err != nil {
 		return err
 	}
 	// A batch revokes one item after another: which of two goroutines opens its provider first is nothing that a seed can decide.
-	o := broker.Options{Store: db, Upstream: registry, Keys: w.image.keys, PublicURL: publicURL, AnyRedirect: true, Random: w.jitter, Concurrency: 1,
+	o := broker.Options{Store: db, Upstream: registry, Keys: w.image.keys, PublicURL: publicURL, AnyRedirect: true, Random: w.jitter, Concurrency: 1, Metrics: w.shared.metrics,
 		Log: slog.New(slog.DiscardHandler), Bell: jobs.NewBellFor(func(ctx context.Context, t jobs.Task) error { return w.enqueue(ctx, r, t) })}
 	w.logf("%s starts", r.name)
 	w.begin(&operation{kind: "start", who: r.name, replica: r}, func(ctx context.Context) (string, error) {

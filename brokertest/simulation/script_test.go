@@ -12,7 +12,6 @@ import (
 func script(t *testing.T, replicas int, after time.Duration, play func(w *world) error) {
 	t.Helper()
 	NewStage(t).within(0, Options{}, func(w *world) error {
-		defer w.leave()
 		if err := w.open(replicas, after); err != nil {
 			return err
 		}

@@ -16,6 +16,15 @@ import (
 	"github.com/grantd/grantd/brokertest/protocol"
 )
 
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := Close(); err != nil {
+		fmt.Fprintln(os.Stderr, "closing the stage:", err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
 // budget is how long a test plays: what GRANTD_SIMULATE says, or as long as every run of
 // all tests can afford.
 func budget(t *testing.T, least time.Duration) time.Duration {
@@ -53,7 +62,7 @@ func TestASeedIsPlayedTheSameWayTwice(t *testing.T) {
 	s, until := NewStage(t), time.Now().Add(budget(t, 12*time.Second))
 	played := 0
 	for seed := uint64(1); played < 200 && (played < 10 || time.Now().Before(until)); seed++ {
-		once, again := s.Play(seed, Options{}), s.Play(seed, Options{})
+		once, again := s.First(seed), s.Play(seed, Options{})
 		if once.Log != again.Log {
 			t.Fatalf("seed %d is played in two ways, which part here:\n%s", seed, parting(once.Log, again.Log))
 		}
@@ -75,12 +84,12 @@ func TestEverySeedKeepsThePromises(t *testing.T) {
 	}
 	played, failed := 0, 0
 	total := Result{Faults: map[string]int{}, Moves: map[string]int{}, Rows: map[string]int{}}
-	last := seed + 300 // in every run of all tests; those were played before
+	last := seed + mostKept // in every run of all tests
 	if os.Getenv("GRANTD_SIMULATE") != "" {
 		last = math.MaxUint64
 	}
 	for ; seed < last && (played < 10 || time.Now().Before(until)); seed++ {
-		r := s.Play(seed, Options{})
+		r := s.First(seed)
 		played++
 		add(total.Faults, r.Faults)
 		add(total.Moves, r.Moves)
@@ -134,7 +143,7 @@ func TestTenPlaysAreReplayedInSpin(t *testing.T) {
 	s := NewStage(t)
 	replayed := 0
 	for seed := uint64(1); replayed < 10; seed++ {
-		for _, log := range s.Play(seed, Options{}).Logs {
+		for _, log := range s.First(seed).Logs {
 			if replayed == 10 || log.Steps() < 12 {
 				continue
 			}

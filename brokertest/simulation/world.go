@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/grantd/grantd/brokertest/protocol"
 	"github.com/grantd/grantd/models"
+	"github.com/grantd/grantd/store"
 	"github.com/grantd/grantd/testidp"
 )
 
@@ -52,19 +54,58 @@ func (v Violation) String() string { return v.Invariant + ": " + v.Text }
 type Stage struct {
 	t      *testing.T
 	image  *image
-	folder string
+	shared *shared
+	played map[uint64]Result // see First
 }
 
-// NewStage makes the image.
+// stage is that of the process, nil until it is needed.
+var stage *Stage
+
+// NewStage returns a stage, with an image that is made once for a process. Close ends it.
 func NewStage(t *testing.T) *Stage {
 	t.Helper()
-	cryptotest.SetGlobalRandom(t, 0)
-	folder := t.TempDir()
-	if in, err := os.MkdirTemp("/dev/shm", "grantd-simulation-"); err == nil {
-		folder = in // memory: nothing of a play outlives it
-		t.Cleanup(func() { _ = os.RemoveAll(in) })
+	collected := debug.SetGCPercent(400) // a play leaves nothing behind, and takes little memory
+	t.Cleanup(func() { debug.SetGCPercent(collected) })
+	if stage != nil {
+		return &Stage{t, stage.image, stage.shared, stage.played}
 	}
-	return &Stage{t: t, image: newImage(t), folder: folder}
+	cryptotest.SetGlobalRandom(t, 0)
+	folder, err := os.MkdirTemp("", "grantd-simulation-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(folder, "image.db")
+	made := &Stage{t, newImage(t, path), nil, map[uint64]Result{}}
+	if made.shared, err = share(path); err != nil {
+		t.Fatal(err)
+	}
+	made.shared.folder = folder
+	stage = made
+	return made
+}
+
+// Close ends what NewStage has begun.
+func Close() error {
+	if stage == nil {
+		return nil
+	}
+	return errors.Join(stage.shared.close(), os.RemoveAll(stage.shared.folder))
+}
+
+// mostKept bounds whose results are kept.
+const mostKept = 300
+
+// First is Play, but for the results of the first seeds, which are kept: tests share them.
+func (s *Stage) First(seed uint64) Result {
+	s.t.Helper()
+	r, ok := s.played[seed]
+	if !ok {
+		r = s.Play(seed, Options{})
+		if seed <= mostKept {
+			s.played[seed] = r
+		}
+	}
+	return r
 }
 
 // Play plays a seed. What it returns depends on the seed and the options alone.
@@ -81,18 +122,17 @@ func (s *Stage) Play(seed uint64, o Options) Result {
 // within makes a world in a bubble of its own, and has something happen there.
 func (s *Stage) within(seed uint64, o Options, happen func(*world) error) {
 	s.t.Helper()
-	path := filepath.Join(s.folder, "play.db")
-	if err := os.WriteFile(path, s.image.file, 0o600); err != nil {
+	if err := s.shared.begin(); err != nil {
 		s.t.Fatal(err)
 	}
 	defer func() {
-		for _, end := range []string{"", "-wal", "-shm"} {
-			_ = os.Remove(path + end) // the log is gone where the last connection has closed
+		if err := s.shared.end(); err != nil {
+			s.t.Fatal(err)
 		}
 	}()
 	cryptotest.SetGlobalRandom(s.t, seed)
 	synctest.Test(s.t, func(t *testing.T) {
-		w := newWorld(s.image, path, seed, o)
+		w := newWorld(s.image, s.shared, seed, o)
 		if err := happen(w); err != nil {
 			t.Errorf("seed %d: %v", seed, errors.Join(err, w.close()))
 		}
@@ -102,7 +142,8 @@ func (s *Stage) within(seed uint64, o Options, happen func(*world) error) {
 // world is one play.
 type world struct {
 	image    *image
-	path     string
+	shared   *shared
+	like     *store.Store // the first replica's
 	seed     uint64
 	options  Options
 	rng      *rand.Rand // of the scheduler
@@ -131,7 +172,6 @@ type world struct {
 
 	lookedAt      map[string]int // the step at which somebody last read or leased an authorization
 	changed       atomic.Bool    // the tables, since they were looked at
-	look          *lookout
 	rows          map[string]row // by authorization
 	providers     map[string]models.ProviderStatus
 	jobs          map[string]jobRow
@@ -155,9 +195,9 @@ type world struct {
 	log   strings.Builder
 }
 
-func newWorld(im *image, path string, seed uint64, o Options) *world {
+func newWorld(im *image, sh *shared, seed uint64, o Options) *world {
 	w := &world{
-		image: im, path: path, seed: seed, options: o, rng: rand.New(rand.NewPCG(seed, 1)), jitters: rand.New(rand.NewPCG(seed, 2)),
+		image: im, shared: sh, seed: seed, options: o, rng: rand.New(rand.NewPCG(seed, 1)), jitters: rand.New(rand.NewPCG(seed, 2)),
 		lookedAt: map[string]int{}, names: map[string]string{}, dead: map[int]bool{}, rows: map[string]row{}, providers: map[string]models.ProviderStatus{}, jobs: map[string]jobRow{},
 		wrongUntil: map[int]time.Time{}, organisations: map[string]string{}, deletions: map[string]bool{}, followed: map[string]*followed{}, working: map[worker]string{},
 		faults: map[string]int{}, moves: map[string]int{}, reached: map[string]int{}, people: slices.Clone(im.people), began: time.Now(),
@@ -243,7 +283,6 @@ func (w *world) result() Result {
 
 // play is the whole of it.
 func (w *world) play() error {
-	defer w.leave()
 	w.chooseFaults()
 	replicas := w.options.Replicas
 	if replicas == 0 {
@@ -276,10 +315,6 @@ func (w *world) play() error {
 
 // open starts the replicas, some time after everybody had consented.
 func (w *world) open(replicas int, after time.Duration) error {
-	var err error
-	if w.look, err = openToLook(w.path); err != nil {
-		return err
-	}
 	if err := w.see(); err != nil {
 		return err
 	}
@@ -291,12 +326,6 @@ func (w *world) open(replicas int, after time.Duration) error {
 		}
 	}
 	return nil
-}
-
-func (w *world) leave() {
-	if w.look != nil {
-		_ = w.look.close()
-	}
 }
 
 // settle waits until everybody has stopped somewhere, and looks at what has come of it.
