@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -53,6 +54,11 @@ func (e *encoder) bool(name string, value bool) {
 	} else {
 		e.to = append(e.to, "false"...)
 	}
+}
+
+func (e *encoder) number(name string, value int) {
+	e.key(name)
+	e.to = strconv.AppendInt(e.to, int64(value), 10)
 }
 
 func (e *encoder) time(name string, value time.Time) {

@@ -23,7 +23,7 @@ var moments = []time.Time{
 }
 
 // same fails unless we write what Huma's own encoder would.
-func same(t *testing.T, v *Token) {
+func same(t *testing.T, v interface{ json() ([]byte, error) }) {
 	t.Helper()
 	var want bytes.Buffer
 	wantErr := huma.DefaultJSONFormat.Marshal(&want, v)
@@ -40,6 +40,9 @@ func TestTheTokenIsWrittenAsEncodingJSONWould(t *testing.T) {
 	for _, text := range awkward {
 		for _, moment := range moments {
 			same(t, filled(func() string { return text }, func() time.Time { return moment }))
+		}
+		for _, seconds := range []int{0, 1, 3600} {
+			same(t, ExchangeAnswer{AccessToken: text, IssuedTokenType: typeAccessToken, TokenType: "Bearer", ExpiresIn: seconds, Scope: text})
 		}
 	}
 }

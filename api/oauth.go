@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"errors"
 	"mime"
 	"net/http"
@@ -162,16 +163,31 @@ func oauthForm(r *http.Request) (url.Values, error) {
 	if err != nil || media != "application/x-www-form-urlencoded" {
 		return nil, oauthRefusal(broker.ExchangeInvalidRequest, "The body must be a form: application/x-www-form-urlencoded.")
 	}
-	r.Body = http.MaxBytesReader(nil, r.Body, maxBody)
-	if err := r.ParseForm(); err != nil {
+	body, err := readForm(r)
+	if err != nil {
 		return nil, oauthRefusal(broker.ExchangeInvalidRequest, "The form cannot be read.")
 	}
-	for name, values := range r.PostForm {
+	form, err := url.ParseQuery(body)
+	if err != nil {
+		return nil, oauthRefusal(broker.ExchangeInvalidRequest, "The form cannot be read.")
+	}
+	for name, values := range form {
 		if len(values) > 1 && !slices.Contains(repeatable, name) {
 			return nil, oauthRefusal(broker.ExchangeInvalidRequest, "Each parameter may be given once, except audience and resource.")
 		}
 	}
-	return r.PostForm, nil
+	return form, nil
+}
+
+// usualForm is as much as most forms have.
+const usualForm = 16 << 10
+
+// readForm reads a body, and where its length is known into one piece of memory.
+func readForm(r *http.Request) (string, error) {
+	var b bytes.Buffer
+	b.Grow(int(min(max(r.ContentLength, 0), usualForm)) + bytes.MinRead)
+	_, err := b.ReadFrom(http.MaxBytesReader(nil, r.Body, maxBody))
+	return b.String(), err
 }
 
 // exchangeOf reads what is asked for.
@@ -327,5 +343,13 @@ func answerOAuth(c echo.Context, status int, body any) error {
 	if status == http.StatusServiceUnavailable && h.Get("Retry-After") == "" {
 		h.Set("Retry-After", strconv.Itoa(1))
 	}
-	return c.JSON(status, body)
+	x, ok := body.(ExchangeAnswer)
+	if !ok {
+		return c.JSON(status, body)
+	}
+	raw, err := x.json()
+	if err != nil {
+		return err
+	}
+	return c.JSONBlob(status, raw)
 }

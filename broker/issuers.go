@@ -293,14 +293,16 @@ func (s *Service) presentBearer(ctx context.Context, token string) (presented, e
 	if len(all) == 0 {
 		return presented{}, errBadToken
 	}
-	claimed, _ := providers.BearerIssuer(token)
-	i := all[claimed]
-	if i == nil {
+	if len(token) > providers.MaxBearer {
 		return presented{}, errBadBearer
 	}
 	now, hash := time.Now(), sha256.Sum256([]byte(token))
-	b, known := i.remembered(hash, now)
+	i, b, known := all.remembered(hash, now)
 	if !known {
+		claimed, _ := providers.BearerIssuer(token)
+		if i = all[claimed]; i == nil {
+			return presented{}, errBadBearer
+		}
 		var reason string
 		var err error
 		if b, reason, err = i.verify(ctx, token, now); err != nil {
@@ -369,6 +371,17 @@ func mayAct(claims map[string]any, issuer string) *party {
 		p.issuer, _ = other.(string)
 	}
 	return p
+}
+
+// remembered finds a token that was verified before, with its issuer. That is faster than reading from the token who issued
+// it.
+func (all issuers) remembered(hash [sha256.Size]byte, now time.Time) (*issuer, bearer, bool) {
+	for _, i := range all {
+		if b, known := i.remembered(hash, now); known {
+			return i, b, true
+		}
+	}
+	return nil, bearer{}, false
 }
 
 // remembered finds a token that was verified before, while its time, its entry and its key last (H1). The entry lasts as

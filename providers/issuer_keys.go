@@ -53,8 +53,8 @@ const (
 	issuerKeysFirst = 5 * time.Second
 	// maxIssuerKeys is how many keys of a set are used.
 	maxIssuerKeys = 100
-	// maxBearer is how long a bearer token may be.
-	maxBearer = 8 << 10
+	// MaxBearer is how long a bearer token may be, in bytes.
+	MaxBearer = 8 << 10
 )
 
 // IssuerKeys are the public keys of one trusted issuer. They are read when they are made and then every ten minutes while
@@ -156,7 +156,7 @@ func (k *IssuerKeys) address() string {
 // BearerIssuer returns the issuer that a JWT names, without believing it, so that the issuer can be looked up before
 // anything is verified; false for what is no JWT, or longer than 8 KiB.
 func BearerIssuer(token string) (string, bool) {
-	if len(token) > maxBearer || strings.Count(token, ".") != 2 {
+	if len(token) > MaxBearer || strings.Count(token, ".") != 2 {
 		return "", false
 	}
 	_, rest, _ := strings.Cut(token, ".")

@@ -10,6 +10,7 @@
 //	memory.go       what an idle process holds
 //	idle.go         what idle processes use of a core
 //	token.go        fetching fresh tokens, beside a bare handler (bare.go, load.go)
+//	bearers.go      the same by an API token, a JWT of a trusted issuer, and the exchange
 //	pages.go        pages far behind in a list
 //	firstpage.go    what people see first, beside a running load
 //	asked.go        the answer to DELETE for a crowded provider, and its job
@@ -103,10 +104,8 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		}
 		b.progress("%s took %s", p.name, time.Since(begin).Round(time.Second))
 	}
-	if o.profile != "" || r.missedTokens {
-		if r.profile, err = b.profileTokens(ctx); err != nil {
-			return fmt.Errorf("profiling: %w", err)
-		}
+	if err := b.profiles(ctx, r); err != nil {
+		return fmt.Errorf("profiling: %w", err)
 	}
 	return r.finish(o, out)
 }
@@ -121,7 +120,7 @@ type part struct {
 func (b *bench) parts() []part {
 	return []part{
 		{"memory", b.memory}, {"idle", b.idle}, {"growth", b.growth},
-		{"tokens", b.tokens}, {"pages", b.pages}, {"asked", b.asked},
+		{"tokens", b.tokens}, {"bearers", b.bearers}, {"pages", b.pages}, {"asked", b.asked},
 		{"first-pages", b.firstPages}, {"deletions", b.deletions}, {"revocations", b.revocations}, {"flock", b.flock}, {"herd", b.herd},
 	}
 }

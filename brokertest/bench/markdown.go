@@ -9,25 +9,65 @@ import (
 // markdown is the report as a page of the documentation.
 func (r *report) markdown(o options) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, `# Benchmarks
+	fmt.Fprintf(&b, "# Benchmarks\n\n%s", r.circumstances("`make bench`"))
+	r.table(&b)
+	fmt.Fprintf(&b, notes, concurrency, o.rounds, o.round, o.wide)
+	b.WriteString(bearerNotes)
+	r.whereTimeGoes(&b, "##")
+	return b.String()
+}
 
-Written by %s on %s: %s. Server, database and load share that machine, so the
+// section is a report of some parts, to be added to a page.
+func (r *report) section(o options) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "## Measured later: %s\n\n%s", o.only, r.circumstances(fmt.Sprintf("`make bench ARGS='-only %s -rounds %d -round %s'`", o.only, o.rounds, o.round)))
+	r.table(&b)
+	if o.measures("bearers") {
+		b.WriteString("\n" + bearerNotes)
+	}
+	r.whereTimeGoes(&b, "###")
+	return b.String()
+}
+
+// withSection is a page with a section, in place of one of the same name.
+func withSection(page, section string) string {
+	heading, _, _ := strings.Cut(section, "\n")
+	if before, former, found := strings.Cut(page, heading+"\n"); found {
+		page = before
+		if at := strings.Index(former, "\n## "); at >= 0 {
+			page += former[at+1:]
+		}
+	}
+	return strings.TrimRight(page, "\n") + "\n\n" + section
+}
+
+func (r *report) circumstances(by string) string {
+	return fmt.Sprintf(`Written by %s on %s: %s. Server, database and load share that machine, so the
 figures say how grantd compares with the bare limit in the same run, and not how fast it is on yours. Load average when it
 began: %.1f.
 
-`, "`make bench`", time.Now().UTC().Format(time.DateOnly), machine(), r.load)
-	line := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
+`, by, time.Now().UTC().Format(time.DateOnly), machine(), r.load)
+}
+
+func (r *report) table(b *strings.Builder) {
+	line := func(cells []string) { fmt.Fprintf(b, "| %s |\n", strings.Join(cells, " | ")) }
 	line(head)
 	line([]string{"---", "--:", "--:", "--:", "--:", "---"})
 	for _, row := range r.rows {
 		line(row.cells())
 	}
-	fmt.Fprintf(&b, notes, concurrency, o.rounds, o.round, o.wide)
-	if r.profile != "" {
-		fmt.Fprintf(&b, "\n## Where the processor's time of a token fetch goes\n\n```\n%s```\n", r.profile)
-	}
-	return b.String()
 }
+
+func (r *report) whereTimeGoes(b *strings.Builder, heading string) {
+	for _, p := range r.profiles {
+		fmt.Fprintf(b, "\n%s Where the processor's time %s goes\n\n```\n%s```\n", heading, p.about, p.text)
+	}
+}
+
+const bearerNotes = `- *For a service*: an API process of its own, each of whose authorizations belongs to another person. A service asks with its API
+  token or its JWT on the token route, naming the person; by the standard exchange it gives the person's JWT. All tokens have
+  been verified before and are remembered: in these turns, no signature is verified.
+`
 
 const notes = `
 - *Memory* is VmRSS of a process on PostgreSQL and Redis.

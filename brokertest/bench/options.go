@@ -41,8 +41,8 @@ type options struct {
 func (o *options) flags(f *flag.FlagSet) {
 	f.BoolVar(&o.strict, "strict", false, "fail when a target is missed")
 	f.BoolVar(&o.small, "small", false, "run every part with little, to see that it works; its figures mean nothing")
-	f.StringVar(&o.write, "write", "", "also write the report to this `file`, as Markdown")
-	f.StringVar(&o.profile, "profile", "", "also write profiles of the token fetch into this `folder`; they are made in any case when its target is missed")
+	f.StringVar(&o.write, "write", "", "also write the report to this `file`, as Markdown; with -only it is added to what the file has")
+	f.StringVar(&o.profile, "profile", "", "also write profiles of tokens and bearers into this `folder`; they are made in any case when a target of theirs is missed")
 	f.StringVar(&o.only, "only", "", "measure only these, with commas between them: "+strings.Join(partNames(), ", ")+", nothing")
 
 	f.DurationVar(&o.settle, "settle", 10*time.Second, "memory, idle: how long a process idles before it is measured")

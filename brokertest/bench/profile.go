@@ -31,7 +31,7 @@ import (
 
 func init() {
 	where := os.Getenv("BENCH_PROFILES")
-	if where == "" {
+	if where == "" || len(os.Args) < 2 || os.Args[1] != "api" { // not the commands that make API tokens meanwhile
 		return
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -48,10 +48,56 @@ func init() {
 }
 `
 
-// profileTokens profiles the token fetch in a binary of its own, so that nothing
-// of it is in what is measured. It returns the heaviest functions, with what they
-// call.
-func (b *bench) profileTokens(ctx context.Context) (string, error) {
+// profiles says where the time of fetching tokens goes, of the parts that were measured and whose target was missed, or of
+// all of them where a folder for profiles was given. Each is a text, under what it is about.
+func (b *bench) profiles(ctx context.Context, r *report) error {
+	for _, p := range []struct {
+		part, about, name string
+		missed            bool
+		prepare           func(context.Context, *instance) (*contender, error)
+	}{
+		{"tokens", "of a token fetch", "token", r.missedTokens, b.fetchesTokens},
+		{"bearers", "of a token fetch by a JWT", "jwt", r.missedJWT, func(ctx context.Context, h *instance) (*contender, error) {
+			w, err := h.serve(ctx, b.authorizations)
+			return w.jwt, err
+		}},
+		{"bearers", "of an exchange", "exchange", r.missedExchange, func(ctx context.Context, h *instance) (*contender, error) {
+			w, err := h.serve(ctx, b.authorizations)
+			return w.exchange, err
+		}},
+	} {
+		if !p.missed && (b.profile == "" || !b.measures(p.part)) {
+			continue
+		}
+		text, err := b.profileOf(ctx, p.name, p.prepare)
+		if err != nil {
+			return err
+		}
+		r.profiles = append(r.profiles, profile{p.about, text})
+	}
+	return nil
+}
+
+// profile is where the processor's time of something goes.
+type profile struct{ about, text string }
+
+// fetchesTokens starts an API, and prepares what it is asked on the token route.
+func (b *bench) fetchesTokens(ctx context.Context, h *instance) (*contender, error) {
+	api, err := h.Start(ctx, "api")
+	if err != nil {
+		return nil, err
+	}
+	h.running = append(h.running, api)
+	s, err := h.store(ctx, api.URL, b.authorizations, madeUp)
+	if err != nil {
+		return nil, err
+	}
+	return &contender{base: api.URL, requests: s.ask(b.authorizations, h.token.Reveal(), s.authorization, tokenPath)}, nil
+}
+
+// profileOf profiles a server under load in a binary of its own, so that nothing of it is in what is measured. It returns
+// the heaviest functions, with what they call.
+func (b *bench) profileOf(ctx context.Context, name string, prepare func(context.Context, *instance) (*contender, error)) (string, error) {
 	binary, err := b.buildProfiled(ctx)
 	if err != nil {
 		return "", err
@@ -63,12 +109,7 @@ func (b *bench) profileTokens(ctx context.Context) (string, error) {
 	defer h.close()
 	where := filepath.Join(b.folder, "profiles.url")
 	h.Env = append(h.Env, "BENCH_PROFILES="+where)
-	api, err := h.Start(ctx, "api")
-	if err != nil {
-		return "", err
-	}
-	defer api.Kill()
-	s, err := h.store(ctx, api.URL, b.authorizations, madeUp)
+	asked, err := prepare(ctx, h)
 	if err != nil {
 		return "", err
 	}
@@ -76,18 +117,20 @@ func (b *bench) profileTokens(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	load, err := newCallers(ctx, concurrency, api.URL, s.ask(b.authorizations, h.token.Reveal(), s.authorization, tokenPath))
+	load, err := newCallers(ctx, concurrency, asked.base, asked.requests)
 	if err != nil {
 		return "", err
 	}
 	defer load.close()
-	if b.profile == "" {
-		b.profile = filepath.Join(b.folder, "profiles")
+	folder := b.profile
+	if folder == "" {
+		folder = filepath.Join(b.folder, "profiles")
 	}
-	if err := b.record(ctx, load, string(base)); err != nil {
+	folder = filepath.Join(folder, name)
+	if err := b.record(ctx, load, string(base), folder); err != nil {
 		return "", err
 	}
-	top, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-cum", "-nodecount=60", filepath.Join(b.profile, "profile.pprof")).Output()
+	top, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-cum", "-nodecount=60", filepath.Join(folder, "profile.pprof")).Output()
 	return string(top), err
 }
 
@@ -115,9 +158,9 @@ func (b *bench) buildProfiled(ctx context.Context) (string, error) {
 	return processes.Build(ctx, folder, "-overlay", overlay)
 }
 
-// record keeps the callers busy while the server profiles itself.
-func (b *bench) record(ctx context.Context, load *callers, base string) error {
-	if err := os.MkdirAll(b.profile, 0o755); err != nil {
+// record keeps the callers asking while the server profiles itself.
+func (b *bench) record(ctx context.Context, load *callers, base, folder string) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
 	if _, err := load.load(ctx, time.Second); err != nil {
@@ -131,14 +174,13 @@ func (b *bench) record(ctx context.Context, load *callers, base string) error {
 	})
 	for _, kind := range []string{"profile", "allocs"} {
 		group.Go(func() error {
-			return save(ctx, fmt.Sprintf("%s/debug/pprof/%s?seconds=%d", base, kind, seconds), filepath.Join(b.profile, kind+".pprof"))
+			return save(ctx, fmt.Sprintf("%s/debug/pprof/%s?seconds=%d", base, kind, seconds), filepath.Join(folder, kind+".pprof"))
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	b.progress("profiles of the token fetch are in %s; read them with: go tool pprof -top %s",
-		b.profile, filepath.Join(b.profile, "profile.pprof"))
+	b.progress("profiles are in %s; read them with: go tool pprof -top %s", folder, filepath.Join(folder, "profile.pprof"))
 	return nil
 }
 

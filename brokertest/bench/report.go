@@ -16,6 +16,9 @@ const (
 	mostTail     = 2.0  // times its 99th percentile
 	leastCrowded = 0.9  // of the throughput with few authorizations stored
 
+	leastOfBearer   = 0.9  // of the throughput with an API token
+	leastOfExchange = 0.85 // of that of the token route
+
 	leastOfIdeal = 0.9 // of the speed at which every slot always waits for the upstream
 	leastOfTwo   = 1.8 // times the speed of one worker
 
@@ -36,10 +39,11 @@ const (
 
 // report collects what was measured.
 type report struct {
-	rows         []row
-	load         float64 // of the machine, before anything was measured
-	missedTokens bool
-	profile      string // where the time of a token fetch goes
+	rows     []row
+	load     float64 // of the machine, before anything was measured
+	profiles []profile
+
+	missedTokens, missedJWT, missedExchange bool
 }
 
 func (r *report) add(rows ...row) { r.rows = append(r.rows, rows...) }
@@ -122,10 +126,10 @@ func (r *report) finish(o options, out io.Writer) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	if o.write != "" && (o.small || o.only != "") {
-		fmt.Fprintf(out, "\nNot written to %s: these are not all the figures, or not at full size.\n", o.write)
+	if o.write != "" && o.small {
+		fmt.Fprintf(out, "\nNot written to %s: these figures are not of the full size.\n", o.write)
 	} else if o.write != "" {
-		if err := os.WriteFile(o.write, []byte(r.markdown(o)), 0o644); err != nil {
+		if err := r.write(o); err != nil {
 			return err
 		}
 	}
@@ -133,6 +137,19 @@ func (r *report) finish(o options, out io.Writer) error {
 		return errors.New("a target was missed")
 	}
 	return nil
+}
+
+// write writes the page, or adds to it where some parts were measured only.
+func (r *report) write(o options) error {
+	page := r.markdown(o)
+	if o.only != "" {
+		former, err := os.ReadFile(o.write)
+		if err != nil {
+			return err
+		}
+		page = withSection(string(former), r.section(o))
+	}
+	return os.WriteFile(o.write, []byte(page), 0o644)
 }
 
 func (r *report) missed() bool {

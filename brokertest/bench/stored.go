@@ -26,6 +26,7 @@ import (
 type shelf struct {
 	provider models.Provider
 	copies   int // beside the authorization that was consented to
+	owner    func(i int) string
 }
 
 // draw is how the tokens of the i-th authorization are made; there may be no refresh
@@ -41,6 +42,11 @@ func madeUp(i int) (access, refresh string) {
 
 // store registers a provider with n authorizations, all the caller's own.
 func (h *instance) store(ctx context.Context, base string, n int, of draw) (*shelf, error) {
+	return h.storeFor(ctx, base, n, of, nil)
+}
+
+// storeFor registers a provider with n authorizations, each of the user that owner names; nil for the caller.
+func (h *instance) storeFor(ctx context.Context, base string, n int, of draw, owner func(i int) string) (*shelf, error) {
 	admin := processes.NewClient(base, h.token)
 	p, err := processes.Provider(ctx, admin)
 	if err != nil {
@@ -62,7 +68,10 @@ func (h *instance) store(ctx context.Context, base string, n int, of draw) (*she
 	if _, err := conn.Exec(ctx, "SET session_replication_role = replica"); err != nil { // no check of each foreign key
 		return nil, err
 	}
-	s := &shelf{provider: p, copies: n - 1}
+	if owner == nil {
+		owner = func(int) string { return first.UserID }
+	}
+	s := &shelf{provider: p, copies: n - 1, owner: owner}
 	if err := s.copyAuthorizations(ctx, conn, first.ID); err != nil {
 		return nil, fmt.Errorf("storing authorizations: %w", err)
 	}
@@ -85,7 +94,7 @@ func (s *shelf) copyAuthorizations(ctx context.Context, conn *pgx.Conn, first st
 		sub := fmt.Sprint("person-", i)
 		key := sha256.Sum256([]byte(s.provider.ID + sub))
 		row["id"], row["credential_id"] = s.authorization(i), s.credential(i)
-		row["sub"], row["login"], row["grant_key_v2"] = sub, sub, hex.EncodeToString(key[:])
+		row["user_id"], row["sub"], row["login"], row["grant_key_v2"] = s.owner(i), sub, sub, hex.EncodeToString(key[:])
 		row["created_at"] = row["created_at"].(time.Time).Add(time.Duration(i) * time.Millisecond)
 		return nil
 	})
@@ -98,7 +107,7 @@ func (s *shelf) copyCredentials(ctx context.Context, conn *pgx.Conn, first model
 		if refresh == "" {
 			row["has_refresh_token"], row["refresh_after"], row["refresh_expires_at"], row["keep_alive_at"] = false, nil, nil, nil
 		}
-		owner := secrets.CredentialOwner(s.credential(i), s.authorization(i), first.OrgID, first.UserID, s.provider.ID)
+		owner := secrets.CredentialOwner(s.credential(i), s.authorization(i), first.OrgID, s.owner(i), s.provider.ID)
 		row["sealed"], err = sealed(keys, owner, access, refresh)
 		return err
 	})

@@ -67,9 +67,13 @@ func (g *Grantd) Run(ctx context.Context, args ...string) (string, error) {
 	return out.String(), nil
 }
 
-// Token makes an API token.
-func (g *Grantd) Token(ctx context.Context, org, user string, role models.Role) (models.Secret, error) {
-	out, err := g.Run(ctx, "token", "create", "--org", org, "--user", user, "--role", string(role))
+// Token makes an API token, limited to the providers, of which a service needs one.
+func (g *Grantd) Token(ctx context.Context, org, user string, role models.Role, providers ...string) (models.Secret, error) {
+	args := []string{"token", "create", "--org", org, "--user", user, "--role", string(role)}
+	for _, p := range providers {
+		args = append(args, "--provider", p)
+	}
+	out, err := g.Run(ctx, args...)
 	return models.Secret(strings.TrimSpace(out)), err
 }
 
