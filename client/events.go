@@ -18,50 +18,14 @@ import (
 // until the job ends, ctx ends, or the connection does: the last is an error. The HTTP
 // client's Timeout bounds the whole stream; [Client.WaitJob] has no such bound.
 func (c *Client) WatchJob(ctx context.Context, location string) iter.Seq2[models.Job, error] {
-	return func(yield func(models.Job, error) bool) {
+	open := func() (*http.Response, error) {
 		id, err := jobID(location)
 		if err != nil {
-			yield(models.Job{}, err)
-			return
+			return nil, err
 		}
-		answer, err := c.send(ctx, http.MethodGet, at("jobs", id, "events/"), nil, nil)
-		if err != nil {
-			yield(models.Job{}, err)
-			return
-		}
-		defer answer.Body.Close()
-		if answer.StatusCode != http.StatusOK {
-			body, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
-			yield(models.Job{}, refused(answer, body))
-			return
-		}
-		readJobs(answer.Body, yield)
+		return c.send(ctx, http.MethodGet, at("jobs", id, "events/"), nil, nil)
 	}
-}
-
-// readJobs reads a stream of events that each carry a job.
-func readJobs(stream io.Reader, yield func(models.Job, error) bool) {
-	lines := bufio.NewScanner(stream)
-	lines.Buffer(nil, maxAnswer)
-	for lines.Scan() {
-		data, ok := strings.CutPrefix(lines.Text(), "data: ")
-		if !ok {
-			continue
-		}
-		var j models.Job
-		if err := json.Unmarshal([]byte(data), &j); err != nil {
-			yield(models.Job{}, fmt.Errorf("the event is not what grantd sends: %w", err))
-			return
-		}
-		if !yield(j, nil) || j.Status.Final() {
-			return
-		}
-	}
-	err := lines.Err()
-	if err == nil {
-		err = io.ErrUnexpectedEOF
-	}
-	yield(models.Job{}, fmt.Errorf("the stream ended before the job did: %w", err))
+	return stream("job", open, func(j models.Job) bool { return j.Status.Final() })
 }
 
 // Events goes through the events of the organisation as grantd streams them, for admins: those after the event with a sequence,
@@ -69,53 +33,54 @@ func readJobs(stream io.Reader, yield func(models.Job, error) bool) {
 // the sequence of the last event. Where events after that one are not kept any more, the error has the status 410. The HTTP
 // client's Timeout bounds the whole stream.
 func (c *Client) Events(ctx context.Context, after *int64) iter.Seq2[models.EventBody, error] {
-	return func(yield func(models.EventBody, error) bool) {
-		last := ""
-		if after != nil {
-			last = strconv.FormatInt(*after, 10)
-		}
-		answer, err := c.repeat(ctx, func() (*http.Request, error) {
+	open := func() (*http.Response, error) {
+		return c.repeat(ctx, func() (*http.Request, error) {
 			request, err := c.request(ctx, http.MethodGet, "events/", nil, nil)
-			if err == nil && last != "" {
-				request.Header.Set("Last-Event-ID", last)
+			if err == nil && after != nil {
+				request.Header.Set("Last-Event-ID", strconv.FormatInt(*after, 10))
 			}
 			return request, err
 		})
+	}
+	return stream("organisation", open, func(models.EventBody) bool { return false })
+}
+
+// stream opens a stream of server-sent events of something, and reads from each a value, up to the last one. That it ends
+// before is an error.
+func stream[T any](of string, open func() (*http.Response, error), last func(T) bool) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		answer, err := open()
 		if err != nil {
-			yield(models.EventBody{}, err)
+			yield(none, err)
 			return
 		}
 		defer answer.Body.Close()
 		if answer.StatusCode != http.StatusOK {
 			body, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
-			yield(models.EventBody{}, refused(answer, body))
+			yield(none, refused(answer, body))
 			return
 		}
-		readEvents(answer.Body, yield)
-	}
-}
-
-// readEvents reads a stream of events.
-func readEvents(stream io.Reader, yield func(models.EventBody, error) bool) {
-	lines := bufio.NewScanner(stream)
-	lines.Buffer(nil, maxAnswer)
-	for lines.Scan() {
-		data, ok := strings.CutPrefix(lines.Text(), "data: ")
-		if !ok {
-			continue
+		lines := bufio.NewScanner(answer.Body)
+		lines.Buffer(nil, maxAnswer)
+		for lines.Scan() {
+			data, ok := strings.CutPrefix(lines.Text(), "data: ")
+			if !ok {
+				continue
+			}
+			var v T
+			if err := json.Unmarshal([]byte(data), &v); err != nil {
+				yield(none, fmt.Errorf("the event is not what grantd sends: %w", err))
+				return
+			}
+			if !yield(v, nil) || last(v) {
+				return
+			}
 		}
-		var e models.EventBody
-		if err := json.Unmarshal([]byte(data), &e); err != nil {
-			yield(e, fmt.Errorf("the event is not what grantd sends: %w", err))
-			return
+		err = lines.Err()
+		if err == nil {
+			err = io.ErrUnexpectedEOF
 		}
-		if !yield(e, nil) {
-			return
-		}
+		yield(none, fmt.Errorf("the stream of the %s ended: %w", of, err))
 	}
-	err := lines.Err()
-	if err == nil {
-		err = io.ErrUnexpectedEOF
-	}
-	yield(models.EventBody{}, fmt.Errorf("the stream of events ended: %w", err))
 }
