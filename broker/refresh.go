@@ -62,18 +62,22 @@ func await(ctx context.Context, one *flight) (models.Linked, error) {
 	}
 }
 
-// flightOf is what the flight of an authorization does. It keeps no more of the row than
-// its id: there may be many in line. paid is what a call was taken out of, see refreshOnce.
+// flightOf is what the flight of an authorization does. It keeps little of the row: there may
+// be many in line. paid is what a call was taken out of, see refreshOnce.
 func (s *Service) flightOf(ctx context.Context, l models.Linked, due func(models.Linked) bool, paid share) func() (models.Linked, error) {
-	id, leased := l.Authorization.ID, l.Leased()
+	seen, leased, troubled := s.seenIn(l), l.Leased(), l.Provider.InTrouble() != ""
 	return func() (models.Linked, error) {
 		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timing.TokenCall+s.timing.LeaseMargin)
 		defer cancel()
 		if leased {
-			return s.follow(own, id, due)
+			return s.follow(own, seen.AuthorizationID, due)
 		}
-		return s.refreshOnce(own, id, due, paid)
+		return s.refreshOnce(own, seen, troubled, due, paid)
 	}
+}
+
+func (s *Service) seenIn(l models.Linked) store.Seen {
+	return store.SeenIn(l, s.at(l.Provider).called(store.ClassToken).Origins)
 }
 
 // errLeaseOver says that another process held the lease of a refresh until it was over, and
@@ -93,13 +97,19 @@ func (s *Service) follow(ctx context.Context, id string, due func(models.Linked)
 	return l, errLeaseOver
 }
 
-// refreshOnce calls the upstream, or takes what another process's call brings. paid is the
-// share that a call was taken out of beforehand, which gets it back if there is none; other
-// calls are counted when they are made.
-func (s *Service) refreshOnce(ctx context.Context, id string, due func(models.Linked) bool, paid share) (models.Linked, error) {
+// refreshOnce calls the upstream, or takes what another process's call brings. Where the row is
+// still as it was seen and nothing is in the way, it takes the lease at once; otherwise it reads
+// the row first. paid is the share that a call was taken out of beforehand, which gets it back if
+// there is none; other calls are counted when they are made.
+func (s *Service) refreshOnce(ctx context.Context, seen store.Seen, troubled bool, due func(models.Linked) bool, paid share) (models.Linked, error) {
 	defer func() { s.charge(ctx, paid, -1) }()
+	if !troubled {
+		if l, won, err := s.leaseAndCall(ctx, seen, store.Gate{}, due, &paid); won || err != nil {
+			return l, err
+		}
+	}
 	for {
-		l, err := s.store.Linked(ctx, id)
+		l, err := s.store.Linked(ctx, seen.AuthorizationID)
 		if err != nil {
 			return l, err
 		}
@@ -113,22 +123,34 @@ func (s *Service) refreshOnce(ctx context.Context, id string, due func(models.Li
 		if err != nil {
 			return l, err
 		}
-		c, attempt, asked := l.Credential, newID(), time.Now()
-		won, err := s.store.LeaseForRefresh(ctx, l, attempt, s.timing.TokenCall+s.timing.LeaseMargin)
-		if err != nil {
-			return l, fmt.Errorf("leasing credential %s: %w", c.ID, err)
-		}
-		if won {
-			if err := s.admitProbe(ctx, l); err != nil {
-				return l, errors.Join(err, s.giveUpLease(ctx, l, attempt, c.AttemptID))
-			}
-			return s.callRefresh(ctx, l, attempt, c.AttemptID, gate, asked, due, &paid)
+		now := s.seenIn(l)
+		now.Passed = true
+		if refreshed, won, err := s.leaseAndCall(ctx, now, gate, due, &paid); won || err != nil {
+			return refreshed, err
 		}
 		ended, err := s.awaitOther(ctx, l)
 		if err != nil || ended {
-			return s.takeOutcome(ctx, id, err)
+			return s.takeOutcome(ctx, seen.AuthorizationID, err)
 		}
 	}
+}
+
+// leaseAndCall refreshes an authorization if it gets the lease.
+func (s *Service) leaseAndCall(ctx context.Context, seen store.Seen, gate store.Gate, due func(models.Linked) bool, paid *share) (models.Linked, bool, error) {
+	attempt, asked := newID(), time.Now()
+	leased, won, err := s.store.LeaseForRefresh(ctx, seen, attempt, s.timing.TokenCall+s.timing.LeaseMargin)
+	if err != nil || !won {
+		if err != nil {
+			err = fmt.Errorf("leasing the credential of authorization %s: %w", seen.AuthorizationID, err)
+		}
+		return models.Linked{}, false, err
+	}
+	l := leased.Linked
+	if err := s.admitProbe(ctx, l); err != nil {
+		return l, true, errors.Join(err, s.giveUpLease(ctx, l, attempt, seen.Attempt))
+	}
+	l, err = s.callRefresh(ctx, leased, attempt, seen.Attempt, gate, asked, due, paid)
+	return l, true, err
 }
 
 // awaitOther waits until the holder of the lease has come to an end, failures
@@ -172,14 +194,15 @@ func (s *Service) takeOutcome(ctx context.Context, id string, err error) (models
 // callRefresh is the holder of the lease at work. before is an attempt whose
 // outcome nobody knows, and which this one replays (R3). The call ends by the time that it
 // may take from when the lease was asked for, however slow the database was since: it must
-// not outlive the lease (R2). Where little of that is left the lease is given up. paid is that of refreshOnce.
-func (s *Service) callRefresh(ctx context.Context, leased models.Linked, attempt string, before *string, gate store.Gate, asked time.Time, due func(models.Linked) bool, paid *share) (models.Linked, error) {
+// not outlive the lease (R2). Where little of that is left the lease is given up, as where the
+// row was changed before the lease was taken. paid is that of refreshOnce.
+func (s *Service) callRefresh(ctx context.Context, leased store.Leased, attempt string, before *string, gate store.Gate, asked time.Time, due func(models.Linked) bool, paid *share) (models.Linked, error) {
 	ctx = providers.WithAnswers(ctx)
-	l, err := s.store.Linked(ctx, leased.Authorization.ID) // again: the row may have changed before the lease was ours
-	if err != nil || !due(l) || !l.AttemptedBy(attempt) {
-		return l, errors.Join(err, s.giveUpLease(ctx, leased, attempt, before))
+	l := leased.Linked
+	if !due(l) {
+		return l, s.giveUpLease(ctx, l, attempt, before)
 	}
-	at, old, err := s.opened(ctx, l)
+	at, old, err := s.openedWith(l, leased.Secret)
 	if err != nil {
 		return l, errors.Join(err, s.giveUpLease(ctx, l, attempt, before))
 	}
@@ -234,55 +257,65 @@ func (s *Service) saveRefreshed(ctx context.Context, l models.Linked, attempt st
 	if err != nil {
 		return l, err
 	}
+	save := s.newSave(attempt, sealed, e, e.SentAt)
+	save.Since = e.SentAt
+	save.KeepsFormer = l.RefreshDue() && !l.Suspected() && !s.refreshKillsAccess(l)
+	var now models.Linked
+	var saved bool
 	tries := 0
 	err = s.untilSaved(ctx, func(ctx context.Context) error {
 		tries++
+		if now, saved, err = s.saveOver(ctx, l, save); err != nil || saved {
+			return err
+		}
 		return s.store.Tx(ctx, func(tx *store.Store) error {
-			now, err := tx.Now(ctx)
-			if err != nil {
-				return err
-			}
-			save := s.newSave(attempt, sealed, e, now)
-			save.KeepsFormer = l.RefreshDue() && !l.Suspected() && !s.refreshKillsAccess(l)
-			saved, err := tx.SaveTokens(ctx, l.Authorization.CredentialID, l.Credential.Generation, save)
-			if err != nil {
-				return err
-			}
-			if saved {
-				action := models.ActionRefreshed
-				if !l.Credential.HasRefreshToken {
-					action = models.ActionReset
-				}
-				if err := tellRecovered(ctx, tx, l); err != nil {
-					return err
-				}
-				return tx.Audit(ctx, ownEvent(l.Authorization.OrgID, action).
-					provider(l.Provider.ID).authorization(l.Authorization.ID).done())
-			}
 			return s.lostRace(ctx, tx, l, attempt, e, tries > 1)
 		})
 	})
 	if err != nil {
 		return l, err
 	}
-	s.noteScopes(ctx, l.Authorization, e.Scopes, e.Missing, e.ScopesCut)
-	now, err := s.store.Linked(context.WithoutCancel(ctx), l.Authorization.ID)
+	if s.noteScopes(ctx, l.Authorization, e.Scopes, e.Missing, e.ScopesCut) || !saved {
+		now, err = s.store.Linked(context.WithoutCancel(ctx), l.Authorization.ID)
+	}
 	if err == nil && now.Credential.SavedBy == attempt {
 		s.accepted(ctx, now.Provider)
 	}
 	return now, err
 }
 
+// saveOver saves refreshed tokens over l's generation, if that is still the newest, and returns the authorization as it is
+// then.
+func (s *Service) saveOver(ctx context.Context, l models.Linked, save store.Save) (now models.Linked, saved bool, err error) {
+	action := models.ActionRefreshed
+	if !l.Credential.HasRefreshToken {
+		action = models.ActionReset
+	}
+	e := ownEvent(l.Authorization.OrgID, action).provider(l.Provider.ID).authorization(l.Authorization.ID).done()
+	if !recovers(l) {
+		return s.store.SaveRefreshed(ctx, l, save, e)
+	}
+	err = s.store.Tx(ctx, func(tx *store.Store) error {
+		if now, saved, err = tx.SaveRefreshed(ctx, l, save, e); err != nil || !saved {
+			return err
+		}
+		return tellRecovered(ctx, tx, l)
+	})
+	return now, saved && err == nil, err
+}
+
 // noteScopes keeps what an answer says about the scopes, if anything, and is
 // something new. It comes after the tokens' save, which must not wait for it, and is
-// no part of it: a renewed consent takes the same two rows in the other order.
-func (s *Service) noteScopes(ctx context.Context, a models.Authorization, scopes, missing models.Strings, cut bool) {
+// no part of it: a renewed consent takes the same two rows in the other order. It reports
+// whether there was anything to keep.
+func (s *Service) noteScopes(ctx context.Context, a models.Authorization, scopes, missing models.Strings, cut bool) bool {
 	if scopes == nil || slices.Equal(a.Scopes, scopes) && slices.Equal(a.MissingScopes, missing) && a.ScopesCut == cut {
-		return
+		return false
 	}
 	if err := s.store.SetScopes(context.WithoutCancel(ctx), a, scopes, missing, cut); err != nil {
 		s.log.Warn("recording the granted scopes failed", "authorization", a.ID, "error", err)
 	}
+	return true
 }
 
 // lostRace settles a save that found newer tokens. again says that an earlier try of it has

@@ -11,10 +11,15 @@ import (
 
 // tellRecovered tells that a connection that was broken works again; l is as it was before.
 func tellRecovered(ctx context.Context, tx *store.Store, l models.Linked) error {
-	if l.Credential.Verdict == nil && (l.Served() || l.Credential.HasRefreshToken) {
+	if !recovers(l) {
 		return nil
 	}
 	return tx.Tell(ctx, l.Event(models.EventConnectionRecovered, ""))
+}
+
+// recovers reports whether new tokens make a connection work that was broken.
+func recovers(l models.Linked) bool {
+	return l.Credential.Verdict != nil || !l.Served() && !l.Credential.HasRefreshToken
 }
 
 // tellBroken tells that the person must consent again, for the reason; "" is for none. l is as it was before.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/providers"
+	"github.com/grantd/grantd/store"
 )
 
 // upstream is a provider's upstream as the broker asks it: bound to the provider's
@@ -27,12 +28,16 @@ func (s *Service) at(p models.Provider) upstream {
 
 // open returns a provider's upstream with the client secret.
 func (s *Service) open(ctx context.Context, p models.Provider) (upstream, error) {
+	secret, err := s.clientSecret(ctx, s.store, p)
+	return s.withSecret(p, secret), err
+}
+
+func (s *Service) withSecret(p models.Provider, secret models.Secret) upstream {
 	c := unsealedClient(p)
-	var err error
-	c.Secret, err = s.clientSecret(ctx, s.store, p)
+	c.Secret = secret
 	c.Former = func(ctx context.Context) models.Secret { return s.formerSecret(ctx, p) }
 	c.FormerTaken = func(ctx context.Context) { s.noteFormerSecret(ctx, p) }
-	return upstream{s.upstream.At(c), s, p}, err
+	return upstream{s.upstream.At(c), s, p}
 }
 
 // opened is what a call upstream about an authorization takes: its provider's upstream,
@@ -44,6 +49,19 @@ func (s *Service) opened(ctx context.Context, l models.Linked) (upstream, pair, 
 	}
 	p, err := s.openPair(l)
 	return at, p, err
+}
+
+// openedWith is opened with a client secret that was read already, an empty one where it is gone.
+func (s *Service) openedWith(l models.Linked, config models.SecureConfig) (upstream, pair, error) {
+	if config.ID == "" {
+		return upstream{}, pair{}, fmt.Errorf("loading the client secret of provider %s: %w", l.Provider.ID, store.ErrNotFound)
+	}
+	secret, _, err := s.openSecret(l.Provider, config)
+	if err != nil {
+		return upstream{}, pair{}, err
+	}
+	p, err := s.openPair(l)
+	return s.withSecret(l.Provider, secret), p, err
 }
 
 // failed turns a failure of a provider into a sentence for the caller.

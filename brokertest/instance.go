@@ -65,6 +65,7 @@ type Options struct {
 	Issuers        []broker.TrustedIssuer
 	TokensByAdmins bool
 	Traces         *traces.Tracer
+	Between        *store.Between
 	BodyTime       time.Duration // how long a request's body may take to arrive; 0 is the default
 }
 
@@ -120,7 +121,7 @@ func New(t testing.TB, o *Options) *Instance {
 	if h.Keys == nil {
 		h.Keys = must(secrets.Generate())(t)
 	}
-	h.Store = openStore(t, store.Options{URL: h.DatabaseURL, Clock: h.Clock.Now, Traces: o.Traces})
+	h.Store = openStore(t, store.Options{URL: h.DatabaseURL, Clock: h.Clock.Now, Traces: o.Traces, Between: o.Between})
 	h.serve(t, *o)
 	h.Admin = h.Person(t, "acme", "root", models.RoleAdmin)
 	h.User = h.Person(t, "acme", "ada", models.RoleUser)

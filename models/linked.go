@@ -107,12 +107,6 @@ func (l Linked) RefreshDue() bool {
 // verdict nor a back-off in the way.
 func (l Linked) MayRefresh() bool { return l.Credential.HasRefreshToken && l.MayAsk() }
 
-// AttemptedBy reports whether the credential is still with the attempt that took its lease. A
-// save of an earlier attempt, which is accepted however late, ends that lease (R1).
-func (l Linked) AttemptedBy(attempt string) bool {
-	return l.Credential.AttemptID != nil && *l.Credential.AttemptID == attempt
-}
-
 // MayAsk reports whether neither a verdict nor a back-off is in the way of the next
 // attempt.
 func (l Linked) MayAsk() bool { return !l.BackingOff() && !l.HasVerdict(VerdictExpired) }

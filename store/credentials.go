@@ -2,19 +2,25 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
+	"github.com/grantd/grantd/migrations"
 	"github.com/grantd/grantd/models"
 )
 
 // Save is a pair of tokens on its way into a credential: sealed, with what is
-// known of its life. Durations count from now; 0 means unknown.
+// known of its life. Durations count from Since; 0 means unknown.
 type Save struct {
 	Attempt          string
+	Since            time.Time // by the database's clock; zero for when it is saved
 	Sealed           []byte
 	HasRefreshToken  bool
 	ExpiresIn        time.Duration
@@ -38,21 +44,25 @@ func (v Save) columns(s *Store) map[string]any {
 		"verdict": nil, "verdict_reason": "", "verdict_generation": 0, "verdict_secret_version": 0,
 		"refusal": "", "refusals": 0, "refusal_since": nil, "refused_since": nil,
 	}
+	at := s.in
+	if !v.Since.IsZero() {
+		at = func(d time.Duration) clause.Expr { return gorm.Expr("?", v.Since.Add(d)) }
+	}
 	if v.Known {
-		row["expires_at"] = s.in(v.ExpiresIn)
+		row["expires_at"] = at(v.ExpiresIn)
 	}
 	if v.HasRefreshToken && (v.Known || v.RefreshAfter > 0) {
-		row["refresh_after"] = s.in(v.RefreshAfter)
+		row["refresh_after"] = at(v.RefreshAfter)
 	}
 	if v.RefreshExpiresIn > 0 {
-		row["refresh_expires_at"] = s.in(v.RefreshExpiresIn)
-		row["keep_alive_at"] = s.in(v.RefreshExpiresIn / 5 * 4)
+		row["refresh_expires_at"] = at(v.RefreshExpiresIn)
+		row["keep_alive_at"] = at(v.RefreshExpiresIn / 5 * 4)
 	}
 	if life := v.life(); life > 0 {
-		row["expiring_at"] = s.in(life - min(expiringNotice, life/10))
+		row["expiring_at"] = at(life - min(expiringNotice, life/10))
 	}
 	if v.AheadAfter > 0 {
-		row["ahead_after"] = s.in(v.AheadAfter)
+		row["ahead_after"] = at(v.AheadAfter)
 	}
 	return row
 }
@@ -80,12 +90,56 @@ func (s *Store) credential(ctx context.Context, id string) *gorm.DB {
 // SaveTokens writes tokens over generation g, however late, and reports whether
 // g was still the newest (R1). The generation is the fence; the lease is not.
 func (s *Store) SaveTokens(ctx context.Context, credential string, g int64, save Save) (bool, error) {
+	statement, values := s.saveTokens(credential, g, save)
+	return changed(s.db.WithContext(ctx).Exec(statement, values...))
+}
+
+// saveTokens is the statement that saves tokens over generation g.
+func (s *Store) saveTokens(credential string, g int64, save Save) (string, []any) {
 	row := save.columns(s)
 	row["generation"] = g + 1
 	if save.KeepsFormer {
 		row["previous_mac"], row["previous_until"] = gorm.Expr("access_mac"), gorm.Expr("expires_at")
 	}
-	return changed(s.credential(ctx, credential).Where("generation = ?", g).Updates(row))
+	var set []string
+	var values []any
+	for _, column := range slices.Sorted(maps.Keys(row)) { // a statement that differs each time is prepared each time
+		set, values = append(set, column+" = ?"), append(values, row[column])
+	}
+	return "UPDATE credentials SET " + strings.Join(set, ", ") + " WHERE id = ? AND generation = ?", append(values, credential, g)
+}
+
+// SaveRefreshed is SaveTokens for l's credential, together with the event of the audit log. Where it
+// saved, it returns the authorization as it is then (R9); where it did not, or where provider or
+// authorization are gone, it returns false.
+func (s *Store) SaveRefreshed(ctx context.Context, l models.Linked, save Save, event models.AuditEvent) (now models.Linked, saved bool, err error) {
+	if s.dialect.name != migrations.Postgres {
+		err = s.Tx(ctx, func(tx *Store) error {
+			if saved, err = tx.SaveTokens(ctx, l.Credential.ID, l.Credential.Generation, save); err != nil || !saved {
+				return err
+			}
+			if err := tx.Audit(ctx, event); err != nil {
+				return err
+			}
+			now, err = tx.Linked(ctx, l.Authorization.ID)
+			if IsNotFound(err) {
+				saved, err = false, nil
+			}
+			return err
+		})
+		return now, saved && err == nil, err
+	}
+	update, values := s.saveTokens(l.Credential.ID, l.Credential.Generation, save)
+	err = scanRow(s.db.WithContext(ctx).Raw(`WITH saved AS (`+update+` RETURNING `+strings.Join(credentialColumns, ", ")+`), audited AS (
+		INSERT INTO audit_events (id, org_id, at, user_id, actor, token_id, action, provider_id, authorization_id, job_id, code)
+		SELECT CAST(? AS TEXT), CAST(? AS TEXT), statement_timestamp(), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), authorization_id, CAST(? AS TEXT), CAST(? AS TEXT) FROM saved)
+		SELECT `+linkedColumns(s.dialect)+` FROM saved c JOIN authorizations a ON a.id = c.authorization_id JOIN providers p ON p.id = a.provider_id`,
+		append(values, event.ID, event.OrgID, event.UserID, event.Actor, event.TokenID, event.Action, event.ProviderID, event.JobID, event.Code)...),
+		append(linkedTargets(&now), &now.Now)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return models.Linked{}, false, nil
+	}
+	return now, err == nil, err
 }
 
 // Credential returns a credential by its id.
@@ -94,20 +148,70 @@ func (s *Store) Credential(ctx context.Context, id string) (models.Credential, e
 	return c, s.db.WithContext(ctx).First(&c, "id = ?", id).Error
 }
 
-// LeaseForRefresh gives the attempt the right to call the upstream with
-// generation g for the given time, unless somebody else has it or a back-off is
-// running. The attempt whose outcome l shows as unknown, if any, must still be so (R3).
-func (s *Store) LeaseForRefresh(ctx context.Context, l models.Linked, attempt string, lease time.Duration) (bool, error) {
-	c := l.Credential
-	q := s.credential(ctx, c.ID).
-		Where("generation = ? AND (lease_until IS NULL OR lease_until <= ?)", c.Generation, s.now()).
-		Where("next_attempt_at IS NULL OR next_attempt_at <= ? OR gate_version NOT IN (?, 0)", s.now(), l.Provider.SecretVersion)
-	if c.AttemptID == nil {
-		q = q.Where("attempt_id IS NULL")
-	} else {
-		q = q.Where("attempt_id = ?", *c.AttemptID)
+// Seen is what somebody knows of the credential that is to be refreshed.
+type Seen struct {
+	AuthorizationID string
+	Generation      int64
+	Attempt         *string  // whose outcome is unknown, if any (R3)
+	Origins         []string // that the refresh would call
+	// Passed is whether Pass let the call through. Where it was not asked, the lease is refused while there is any pause of
+	// the token endpoint, even one that is over and waits for a probe.
+	Passed bool
+}
+
+// SeenIn is what is to be kept of a row that was read.
+func SeenIn(l models.Linked, origins []string) Seen {
+	return Seen{AuthorizationID: l.Authorization.ID, Generation: l.Credential.Generation, Attempt: l.Credential.AttemptID, Origins: origins}
+}
+
+// Leased is an authorization whose lease for a refresh was taken, as it was when it was taken, and
+// as much of its provider's client secret as opening it needs: none where that is gone.
+type Leased struct {
+	models.Linked
+	Secret models.SecureConfig
+}
+
+// LeaseForRefresh gives the attempt the right to call the upstream for the given time, unless
+// somebody else has it, a back-off or a pause is running, or the row is not as it was seen.
+func (s *Store) LeaseForRefresh(ctx context.Context, seen Seen, attempt string, lease time.Duration) (leased Leased, won bool, err error) {
+	statement := `UPDATE credentials AS c SET attempt_id = ?, lease_owner = ?, lease_until = ?
+		FROM authorizations a JOIN providers p ON p.id = a.provider_id LEFT JOIN secure_configs k ON k.id = p.secure_config_id
+		WHERE a.id = ? AND c.authorization_id = a.id
+		AND c.generation = ? AND c.attempt_id IS NOT DISTINCT FROM ? AND (c.lease_until IS NULL OR c.lease_until <= ?)
+		AND (c.next_attempt_at IS NULL OR c.next_attempt_at <= ? OR c.gate_version NOT IN (p.secret_version, 0))`
+	values := []any{attempt, attempt, s.in(lease), seen.AuthorizationID, seen.Generation, seen.Attempt, s.now(), s.now()}
+	if !seen.Passed {
+		statement += ` AND NOT EXISTS (SELECT 1 FROM pauses w WHERE w.class = ? AND (w.provider_id = p.id OR w.provider_id = '' AND w.host IN ` + s.dialect.list + `))`
+		values = append(values, ClassToken, listed(append([]string{""}, seen.Origins...)))
 	}
-	return changed(q.Updates(map[string]any{"lease_owner": attempt, "lease_until": s.in(lease), "attempt_id": attempt}))
+	if s.dialect.name != migrations.Postgres { // SQLite returns nothing of the tables that it joins
+		err = s.Tx(ctx, func(tx *Store) error {
+			if won, err = changed(tx.db.Exec(statement, values...)); err != nil || !won {
+				return err
+			}
+			if leased.Linked, err = tx.Linked(ctx, seen.AuthorizationID); err != nil {
+				return err
+			}
+			leased.Secret, err = tx.ProviderSecret(ctx, leased.Provider)
+			if IsNotFound(err) {
+				err = nil
+			}
+			return err
+		})
+		return leased, won && err == nil, err
+	}
+	var secret *string
+	targets := append(linkedTargets(&leased.Linked), &leased.Now, &secret, &leased.Secret.Sealed)
+	err = scanRow(s.db.WithContext(ctx).Raw(statement+" RETURNING "+linkedColumns(s.dialect)+", k.id, k.sealed", values...), targets...)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return Leased{}, false, nil
+	case err != nil:
+		return Leased{}, false, err
+	case secret != nil:
+		leased.Secret.ID = *secret
+	}
+	return leased, true, nil
 }
 
 // LeaseForRevocation gives owner the credential to itself, unless a refresh or

@@ -25,16 +25,21 @@ var credentialColumns = []string{"id", "authorization_id", "sealed", "generation
 	"verdict_secret_version", "refusal", "refusals", "refusal_since", "refused_since", "suspected", "checked_at", "check_generation", "check_valid"}
 
 func linkedQuery(d dialect) string {
-	columns := func(alias string, names []string) string { return alias + "." + strings.Join(names, ", "+alias+".") }
-	query := "SELECT " + columns("a", authorizationColumns) + ", " + columns("p", providerColumns) + ", " + columns("c", credentialColumns)
-	if d.name == migrations.Postgres {
-		query += ", statement_timestamp()"
-	}
-	return query + ` FROM authorizations a JOIN providers p ON p.id = a.provider_id
+	return "SELECT " + linkedColumns(d) + ` FROM authorizations a JOIN providers p ON p.id = a.provider_id
 		JOIN credentials c ON c.authorization_id = a.id WHERE a.id = ?`
 }
 
-// targets returns where linkedQuery's columns go, in their order.
+// linkedColumns are those of an authorization a, its provider p and its credential c, and on PostgreSQL the time.
+func linkedColumns(d dialect) string {
+	columns := func(alias string, names []string) string { return alias + "." + strings.Join(names, ", "+alias+".") }
+	all := columns("a", authorizationColumns) + ", " + columns("p", providerColumns) + ", " + columns("c", credentialColumns)
+	if d.name == migrations.Postgres {
+		all += ", statement_timestamp()"
+	}
+	return all
+}
+
+// linkedTargets returns where linkedColumns go, in their order, but for the time.
 func linkedTargets(l *models.Linked) []any {
 	a, p, c := &l.Authorization, &l.Provider, &l.Credential
 	return []any{

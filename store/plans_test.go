@@ -66,8 +66,9 @@ var sweptStatements = []swept{
 	{has: "UPDATE providers SET probe_at = ?", limit: 1},
 	{has: "JOIN credentials c ON c.authorization_id = a.id WHERE a.id = ?", limit: 1}, // this and the next are the refreshes that were begun
 	{has: "SELECT * FROM pauses WHERE class IN", limit: 10},
-	{has: "SELECT * FROM secure_configs", limit: 1},
-	{has: "UPDATE credentials SET attempt_id=?,lease_owner=?,lease_until=?", limit: 1},
+	{has: "UPDATE credentials AS c SET attempt_id = ?", limit: 1},
+	{has: "SELECT * FROM secure_configs", limit: 1, only: brokertest.Embedded},
+	{has: "UPDATE credentials SET attempt_id=?,lease_owner=?,lease_until=?", limit: 1}, // it is given back: the tokens are copies, which do not open
 	// flows
 	{has: "UPDATE flows SET failure=?,status=? WHERE (status = 'claimed'", limit: sweepBatch},
 	{has: "UPDATE flows SET status=? WHERE (status = 'claimed'", limit: sweepBatch},

@@ -126,7 +126,7 @@ func TestAFetchReadsWhatLinkedReads(t *testing.T) {
 		if err := f.SaveProvider(ctx, &p); err != nil {
 			t.Fatal(err)
 		}
-		must(f.LeaseForRefresh(ctx, f.linked(t, a.ID), "x", time.Minute))(t)
+		lease(t, f, f.linked(t, a.ID), "x")
 		must(f.SaveFailure(ctx, a.CredentialID, 1, store.Failed{Attempt: "x", RetryIn: time.Hour, Verdict: models.VerdictExpired, SecretVersion: 7}))(t)
 		must(f.Unlink(ctx, a.ID))(t)
 		db := brokertest.SQL(t, f.url)
@@ -156,6 +156,19 @@ func TestAFetchReadsWhatLinkedReads(t *testing.T) {
 	})
 }
 
+// lease reports whether the attempt gets the right to refresh what was read.
+func lease(t *testing.T, f fixture, l models.Linked, attempt string) bool {
+	t.Helper()
+	leased, won, err := f.LeaseForRefresh(ctx, store.SeenIn(l, nil), attempt, time.Minute)
+	if err != nil {
+		t.Error(err)
+	}
+	if c := leased.Credential; won && (c.AttemptID == nil || *c.AttemptID != attempt || c.LeaseOwner == nil || *c.LeaseOwner != attempt || c.LeaseUntil == nil) {
+		t.Errorf("the lease was given, and the row says %+v", c)
+	}
+	return won
+}
+
 // R1: a save at the newest generation is accepted without any lease; a second one
 // at the same generation is not, and does not change a thing.
 func TestR1_GenerationFencesSaves(t *testing.T) {
@@ -180,10 +193,10 @@ func TestR1_GenerationFencesSaves(t *testing.T) {
 func TestR1_ASaveOverwritesVerdicts(t *testing.T) {
 	each(t, func(t *testing.T, f fixture) {
 		a := f.authorization(t, "1", -time.Second)
-		lease := func(attempt string) bool {
-			return must(f.LeaseForRefresh(ctx, f.linked(t, a.ID), attempt, time.Minute))(t)
+		leased := func(attempt string) bool {
+			return lease(t, f, f.linked(t, a.ID), attempt)
 		}
-		if !lease("x") || lease("y") {
+		if !leased("x") || leased("y") {
 			t.Fatal("a lease must go to exactly one")
 		}
 		failed := store.Failed{Attempt: "x", Error: "denied", Verdict: models.VerdictExpired, SecretVersion: 1, RetryIn: time.Hour}
@@ -206,9 +219,9 @@ func TestR1_ASaveOverwritesVerdicts(t *testing.T) {
 func TestR8_BackOffGatesTheLease(t *testing.T) {
 	each(t, func(t *testing.T, f fixture) {
 		a := f.authorization(t, "1", -time.Second)
-		must(f.LeaseForRefresh(ctx, f.linked(t, a.ID), "x", time.Minute))(t)
+		lease(t, f, f.linked(t, a.ID), "x")
 		must(f.SaveFailure(ctx, a.CredentialID, 1, store.Failed{Attempt: "x", Error: "transient", RetryIn: time.Hour}))(t)
-		if must(f.LeaseForRefresh(ctx, f.linked(t, a.ID), "y", time.Minute))(t) {
+		if lease(t, f, f.linked(t, a.ID), "y") {
 			t.Error("the lease was given during the back-off")
 		}
 	})
@@ -223,11 +236,7 @@ func TestR2_OneLeaseForMany(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 40 {
 			wg.Go(func() {
-				ok, err := f.LeaseForRefresh(ctx, l, fmt.Sprint(i), time.Minute)
-				if err != nil {
-					t.Error(err)
-				}
-				if ok {
+				if lease(t, f, l, fmt.Sprint(i)) {
 					won.Add(1)
 				}
 			})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/grantd/grantd/brokertest"
 	"github.com/grantd/grantd/brokertest/oidcprovider"
+	"github.com/grantd/grantd/store"
 	"github.com/grantd/grantd/testidp"
 )
 
@@ -374,7 +375,7 @@ func TestR3_ALostResetMayHaveDoneNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if ok, err := h.Store.LeaseForRefresh(ctx, l, "died", 50*time.Millisecond); !ok || err != nil {
+		if _, ok, err := h.Store.LeaseForRefresh(ctx, store.SeenIn(l, nil), "died", 50*time.Millisecond); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
 		brokertest.Eventually(t, "the attempt is over", func() bool {

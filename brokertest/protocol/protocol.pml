@@ -8,21 +8,20 @@
 #define TO_REVOKE 1
 #define AT_idle 0
 #define AT_read 1
-#define AT_leased 2
-#define AT_ready 3
-#define AT_issuing 4
-#define AT_refusing 5
-#define AT_denied 6
-#define AT_failed 7
-#define AT_answered 8
-#define AT_refused 9
-#define AT_unknown 10
-#define AT_claimed 11
-#define AT_held 12
-#define AT_seen 13
-#define AT_revoked 14
-#define AT_borrowed 15
-#define AT_exchanged 16
+#define AT_ready 2
+#define AT_issuing 3
+#define AT_refusing 4
+#define AT_denied 5
+#define AT_failed 6
+#define AT_answered 7
+#define AT_refused 8
+#define AT_unknown 9
+#define AT_claimed 10
+#define AT_held 11
+#define AT_seen 12
+#define AT_revoked 13
+#define AT_borrowed 14
+#define AT_exchanged 15
 byte gen; /* the credential's generation (R1) */
 byte tok; /* the refresh token in the credential */
 byte holder; /* the process that the credential's lease was given to last, 0 for none (R2) */
@@ -64,11 +63,10 @@ byte oddities; /* that may still happen */
 proctype refresh(byte me) {
 	do
 	:: d_step { (loc[me] == AT_idle) && (!gone) && refreshes > 0 -> my_gen[me] = gen; my_before[me] = attempt; loc[me] = AT_read; refreshes = refreshes - 1; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
-	:: d_step { (loc[me] == AT_read) && (!gone && gen == my_gen[me] && attempt == my_before[me] && !running) -> holder = me; running = 1; attempt = me; my_time[me] = 1; loc[me] = AT_leased; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
+	:: d_step { (loc[me] == AT_read) && (!gone && gen == my_gen[me] && attempt == my_before[me] && !running) -> holder = me; running = 1; attempt = me; my_time[me] = 1; my_tok[me] = tok; my_stale[me] = kept[brought[tok]]; loc[me] = AT_ready; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (loc[me] == AT_read) && (!gone && (gen != my_gen[me] || attempt != my_before[me] || running)) -> my_gen[me] = gen; my_before[me] = attempt; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
-	:: d_step { (loc[me] == AT_leased) && (!gone && !expired && attempt == me) -> my_gen[me] = gen; my_tok[me] = tok; my_stale[me] = kept[brought[tok]]; loc[me] = AT_ready; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
-	:: d_step { (loc[me] == AT_leased || loc[me] == AT_ready) && (!gone && attempt == me && holder == me) -> attempt = my_before[me]; holder = 0; running = 0; loc[me] = AT_idle; my_gen[me] = 0; my_before[me] = 0; my_tok[me] = 0; my_got[me] = 0; my_calling[me] = 0; my_time[me] = 0; my_stale[me] = 0; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
-	:: d_step { (loc[me] == AT_leased || loc[me] == AT_ready) && (gone || attempt != me || holder != me) -> loc[me] = AT_idle; my_gen[me] = 0; my_before[me] = 0; my_tok[me] = 0; my_got[me] = 0; my_calling[me] = 0; my_time[me] = 0; my_stale[me] = 0; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
+	:: d_step { (loc[me] == AT_ready) && (!gone && attempt == me && holder == me) -> attempt = my_before[me]; holder = 0; running = 0; loc[me] = AT_idle; my_gen[me] = 0; my_before[me] = 0; my_tok[me] = 0; my_got[me] = 0; my_calling[me] = 0; my_time[me] = 0; my_stale[me] = 0; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
+	:: d_step { (loc[me] == AT_ready) && (gone || attempt != me || holder != me) -> loc[me] = AT_idle; my_gen[me] = 0; my_before[me] = 0; my_tok[me] = 0; my_got[me] = 0; my_calling[me] = 0; my_time[me] = 0; my_stale[me] = 0; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (loc[me] == AT_ready) && (my_time[me] && ok[my_tok[me]] && !ended[chain[my_tok[me]]]) -> assert(!my_stale[me]); assert(calls[my_tok[me]] == 0); my_calling[me] = 1; calls[my_tok[me]] = calls[my_tok[me]] + 1; issued = issued + 1; ok[my_tok[me]] = 0; ok[issued] = 1; chain[issued] = chain[my_tok[me]]; brought[my_tok[me]] = issued; my_got[me] = issued; loc[me] = AT_issuing; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (loc[me] == AT_ready) && (my_time[me] && (!ok[my_tok[me]] || ended[chain[my_tok[me]]])) -> assert(!my_stale[me]); assert(calls[my_tok[me]] == 0); my_calling[me] = 1; calls[my_tok[me]] = calls[my_tok[me]] + 1; loc[me] = AT_refusing; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (loc[me] == AT_ready) && (my_time[me]) && oddities > 0 -> loc[me] = AT_denied; oddities = oddities - 1; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }

@@ -136,7 +136,6 @@ var mutants = []struct {
 }{
 	{"a refresh does not wait for the lease of another", Refreshing, TakesLease, without(" && !running"), nil, []int{2, 0, 0, 0, 0}, "calls["},
 	{"a lease runs out during its call", Any, LeaseRunsOut, without(" && !my.calling"), nil, []int{2, 0, 0, 0, 0}, "calls["},
-	{"a lease that a save of another has ended is not noticed", Refreshing, ReadsAgain, without(" && attempt == me"), nil, []int{3, 0, 0, 0, 0}, "calls["},
 	{"a save keeps the old refresh token", Refreshing, SavesTokens, nil, without("tok = my.got; "), []int{2, 0, 0, 0, 0}, "my_stale["},
 	{"a save is not fenced by the generation", Refreshing, SavesTokens, without(" && gen == my.gen"), nil, []int{1, 1, 1, 0, 0}, "received["},
 	{"a verdict is not fenced", Refreshing, SavesVerdict, without(" && gen == my.gen && attempt == me"), nil, []int{2, 0, 1, 1, 0}, "expired"},

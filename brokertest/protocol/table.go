@@ -39,9 +39,8 @@ type Event string
 // What may happen.
 const (
 	Reads             Event = "reads the row"
-	TakesLease        Event = "takes the lease"
+	TakesLease        Event = "takes the lease, and reads the row with it"
 	MissesLease       Event = "does not get the lease, and reads the row again"
-	ReadsAgain        Event = "reads the row again"
 	GivesLeaseBack    Event = "gives the lease back"
 	LeaseIsAnothers   Event = "finds the lease gone"
 	UpstreamIssues    Event = "the upstream issues tokens"
@@ -88,7 +87,6 @@ const (
 const (
 	idle      = "idle"
 	read      = "read"
-	leased    = "leased"
 	ready     = "ready"
 	issuing   = "issuing" // its answer is on the way
 	refusing  = "refusing"
@@ -181,11 +179,11 @@ var Promises = []Promise{
 // other.
 var Table = []Row{
 	{Refreshing, idle, Reads, "!gone", read, "my.gen = gen; my.before = attempt"},
-	{Refreshing, read, TakesLease, "!gone && gen == my.gen && attempt == my.before && !running", leased, "holder = me; running = 1; attempt = me; my.time = 1"},
+	{Refreshing, read, TakesLease, "!gone && gen == my.gen && attempt == my.before && !running", ready,
+		"holder = me; running = 1; attempt = me; my.time = 1; my.tok = tok; my.stale = kept[brought[tok]]"},
 	{Refreshing, read, MissesLease, "!gone && (gen != my.gen || attempt != my.before || running)", "", "my.gen = gen; my.before = attempt"},
-	{Refreshing, leased, ReadsAgain, "!gone && !expired && attempt == me", ready, "my.gen = gen; my.tok = tok; my.stale = kept[brought[tok]]"},
-	{Refreshing, leased + or + ready, GivesLeaseBack, "!gone && attempt == me && holder == me", idle, "attempt = my.before; holder = 0; running = 0"},
-	{Refreshing, leased + or + ready, LeaseIsAnothers, "gone || attempt != me || holder != me", idle, ""},
+	{Refreshing, ready, GivesLeaseBack, "!gone && attempt == me && holder == me", idle, "attempt = my.before; holder = 0; running = 0"},
+	{Refreshing, ready, LeaseIsAnothers, "gone || attempt != me || holder != me", idle, ""},
 	{Refreshing, ready, UpstreamIssues, "my.time && ok[my.tok] && !ended[chain[my.tok]]", issuing,
 		"my.calling = 1; calls[my.tok] = calls[my.tok] + 1; issued = issued + 1; ok[my.tok] = 0; ok[issued] = 1; chain[issued] = chain[my.tok]; brought[my.tok] = issued; my.got = issued"},
 	{Refreshing, ready, UpstreamRefuses, "my.time && (!ok[my.tok] || ended[chain[my.tok]])", refusing, "my.calling = 1; calls[my.tok] = calls[my.tok] + 1"},

@@ -189,9 +189,6 @@ func (w *world) followRead(g *gate) {
 	}
 	for _, id := range w.order {
 		f := w.followed[id]
-		if attempt := w.attemptOf(g.replica, g.actor, id); attempt != "" && f.log.May(protocol.ReadsAgain, attempt) {
-			w.happens(id, protocol.ReadsAgain, attempt, "")
-		}
 		if claim := w.claimOf(g.replica, g.actor, id); claim != "" && f.log.May(protocol.ReadsItem, claim) {
 			w.happens(id, protocol.ReadsItem, claim, "")
 		}

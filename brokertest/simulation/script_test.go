@@ -45,22 +45,22 @@ func (w *world) until(nth int, words string) (*gate, error) {
 	return nil, fmt.Errorf("nobody is about to do: %s", words)
 }
 
-// TestR3_ALeaseIsGivenBackWhereTheRowCannotBeReadAgain: after the lease was taken, the read
-// of the row failed. The lease was given back to the credential of the row that had not been
-// read, so that nobody refreshed for 40 s, and the next attempt was taken for a replay of
-// one that had sent nothing.
-func TestR3_ALeaseIsGivenBackWhereTheRowCannotBeReadAgain(t *testing.T) {
+// TestR3_ALeaseIsOnlyTakenTogetherWithTheRow: after the lease was taken, the read of the row
+// failed. The lease was given back to the credential of the row that had not been read, so that
+// nobody refreshed for 40 s, and the next attempt was taken for a replay of one that had sent
+// nothing.
+func TestR3_ALeaseIsOnlyTakenTogetherWithTheRow(t *testing.T) {
 	script(t, 1, accessLife-20*time.Second, func(w *world) error {
 		w.calm = true
 		w.fetch(w.replicas[0], 0)
 		if _, err := w.until(1, "UPDATE credentials (attempt_id"); err != nil {
 			return err
 		}
-		again, err := w.until(1, "SELECT from authorizations")
+		row, err := w.until(1, "SELECT from authorizations")
 		if err != nil {
 			return err
 		}
-		w.tell(again, fails)
+		w.tell(row, fails)
 		if err := w.drain(); err != nil {
 			return err
 		}
@@ -175,81 +175,4 @@ func TestR3_ACallThatWouldBeCutOffIsNotBegun(t *testing.T) {
 		}
 		return w.drain()
 	})
-}
-
-// TestR1_ALeaseThatASaveHasEndedIsNotUsed: a replica whose lease had run out saved its tokens
-// just after another had taken the lease, which this ended. The other read the row again,
-// found the new tokens due, since they were under suspicion by then, and sent their refresh
-// token while a third refresh, which had found no lease, was sending it too. Spin found this
-// (docs/decisions/0060-a-model-beside-the-seeds.md).
-func TestR1_ALeaseThatASaveHasEndedIsNotUsed(t *testing.T) {
-	script(t, 3, accessLife-20*time.Second, func(w *world) error {
-		w.calm = true
-		slow, between, third := w.replicas[0], w.replicas[1], w.replicas[2]
-		w.fetch(slow, 0)
-		save, err := w.untilOf(slow, "BEGIN")
-		if err != nil {
-			return err
-		}
-		time.Sleep(37 * time.Second)
-		w.letOn(save) // too late for the first try of the save
-		if _, err := w.untilOf(slow, "BEGIN"); err != nil {
-			return err
-		}
-		w.clock.Store(int64(4 * time.Second)) // the database's: its lease is over
-		w.fetch(between, 0)
-		lease, err := w.untilOf(between, "UPDATE credentials (attempt_id")
-		if err != nil {
-			return err
-		}
-		w.letOn(lease) // it is taken, and the row not read again yet
-		if err := w.settle(); err != nil {
-			return err
-		}
-		if _, err := w.untilOf(slow, nothing); err == nil {
-			return fmt.Errorf("the slow replica did not come to an end")
-		}
-		w.revokeToken(third, 0) // so that the new tokens are due at once
-		if _, err := w.untilOf(third, nothing); err == nil {
-			return fmt.Errorf("the token was not revoked")
-		}
-		w.fetch(third, 0)
-		if _, err := w.untilOf(third, "the answer to refresh"); err != nil {
-			return err
-		}
-		if _, err := w.untilOf(between, "the answer to refresh"); err == nil {
-			t.Error("a replica whose lease was ended by a save sent the refresh token too")
-		}
-		for _, v := range w.violations {
-			t.Error(v)
-		}
-		return w.drain()
-	})
-}
-
-// nothing is what nobody is about to do: until all have ended.
-const nothing = "nothing"
-
-// untilOf lets one replica alone go on until it is about to do what the words say. It waits
-// for it no longer than 2 s, and no time passes where it waits at a gate itself.
-func (w *world) untilOf(r *replica, words string) (*gate, error) {
-	for waited := 0; waited < 20; {
-		if err := w.settle(); err != nil {
-			return nil, err
-		}
-		mine := slices.DeleteFunc(w.passable(), func(g *gate) bool { return g.replica != r })
-		if len(mine) == 0 {
-			if words == nothing {
-				break
-			}
-			waited++
-			time.Sleep(100 * time.Millisecond)
-			continue
-		}
-		if i := slices.IndexFunc(mine, func(g *gate) bool { return strings.Contains(g.what, words) }); i >= 0 {
-			return mine[i], nil
-		}
-		w.letOn(mine[0])
-	}
-	return nil, fmt.Errorf("%s is not about to do: %s", r.name, words)
 }

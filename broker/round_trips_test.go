@@ -1,0 +1,154 @@
+package broker_test
+
+import (
+	"context"
+	"database/sql"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"gorm.io/gorm"
+
+	"github.com/grantd/grantd/brokertest"
+	"github.com/grantd/grantd/store"
+)
+
+// Finding S-I: a refresh was 13 statements. One that succeeds takes few round trips, of which
+// two commit; on SQLite, few transactions.
+func TestARefreshTakesFewRoundTrips(t *testing.T) {
+	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
+		var seen roundTrips
+		h := brokertest.New(t, &brokertest.Options{Backend: b, WithoutWorker: true, Between: seen.between()})
+		a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")
+		for range 2 { // what an upstream says for the first time is stored
+			stale(t, h, a)
+			seen.begin()
+			must(h.Service.Token(ctx, h.User.Caller, a.ID, 0))(t)
+			if err := h.Service.Wait(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all := seen.end()
+		most := map[brokertest.Backend][3]int{brokertest.Servers: {3, 2, 3}, brokertest.Embedded: {11, 2, 3}}[b] // with the fetch's own query
+		if got := [3]int{len(all), seen.commits(), seen.transactions()}; got[0] > most[0] || got[1] > most[1] || got[2] > most[2] {
+			t.Errorf("a refresh takes %v statements, commits and transactions, and may take %v:\n%s", got, most, strings.Join(all, "\n"))
+		}
+	})
+}
+
+// roundTrips are the statements that a store runs.
+type roundTrips struct {
+	mu  sync.Mutex
+	all []string
+	on  bool
+}
+
+func (r *roundTrips) begin() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all, r.on = nil, true
+}
+
+func (r *roundTrips) end() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.on = false
+	return r.all
+}
+
+func (r *roundTrips) add(statement string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.on {
+		r.all = append(r.all, statement)
+	}
+}
+
+var writes = regexp.MustCompile(`(?i)\b(INSERT INTO|UPDATE|DELETE FROM)\b`)
+
+// commits is how many of the round trips have to be durable.
+func (r *roundTrips) commits() (n int) {
+	inTx, wrote := false, false
+	for _, s := range r.all {
+		switch {
+		case s == "BEGIN":
+			inTx, wrote = true, false
+		case s == "COMMIT":
+			if inTx = false; wrote {
+				n++
+			}
+		case writes.MatchString(s):
+			if wrote = true; !inTx {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// transactions counts those statements that are none of a transaction as one each.
+func (r *roundTrips) transactions() (n int) {
+	inTx := false
+	for _, s := range r.all {
+		switch {
+		case s == "COMMIT":
+			inTx = false
+		case !inTx:
+			n++
+			inTx = s == "BEGIN"
+		}
+	}
+	return n
+}
+
+func (r *roundTrips) between() *store.Between {
+	return &store.Between{
+		Pool: func(next gorm.ConnPool) gorm.ConnPool { return &countedPool{counted{next, r}} },
+		Fetch: func(_ []string, query func() error) error {
+			r.add("SELECT: the hot query")
+			return query()
+		},
+	}
+}
+
+// counted tells of every statement.
+type counted struct {
+	gorm.ConnPool
+	seen *roundTrips
+}
+
+type countedPool struct{ counted }
+
+type countedTx struct{ counted }
+
+func (c *counted) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	c.seen.add(query)
+	return c.ConnPool.ExecContext(ctx, query, args...)
+}
+
+func (c *counted) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	c.seen.add(query)
+	return c.ConnPool.QueryContext(ctx, query, args...)
+}
+
+func (c *counted) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	c.seen.add(query)
+	return c.ConnPool.QueryRowContext(ctx, query, args...)
+}
+
+func (p *countedPool) BeginTx(ctx context.Context, o *sql.TxOptions) (gorm.ConnPool, error) {
+	p.seen.add("BEGIN")
+	tx, err := p.ConnPool.(gorm.TxBeginner).BeginTx(ctx, o)
+	return &countedTx{counted{tx, p.seen}}, err
+}
+
+func (t *countedTx) Commit() error {
+	t.seen.add("COMMIT")
+	return t.ConnPool.(gorm.TxCommitter).Commit()
+}
+
+func (t *countedTx) Rollback() error {
+	t.seen.add("ROLLBACK")
+	return t.ConnPool.(gorm.TxCommitter).Rollback()
+}
