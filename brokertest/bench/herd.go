@@ -72,7 +72,7 @@ func (b *bench) herd(ctx context.Context, r *report) error {
 	if err := h.expire(ctx, due, half, half+quarter, -time.Second); err != nil {
 		return err
 	}
-	can, err := b.refreshAll(ctx, h, api, due, half, half+quarter)
+	can, err := b.refreshAll(ctx, h, api, due, half, half+quarter, b.herdFor)
 	if err != nil {
 		return err
 	}
@@ -102,13 +102,13 @@ func (h *instance) expire(ctx context.Context, s *shelf, from, to int, left time
 		WHERE authorization_id = ANY($1)`, ids, left)
 }
 
-// refreshAll has callers fetch expired tokens, each another one, and returns how many the
-// process refreshes in a second.
-func (b *bench) refreshAll(ctx context.Context, h *instance, p *processes.Process, s *shelf, from, to int) (float64, error) {
+// refreshAll has callers fetch expired tokens for a while, each another one, and returns how many
+// the process refreshes in a second.
+func (b *bench) refreshAll(ctx context.Context, h *instance, p *processes.Process, s *shelf, from, to int, d time.Duration) (float64, error) {
 	next := make(chan string)
 	go func() {
 		defer close(next)
-		end := time.Now().Add(b.herdFor)
+		end := time.Now().Add(d)
 		for i := from; i < to && time.Now().Before(end) && ctx.Err() == nil; i++ {
 			next <- s.authorization(i)
 		}

@@ -17,6 +17,7 @@
 //	deletion.go     from the answer to DELETE until the job runs
 //	revocations.go  many revocations at a slow upstream
 //	flock.go        many callers with one expired token
+//	refreshes.go    how many refreshes a process can do
 //	herd.go         very many tokens that are due at once
 //	growth.go       what a process holds while it deletes
 //	stored.go       authorizations in large numbers; million.go the instance full of them
@@ -121,7 +122,7 @@ func (b *bench) parts() []part {
 	return []part{
 		{"memory", b.memory}, {"idle", b.idle}, {"growth", b.growth},
 		{"tokens", b.tokens}, {"bearers", b.bearers}, {"pages", b.pages}, {"asked", b.asked},
-		{"first-pages", b.firstPages}, {"deletions", b.deletions}, {"revocations", b.revocations}, {"flock", b.flock}, {"herd", b.herd},
+		{"first-pages", b.firstPages}, {"deletions", b.deletions}, {"revocations", b.revocations}, {"flock", b.flock}, {"refreshes", b.refreshRates}, {"herd", b.herd},
 	}
 }
 

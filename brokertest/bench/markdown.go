@@ -95,6 +95,8 @@ const notes = `
   needs if every slot always waits for it. The upstream, worker, PostgreSQL and Redis share the machine.
 - *Refreshes*: the callers are spread over the processes, all connections are open, and all ask at once; the upstream
   takes its time for the refresh. The slowest caller is timed from the first request.
+- *Refreshes of one process*: an API process, upstream without latency, and PostgreSQL with fsync on, which all other rows do
+  without. CPU time is that of the process. The upstream, the callers and PostgreSQL share the machine with it.
 - *While … are due*: tokens that are due and valid for ten more minutes, at an upstream without latency whose refresh
   invalidates the old token. Requests are sent at their times whether or not earlier ones were answered, and each is timed from
   when it was to be sent; one that is not answered with a token within 10 s counts as not answered. *Without due tokens*:

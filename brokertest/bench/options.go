@@ -34,6 +34,8 @@ type options struct {
 	flocks, birds  int
 	refreshLatency time.Duration
 
+	beside string
+
 	herded  int
 	herdFor time.Duration
 }
@@ -70,6 +72,8 @@ func (o *options) flags(f *flag.FlagSet) {
 	f.IntVar(&o.flocks, "flocks", 5, "flock: how often the token expires")
 	f.IntVar(&o.birds, "birds", 1000, "flock: how many callers there are")
 	f.DurationVar(&o.refreshLatency, "refresh-latency", 300*time.Millisecond, "flock: how long the upstream takes to refresh")
+
+	f.StringVar(&o.beside, "beside", "", "refreshes: another `binary` of grantd to take turns with")
 
 	f.IntVar(&o.herded, "herded", 100_000, "herd: how many tokens are due")
 	f.DurationVar(&o.herdFor, "herd-for", 15*time.Second, "herd: how long each of its loads lasts")
