@@ -91,6 +91,9 @@ func (s *Server) answerExamples() map[string]any {
 			Replayed: true, Status: models.DeliveryPending, CreatedAt: exampleSaved},
 		"followEvents": exampleEvents(),
 
+		"getMe": models.Me{OrgID: "example", UserID: "app-web", Role: models.RoleService, By: models.ByAPIToken, TokenID: exampleMadeTokenID, Name: "Web app",
+			Providers: models.Strings{exampleProviderID}, ReturnOrigins: models.Strings{"https://app.example.com"}, ExpiresAt: &exampleEnd},
+
 		"listSessions": List[models.BrowserSession]{Count: 1, Data: []models.BrowserSession{{ID: "01936f35-0b1c-7a4e-8d20-3c5b7a9e1f26", OrgID: "example",
 			UserID: "corp:248289761001", Role: models.RoleUser, Issuer: "corp", Name: "Ada Lovelace", Address: "198.51.100.7",
 			CreatedAt: exampleMade, LastUsedAt: exampleSaved, ExpiresAt: exampleMade.Add(7 * 24 * time.Hour)}}},

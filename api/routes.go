@@ -66,6 +66,7 @@ func (s *Server) routes() {
 	on(s, operation{"GET", "events/", 200, "followEvents", "Follow the events", []int{forbidden, gone}}, s.followEvents)
 	s.documentFollowing()
 
+	on(s, operation{"GET", "me/", 200, "getMe", "See who the caller is", nil}, s.me)
 	on(s, operation{"GET", "sessions/", 200, "listSessions", "List who is signed in to the pages", []int{forbidden}}, s.listSessions)
 	on(s, operation{"DELETE", "sessions/", 204, "endSessions", "Sign a user out of every browser", []int{forbidden}}, s.endSessions)
 	on(s, operation{"DELETE", "sessions/{id}/", 204, "endSession", "Sign a user out of one browser", []int{forbidden, notFound}}, s.endSession)

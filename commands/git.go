@@ -315,8 +315,12 @@ func (credentialEraseCommand) Run(ctx context.Context, s *Session) error {
 	if t.Password != a.password || t.Username.Reveal() != a.username {
 		return nil // another one is given out already
 	}
+	q, err := own(ctx, c, client.AuthorizationQuery{ProviderID: p, Status: models.AuthorizationActive})
+	if err != nil {
+		return err
+	}
 	looked := 0
-	for connection, err := range c.Authorizations(ctx, client.AuthorizationQuery{ProviderID: p, Status: models.AuthorizationActive}) {
+	for connection, err := range c.Authorizations(ctx, q) {
 		if err != nil {
 			return err
 		}

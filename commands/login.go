@@ -14,7 +14,6 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/grantd/grantd/client"
 	"github.com/grantd/grantd/models"
 )
 
@@ -63,8 +62,9 @@ func (l loginCommand) Run(ctx context.Context, s *Session) error {
 		}
 		bearer = models.Secret(a.SignIn.Bearer)
 	}
-	if err := accepted(ctx, base, bearer); err != nil {
-		return err
+	me, err := newClient(base, bearer, "").Me(ctx)
+	if err != nil {
+		return fmt.Errorf("signing in to %s: %w", base, err)
 	}
 	err = store.change(func() error {
 		if former := store.Accounts[name]; former != nil && former.URL == base {
@@ -76,7 +76,7 @@ func (l loginCommand) Run(ctx context.Context, s *Session) error {
 	if err != nil {
 		return err
 	}
-	s.say("Signed in to %s as context %q, which is used from now on.", base, name)
+	s.say("Signed in to %s as %s, %s of %s. This is the context %q, which is used from now on.", base, me.UserID, me.Role, me.OrgID, name)
 	return nil
 }
 
@@ -114,17 +114,6 @@ func (l loginCommand) server(s *Session, store *contextStore) (base, name string
 		return "", "", usage("--name must be letters, digits and . _ : @ -, 100 at most")
 	}
 	return base, name, nil
-}
-
-// accepted asks grantd for something that every role may see.
-func accepted(ctx context.Context, base string, bearer models.Secret) error {
-	for _, err := range newClient(base, bearer, "").Providers(ctx, client.ProviderQuery{}) {
-		if err != nil {
-			return fmt.Errorf("signing in to %s: %w", base, err)
-		}
-		break
-	}
-	return nil
 }
 
 const maxToken = 8 << 10

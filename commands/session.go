@@ -18,6 +18,7 @@ import (
 // Commands are the commands of this package, as fields of the command line.
 type Commands struct {
 	Login       loginCommand       `cmd:"" group:"client" help:"Sign in to a running grantd, and keep that as a context."`
+	Whoami      whoamiCommand      `cmd:"" group:"client" help:"Show who the token of the context is: organisation, user, role and limits."`
 	Logout      logoutCommand      `cmd:"" group:"client" help:"Forget a context and what it was signed in with."`
 	Context     contextCommand     `cmd:"" group:"client" help:"List the contexts, and choose the one that is used."`
 	Providers   providersCommand   `cmd:"" group:"client" help:"List, register, change and delete providers."`

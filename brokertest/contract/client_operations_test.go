@@ -75,6 +75,12 @@ func TestTheGoClientHasEveryOperation(t *testing.T) {
 	n, err := count(user.Providers(ctx, client.ProviderQuery{}))
 	all("providers", n, err)
 
+	me, err := user.Me(ctx)
+	try("who am I", err)
+	if me.OrgID != "acme" || me.UserID != "ada" || me.Role != models.RoleUser || len(me.Providers) != 0 || me.TokenID != h.User.Caller.TokenID {
+		t.Errorf("the user is %+v", me)
+	}
+
 	begun, err := user.Authorize(ctx, p.ID, client.AuthorizeRequest{RedirectURI: brokertest.Callback})
 	try("authorize", err)
 	back := h.Approve(t, brokerAnswer(begun), "ada")

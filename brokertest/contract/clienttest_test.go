@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/brokertest"
 	"github.com/grantd/grantd/client"
 	"github.com/grantd/grantd/client/clienttest"
@@ -117,6 +118,10 @@ func serviceLife(t *testing.T, w world, wire http.RoundTripper) {
 	}
 	_, err := client.New(w.url, "grd_x", &http.Client{Transport: wire}).Token(ctx, unknownID)
 	is("an unknown API token", err, client.ErrUnauthenticated)
+	me, err := c.Me(ctx)
+	if is("who am I", err, nil); me.Role != models.RoleService || me.UserID == "" || len(me.Providers) != 1 || me.Providers[0] != w.provider.ID {
+		t.Errorf("I am %+v", me)
+	}
 	n, err := count(c.Providers(ctx, client.ProviderQuery{}))
 	if is("providers", err, nil); n != 1 {
 		t.Errorf("%d providers", n)
@@ -274,7 +279,8 @@ func TestClienttestAnswersAsGrantdDoes(t *testing.T) {
 func realWorld(t *testing.T, h *brokertest.Instance) world {
 	p := h.Provider(t, "test")
 	people := map[string]brokertest.Person{"ada": h.User, "grace": h.Colleague}
-	service := linker(t, h, p.ID)
+	service := h.Limited(t, broker.NewAPIToken{OrgID: "acme", UserID: "app-test", Role: models.RoleService, Name: "Test", Providers: []string{p.ID},
+		ReturnOrigins: []string{"https://app.example.com"}})
 	return world{
 		url: h.URL, service: service.Token, provider: p,
 		connect:   func(user, login string) string { return h.Consent(t, people[user], p, login).ID },

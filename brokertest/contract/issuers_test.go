@@ -73,6 +73,10 @@ func TestA5_BearersOfATrustedIssuer(t *testing.T) {
 		want(t, 422, h.Do(t, ci, "POST", tokenOf(a), nil))
 		want(t, 404, h.Do(t, h.User, "POST", tokenOf(a), nil))
 		want(t, 200, h.Do(t, ci, "GET", externalAuth+"?userId=ada", nil))
+		if me, err := ci.Client.Me(ctx); err != nil || me.UserID != "ci:repo:acme/app:ref:refs/heads/main" || me.Role != models.RoleService || me.By != models.ByIssuer ||
+			me.TokenID != "issuer:ci" || me.Name != "ci" || !slices.Equal(me.Providers, []string{p.ID, "not-there-yet"}) || me.ExpiresAt == nil {
+			t.Errorf("the service is %+v, %v", me, err)
+		}
 		if err := h.Service.FlushFetches(ctx); err != nil {
 			t.Fatal(err)
 		}

@@ -214,6 +214,7 @@ var policy = []rule{
 		return object{"device_code": x.device}
 	}, 400, 400, 400, 404},
 	{"getAgentToken", "", (*things).needAuthorization, "GET", "/api/v2/workspaceagents/me/external-auth?id={provider}", nothing, 200, 200, 200, 404},
+	{"getMe", "", (*things).needNothing, "GET", "me/", nothing, 200, 200, 200, 200},
 	// Sessions tell where people are (A6): nobody but an admin sees them, and a foreign one ends those of its own users only.
 	{"listSessions", "", (*things).needSession, "GET", "sessions/?userId=ada", nothing, 200, 403, 403, 200},
 	{"endSession", "", (*things).needSession, "DELETE", "sessions/{session}/", nothing, 204, 403, 403, 404},

@@ -24,7 +24,7 @@ var (
 	// ofLinks are a link's that h.Admin made: another service's is not found.
 	ofLinks = []string{"createConnectLink", "listConnectLinks", "getConnectLink", "withdrawConnectLink", "confirmConnectLink"}
 	// ofNobody are answered to a service that names no user.
-	ofNobody = []string{"listProviders", "getProvider"}
+	ofNobody = []string{"listProviders", "getProvider", "getMe"}
 )
 
 func namesAUser(operation string) bool {

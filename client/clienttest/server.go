@@ -152,6 +152,7 @@ func (s *Server) routes() http.Handler {
 		if end == "/" {
 			list = "/{$}"
 		}
+		on("GET "+root+"me"+list, (*Server).me)
 		on("GET "+root+"providers"+list, (*Server).listProviders)
 		on("GET "+root+"providers/{id}"+list, (*Server).getProvider)
 		on("GET "+root+"authorizedProviders"+list, (*Server).listAuthorizations)
@@ -250,6 +251,12 @@ type list[T any] struct {
 }
 
 func listed[T any](data []T) (int, any) { return 200, list[T]{Data: data, Count: len(data)} }
+
+func (s *Server) me(*http.Request, string) (int, any) {
+	id, _, _ := strings.Cut(strings.TrimPrefix(s.Token, "grd_"), "_")
+	return 200, models.Me{OrgID: "acme", UserID: "app-test", Role: models.RoleService, By: models.ByAPIToken, TokenID: id, Name: "Test",
+		Providers: models.Strings{s.Provider.ID}, ReturnOrigins: models.Strings{"https://app.example.com"}}
+}
 
 func (s *Server) listProviders(r *http.Request, _ string) (int, any) {
 	query := r.URL.Query()

@@ -144,6 +144,9 @@ func TestAPersonSignsInAndOut(t *testing.T) {
 	if out := s.must("providers", "list", "--context", "globex"); strings.Contains(out, "test provider") {
 		t.Errorf("--context is not used:\n%s", out)
 	}
+	if out := s.must("whoami"); !regexp.MustCompile(`(?m)^organisation +acme$`).MatchString(out) || !regexp.MustCompile(`(?m)^role +admin$`).MatchString(out) || strings.Contains(out, "grd_") {
+		t.Errorf("the admin is\n%s", out)
+	}
 	list := s.must("context", "list")
 	if strings.Contains(list, "grd_") || !regexp.MustCompile(`(?m)^\*  work +http`).MatchString(list) {
 		t.Errorf("the contexts are listed as\n%s", list)
@@ -286,6 +289,9 @@ func TestAPersonUsesConnectionsByCommands(t *testing.T) {
 	mustFail(t, service.run("connections", "list"), exitUsage, "userId")
 	if out := service.must("connections", "list", "--as", "ada"); !strings.HasPrefix(out, "ID") {
 		t.Errorf("a service sees %s", out)
+	}
+	if me := service.object("whoami", "--as", "ada"); me["userId"] != "app-web" || me["role"] != "service" || fmt.Sprint(me["providers"]) != "["+p.ID+"]" || me["authenticatedBy"] != "apiToken" {
+		t.Errorf("the service is %v", me)
 	}
 	link := service.object("links", "create", "--user", "ada", "--provider", p.Slug, "--return-url", "https://app.example.com/done")
 	if out := service.must("links", "get", link["id"].(string)); !strings.Contains(out, "open") {

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net/http"
 	"net/http/cgi"
@@ -255,6 +256,32 @@ func TestGitClonesWithTokensOfAMinute(t *testing.T) {
 	}
 }
 
+// eraseAsAdmin: an admin's list of connections is the organisation's, and its own may be far behind in it.
+func (u *gitUser) eraseAsAdmin(host string) {
+	u.t.Helper()
+	const others = 21
+	for n := range others {
+		u.h.Consent(u.t, u.h.Colleague, u.p, fmt.Sprint("before-", n))
+	}
+	u.h.Consent(u.t, u.h.Admin, u.p, "root")
+	for n := range others {
+		u.h.Consent(u.t, u.h.Colleague, u.p, fmt.Sprint("after-", n))
+	}
+	admin := signedIn(u.t, u.h, u.h.Admin)
+	admin.must("git", "allow", host, "--provider", u.p.Slug)
+	repository := "protocol=https\nhost=" + host + "\n"
+	refused := admin.given(repository+"\n", "git-credential", "get")
+	_, password, _ := strings.Cut(refused.out, "password=")
+	password, _, _ = strings.Cut(password, "\n")
+	revokeUpstream(u.t, u, password)
+	if o := admin.given(repository+"username=x-access-token\npassword="+password+"\n\n", "git-credential", "erase"); o.code != exitOK {
+		u.t.Errorf("erasing what was refused: %d %s", o.code, o.err)
+	}
+	if again := admin.given(repository+"\n", "git-credential", "get"); again.code != exitOK || strings.Contains(again.out, password) {
+		u.t.Errorf("a token that was refused is given out again: %d %s", again.code, again.err)
+	}
+}
+
 // revokeUpstream ends one token at the authorization server, and not what it came with.
 func revokeUpstream(t *testing.T, u *gitUser, token string) {
 	t.Helper()
@@ -318,6 +345,7 @@ func TestGitHasTokensForAllowedHostsOnly(t *testing.T) {
 	if o := u.given("protocol=https\nhost=git.example.com:8443\nusername=x-access-token\npassword=made-up\n\n", "git-credential", "erase"); o.code != exitOK {
 		t.Errorf("erasing what is not in use: %d %s", o.code, o.err)
 	}
+	u.eraseAsAdmin("git.example.com:8443")
 	u.must("git", "forbid", "git.example.com:8443")
 	nothing("a host that is not allowed any more", ask("protocol=https", "host=git.example.com:8443"))
 }
