@@ -10,7 +10,8 @@ import (
 
 // RevokeUser makes everything that a user granted within the organisation
 // unusable at once, and has a job take it back upstream. What the user has under
-// way ends too: connect links, consents, and device flows.
+// way ends too: connect links, consents, and device flows. However much it is, one row says
+// so; the job unlinks it in batches.
 func (s *Service) RevokeUser(ctx context.Context, c models.Caller, user string) (models.Job, error) {
 	if err := onlyUnlimitedAdmins(c); err != nil {
 		return models.Job{}, err
@@ -20,14 +21,22 @@ func (s *Service) RevokeUser(ctx context.Context, c models.Caller, user string) 
 	}
 	j := models.Job{ID: newID(), OrgID: c.OrgID, Type: models.JobRevokeUser, Name: "Revoke the authorizations of " + user,
 		Status: models.JobPending, UserID: &user, CreatedBy: c.UserID}
-	err := s.store.Tx(ctx, func(tx *store.Store) error {
+	over, err := s.formerOver(ctx, store.UpgradeOfUserRevocations)
+	if err != nil {
+		return models.Job{}, err
+	}
+	err = s.store.Tx(ctx, func(tx *store.Store) error {
 		if err := tx.InsertJob(ctx, &j, s.timing.Resweep); err != nil {
 			return err
 		}
 		if err := s.endUnderWay(ctx, tx, c, user); err != nil {
 			return err
 		}
-		if err := tx.UnlinkUser(ctx, c.OrgID, user, j.ID); err != nil {
+		revoke := tx.RevokeUser
+		if !over {
+			revoke = tx.UnlinkUser
+		}
+		if err := revoke(ctx, c.OrgID, user, j.ID); err != nil { // after what is under way has ended: nothing joins then
 			return err
 		}
 		return tx.Audit(ctx, event(c, models.ActionJobCreated).job(j.ID).done())
@@ -59,6 +68,10 @@ func (s *Service) endUnderWay(ctx context.Context, tx *store.Store, c models.Cal
 // finishUser ends a REVOKE_USER job that has nothing left to do. Items that the
 // deletion of their provider took over are counted there.
 func (s *Service) finishUser(ctx context.Context, tx *store.Store, j models.Job) error {
+	left, err := tx.TakesItems(ctx, j.ID) // first: what is taken meanwhile is pending then
+	if err != nil || left {
+		return err
+	}
 	pending, err := tx.AnyPending(ctx, itemsOf(j))
 	if err != nil || pending {
 		return err

@@ -98,6 +98,9 @@ func (s *Service) linkHeld(ctx context.Context, c models.Caller, at upstream, f 
 		if err := stillWanted(ctx, tx, f); err != nil {
 			return err
 		}
+		if err := s.afterRevocation(ctx, tx, &a); err != nil {
+			return err
+		}
 		renewed, err := s.renew(ctx, tx, &a, e)
 		if err != nil {
 			return err
@@ -130,6 +133,17 @@ func (s *Service) linkHeld(ctx context.Context, c models.Caller, at upstream, f 
 		return models.Errorf(models.CodeNotFound, "The OAuth provider is not active any more; what was granted is being revoked.")
 	}
 	return nil
+}
+
+// afterRevocation has an authorization made after everything of its user was revoked, if it
+// was, and what its account had linked before unlinked, so that it is not renewed.
+func (s *Service) afterRevocation(ctx context.Context, tx *store.Store, a *models.Authorization) error {
+	revoked, err := tx.UserRevokedAt(ctx, a.OrgID, a.UserID)
+	if err != nil || revoked == nil {
+		return err
+	}
+	a.CreatedAt = revoked.Add(time.Millisecond) // at the earliest, as finely as SQLite tells times apart
+	return tx.UnlinkAccount(ctx, a.ProviderID, a.UserID, a.Sub)
 }
 
 // revocable is how much of a flow's grant is ours to take back when it finds no
@@ -207,7 +221,10 @@ func (s *Service) insertTokens(ctx context.Context, tx *store.Store, a *models.A
 		}
 		e.ExpiresIn = s.configuredLifetime(p)
 	}
-	a.CreatedAt, a.UpdatedAt = now, now
+	if now.After(a.CreatedAt) { // else see afterRevocation: the clock was set back since
+		a.CreatedAt = now
+	}
+	a.UpdatedAt = a.CreatedAt
 	sealed, err := s.sealPair(*a, e.pair)
 	if err != nil {
 		return err

@@ -23,6 +23,14 @@ func itemsOf(j models.Job) store.Items {
 	return store.ItemsOfJob(j.ID)
 }
 
+// takeItems gives a job that revokes a user some of what is still linked.
+func takeItems(ctx context.Context, tx *store.Store, j models.Job) error {
+	if j.Type != models.JobRevokeUser {
+		return nil
+	}
+	return tx.TakeItemsOfUser(ctx, j.ID, unlinkBatch)
+}
+
 // RunRevocation works on a job of type DELETE_PROVIDER or REVOKE_USER for one
 // slice of time, and rings for the next slice or ends the job. Any number of
 // workers may run it at once.
@@ -82,9 +90,17 @@ func (s *Service) startRevocation(ctx context.Context, j models.Job) (models.Job
 			return err
 		}
 		var sample models.Strings
+		if err := takeItems(ctx, tx, j); err != nil { // so that there is a sample
+			return err
+		}
 		if total, sample, err = tx.CountItems(ctx, itemsOf(j), detailsCap); err != nil {
 			return err
 		}
+		untaken, err := tx.CountUntaken(ctx, j.ID)
+		if err != nil {
+			return err
+		}
+		total += untaken
 		return tx.SetTotal(ctx, j.ID, total, sample)
 	})
 	if err != nil {
@@ -197,6 +213,9 @@ func (r *sliceRun) claim(ctx context.Context) (bool, error) {
 	if err != nil || size == 0 {
 		return false, err
 	}
+	if err := takeItems(ctx, r.s.store, j); err != nil {
+		return false, err
+	}
 	lease := newID()
 	n, err := r.s.store.ClaimItems(ctx, itemsOf(j), lease, r.s.timing.itemLease(), size, j.Force)
 	r.s.charge(ctx, granted, int(n)-size) // it may be fewer than were granted
@@ -283,6 +302,13 @@ func (s *Service) goOn(ctx context.Context, j models.Job, wait time.Duration) er
 		if err := s.settleFlowsOf(ctx, j); err != nil {
 			return err
 		}
+	}
+	left, err := s.store.TakesItems(ctx, j.ID)
+	if err != nil {
+		return err
+	}
+	if left {
+		return s.ringIn(ctx, j.ID, wait)
 	}
 	due, more, err := s.store.NextItemDue(ctx, itemsOf(j))
 	if err != nil {

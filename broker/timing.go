@@ -188,6 +188,9 @@ const (
 	// maxSlices.
 	itemsPerSlice = 64
 	maxSlices     = 8
+	// unlinkBatch is how many authorizations of a user whose everything is revoked are
+	// unlinked at a time, before each batch of items: many more than are revoked meanwhile.
+	unlinkBatch = 2000
 	// How often an item of a job is tried before it has failed. An upstream that is down
 	// for minutes fails nothing; one that says no and means it is not asked for long. A
 	// single disconnect is tried for as long as its tombstone is kept.

@@ -17,7 +17,7 @@ import (
 // checkUpgrade learns at the start whether there may be processes of the release
 // before.
 func (s *Service) checkUpgrade(ctx context.Context) error {
-	over, err := s.formerOver(ctx)
+	over, err := s.formerOver(ctx, store.UpgradeOfKeys)
 	if err != nil {
 		return err
 	}
@@ -26,9 +26,10 @@ func (s *Service) checkUpgrade(ctx context.Context) error {
 	return err
 }
 
-// formerOver reports whether no process of the release before can be running any more.
-func (s *Service) formerOver(ctx context.Context) (bool, error) {
-	began, err := s.store.UpgradeBegan(ctx)
+// formerOver reports whether no process of the release before an upgrade can be running any
+// more.
+func (s *Service) formerOver(ctx context.Context, upgrade string) (bool, error) {
+	began, err := s.store.UpgradeBegan(ctx, upgrade)
 	if err != nil || began == nil {
 		return err == nil, err
 	}
@@ -55,7 +56,7 @@ func (s *Service) sweepUpgrade(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	over, err := s.formerOver(ctx)
+	over, err := s.formerOver(ctx, store.UpgradeOfKeys)
 	if err != nil || !over || left {
 		return err
 	}

@@ -21,7 +21,7 @@ type AuthorizationFilter struct {
 
 // Authorizations returns a page of an organisation's linked authorizations.
 func (s *Store) Authorizations(ctx context.Context, org string, f AuthorizationFilter) ([]models.Linked, error) {
-	q := s.db.WithContext(ctx).Where("org_id = ? AND unlinked_at IS NULL", org)
+	q := s.db.WithContext(ctx).Where("org_id = ? AND "+linked("authorizations"), org)
 	if f.Providers != nil {
 		q = q.Where("provider_id IN "+s.dialect.list, listed(f.Providers))
 	}
@@ -97,7 +97,7 @@ func unique(ids []string) []string {
 func (s *Store) LiveAuthorization(ctx context.Context, provider, user, sub string) (models.Authorization, error) {
 	var a models.Authorization
 	return a, found(s.db.WithContext(ctx).
-		First(&a, "provider_id = ? AND user_id = ? AND sub = ? AND unlinked_at IS NULL", provider, user, sub).Error, "OAuth provider authorization")
+		First(&a, "provider_id = ? AND user_id = ? AND sub = ? AND "+linked("authorizations"), provider, user, sub).Error, "OAuth provider authorization")
 }
 
 // InsertAuthorization keeps a new authorization and its sealed tokens.
@@ -161,7 +161,7 @@ func (s *Store) countLinked(ctx context.Context, by, org string, ids []string) (
 	var counts []Count
 	err := s.db.WithContext(ctx).Raw(`SELECT `+by+`, count(*) AS n FROM (SELECT a.provider_id AS name, `+statusOf("a")+` AS status
 		FROM authorizations a JOIN providers p ON p.id = a.provider_id JOIN credentials c ON c.authorization_id = a.id
-		WHERE a.org_id = ? AND a.unlinked_at IS NULL`+of+`) AS t GROUP BY `+by+` ORDER BY `+by, args...).Scan(&counts).Error
+		WHERE a.org_id = ? AND `+linked("a")+of+`) AS t GROUP BY `+by+` ORDER BY `+by, args...).Scan(&counts).Error
 	return counts, err
 }
 

@@ -206,8 +206,9 @@ func TestH1_AFetchSeesWhatWasCommittedBefore(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.provider = p
-			a := f.authorization(t, "1", time.Hour)
+			a, person := f.authorization(t, "1", time.Hour), fmt.Sprint("person", side)
 			db := brokertest.SQL(t, f.url)
+			must(db.Exec("UPDATE authorizations SET user_id = $1 WHERE id = $2", person, a.ID))(t)
 			for range 8 {
 				load.Go(func() {
 					for {
@@ -242,6 +243,11 @@ func TestH1_AFetchSeesWhatWasCommittedBefore(t *testing.T) {
 					see("unlinked", func(l models.Linked) bool { return !linked(l) })
 					set("UPDATE authorizations SET unlinked_at = NULL, item_due_at = created_at WHERE id = $1", a.ID)
 					see("linked", linked)
+					if err := f.RevokeUser(ctx, "acme", person, person); err != nil {
+						t.Error(err)
+					}
+					see("revoked with all of its user", func(l models.Linked) bool { return !linked(l) })
+					set("DELETE FROM user_revocations WHERE user_id = $1", person)
 					for _, status := range []models.ProviderStatus{models.ProviderDisabled, models.ProviderActive, models.ProviderDeleted, models.ProviderActive} {
 						set("UPDATE providers SET status = $1 WHERE id = $2", status, p.ID)
 						see("turned "+string(status), func(l models.Linked) bool { return l.Provider.Status == status })

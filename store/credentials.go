@@ -247,7 +247,7 @@ func (s *Store) AbandonAttempt(ctx context.Context, credential, attempt string, 
 // refreshable is what makes a refresh worth ringing for: an authorization in use,
 // with no lease, back-off or verdict in the way, of a provider whose share of the
 // token endpoint is not used up (S3). The broker judges again.
-const refreshable = ` AND c.has_refresh_token AND NOT ` + verdictHolds + ` AND a.unlinked_at IS NULL AND p.status = 'active'
+var refreshable = ` AND c.has_refresh_token AND NOT ` + verdictHolds + ` AND ` + linked("a") + ` AND p.status = 'active'
 	AND (c.lease_until IS NULL OR c.lease_until <= ?) AND (c.next_attempt_at IS NULL OR c.next_attempt_at <= ? OR c.gate_version NOT IN (p.secret_version, 0))
 	AND NOT EXISTS (SELECT 1 FROM pauses w WHERE w.provider_id = p.id AND w.class = 'token_pace' AND w.until > ?)`
 

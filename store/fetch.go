@@ -51,8 +51,8 @@ const nameSeparator = "\x00"
 
 // newestOf picks what a user has linked at a provider, with parameters for organisation, user and provider. A provider's id
 // goes before another one's slug.
-const newestOf = `SELECT n.id FROM authorizations n JOIN providers q ON q.id = n.provider_id
-	WHERE n.org_id = %[1]s AND n.user_id = %[2]s AND n.unlinked_at IS NULL AND (q.id = %[3]s OR q.slug = %[3]s AND q.delete_job_id IS NULL)
+var newestOf = `SELECT n.id FROM authorizations n JOIN providers q ON q.id = n.provider_id
+	WHERE n.org_id = %[1]s AND n.user_id = %[2]s AND ` + linked("n") + ` AND (q.id = %[3]s OR q.slug = %[3]s AND q.delete_job_id IS NULL)
 	ORDER BY CASE WHEN q.id = %[3]s THEN 0 ELSE 1 END, n.updated_at DESC, n.id DESC LIMIT 1`
 
 // FetchableAll returns as much of those of the authorizations that there are, in their
@@ -94,7 +94,7 @@ func fetchColumns(l *models.Linked) []fetchColumn {
 		{"a.scopes_cut", &a.ScopesCut},
 		{"a.fingerprint", &a.Fingerprint},
 		{"a.fingerprint_v2", &a.FingerprintV2},
-		{"a.unlinked_at", &a.UnlinkedAt},
+		{unlinkedAt("a"), &a.UnlinkedAt},
 		{"a.created_at", &a.CreatedAt},
 
 		{"p.id", &p.ID},

@@ -64,7 +64,7 @@ func (g LiveGrants) Of(key, org string) (own, other bool) {
 func (s *Store) LiveGrants(ctx context.Context, lease string) (LiveGrants, error) {
 	var rows []struct{ GrantKey, OrgID string }
 	err := s.db.WithContext(ctx).Raw(`SELECT DISTINCT a.grant_key_v2 AS grant_key, a.org_id FROM authorizations a JOIN providers p ON p.id = a.provider_id
-		WHERE a.outcome IS NULL AND a.unlinked_at IS NULL AND p.delete_job_id IS NULL AND a.grant_key_v2 IN
+		WHERE a.outcome IS NULL AND `+linked("a")+` AND p.delete_job_id IS NULL AND a.grant_key_v2 IN
 		(SELECT grant_key_v2 FROM authorizations WHERE item_lease = ? AND outcome IS NULL AND grant_key_v2 <> '')`, lease).Scan(&rows).Error
 	live := LiveGrants{}
 	for _, r := range rows {
@@ -78,7 +78,7 @@ func (s *Store) LiveGrants(ctx context.Context, lease string) (LiveGrants, error
 func (s *Store) GrantShared(ctx context.Context, key, authorization string) (bool, error) {
 	var shared bool
 	return shared, s.db.WithContext(ctx).Raw(`SELECT EXISTS (SELECT 1 FROM authorizations a JOIN providers p ON p.id = a.provider_id
-		WHERE a.grant_key_v2 = ? AND a.id <> ? AND a.outcome IS NULL AND a.unlinked_at IS NULL AND p.delete_job_id IS NULL)`,
+		WHERE a.grant_key_v2 = ? AND a.id <> ? AND a.outcome IS NULL AND `+linked("a")+` AND p.delete_job_id IS NULL)`,
 		key, authorization).Scan(&shared).Error
 }
 

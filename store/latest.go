@@ -10,7 +10,7 @@ import (
 // the one that was consented to last; of one provider only, if it is given.
 func (s *Store) LatestLinks(ctx context.Context, c models.Caller, provider string) ([]models.Linked, error) {
 	query, args := `SELECT id, row_number() OVER (PARTITION BY provider_id ORDER BY updated_at DESC, id DESC) AS age
-		FROM authorizations WHERE org_id = ? AND user_id = ? AND unlinked_at IS NULL`, []any{c.OrgID, c.UserID}
+		FROM authorizations WHERE org_id = ? AND user_id = ? AND `+linked("authorizations"), []any{c.OrgID, c.UserID}
 	if provider != "" {
 		query, args = query+" AND provider_id = ?", append(args, provider)
 	}
@@ -27,7 +27,7 @@ func (s *Store) LatestLinks(ctx context.Context, c models.Caller, provider strin
 func (s *Store) LinkedIDs(ctx context.Context, c models.Caller, provider string) ([]string, error) {
 	var ids []string
 	return ids, s.db.WithContext(ctx).Model(&models.Authorization{}).
-		Where("org_id = ? AND user_id = ? AND provider_id = ? AND unlinked_at IS NULL", c.OrgID, c.UserID, provider).
+		Where("org_id = ? AND user_id = ? AND provider_id = ? AND "+linked("authorizations"), c.OrgID, c.UserID, provider).
 		Order("id").Pluck("id", &ids).Error
 }
 
@@ -55,7 +55,7 @@ func (s *Store) UsableProviders(ctx context.Context, org string) ([]models.Provi
 // Unlinked returns an authorization that a user had and that is only there to be revoked, or was, and its provider.
 func (s *Store) Unlinked(ctx context.Context, c models.Caller, id string) (models.Authorization, models.Provider, error) {
 	var a models.Authorization
-	err := s.db.WithContext(ctx).First(&a, "id = ? AND org_id = ? AND user_id = ? AND unlinked_at IS NOT NULL", id, c.OrgID, c.UserID).Error
+	err := s.db.WithContext(ctx).First(&a, "id = ? AND org_id = ? AND user_id = ? AND NOT "+linked("authorizations"), id, c.OrgID, c.UserID).Error
 	if err != nil {
 		return a, models.Provider{}, found(err, "OAuth provider authorization")
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/grantd/grantd/migrations"
 	"github.com/grantd/grantd/models"
@@ -32,7 +33,8 @@ func linkedQuery(d dialect) string {
 // linkedColumns are those of an authorization a, its provider p and its credential c, and on PostgreSQL the time.
 func linkedColumns(d dialect) string {
 	columns := func(alias string, names []string) string { return alias + "." + strings.Join(names, ", "+alias+".") }
-	all := columns("a", authorizationColumns) + ", " + columns("p", providerColumns) + ", " + columns("c", credentialColumns)
+	ofAuthorization := strings.Replace(columns("a", authorizationColumns), "a.unlinked_at", unlinkedAt("a"), 1)
+	all := ofAuthorization + ", " + columns("p", providerColumns) + ", " + columns("c", credentialColumns)
 	if d.name == migrations.Postgres {
 		all += ", statement_timestamp()"
 	}
@@ -44,7 +46,7 @@ func linkedTargets(l *models.Linked) []any {
 	a, p, c := &l.Authorization, &l.Provider, &l.Credential
 	return []any{
 		&a.ID, &a.OrgID, &a.UserID, &a.ProviderID, &a.CredentialID, &a.OAuthClientID,
-		&a.Sub, &a.Login, &a.Email, &a.Picture, &a.IDTokenAccount, &a.IntrospectionAccount, &a.Scopes, &a.MissingScopes, &a.ScopesCut, &a.Fingerprint, &a.FingerprintV2, &a.GrantKey, &a.GrantKeyV1, &a.UnlinkedAt, &a.Revoke, &a.Outcome,
+		&a.Sub, &a.Login, &a.Email, &a.Picture, &a.IDTokenAccount, &a.IntrospectionAccount, &a.Scopes, &a.MissingScopes, &a.ScopesCut, &a.Fingerprint, &a.FingerprintV2, &a.GrantKey, &a.GrantKeyV1, timeOrText{&a.UnlinkedAt}, &a.Revoke, &a.Outcome,
 		&a.CreatedAt, &a.UpdatedAt,
 		&p.ID, &p.OrgID, &p.Name, &p.Slug, &p.Type, &p.Status, &p.ClientID, &p.SecureConfigID,
 		&p.SkipConsent, &p.Metadata.Host, &p.Metadata.SettingsURL, &p.Scopes, &p.RedirectURIs, &p.Config, &p.Fingerprint, &p.FingerprintV2, &p.SecretVersion,
@@ -75,4 +77,25 @@ func (s *Store) Linked(ctx context.Context, authorization string) (models.Linked
 		return models.Linked{}, fmt.Errorf("loading authorization %s: %w", authorization, err)
 	}
 	return l, nil
+}
+
+// timeOrText reads a time that a query works out. Of those SQLite does not tell that they
+// are times.
+type timeOrText struct{ to **time.Time }
+
+// Scan implements sql.Scanner.
+func (t timeOrText) Scan(value any) error {
+	switch v := value.(type) {
+	case nil:
+		*t.to = nil
+	case time.Time:
+		*t.to = &v
+	case string:
+		at, err := time.Parse(sqliteTime, v)
+		*t.to = &at
+		return err
+	default:
+		return fmt.Errorf("%T is no time", value)
+	}
+	return nil
 }

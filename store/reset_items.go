@@ -25,7 +25,7 @@ func (s *Store) AddResetItems(ctx context.Context, job, provider string) (int64,
 		(job_id, authorization_id, user_id, provider_id, generation, reason, due_at, attempts)
 		SELECT CAST(? AS TEXT), a.id, a.user_id, a.provider_id, c.generation, '', ?, 0
 		FROM authorizations a JOIN credentials c ON c.authorization_id = a.id
-		WHERE a.provider_id = ? AND a.unlinked_at IS NULL AND a.outcome IS NULL`, job, s.now(), provider)
+		WHERE a.provider_id = ? AND `+linked("a")+` AND a.outcome IS NULL`, job, s.now(), provider)
 	return r.RowsAffected, r.Error
 }
 

@@ -27,7 +27,8 @@ func (s *Store) RetryItems(ctx context.Context, provider string) error {
 
 // UnlinkUser makes everything of a user unusable and gives it to the job to be
 // revoked, together with what failed before. Providers that are being deleted
-// keep theirs: their own job revokes them.
+// keep theirs: their own job revokes them. It is RevokeUser and TakeItemsOfUser in one, for
+// as long as processes of the release before may run, which know neither.
 func (s *Store) UnlinkUser(ctx context.Context, org, user, job string) error {
 	const theirs = `org_id = ? AND user_id = ? AND provider_id IN (SELECT id FROM providers WHERE org_id = ? AND delete_job_id IS NULL)`
 	if err := s.keepFailed(ctx, theirs, org, user, org); err != nil {

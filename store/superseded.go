@@ -42,7 +42,7 @@ func (s *Store) DropSupersededOfItems(ctx context.Context, provider, lease strin
 			AND i.org_id = superseded_pairs.org_id AND i.grant_key_v2 = superseded_pairs.grant_key)
 		AND NOT EXISTS (SELECT 1 FROM authorizations a JOIN providers p ON p.id = a.provider_id
 			WHERE a.org_id = superseded_pairs.org_id AND a.grant_key_v2 = superseded_pairs.grant_key
-			AND a.outcome IS NULL AND a.unlinked_at IS NULL AND p.delete_job_id IS NULL)`,
+			AND a.outcome IS NULL AND `+linked("a")+` AND p.delete_job_id IS NULL)`,
 		provider, models.JobDeleteProvider, lease)
 }
 

@@ -54,7 +54,7 @@ func (s *Store) InUseAndDue(ctx context.Context, next time.Duration, limit int, 
 					WHEN `+verdictHolds+` OR p.status <> 'active' THEN NULL
 					WHEN TRUE`+refreshable+untroubled+` THEN ? ELSE ? END
 				FROM credentials c JOIN authorizations a ON a.id = c.authorization_id JOIN providers p ON p.id = a.provider_id
-				WHERE c.authorization_id = u.authorization_id AND a.unlinked_at IS NULL AND c.has_refresh_token AND c.refresh_after IS NOT NULL) END
+				WHERE c.authorization_id = u.authorization_id AND `+linked("a")+` AND c.has_refresh_token AND c.refresh_after IS NOT NULL) END
 			WHERE `+s.dialect.rowsOf("token_use WHERE "+due+" ORDER BY due_at LIMIT ?")+`
 			RETURNING authorization_id, COALESCE(due_at = ?, FALSE) AS ready`,
 			slices.Concat([]any{s.now(), s.now(), s.now(), s.now(), s.now(), soon, s.in(next + blockedFor)}, args, []any{limit, soon})...).Scan(&taken).Error

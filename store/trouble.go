@@ -59,8 +59,8 @@ func (s *Store) AcceptedSince(ctx context.Context, l models.Linked, since time.T
 }
 
 // living are the authorizations of a provider that could be refreshed.
-const living = `authorizations a JOIN credentials c ON c.authorization_id = a.id JOIN providers p ON p.id = a.provider_id
-	WHERE a.outcome IS NULL AND a.unlinked_at IS NULL AND c.has_refresh_token AND NOT ` + verdictHolds
+var living = `authorizations a JOIN credentials c ON c.authorization_id = a.id JOIN providers p ON p.id = a.provider_id
+	WHERE a.outcome IS NULL AND ` + linked("a") + ` AND c.has_refresh_token AND NOT ` + verdictHolds
 
 // Living counts a provider's authorizations that could be refreshed, up to a limit.
 func (s *Store) Living(ctx context.Context, provider string, limit int) (int, error) {
@@ -195,7 +195,7 @@ func (s *Store) claimProbe(ctx context.Context, p models.Provider, next time.Dur
 		var due []string
 		// As a condition of its own EXISTS is a join, and PostgreSQL may make it before it
 		// looks for the one row that is wanted.
-		err := s.db.WithContext(ctx).Raw(`SELECT a.id FROM authorizations a WHERE a.provider_id = ? AND a.unlinked_at IS NULL AND `+turn[0]+`
+		err := s.db.WithContext(ctx).Raw(`SELECT a.id FROM authorizations a WHERE a.provider_id = ? AND `+linked("a")+` AND `+turn[0]+`
 			AND CASE WHEN EXISTS (SELECT 1 FROM credentials c JOIN providers p ON p.id = a.provider_id WHERE c.authorization_id = a.id
 				AND c.refresh_after <= ? AND (c.sweep_at IS NULL OR c.sweep_at <= ?)`+turn[1]+refreshable+`) THEN TRUE ELSE FALSE END LIMIT 1`,
 			p.ID, p.ProbedBy, s.now(), s.now(), s.now(), s.now(), s.now()).Scan(&due).Error

@@ -11,11 +11,16 @@ import (
 // Rows of the release before, which have the first version of fingerprints, grant
 // keys and bindings alone.
 
-// UpgradeBegan returns when rows of the release before were first met, nil where they
-// never were.
-func (s *Store) UpgradeBegan(ctx context.Context) (*time.Time, error) {
+// The upgrades of which it is remembered when they began.
+const (
+	UpgradeOfKeys            = "keys"             // when rows of the release before were first met
+	UpgradeOfUserRevocations = "user_revocations" // when the table was made, beside providers that were there
+)
+
+// UpgradeBegan returns when an upgrade began, nil where there was none.
+func (s *Store) UpgradeBegan(ctx context.Context, name string) (*time.Time, error) {
 	var began []time.Time
-	err := s.db.WithContext(ctx).Table("upgrades").Where("name = 'keys'").Pluck("began_at", &began).Error
+	err := s.db.WithContext(ctx).Table("upgrades").Where("name = ?", name).Pluck("began_at", &began).Error
 	if err != nil || len(began) == 0 {
 		return nil, err
 	}

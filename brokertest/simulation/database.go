@@ -232,6 +232,7 @@ var (
 	tableOf      = regexp.MustCompile("(?i)(?:UPDATE|INTO|DELETE FROM|FROM)\\s+[`\"]?([a-z_]+)")
 	changes      = regexp.MustCompile("(?i)\\b(UPDATE|INSERT INTO|DELETE FROM)\\s+[`\"]?([a-z_]+)")
 	assigned     = regexp.MustCompile("[`\"]?([a-z_0-9]+)[`\"]?\\s*=")
+	subqueries   = regexp.MustCompile(`(?i)\(SELECT [^()]*\)`)
 	withoutWhere = regexp.MustCompile(`(?is)\bWHERE\b.*`)
 )
 
@@ -249,7 +250,7 @@ func statementOf(query string) statement {
 			}
 			s.words += " (" + strings.Join(columns, ", ") + ")"
 		}
-	} else if t := tableOf.FindStringSubmatch(query); t != nil {
+	} else if t := tableOf.FindStringSubmatch(subqueries.ReplaceAllString(query, "")); t != nil {
 		s.words = "SELECT from " + t[1]
 	} else {
 		s.words = "SELECT"

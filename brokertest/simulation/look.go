@@ -13,7 +13,8 @@ type lookout struct {
 }
 
 const (
-	lookAtRows = `SELECT a.id, a.org_id, a.user_id, a.provider_id, a.credential_id, a.unlinked_at IS NOT NULL, a.outcome,
+	lookAtRows = `SELECT a.id, a.org_id, a.user_id, a.provider_id, a.credential_id,
+	a.unlinked_at IS NOT NULL OR EXISTS (SELECT 1 FROM user_revocations r WHERE r.org_id = a.org_id AND r.user_id = a.user_id AND r.at >= a.created_at), a.outcome,
 	c.sealed, c.generation, c.lease_owner, c.lease_until, c.attempt_id,
 	CASE WHEN c.verdict_generation = c.generation THEN c.verdict END, c.verdict_reason, c.next_attempt_at,
 	a.item_lease, c.saved_by, c.last_attempt
@@ -44,7 +45,7 @@ func (l *lookout) close() error {
 func (w *world) changes(tables ...string) {
 	for _, t := range tables {
 		switch t {
-		case "credentials", "authorizations", "providers", "jobs":
+		case "credentials", "authorizations", "providers", "jobs", "user_revocations":
 			w.changed.Store(true)
 		}
 	}

@@ -119,8 +119,11 @@ var mutants = []mutant{
 	for _, key := range keys {`, 0, true},
 	{"a revocation is sent after its lease", "broker/revoke.go", "batch.revoke",
 		`if time.Until(b.until) < b.s.timing.RevokeCall {`, `if time.Until(b.until) < b.s.timing.RevokeCall && !ON {`, 0, true},
-	{"a user who leaves keeps the links", "store/retries.go", "Store.UnlinkUser",
-		`WHERE (unlinked_at IS NULL OR outcome = 'failed') AND `, `WHERE (unlinked_at IS NULL OR outcome = 'failed') AND ` + "`+map[bool]string{true: \"FALSE\", false: \"TRUE\"}[ON]+`" + ` AND `, 7, false},
+	{"a user who leaves keeps the links", "store/user_revocations.go", "Store.RevokeUser",
+		`// Not before what is there`, `if ON {
+			return nil
+		}
+		// Not before what is there`, 7, false},
 }
 
 // mutantPackage is written into the overlay only. It says which mutant is on in a process.

@@ -64,6 +64,8 @@ var inSQL = []shared{
 	{"secure_configs (id)", byID, nil},
 	{"superseded_pairs (id)", byID, nil},
 	{"upgrades (name)", "names are constants", nil},
+	{"user_revocations (job_id)", byID, nil},
+	{"user_revocations (org_id, user_id)", "a user counts within an organisation", nil},
 	{"browser_sessions (id)", byID, nil},
 	{"browser_sessions (token_hash)", "the digest of a random secret that is made here", nil},
 	{"sessions (token_hash)", "the digest of a random secret that is made here", nil},

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -42,6 +43,7 @@ func TestReleasesServeSideBySide(t *testing.T) {
 	api, worker := u.start(u.present, "api"), u.start(u.present, "worker")
 	u.load.by(u.client(u.oldAPI), u.client(api))
 	u.load.more("by both releases")
+	u.leaves(api)
 
 	for _, table := range brokertest.Column[string](t, u.db, `SELECT tablename FROM pg_tables
 		WHERE schemaname = current_schema() AND tablename <> 'goose_db_version' ORDER BY 1`) {
@@ -106,6 +108,24 @@ func startUpgrade(t *testing.T, old, present string) *upgraded {
 	u.load = startLoad(t, u.db, must(admin.CreateProvider(t.Context(), models.ProviderInput{Name: "Kept", Type: "test",
 		ClientID: brokertest.ClientID, ClientSecret: brokertest.ClientSecret}))(t).ID, admin)
 	return u
+}
+
+// leaves has everything of somebody revoked by this release. The release before, which does not know how this one does it,
+// gives no token from then on either, and whichever worker is faster revokes it.
+func (u *upgraded) leaves(api *processes.Process) {
+	u.Helper()
+	token := must(u.present.Token(u.Context(), "acme", "grace", models.RoleUser))(u.T)
+	grace, admin := processes.NewClient(u.oldAPI.URL, token), u.client(api)
+	a := must(processes.Consent(u.Context(), grace, u.load.provider, "grace"))(u.T)
+	must(grace.Token(u.Context(), a.ID))(u.T)
+	location := must(admin.RevokeUser(u.Context(), "grace"))(u.T)
+	if _, err := grace.Token(u.Context(), a.ID); err == nil {
+		u.Error("the release before gives a token of a user of whom everything was revoked")
+	}
+	job := must(admin.WaitJob(u.Context(), location, 10*time.Millisecond, nil))(u.T)
+	if n := must(processes.Number(job, string(models.OutcomeRevoked)))(u.T); job.Status != models.JobCompleted || n != 1 {
+		u.Errorf("the revocation of a user ended %s with %v", job.Status, job.Details)
+	}
 }
 
 func (u *upgraded) start(g *processes.Grantd, args ...string) *processes.Process {
