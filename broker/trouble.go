@@ -176,7 +176,7 @@ func (s *Service) takeProbe(ctx context.Context, p models.Provider, authorizatio
 // waitsForProbe is the answer while it is not time for another authorization to ask.
 func waitsForProbe(l models.Linked) error {
 	p := l.Provider
-	if p.InTrouble() == "" || p.ProbeAt == nil || !l.Now.Before(*p.ProbeAt) {
+	if p.InTrouble() == "" || p.ProbeAt == nil || !l.Now.Before(*p.ProbeAt) || p.ProbedBy == models.ProbedByNobody {
 		return nil
 	}
 	return inTrouble(p, l.Now)

@@ -54,7 +54,7 @@ type Provider struct {
 	TroubleVersion int64      `json:"-"` // of the client secret
 	TroubleSince   *time.Time `json:"-"`
 	ProbeAt        *time.Time `json:"-"` // from then on one authorization may ask
-	ProbedBy       string     `json:"-"` // the authorization that asked last
+	ProbedBy       string     `json:"-"` // the authorization that asked last, or ProbedByNobody
 	// DeleteJobID is the job that is deleting the provider, or last tried to.
 	DeleteJobID *string `json:"-"`
 	// FormerSecret is told to admins, with a single provider.
@@ -113,6 +113,10 @@ const (
 	TroubleRefused    Trouble = "refused"    // it refuses several people's alike, in words that say nothing of a grant
 	TroubleUnreadable Trouble = "unreadable" // its successes cannot be read
 )
+
+// ProbedByNobody stands for the authorization that asked last while a provider in trouble has
+// none that could.
+const ProbedByNobody = "nobody"
 
 // Troubles lists every trouble.
 var Troubles = []Trouble{TroubleClient, TroubleRefused, TroubleUnreadable}

@@ -63,7 +63,7 @@ var sweptStatements = []swept{
 	{has: "AND a.id = ? AND CASE WHEN", limit: 1},
 	{has: "UPDATE credentials SET sweep_at = ? WHERE authorization_id = ?", limit: 1},
 	{has: "UPDATE providers SET probe_at = ?, probed_by", limit: notJudged}, // looks for others only where one authorization would be the probe twice in a row
-	{has: "UPDATE providers SET probe_at = ?", limit: 1},
+	{has: "UPDATE providers SET probed_by = ?", limit: 1},
 	{has: "JOIN credentials c ON c.authorization_id = a.id WHERE a.id = ?", limit: 1}, // this and the next are the refreshes that were begun
 	{has: "SELECT * FROM pauses WHERE class IN", limit: 10},
 	{has: "UPDATE credentials AS c SET attempt_id = ?", limit: 1},

@@ -94,7 +94,7 @@ func (s *Store) BeginTrouble(ctx context.Context, p models.Provider, probeIn tim
 // exchange of a code has no authorization yet, and asks as "".
 func (s *Store) TakeProbe(ctx context.Context, provider, authorization string, d time.Duration) (bool, error) {
 	return changed(s.db.WithContext(ctx).Exec(`UPDATE providers SET probe_at = ?, probed_by = ?
-		WHERE id = ? AND `+inTrouble+` AND probe_at <= ?
+		WHERE id = ? AND `+inTrouble+` AND (probe_at <= ? OR probed_by = '`+models.ProbedByNobody+`')
 		AND (probed_by <> ? OR NOT EXISTS (SELECT 1 FROM `+living+` AND a.provider_id = ? AND a.id <> ? AND c.refresh_after <= ?))`,
 		s.in(d), authorization, provider, s.now(), authorization, provider, authorization, s.now()))
 }
@@ -160,7 +160,8 @@ func (s *Store) tellAsked(ctx context.Context, id string) error {
 
 // Probes claims for each provider in trouble that may be asked again the authorization
 // that is to ask: one that is due, in turn, and if possible not the one that asked last. A
-// provider that has none is looked at again after a while.
+// provider that has none is looked at again after a while; whoever asks meanwhile, such as
+// what is to be revoked and needs a valid token for it, need not wait.
 func (s *Store) Probes(ctx context.Context, next time.Duration, limit int) ([]string, error) {
 	var troubled []models.Provider
 	err := s.db.WithContext(ctx).Order("probe_at").Limit(limit).
@@ -169,8 +170,8 @@ func (s *Store) Probes(ctx context.Context, next time.Duration, limit int) ([]st
 	for _, p := range troubled {
 		id, found, probeErr := s.claimProbe(ctx, p, next)
 		if probeErr == nil && !found {
-			probeErr = s.db.WithContext(ctx).Exec("UPDATE providers SET probe_at = ? WHERE id = ? AND probe_at <= ? AND "+inTrouble,
-				s.in(noProbe), p.ID, s.now()).Error
+			probeErr = s.db.WithContext(ctx).Exec("UPDATE providers SET probed_by = ?, probe_at = ? WHERE id = ? AND probe_at <= ? AND "+inTrouble,
+				models.ProbedByNobody, s.in(noProbe), p.ID, s.now()).Error
 		}
 		if probeErr != nil {
 			return all, probeErr

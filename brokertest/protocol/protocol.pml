@@ -92,7 +92,7 @@ proctype refresh(byte me) {
 proctype revocation(byte me) {
 	do
 	:: d_step { (loc[me] == AT_idle) && (item == TO_REVOKE && !claiming) && claims > 0 -> claim = me; claiming = 1; my_time[me] = 1; loc[me] = AT_claimed; claims = claims - 1; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
-	:: d_step { (loc[me] == AT_claimed) && (!gone && (!running || holder == me)) -> holder = me; running = 1; loc[me] = AT_held; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
+	:: d_step { (loc[me] == AT_claimed || loc[me] == AT_held || loc[me] == AT_seen) && (!gone && (!running || holder == me)) -> holder = me; running = 1; loc[me] = AT_held; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (loc[me] == AT_held) && (!gone) -> my_gen[me] = gen; my_tok[me] = tok; loc[me] = AT_seen; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (loc[me] == AT_held || loc[me] == AT_seen) && (!gone && holder == me) && oddities > 0 -> holder = 0; running = 0; loc[me] = AT_claimed; oddities = oddities - 1; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }
 	:: d_step { (loc[me] == AT_seen) && (my_time[me]) -> ended[chain[my_tok[me]]] = 1; loc[me] = AT_revoked; assert(!expired || gone || !ok[tok] || ended[chain[tok]]); }

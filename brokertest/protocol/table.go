@@ -207,7 +207,7 @@ var Table = []Row{
 	{Refreshing, refused + or + denied + or + failed + or + unknown, FailureIsStale, "gone || gen != my.gen || attempt != me", idle, ""},
 
 	{Revoking, idle, Claims, "item == TO_REVOKE && !claiming", claimed, "claim = me; claiming = 1; my.time = 1"},
-	{Revoking, claimed, LeasesCredential, "!gone && (!running || holder == me)", held, "holder = me; running = 1"},
+	{Revoking, claimed + or + held + or + seen, LeasesCredential, "!gone && (!running || holder == me)", held, "holder = me; running = 1"},
 	{Revoking, held, ReadsItem, "!gone", seen, "my.gen = gen; my.tok = tok"},
 	{Revoking, held + or + seen, Returns, "!gone && holder == me", claimed, "holder = 0; running = 0"},
 	{Revoking, seen, UpstreamRevokes, "my.time", revoked, "ended[chain[my.tok]] = 1"},

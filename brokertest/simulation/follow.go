@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 
@@ -169,7 +170,7 @@ func (w *world) followCredential(l *protocol.Log, was, is row) {
 		w.happens(id, protocol.SavesUnknown, is.last, "")
 	case was.attempt != is.attempt:
 		w.happens(id, protocol.GivesLeaseBack, was.attempt, "")
-	case was.lease.owner != is.lease.owner && is.lease.owner != "" && l.StateOf(is.lease.owner) == "claimed":
+	case was.lease.owner != is.lease.owner && is.lease.owner != "" && strings.Contains("claimed held seen", cmp.Or(l.StateOf(is.lease.owner), "none")): // again, where its lease had run out
 		w.lapse(l, was)
 		w.happens(id, protocol.LeasesCredential, is.lease.owner, "")
 	case was.lease.owner != is.lease.owner && is.lease.owner != "":

@@ -74,7 +74,7 @@ type upgraded struct {
 	oldAPI, oldWorker *processes.Process
 	processes         []*processes.Process
 	load              *load
-	deletion          string
+	deletion, leaving string
 	release           func() // lets the deletion go on
 }
 
@@ -111,20 +111,16 @@ func startUpgrade(t *testing.T, old, present string) *upgraded {
 }
 
 // leaves has everything of somebody revoked by this release. The release before, which does not know how this one does it,
-// gives no token from then on either, and whichever worker is faster revokes it.
+// gives no token from then on either.
 func (u *upgraded) leaves(api *processes.Process) {
 	u.Helper()
 	token := must(u.present.Token(u.Context(), "acme", "grace", models.RoleUser))(u.T)
 	grace, admin := processes.NewClient(u.oldAPI.URL, token), u.client(api)
 	a := must(processes.Consent(u.Context(), grace, u.load.provider, "grace"))(u.T)
 	must(grace.Token(u.Context(), a.ID))(u.T)
-	location := must(admin.RevokeUser(u.Context(), "grace"))(u.T)
+	u.leaving = must(admin.RevokeUser(u.Context(), "grace"))(u.T)
 	if _, err := grace.Token(u.Context(), a.ID); err == nil {
 		u.Error("the release before gives a token of a user of whom everything was revoked")
-	}
-	job := must(admin.WaitJob(u.Context(), location, 10*time.Millisecond, nil))(u.T)
-	if n := must(processes.Number(job, string(models.OutcomeRevoked)))(u.T); job.Status != models.JobCompleted || n != 1 {
-		u.Errorf("the revocation of a user ended %s with %v", job.Status, job.Details)
 	}
 }
 
@@ -167,6 +163,10 @@ func (u *upgraded) settled(api *processes.Process) {
 	})
 	if n := must(processes.Number(job, string(models.OutcomeRevoked)))(u.T); job.Status != models.JobCompleted || n != toDelete {
 		u.Errorf("the deletion that was begun by the release before ended %s with %v", job.Status, job.Details)
+	}
+	if leaving := must(admin.WaitJob(u.Context(), u.leaving, 10*time.Millisecond, nil))(u.T); leaving.Status != models.JobCompleted ||
+		must(processes.Number(leaving, string(models.OutcomeRevoked)))(u.T) != 1 {
+		u.Errorf("the revocation of a user ended %s with %v", leaving.Status, leaving.Details)
 	}
 	if s := u.present.Upstream.Stats(); s.RefreshReused != 0 || s.Calls[testidp.Refresh] == 0 {
 		u.Errorf("of %d refreshes %d were made with a spent token", s.Calls[testidp.Refresh], s.RefreshReused)
