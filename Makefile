@@ -11,7 +11,7 @@ AXE := brokertest/axe
 ZITADEL := brokertest/servers/zitadel
 TYPESCRIPT := sdk/typescript
 
-.PHONY: help demo dev build test plain check bench faults simulate pictures release-check measure fmt clean release chart sbom vulnerabilities
+.PHONY: help demo dev build test plain check bench faults simulate pictures release-check measure fmt clean release kms chart sbom vulnerabilities
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -111,6 +111,10 @@ pictures: ## Draw the pictures of the pages in docs/images anew; needs Chromium
 
 release: ## Build what is released into dist/, for linux and darwin on amd64 and arm64: the same bytes for the same commit
 	VERSION='$(VERSION)' .ci/release
+
+# Modules of their own, which download and compile the vendors' SDKs: too much for every commit.
+kms: ## Vet and test the programs that have AWS KMS and Google Cloud KMS seal the keyset
+	for m in aws gcp; do (cd kms/$$m && go vet ./... && go mod verify && go mod tidy -diff && go test ./... && go build -o /dev/null .) || exit 1; done
 
 chart: ## Render the Helm chart, lint it, and decode it into the types of Kubernetes; compiles for minutes the first time
 	cd deploy/helm/check && go vet ./... && go mod tidy -diff && go test ./...

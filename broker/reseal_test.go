@@ -31,15 +31,15 @@ type rotation struct {
 func rotating(t *testing.T, b brokertest.Backend, fill func(*brokertest.Instance)) rotation {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "keyset.json")
-	if err := secrets.Create(path); err != nil {
+	if err := (secrets.File{Path: path}).Create(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	r := rotation{path: path, oldID: must(secrets.Keys(path))(t)[0].ID, old: must(secrets.Load(path))(t)}
+	r := rotation{path: path, oldID: must(secrets.File{Path: path}.Keys(t.Context()))(t)[0].ID, old: must(secrets.File{Path: path}.Load(t.Context()))(t)}
 	r.first = brokertest.New(t, &brokertest.Options{Backend: b, Keys: r.old, WithoutWorker: true})
 	fill(r.first)
-	id := must(secrets.AddKey(path))(t)
+	id := must(secrets.File{Path: path}.AddKey(t.Context()))(t)
 	r.behind = r.process(t)
-	if err := secrets.Promote(path, id); err != nil {
+	if err := (secrets.File{Path: path}).Promote(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
 	r.ahead = r.process(t)
@@ -53,7 +53,7 @@ func (r rotation) process(t *testing.T) *brokertest.Instance {
 	t.Helper()
 	h := r.first
 	return brokertest.New(t, &brokertest.Options{DatabaseURL: h.DatabaseURL, RedisURL: h.RedisURL,
-		Keys: must(secrets.Load(r.path))(t), IdP: h.IdP, IdPURL: h.IdPURL, WithoutWorker: true})
+		Keys: must(secrets.File{Path: r.path}.Load(t.Context()))(t), IdP: h.IdP, IdPURL: h.IdPURL, WithoutWorker: true})
 }
 
 // wantUnderOneKey fails unless everything was sealed by the promoted key.
@@ -129,7 +129,7 @@ func TestK3_RotationWhileTokensAreRefreshed(t *testing.T) {
 			t.Errorf("at the end: %+v, %v", done, err)
 		}
 		r.wantUnderOneKey(t)
-		if err := secrets.Remove(r.path, r.oldID); err != nil {
+		if err := (secrets.File{Path: r.path}).Remove(t.Context(), r.oldID); err != nil {
 			t.Fatal(err)
 		}
 		r.wantNothingLost(t, all)
@@ -173,7 +173,7 @@ func TestK3_AConsentUnderWaySurvivesARotation(t *testing.T) {
 		if done, err := r.ahead.Service.Reseal(ctx, nil); err != nil || done.Done != 5 || len(done.Closed) > 0 {
 			t.Errorf("%+v, %v; want canary, secret, two requests and one pair of tokens done", done, err)
 		}
-		if err := secrets.Remove(r.path, r.oldID); err != nil {
+		if err := (secrets.File{Path: r.path}).Remove(t.Context(), r.oldID); err != nil {
 			t.Fatal(err)
 		}
 		last := r.process(t)
@@ -198,7 +198,7 @@ func TestK3_ADeviceSurvivesARotation(t *testing.T) {
 			begun = must(h.Service.BeginDevice(ctx, h.User.Caller, p.ID))(t)
 		})
 		must(r.ahead.Service.Reseal(ctx, nil))(t)
-		if err := secrets.Remove(r.path, r.oldID); err != nil {
+		if err := (secrets.File{Path: r.path}).Remove(t.Context(), r.oldID); err != nil {
 			t.Fatal(err)
 		}
 		last := r.process(t)
@@ -341,7 +341,7 @@ func TestK3_TokensAreIntrospectedAndExchangedAcrossARotation(t *testing.T) {
 		}
 		look("re-sealed", r.ahead, true)
 		look("re-sealed, and a process that seals with the old key", r.behind, true)
-		if err := secrets.Remove(r.path, r.oldID); err != nil {
+		if err := (secrets.File{Path: r.path}).Remove(t.Context(), r.oldID); err != nil {
 			t.Fatal(err)
 		}
 		look("without the old key", r.process(t), false)

@@ -61,6 +61,8 @@ const (
 	ActionKeyPromoted          Action = "keyset.key_promoted"
 	ActionKeyRemoved           Action = "keyset.key_removed"
 	ActionResealed             Action = "keyset.resealed"
+	ActionKeysetSealed         Action = "keyset.sealed"
+	ActionKeysetUnsealed       Action = "keyset.unsealed"
 )
 
 // Actions are all of them.
@@ -104,4 +106,6 @@ var Actions = []Action{
 	ActionKeyPromoted,
 	ActionKeyRemoved,
 	ActionResealed,
+	ActionKeysetSealed,
+	ActionKeysetUnsealed,
 }

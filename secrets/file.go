@@ -2,6 +2,7 @@ package secrets
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,23 +17,39 @@ import (
 // maxFile bounds what is read in place of a keyset; one of 100 keys has 20 kB.
 const maxFile = 1 << 20
 
-// Create writes a new keyset to path, readable by its owner alone (0600), and
-// makes the folder (0700) when it is missing. It never overwrites: where path
+// File is where a keyset is kept.
+type File struct {
+	Path string
+	// KEK seals the keyset. Where it is nil the keys are in clear, and the file is the secret.
+	KEK KEK
+	// Installation is the name that a sealed keyset is bound to.
+	Installation string
+}
+
+// Create writes a new keyset, readable by its owner alone (0600), and
+// makes the folder (0700) when it is missing. It never overwrites: where the file
 // exists the error has fs.ErrExist in its chain, because a lost keyset is the
-// loss of every token. The keys are in clear; the file is the secret.
-func Create(path string) error {
+// loss of every token.
+func (f File) Create(ctx context.Context) error {
+	if _, err := os.Lstat(f.Path); err == nil {
+		return exists(f.Path) // before a KMS is asked for nothing
+	}
 	handle, err := newHandle()
 	if err != nil {
 		return err
 	}
-	text, err := encode(handle)
+	text, err := f.encode(ctx, handle)
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(f.Path), 0o700); err != nil {
 		return fmt.Errorf("making the keyset's folder: %w", err)
 	}
-	return writeNew(path, text)
+	return writeNew(f.Path, text)
+}
+
+func exists(path string) error {
+	return fmt.Errorf("%s already exists, and a keyset is never overwritten: %w", path, fs.ErrExist)
 }
 
 // writeNew makes path with data, whole and durable, or leaves nothing behind. The
@@ -47,7 +64,7 @@ func writeNew(path string, data []byte) error {
 	defer os.Remove(draft)
 	err = os.Link(draft, path)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s already exists, and a keyset is never overwritten: %w", path, fs.ErrExist)
+		return exists(path)
 	}
 	if err != nil {
 		return fmt.Errorf("creating the keyset, by a hard link in its folder: %w", err)
@@ -80,34 +97,48 @@ func syncDir(path string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// Load reads the keyset at path. It refuses a file that others may read, and
+// Load reads the keyset, and has it opened by the KEK where it is sealed. It refuses a file that others may read, and
 // says what to do about one that is missing, open to others or not a keyset.
-func Load(path string) (*Keyring, error) {
-	handle, err := readHandle(path)
+func (f File) Load(ctx context.Context) (*Keyring, error) {
+	handle, err := f.read(ctx)
 	if err != nil {
 		return nil, err
 	}
 	k, err := newKeyring(handle)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", f.Path, err)
 	}
 	return k, nil
 }
 
-// readHandle reads the keyset at path.
-func readHandle(path string) (*keyset.Handle, error) {
-	data, err := readPrivate(path)
+// Sealed reports whether the keyset is sealed by a key elsewhere.
+func (f File) Sealed() (bool, error) {
+	data, err := readPrivate(f.Path)
+	return parseSealed(data) != nil, err
+}
+
+func (f File) read(ctx context.Context) (*keyset.Handle, error) {
+	data, err := readPrivate(f.Path)
 	if err != nil {
 		return nil, err
 	}
+	if s := parseSealed(data); s != nil {
+		return f.unseal(ctx, s)
+	}
 	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(data)))
 	if err != nil {
-		return nil, fmt.Errorf("%s is not a keyset (Tink, JSON, in clear): %w", path, err)
+		return nil, fmt.Errorf("%s is not a keyset (Tink, JSON, in clear or sealed by grantd): %w", f.Path, err)
+	}
+	if f.KEK != nil {
+		return nil, fmt.Errorf("%s is in clear, although GRANTD_KEYSET_KEK is set; seal it with `grantd keys seal`", f.Path)
 	}
 	return handle, nil
 }
 
-func encode(handle *keyset.Handle) ([]byte, error) {
+func (f File) encode(ctx context.Context, handle *keyset.Handle) ([]byte, error) {
+	if f.KEK != nil {
+		return f.seal(ctx, handle)
+	}
 	var text bytes.Buffer
 	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&text)); err != nil {
 		return nil, fmt.Errorf("encoding the keyset: %w", err)

@@ -12,7 +12,7 @@ import (
 func create(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "new", "keyset.json")
-	if err := Create(path); err != nil {
+	if err := (File{Path: path}).Create(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -45,7 +45,7 @@ func TestK2_AKeysetIsNeverOverwritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Create(path); !errors.Is(err, os.ErrExist) || !strings.Contains(err.Error(), "never overwritten") {
+	if err := (File{Path: path}).Create(t.Context()); !errors.Is(err, os.ErrExist) || !strings.Contains(err.Error(), "never overwritten") {
 		t.Fatalf("err = %v", err)
 	}
 	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
@@ -63,7 +63,7 @@ func TestK2_AKeysetAppearsWhole(t *testing.T) {
 	go func() { // reads whatever has the name, as soon as anything has
 		defer close(seen)
 		for {
-			_, err := Load(path)
+			_, err := File{Path: path}.Load(t.Context())
 			switch {
 			case err != nil && !errors.Is(err, fs.ErrNotExist):
 				seen <- err
@@ -80,7 +80,7 @@ func TestK2_AKeysetAppearsWhole(t *testing.T) {
 	}()
 	made := make(chan error)
 	for range 4 { // starts at the same time: one makes it, and no other touches it
-		go func() { made <- Create(path) }()
+		go func() { made <- File{Path: path}.Create(t.Context()) }()
 	}
 	won := 0
 	for range 4 {
@@ -103,11 +103,11 @@ func TestK2_AKeysetAppearsWhole(t *testing.T) {
 func TestALoadedKeysetOpensWhatItSealed(t *testing.T) {
 	t.Parallel()
 	path, o := create(t), CredentialOwner("c", "a", "o", "u", "p")
-	first, err := Load(path)
+	first, err := File{Path: path}.Load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := Load(path)
+	again, err := File{Path: path}.Load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,14 +121,14 @@ func TestK2_AKeysetOpenToOthersIsRefused(t *testing.T) {
 		if err := os.Chmod(path, open); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Load(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+		if _, err := (File{Path: path}).Load(t.Context()); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 			t.Errorf("mode %04o: err = %v", open, err)
 		}
 	}
 	if err := os.Chmod(path, 0o400); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(path); err != nil {
+	if _, err := (File{Path: path}).Load(t.Context()); err != nil {
 		t.Errorf("mode 0400: %v", err)
 	}
 }
@@ -136,10 +136,10 @@ func TestK2_AKeysetOpenToOthersIsRefused(t *testing.T) {
 func TestLoadSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if _, err := Load(filepath.Join(dir, "none")); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "grantd keys init") {
+	if _, err := (File{Path: filepath.Join(dir, "none")}).Load(t.Context()); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "grantd keys init") {
 		t.Errorf("missing: %v", err)
 	}
-	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "not a file") {
+	if _, err := (File{Path: dir}).Load(t.Context()); err == nil || !strings.Contains(err.Error(), "not a file") {
 		t.Errorf("folder: %v", err)
 	}
 	for _, text := range []string{"", "{}", `{"primaryKeyId":1,"key":[]}`, "c2VjcmV0", `{"primaryKeyId":1,"key":[{"keyId":1}]}`} {
@@ -147,7 +147,7 @@ func TestLoadSaysWhatIsWrong(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := Load(path)
+		_, err := File{Path: path}.Load(t.Context())
 		if err == nil || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "c2VjcmV0") {
 			t.Errorf("%q: %v", text, err)
 		}

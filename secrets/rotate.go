@@ -1,6 +1,7 @@
 package secrets
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,13 +27,13 @@ type Key struct {
 	Prefix string
 }
 
-// Keys lists the keys of the keyset at path, in the file's order.
-func Keys(path string) ([]Key, error) {
-	handle, err := readHandle(path)
+// Keys lists the keys of the keyset, in the file's order.
+func (f File) Keys(ctx context.Context) ([]Key, error) {
+	handle, err := f.read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return keysOf(path, handle)
+	return keysOf(f.Path, handle)
 }
 
 func keysOf(path string, handle *keyset.Handle) ([]Key, error) {
@@ -60,21 +61,21 @@ func Find(path string, keys []Key, id uint32) (Key, error) {
 	return Key{}, fmt.Errorf("there is no key %d in %s; `grantd keys list` shows those there are", id, path)
 }
 
-// AddKey adds a key to the keyset at path and returns its id. It opens, but does
+// AddKey adds a key to the keyset and returns its id. It opens, but does
 // not seal before it is promoted.
-func AddKey(path string) (uint32, error) {
+func (f File) AddKey(ctx context.Context) (uint32, error) {
 	var id uint32
-	err := change(path, func(m *keyset.Manager, _ []Key) (err error) {
+	err := f.change(ctx, func(m *keyset.Manager, _ []Key) (err error) {
 		id, err = m.Add(aead.AES256GCMKeyTemplate())
 		return err
 	})
 	return id, err
 }
 
-// Promote makes a key of the keyset at path the one that seals.
-func Promote(path string, id uint32) error {
-	return change(path, func(m *keyset.Manager, keys []Key) error {
-		k, err := Find(path, keys, id)
+// Promote makes a key of the keyset the one that seals.
+func (f File) Promote(ctx context.Context, id uint32) error {
+	return f.change(ctx, func(m *keyset.Manager, keys []Key) error {
+		k, err := Find(f.Path, keys, id)
 		if err == nil && !k.Enabled {
 			err = fmt.Errorf("key %d is disabled and cannot seal", id)
 		}
@@ -85,11 +86,11 @@ func Promote(path string, id uint32) error {
 	})
 }
 
-// Remove takes a key out of the keyset at path, for good. It refuses the primary;
+// Remove takes a key out of the keyset, for good. It refuses the primary;
 // that nothing needs the key any more is for the caller to know.
-func Remove(path string, id uint32) error {
-	return change(path, func(m *keyset.Manager, keys []Key) error {
-		k, err := Find(path, keys, id)
+func (f File) Remove(ctx context.Context, id uint32) error {
+	return f.change(ctx, func(m *keyset.Manager, keys []Key) error {
+		k, err := Find(f.Path, keys, id)
 		if err == nil && k.Primary {
 			err = fmt.Errorf("key %d is the primary, with which everything is sealed; promote another one first", id)
 		}
@@ -100,14 +101,24 @@ func Remove(path string, id uint32) error {
 	})
 }
 
-// change replaces the keyset at path with an altered one, whole or not at all. No
-// copy of the old one stays behind: it would be secrets that nobody looks after.
-// Where path is a link, what it points to is replaced.
-func change(path string, alter func(*keyset.Manager, []Key) error) error {
-	if _, err := readHandle(path); err != nil {
+// Reencrypt has the keyset, which the former KEK opens, sealed by f's, under a new data key. nil stands for a keyset in clear.
+// A KMS seals with the newest version of its key, so that an older one can be retired.
+func (f File) Reencrypt(ctx context.Context, former KEK) error {
+	return f.replace(ctx, File{f.Path, former, f.Installation}, func(*keyset.Manager, []Key) error { return nil })
+}
+
+func (f File) change(ctx context.Context, alter func(*keyset.Manager, []Key) error) error {
+	return f.replace(ctx, f, alter)
+}
+
+// replace puts an altered keyset in the place of the former one, whole or not at all. No
+// copy of the former one stays behind: it would be secrets that nobody looks after.
+// Where the path is a link, what it points to is replaced.
+func (f File) replace(ctx context.Context, former File, alter func(*keyset.Manager, []Key) error) error {
+	if _, err := readPrivate(f.Path); err != nil {
 		return err
 	}
-	target, err := filepath.EvalSymlinks(path)
+	target, err := filepath.EvalSymlinks(f.Path)
 	if err != nil {
 		return fmt.Errorf("finding the keyset: %w", err)
 	}
@@ -115,9 +126,9 @@ func change(path string, alter func(*keyset.Manager, []Key) error) error {
 	if err != nil {
 		return err
 	}
-	err = write(next, target, alter)
+	err = f.write(ctx, next, former, target, alter)
 	if err = errors.Join(err, next.Close()); err == nil {
-		err = replace(next.Name(), target)
+		err = rename(next.Name(), target)
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(next.Name()))
@@ -125,7 +136,7 @@ func change(path string, alter func(*keyset.Manager, []Key) error) error {
 	return syncDir(filepath.Dir(target))
 }
 
-func replace(next, target string) error {
+func rename(next, target string) error {
 	if err := os.Rename(next, target); err != nil {
 		return fmt.Errorf("replacing the keyset, which stays as it was: %w", err)
 	}
@@ -147,12 +158,12 @@ func begin(path string) (*os.File, error) {
 
 // write fills next with the altered keyset, on disk before it is renamed. What
 // Load would refuse is not written.
-func write(next *os.File, path string, alter func(*keyset.Manager, []Key) error) error {
-	before, err := readHandle(path)
+func (f File) write(ctx context.Context, next *os.File, former File, target string, alter func(*keyset.Manager, []Key) error) error {
+	before, err := former.read(ctx)
 	if err != nil {
 		return err
 	}
-	keys, err := keysOf(path, before)
+	keys, err := keysOf(f.Path, before)
 	if err != nil {
 		return err
 	}
@@ -167,11 +178,11 @@ func write(next *os.File, path string, alter func(*keyset.Manager, []Key) error)
 	if _, err := newKeyring(after); err != nil {
 		return err
 	}
-	text, err := encode(after)
+	text, err := f.encode(ctx, after)
 	if err != nil {
 		return err
 	}
-	if err := dress(next, path); err != nil {
+	if err := dress(next, target); err != nil {
 		return err
 	}
 	_, err = next.Write(text)

@@ -14,7 +14,7 @@ import (
 
 func load(t *testing.T, path string) *Keyring {
 	t.Helper()
-	k, err := Load(path)
+	k, err := File{Path: path}.Load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +23,7 @@ func load(t *testing.T, path string) *Keyring {
 
 func addKey(t *testing.T, path string) uint32 {
 	t.Helper()
-	id, err := AddKey(path)
+	id, err := File{Path: path}.AddKey(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func addKey(t *testing.T, path string) uint32 {
 
 func keys(t *testing.T, path string) []Key {
 	t.Helper()
-	list, err := Keys(path)
+	list, err := File{Path: path}.Keys(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestK3_RotationTakesTwoSteps(t *testing.T) {
 	}
 	mustOpen(t, before, o, seal(t, added, o, "added"), "added")
 
-	if err := Promote(path, id); err != nil {
+	if err := (File{Path: path}).Promote(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
 	promoted := load(t, path)
@@ -76,7 +76,7 @@ func TestK3_RotationTakesTwoSteps(t *testing.T) {
 	mustOpen(t, promoted, o, seal(t, added, o, "late"), "late")
 	mustNotOpen(t, before, o, fresh)
 
-	if err := Remove(path, old); err != nil {
+	if err := (File{Path: path}).Remove(t.Context(), old); err != nil {
 		t.Fatal(err)
 	}
 	mustOpen(t, load(t, path), o, fresh, "fresh")
@@ -92,7 +92,7 @@ func TestK3_ResealingChangesTheKeyAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Promote(path, addKey(t, path)); err != nil {
+	if err := (File{Path: path}).Promote(t.Context(), addKey(t, path)); err != nil {
 		t.Fatal(err)
 	}
 	after := load(t, path)
@@ -131,9 +131,9 @@ func TestK3_WhatWouldLoseTokensIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, err := range map[string]error{
-		"is the primary":   Remove(path, old),
-		"grantd keys list": Remove(path, old+1),
-		"there is no key":  Promote(path, old+1),
+		"is the primary":   File{Path: path}.Remove(t.Context(), old),
+		"grantd keys list": File{Path: path}.Remove(t.Context(), old+1),
+		"there is no key":  File{Path: path}.Promote(t.Context(), old+1),
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("err = %v, want %q", err, want)
@@ -151,10 +151,10 @@ func TestK3_ADisabledKeyIsNotPromoted(t *testing.T) {
 	t.Parallel()
 	path := create(t)
 	id := addKey(t, path)
-	if err := change(path, func(m *keyset.Manager, _ []Key) error { return m.Disable(id) }); err != nil {
+	if err := (File{Path: path}).change(t.Context(), func(m *keyset.Manager, _ []Key) error { return m.Disable(id) }); err != nil {
 		t.Fatal(err)
 	}
-	if err := Promote(path, id); err == nil || !strings.Contains(err.Error(), "disabled") {
+	if err := (File{Path: path}).Promote(t.Context(), id); err == nil || !strings.Contains(err.Error(), "disabled") {
 		t.Errorf("err = %v", err)
 	}
 }
@@ -197,8 +197,8 @@ func TestK3_TwoChangesAtOnce(t *testing.T) {
 	t.Parallel()
 	path := create(t)
 	var second error
-	err := change(path, func(*keyset.Manager, []Key) error {
-		_, second = AddKey(path)
+	err := File{Path: path}.change(t.Context(), func(*keyset.Manager, []Key) error {
+		_, second = File{Path: path}.AddKey(t.Context())
 		return nil
 	})
 	if err != nil || !errors.Is(second, fs.ErrExist) || !strings.Contains(second.Error(), "delete "+path+".new") {
@@ -210,7 +210,7 @@ func TestK3_TwoChangesAtOnce(t *testing.T) {
 func TestK3_AMissingKeysetIsNotMade(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "none.json")
-	if _, err := AddKey(path); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "grantd keys init") {
+	if _, err := (File{Path: path}).AddKey(t.Context()); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "grantd keys init") {
 		t.Errorf("err = %v", err)
 	}
 }

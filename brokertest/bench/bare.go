@@ -46,7 +46,7 @@ func bare(ctx context.Context) error {
 		return err
 	}
 	defer pool.Close()
-	keys, err := secrets.Load(os.Getenv(bareKeyset))
+	keys, err := secrets.File{Path: os.Getenv(bareKeyset)}.Load(ctx)
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func (h *instance) storeFor(ctx context.Context, base string, n int, of draw, ow
 	if err != nil {
 		return nil, err
 	}
-	keys, err := secrets.Load(h.Keyset)
+	keys, err := secrets.File{Path: h.Keyset}.Load(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ const seedBatch = 250
 // every deletion would fail.
 func (x *site) seed(p models.Provider, n int) []string {
 	x.Helper()
-	keys, err := secrets.Load(x.Keyset)
+	keys, err := secrets.File{Path: x.Keyset}.Load(x.ctx)
 	x.must(err)
 	st, err := store.Open(x.ctx, store.Options{URL: x.DatabaseURL})
 	x.must(err)

@@ -166,7 +166,7 @@ func keyset(t *testing.T) *secrets.Keyring {
 	if err := os.WriteFile(path, must(os.ReadFile("testdata/keyset.json"))(t), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return must(secrets.Load(path))(t)
+	return must(secrets.File{Path: path}.Load(t.Context()))(t)
 }
 
 func restore(t *testing.T, url string) {

@@ -30,6 +30,8 @@ type Config struct {
 	RedisURL    string `name:"redis-url" default:"memory:" placeholder:"URL" help:"redis://, rediss:// or redis-sentinel://, or memory: for a Redis inside this process."`
 	Keyset      string `placeholder:"FILE" help:"The keyset that seals all secrets; by default keyset.json in the data folder. Must be given with PostgreSQL."`
 
+	keysetSettings
+
 	UpstreamAllow []string `placeholder:"HOST" help:"Upstreams admitted although private, loopback or plain http: host, host:port or CIDR."`
 	WebhookAllow  []string `placeholder:"HOST" help:"Receivers of webhooks admitted although private, loopback, plain http or on another port than 443: host, host:port or CIDR."`
 	RedirectAllow []string `placeholder:"ORIGIN" help:"Origins that a consent may return to, such as https://app.example.com, beside the public URL and loopback."`
@@ -192,6 +194,10 @@ func (c *Config) validate(more ...error) error {
 	judge("data", judgeData(c.Data))
 	judge("database-url", judgeDatabaseURL(c.DatabaseURL))
 	judge("redis-url", judgeRedisURL(c.RedisURL))
+	if _, err := c.kek(c.KeysetKEK); err != nil {
+		judge("keyset-kek", err.Error())
+	}
+	judge("keyset-context", judgeKeysetContext(c.KeysetContext))
 	judge("upstream-allow", each(c.UpstreamAllow, judgeUpstream))
 	judge("webhook-allow", each(c.WebhookAllow, judgeUpstream))
 	judge("redirect-allow", each(c.RedirectAllow, judgeOrigin))

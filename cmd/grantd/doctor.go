@@ -134,10 +134,27 @@ func (x *doctor) database(ctx context.Context) {
 }
 
 func (x *doctor) keyset(ctx context.Context) {
-	keys, err := secrets.Load(x.cfg.Keyset)
+	file, err := x.cfg.keyset(nil) // which is tried once
+	if err != nil {
+		x.tell(wrong, "keyset", named("GRANTD_KEYSET_KEK", err).Error(), "")
+		return
+	}
+	sealed, err := file.Sealed()
 	if err != nil {
 		x.tell(wrong, "keyset", named("GRANTD_KEYSET", err).Error(), "For a new database make one with `grantd keys init`; for one in use put the file back from its backup.")
 		return
+	}
+	began := time.Now()
+	keys, err := file.Load(ctx)
+	switch {
+	case err != nil && sealed && file.KEK != nil:
+		x.tell(wrong, "keyset", named("GRANTD_KEYSET", err).Error(), "No server can start before the key management service opens the keyset; those that run go on. docs/kms.md says what each message means.")
+		return
+	case err != nil:
+		x.tell(wrong, "keyset", named("GRANTD_KEYSET", err).Error(), "")
+		return
+	case sealed:
+		x.tell(fine, "keyset", fmt.Sprintf("%s opened it in %s", file.KEK, time.Since(began).Round(time.Millisecond)), "")
 	}
 	if x.store == nil {
 		x.tell(noted, "keyset", "it can be read; whether it is this database's could not be examined", "")

@@ -44,7 +44,7 @@ func TestDoctorSaysWhatIsWrong(t *testing.T) {
 	nobody := free.Addr().String()
 	free.Close()
 	other := filepath.Join(t.TempDir(), "other.json")
-	if err := secrets.Create(other); err != nil {
+	if err := (secrets.File{Path: other}).Create(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	readable := filepath.Join(t.TempDir(), "readable.json")

@@ -92,7 +92,11 @@ func (c *Config) prepareSchema(ctx context.Context, st *store.Store, migrate boo
 // the database holds nothing that was sealed with another (K2): for a database
 // in use a new keyset would be the silent loss of every token.
 func (c *Config) newKeyring(ctx context.Context, st *store.Store, log *slog.Logger) (*secrets.Keyring, error) {
-	keys, err := secrets.Load(c.Keyset)
+	file, err := c.keyset(log)
+	if err != nil {
+		return nil, named("GRANTD_KEYSET_KEK", err)
+	}
+	keys, err := file.Load(ctx)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return keys, named("GRANTD_KEYSET", err)
 	}
@@ -106,11 +110,21 @@ func (c *Config) newKeyring(ctx context.Context, st *store.Store, log *slog.Logg
 	case c.sqlitePath() == "":
 		return nil, named("GRANTD_KEYSET", err)
 	}
-	if err := secrets.Create(c.Keyset); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := file.Create(ctx); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, named("GRANTD_KEYSET", err)
 	}
 	log.Info("made a keyset; keep a copy of it apart from the database's", "file", c.Keyset)
-	keys, err = secrets.Load(c.Keyset)
+	keys, err = file.Load(ctx)
+	return keys, named("GRANTD_KEYSET", err)
+}
+
+// loadKeyset reads the keyset, which must be there.
+func (c *Config) loadKeyset(ctx context.Context, log *slog.Logger) (*secrets.Keyring, error) {
+	file, err := c.keyset(log)
+	if err != nil {
+		return nil, named("GRANTD_KEYSET_KEK", err)
+	}
+	keys, err := file.Load(ctx)
 	return keys, named("GRANTD_KEYSET", err)
 }
 
@@ -128,8 +142,7 @@ func (c *Config) tokenService(ctx context.Context, log *slog.Logger) (s *broker.
 	if err != nil {
 		return nil, nil, err
 	}
-	keys, err := secrets.Load(c.Keyset)
-	err = named("GRANTD_KEYSET", err)
+	keys, err := c.loadKeyset(ctx, log)
 	if err == nil {
 		s, err = broker.New(ctx, broker.Options{Store: st, Keys: keys, PublicURL: c.PublicURL, Log: log, Sessions: c.sessionLife()})
 	}

@@ -41,7 +41,11 @@ func (k keysListCommand) Run(ctx context.Context, c console, cfg *Config) error 
 	if err := cfg.validate(cfg.needKeyset()); err != nil {
 		return err
 	}
-	keys, err := secrets.Keys(cfg.Keyset)
+	file, err := cfg.keyset(cfg.logger(c.err))
+	if err != nil {
+		return named("GRANTD_KEYSET_KEK", err)
+	}
+	keys, err := file.Keys(ctx)
 	if err != nil {
 		return named("GRANTD_KEYSET", err)
 	}
@@ -146,11 +150,15 @@ func (keysAddCommand) Run(ctx context.Context, c console, cfg *Config) error {
 	if err := cfg.validate(cfg.needKeyset()); err != nil {
 		return err
 	}
-	id, err := secrets.AddKey(cfg.Keyset)
+	file, err := cfg.keyset(cfg.logger(c.err))
+	if err != nil {
+		return named("GRANTD_KEYSET_KEK", err)
+	}
+	id, err := file.AddKey(ctx)
 	if err != nil {
 		return named("GRANTD_KEYSET", err)
 	}
-	cfg.auditKeyset(ctx, c, models.ActionKeyAdded, id)
+	cfg.auditKeyset(ctx, c, models.ActionKeyAdded, fmt.Sprint(id))
 	fmt.Fprintf(c.err, "Added key %d to %s; nothing is sealed with it yet.\n%s.\nOnly then: grantd keys promote %d\n", id, cfg.Keyset, everywhere, id)
 	_, err = fmt.Fprintln(c.out, id)
 	return err
@@ -159,7 +167,7 @@ func (keysAddCommand) Run(ctx context.Context, c console, cfg *Config) error {
 // auditKeyset records a change of the keyset's file in the database that it belongs to.
 // The file may be changed where there is no database: then it says that nothing was
 // recorded.
-func (c *Config) auditKeyset(ctx context.Context, out console, action models.Action, key uint32) {
+func (c *Config) auditKeyset(ctx context.Context, out console, action models.Action, key string) {
 	record := func() error {
 		if err := c.mustExist(); err != nil {
 			return err
@@ -172,7 +180,7 @@ func (c *Config) auditKeyset(ctx context.Context, out console, action models.Act
 		if err := st.CheckSchema(ctx); err != nil {
 			return err
 		}
-		return st.Audit(ctx, broker.KeysetEvent(action, fmt.Sprint(key)))
+		return st.Audit(ctx, broker.KeysetEvent(action, key))
 	}
 	if err := record(); err != nil {
 		fmt.Fprintf(out.err, "This is not recorded in the audit trail: %v.\n", err)
@@ -193,10 +201,14 @@ func (k keysPromoteCommand) Run(ctx context.Context, c console, cfg *Config) err
 	if err := cfg.validate(cfg.needKeyset()); err != nil {
 		return err
 	}
-	if err := secrets.Promote(cfg.Keyset, k.ID); err != nil {
+	file, err := cfg.keyset(cfg.logger(c.err))
+	if err != nil {
+		return named("GRANTD_KEYSET_KEK", err)
+	}
+	if err := file.Promote(ctx, k.ID); err != nil {
 		return named("GRANTD_KEYSET", err)
 	}
-	cfg.auditKeyset(ctx, c, models.ActionKeyPromoted, k.ID)
+	cfg.auditKeyset(ctx, c, models.ActionKeyPromoted, fmt.Sprint(k.ID))
 	fmt.Fprintf(c.err, "Key %d is the one that seals, in %s.\n%s.\nThen: grantd keys reseal\n", k.ID, cfg.Keyset, everywhere)
 	return nil
 }
@@ -275,11 +287,15 @@ func (keysRemoveCommand) Help() string {
 
 // Run removes the key.
 func (k keysRemoveCommand) Run(ctx context.Context, c console, cfg *Config) error {
-	return cfg.withSealed(ctx, c, func(st *store.Store, _ *secrets.Keyring, _ *slog.Logger) error {
-		if err := k.mayLeave(ctx, st, cfg.Keyset); err != nil {
+	return cfg.withSealed(ctx, c, func(st *store.Store, _ *secrets.Keyring, log *slog.Logger) error {
+		file, err := cfg.keyset(log)
+		if err != nil {
+			return named("GRANTD_KEYSET_KEK", err)
+		}
+		if err := k.mayLeave(ctx, st, file); err != nil {
 			return err
 		}
-		if err := secrets.Remove(cfg.Keyset, k.ID); err != nil {
+		if err := file.Remove(ctx, k.ID); err != nil {
 			return named("GRANTD_KEYSET", err)
 		}
 		if err := st.Audit(ctx, broker.KeysetEvent(models.ActionKeyRemoved, fmt.Sprint(k.ID))); err != nil {
@@ -292,12 +308,12 @@ func (k keysRemoveCommand) Run(ctx context.Context, c console, cfg *Config) erro
 }
 
 // mayLeave refuses to let a key go that anything was sealed with.
-func (k keysRemoveCommand) mayLeave(ctx context.Context, st *store.Store, path string) error {
-	keys, err := secrets.Keys(path)
+func (k keysRemoveCommand) mayLeave(ctx context.Context, st *store.Store, file secrets.File) error {
+	keys, err := file.Keys(ctx)
 	if err != nil {
 		return named("GRANTD_KEYSET", err)
 	}
-	key, err := secrets.Find(path, keys, k.ID)
+	key, err := secrets.Find(file.Path, keys, k.ID)
 	if err != nil || key.Primary { // the primary is refused by Remove, which says why
 		return named("GRANTD_KEYSET", err)
 	}
@@ -317,11 +333,11 @@ func (c *Config) withSealed(ctx context.Context, out console, f func(*store.Stor
 	if err := errors.Join(c.validate(c.needKeyset()), c.mustExist()); err != nil {
 		return err
 	}
-	keys, err := secrets.Load(c.Keyset)
-	if err != nil {
-		return named("GRANTD_KEYSET", err)
-	}
 	log := c.logger(out.err)
+	keys, err := c.loadKeyset(ctx, log)
+	if err != nil {
+		return err
+	}
 	st, err := c.openMigrated(ctx, false, nil, log)
 	if err != nil {
 		return err
