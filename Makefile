@@ -125,8 +125,8 @@ sbom: build ## Write dist/grantd.cdx.json: what bin/grantd is made of, in Cyclon
 	cd .ci/release-tools && go tool cyclonedx-gomod bin -json -licenses -version '$(VERSION)' -output '$(CURDIR)/dist/grantd.cdx.json' '$(CURDIR)/bin/grantd'
 
 vulnerabilities: ## Look for known vulnerabilities in what the binary calls; needs the network
-	go build -C .ci/release-tools -o '$(CURDIR)/bin/tools/' golang.org/x/vuln/cmd/govulncheck
-	bin/tools/govulncheck ./...
+	go build -C .ci/release-tools -o '$(CURDIR)/bin/tools/' golang.org/x/vuln/cmd/govulncheck ./vulnerabilities
+	bin/tools/vulnerabilities bin/tools/govulncheck ./cmd/grantd ./client
 
 release-check: ## What is too long for every commit: faults at full size, the benchmark, the image; takes about half an hour
 	.ci/release-check
