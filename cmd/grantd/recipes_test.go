@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/pem"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +16,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"text/template"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -31,20 +31,28 @@ const (
 	documented  = "https://grantd.example.com" // where grantd is in the documents
 )
 
-// block is a block of a page, in a language, below a heading.
+// block is the first block of the page in a language below a heading.
 func block(t *testing.T, heading, language string) string {
+	t.Helper()
+	return blocks(t, heading, language)[0]
+}
+
+// blocks are the blocks of the page in a language below a heading; there is one at least.
+func blocks(t *testing.T, heading, language string) (found []string) {
 	t.Helper()
 	page, err := os.ReadFile(recipesPage)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, after, found := strings.Cut(string(page), "\n"+heading+"\n")
+	_, after, _ := strings.Cut(string(page), "\n"+heading+"\n")
 	after, _, _ = strings.Cut(after, "\n## ")
-	m := regexp.MustCompile("(?s)```" + language + "\n(.*?)```").FindStringSubmatch(after)
-	if !found || m == nil {
+	for _, m := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(after, -1) {
+		found = append(found, m[1])
+	}
+	if len(found) == 0 {
 		t.Fatalf("the page has no %s below %q", language, heading)
 	}
-	return m[1]
+	return found
 }
 
 // readIssuers reads a list of trusted issuers as grantd does at its start.
@@ -216,75 +224,130 @@ func TestTheRecipeForGitHubActions(t *testing.T) {
 	}
 }
 
-// External Secrets Operator fetches a token by a webhook: this does what its provider does with the manifests.
+// External Secrets Operator fetches a token by a webhook. This does with the manifests what its provider does
+// (providers/v1/webhook of external-secrets): remoteRef is escaped in the URL and nowhere else, headers are templates too,
+// every 2xx is a success, and 404 is a secret that was deleted.
 func TestTheRecipeForExternalSecrets(t *testing.T) {
 	t.Parallel()
 	const heading = "## External Secrets Operator"
-	h := brokertest.New(t, &brokertest.Options{WithoutWorker: true})
-	p := h.Provider(t, "test")
-	id := h.Consent(t, h.User, p, "ada").ID
+	issuer := brokertest.NewIssuer(t)
+	h := brokertest.New(t, &brokertest.Options{WithoutWorker: true, Allow: []string{issuer.Host()}, Issuers: []broker.TrustedIssuer{{
+		Name: "prod", Keys: issuer.Source(), Audience: documented, Org: "acme", User: broker.UserClaim{Template: "sub"}, Role: models.RoleService,
+		Rules: []broker.Rule{{Claim: "sub", Value: "system:serviceaccount:web:grantd"}}, Providers: []string{"github"}, MaxAge: time.Hour}}})
+	p, err := h.Service.CreateProvider(t.Context(), h.Admin.Caller, models.ProviderInput{Name: "GitHub", Slug: "github", Type: "test", ClientID: brokertest.ClientID, ClientSecret: brokertest.ClientSecret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := h.Consent(t, h.User, p, "ada")
 	service := h.Limited(t, broker.NewAPIToken{OrgID: "acme", UserID: "app-eso", Role: models.RoleService, Providers: []string{p.ID}})
 
-	var manifests []map[string]any
-	decoder := yaml.NewDecoder(strings.NewReader(block(t, heading, "yaml")))
-	for {
-		var one map[string]any
-		if err := decoder.Decode(&one); err == io.EOF {
-			break
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		manifests = append(manifests, one)
-	}
-	if len(manifests) != 2 {
-		t.Fatalf("there are %d manifests", len(manifests))
-	}
-	at := func(v any, path ...any) any {
-		for _, step := range path {
-			switch step := step.(type) {
-			case string:
-				v = v.(map[string]any)[step]
-			case int:
-				v = v.([]any)[step]
+	texts := blocks(t, heading, "yaml")
+	var store struct {
+		Spec struct {
+			Provider struct {
+				Webhook esoWebhook
 			}
 		}
-		return v
 	}
-	remote := at(manifests[1], "spec", "data", 0, "remoteRef").(map[string]any)
-	if !models.ValidID(fmt.Sprint(remote["key"])) {
-		t.Errorf("the key is %v, want an id", remote["key"])
+	var external struct {
+		Spec struct {
+			Target struct {
+				DeletionPolicy string `yaml:"deletionPolicy"`
+			}
+			Data []struct {
+				RemoteRef struct{ Key, Property string } `yaml:"remoteRef"`
+			}
+		}
 	}
-	values := map[string]any{
-		"remoteRef": map[string]string{"key": url.QueryEscape(id), "property": fmt.Sprint(remote["property"])},
-		fmt.Sprint(at(manifests[0], "spec", "provider", "webhook", "secrets", 0, "name")): map[string]string{"token": service.Token.Reveal()},
+	manifests := yaml.NewDecoder(strings.NewReader(texts[0]))
+	for _, into := range []any{&store, &external} {
+		if err := manifests.Decode(into); err != nil {
+			t.Fatal(err)
+		}
 	}
-	rendered := func(text any) string {
+	webhook, remote := store.Spec.Provider.Webhook, external.Spec.Data[0].RemoteRef
+	if !models.ValidID(remote.Key) || external.Spec.Target.DeletionPolicy != "Delete" {
+		t.Errorf("the external secret is %+v", external)
+	}
+	webhook.URL = strings.Replace(webhook.URL, documented, h.URL, 1)
+	if status, token := webhook.fetches(t, a.ID, remote.Property, service.Token); status != http.StatusCreated || len(token) < 10 {
+		t.Errorf("grantd answers %d, and the token is %q", status, token)
+	}
+	if status, _ := webhook.fetches(t, a.ID, "corp:ada & grace/1", service.Token); status != http.StatusUnprocessableEntity {
+		t.Errorf("for what is no user, grantd answers %d", status) // and it saw all of it: half of it is one
+	}
+	var newer esoWebhook
+	if err := yaml.Unmarshal([]byte(texts[1]), &newer); err != nil {
+		t.Fatal(err)
+	}
+	webhook.Secrets = newer.Secrets
+	ofAccount := issuer.Bearer(t, "system:serviceaccount:web:"+newer.Secrets[0].ServiceAccountRef.Name, map[string]any{"aud": newer.Secrets[0].ServiceAccountRef.Audiences})
+	if status, token := webhook.fetches(t, a.ID, remote.Property, ofAccount); status != http.StatusCreated || len(token) < 10 {
+		t.Errorf("to a service account grantd answers %d, and the token is %q", status, token)
+	}
+	if err := h.User.Client.Disconnect(t.Context(), a.ID); err != nil {
+		t.Fatal(err)
+	}
+	if status, _ := webhook.fetches(t, a.ID, remote.Property, service.Token); status != http.StatusNotFound {
+		t.Errorf("after the disconnect grantd answers %d, which does not delete the secret", status)
+	}
+}
+
+// esoWebhook is the provider of a SecretStore, as far as the recipe uses it.
+type esoWebhook struct {
+	URL, Method string
+	Headers     map[string]string
+	Result      struct {
+		JSONPath string `yaml:"jsonPath"`
+	}
+	Secrets []struct {
+		Name              string
+		ServiceAccountRef struct {
+			Name      string
+			Audiences []string
+		} `yaml:"serviceAccountRef"`
+	}
+}
+
+// fetches is one refresh of an ExternalSecret, with token as that of the one secret of the store.
+func (w esoWebhook) fetches(t *testing.T, key, property string, token models.Secret) (status int, value string) {
+	t.Helper()
+	rendered := func(text string, escape func(string) string) string {
 		t.Helper()
+		values := map[string]map[string]string{
+			"remoteRef":       {"key": escape(key), "property": escape(property), "version": "", "namespace": "web"},
+			w.Secrets[0].Name: {"token": token.Reveal()},
+		}
 		var out strings.Builder
-		if err := template.Must(template.New("").Option("missingkey=error").Parse(fmt.Sprint(text))).Execute(&out, values); err != nil {
+		if err := template.Must(template.New("").Option("missingkey=error").Parse(text)).Execute(&out, values); err != nil {
 			t.Fatal(err)
 		}
 		return out.String()
 	}
-	webhook := at(manifests[0], "spec", "provider", "webhook").(map[string]any)
-	request, err := http.NewRequestWithContext(t.Context(), fmt.Sprint(webhook["method"]), strings.Replace(rendered(webhook["url"]), documented, h.URL, 1), nil)
+	asItIs := func(s string) string { return s }
+	request, err := http.NewRequestWithContext(t.Context(), w.Method, rendered(w.URL, url.QueryEscape), bytes.NewReader(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, value := range webhook["headers"].(map[string]any) {
-		request.Header.Set(name, rendered(value))
+	for name, text := range w.Headers {
+		request.Header.Add(name, rendered(text, asItIs))
 	}
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
+	if answer.StatusCode/100 != 2 {
+		return answer.StatusCode, ""
+	}
+	field, ok := strings.CutPrefix(rendered(w.Result.JSONPath, asItIs), "$.")
+	if !ok || strings.ContainsAny(field, ".[") {
+		t.Fatalf("the path %s is not a field, and this does not know more", w.Result.JSONPath)
+	}
 	var body map[string]any
-	if err := json.NewDecoder(answer.Body).Decode(&body); err != nil || answer.StatusCode != http.StatusCreated {
-		t.Fatalf("grantd answers %s %v, %v", answer.Status, body, err)
+	if err := json.NewDecoder(answer.Body).Decode(&body); err != nil {
+		t.Fatal(err)
 	}
-	field, ok := strings.CutPrefix(fmt.Sprint(at(webhook, "result", "jsonPath")), "$.")
-	if token, _ := body[field].(string); !ok || len(token) < 10 {
-		t.Errorf("the result is not at %s", field)
-	}
+	value, _ = body[field].(string)
+	return answer.StatusCode, value
 }
