@@ -1,11 +1,15 @@
 package contract_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"html"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -14,25 +18,43 @@ import (
 
 	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/brokertest"
+	"github.com/grantd/grantd/brokertest/services"
 	"github.com/grantd/grantd/client"
 	"github.com/grantd/grantd/models"
 )
 
 // webApp is an app with sessions of its own, which sends its people to connect links and confirms in their sessions.
 type webApp struct {
-	url    string
-	client *client.Client
+	url      string
+	client   *client.Client
+	provider string
+	// helper is the browser helper of the TypeScript client, as JavaScript; "" where the app does without.
+	helper string
 }
 
 // newWebApp starts an app of acme's that may use a provider.
 func newWebApp(t *testing.T, h *brokertest.Instance, provider string) *webApp {
 	t.Helper()
 	site := httptest.NewUnstartedServer(nil)
-	app := &webApp{url: "http://" + strings.Replace(site.Listener.Addr().String(), "127.0.0.1", "localhost", 1)}
+	app := &webApp{provider: provider, url: "http://" + strings.Replace(site.Listener.Addr().String(), "127.0.0.1", "localhost", 1)}
 	app.client = h.Limited(t, broker.NewAPIToken{OrgID: "acme", UserID: "app-web", Role: models.RoleService, Name: "Web app",
 		Providers: []string{provider}, ReturnOrigins: []string{app.url}}).Client
 	site.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/helper.js":
+			w.Header().Set("Content-Type", "text/javascript")
+			fmt.Fprint(w, app.helper)
+			return
+		case "/link":
+			fmt.Fprint(w, app.link(t, client.NewConnectLink{UserID: "ada", ProviderID: app.provider, Popup: true}).URL)
+			return
+		}
 		w.Header().Set("Content-Type", "text/html")
+		defer func() {
+			if app.helper != "" {
+				fmt.Fprint(w, usesHelper)
+			}
+		}()
 		fmt.Fprintf(w, `<!doctype html><title>App</title><link rel="icon" href="data:,"><p id="outcome">%s</p><p id="said"></p><script>
 			addEventListener("message", e => document.getElementById("said").textContent += e.origin + " " + JSON.stringify(e.data))</script>`,
 			html.EscapeString(app.answer(w, r)))
@@ -41,6 +63,15 @@ func newWebApp(t *testing.T, h *brokertest.Instance, provider string) *webApp {
 	t.Cleanup(site.Close)
 	return app
 }
+
+// usesHelper is what a page of an app does with the helper.
+const usesHelper = `<button id="connect">Connect</button><p id="helped"></p><script type="module">
+	import { connect, returned } from "/helper.js";
+	const show = (what) => document.getElementById("helped").textContent = JSON.stringify(what) + " at " + location;
+	if (location.search) show(returned());
+	document.getElementById("connect").onclick = () =>
+		connect(fetch("/link").then((answer) => answer.text())).then(show, (problem) => show(problem.message));
+</script>`
 
 // answer is what the app shows. It takes the user from its session and from nowhere else.
 func (a *webApp) answer(w http.ResponseWriter, r *http.Request) string {
@@ -240,6 +271,51 @@ func TestALinkInAWindowOfItsOwn(t *testing.T) {
 	b.do(t, chromedp.Navigate(l.URL), chromedp.WaitVisible(css("#start")), chromedp.Click(css("#start")))
 	b.consents(t, "ada", "allow")
 	b.ends(t, app, "ada: connected for ada")
+
+	// With the helper of the TypeScript client: a window that ends well, one that is closed, and a return.
+	app.helper = browserHelper(t)
+	helped := func(want string) string {
+		t.Helper()
+		var got string
+		brokertest.Eventually(t, "the helper tells "+want, func() bool { got = b.shows(t, "#helped"); return strings.Contains(got, want) })
+		return got
+	}
+	b.do(t, chromedp.Navigate(app.url), chromedp.WaitVisible(css("#connect")))
+	w = b.popup(t, chromedp.Click(css("#connect")))
+	w.do(t, chromedp.WaitVisible(css("#start")), chromedp.Click(css("#start")))
+	w.consents(t, "ada", "allow")
+	closed("consented, with the helper")
+	var came struct{ Link, Result string }
+	said = helped(`"result":`)
+	if err := json.NewDecoder(strings.NewReader(said)).Decode(&came); err != nil {
+		t.Fatalf("the helper tells %s: %v", said, err)
+	}
+	if done, err := app.client.ConfirmConnectLink(ctx, came.Link, models.Secret(came.Result), "ada"); err != nil || done.Authorization.UserID != "ada" {
+		t.Errorf("confirmed: %+v, %v", done, err)
+	}
+	w = b.popup(t, chromedp.Click(css("#connect")))
+	w.do(t, chromedp.WaitVisible(css("#start")), chromedp.Evaluate[chromedp.Void](`setTimeout(() => window.close())`))
+	helped("the window was closed")
+	l = app.link(t, client.NewConnectLink{UserID: "ada", ProviderID: p})
+	b.do(t, chromedp.Navigate(l.URL), chromedp.WaitVisible(css("#cancel")), chromedp.Click(css("#cancel")))
+	if said := helped("access_denied"); said != `{"link":"`+l.ID+`","error":"access_denied"} at `+app.url+"/connected" {
+		t.Errorf("after the return the helper tells %s", said)
+	}
+}
+
+// browserHelper is the browser helper of the TypeScript client, without its types.
+func browserHelper(t *testing.T) string {
+	t.Helper()
+	node, err := exec.LookPath("node")
+	if err != nil {
+		services.Skip(t, "node is not installed")
+	}
+	source := filepath.Join("..", "..", "sdk", "typescript")
+	if _, err := os.Stat(filepath.Join(source, "node_modules", "typescript")); err != nil {
+		services.Skip(t, "the npm packages of sdk/typescript are not installed (`npm ci` there)")
+	}
+	return runIn(t, source, os.Environ(), node, "-e", `const ts = require("typescript"), compilerOptions = { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 };
+		process.stdout.write(ts.transpileModule(require("fs").readFileSync("src/browser.ts", "utf8"), { compilerOptions }).outputText);`)
 }
 
 // A link for a person who signs in, by keyboard, with what axe-core says of every page on the way.
