@@ -144,6 +144,12 @@ func (b *browser) shows(t *testing.T, element chromedp.CSS) string {
 	return text
 }
 
+// becomes waits until an element has a text.
+func (b *browser) becomes(t *testing.T, what string, element chromedp.CSS, wanted string) {
+	t.Helper()
+	brokertest.Eventually(t, what, func() bool { return strings.Contains(b.shows(t, element), wanted) })
+}
+
 func (b *browser) cookies(t *testing.T) []*network.Cookie {
 	t.Helper()
 	cookies, err := chromedp.Run(b, func(ctx context.Context, tab *chromedp.Target) ([]*network.Cookie, error) {

@@ -21,15 +21,6 @@ func TestAProviderFromItsFormToItsDeletionInABrowser(t *testing.T) {
 	b, person := openBrowser(t), openBrowser(t)
 	h := askingWith(t, brokertest.Options{Timing: broker.Timing{Backoff: time.Millisecond}})
 	css := func(s string) chromedp.CSS { return chromedp.CSS(s) }
-	becomes := func(what string, of chromedp.CSS, wanted string) {
-		t.Helper()
-		brokertest.Eventually(t, what, func() bool { return strings.Contains(b.shows(t, of), wanted) })
-	}
-	consents := func(who *browser, account, until string) {
-		t.Helper()
-		who.do(t, chromedp.WaitVisible(css("button[value=allow]")), chromedp.Click(css("input[value="+account+"]")),
-			chromedp.Click(css("button[value=allow]")), chromedp.WaitVisible(css(until)))
-	}
 
 	// The form, with a mistake first.
 	b.signsIn(t, h, h.Admin, "#now")
@@ -48,7 +39,8 @@ func TestAProviderFromItsFormToItsDeletionInABrowser(t *testing.T) {
 
 	// The trial, which is removed.
 	b.do(t, chromedp.Click(css("#try")), chromedp.WaitVisible(css("#begin")), chromedp.Click(css("#begin")))
-	consents(b, "grace", "#remove")
+	b.consents(t, "grace", "allow")
+	b.do(t, chromedp.WaitVisible(css("#remove")))
 	if shown := b.shows(t, "main"); !strings.Contains(shown, "grace") || !strings.Contains(shown, "access token is good") {
 		t.Errorf("the trial tells %s", shown)
 	}
@@ -62,8 +54,22 @@ func TestAProviderFromItsFormToItsDeletionInABrowser(t *testing.T) {
 	}{{h.Person(t, "acme", "third", "user"), "linus"}, {h.Colleague, "grace"}, {h.User, "ada"}} {
 		person.signsIn(t, h, one.who, "#connect-"+p)
 		person.do(t, chromedp.Click(css("#connect-"+p)))
-		consents(person, one.account, "#account")
+		person.consents(t, one.account, "allow")
+		person.do(t, chromedp.WaitVisible(css("#account")))
 	}
+
+	// Ada disconnects while the upstream refuses, is told so, and connects again. What the upstream refused is revoked later.
+	h.IdP.Inject(testidp.Fault{Endpoint: testidp.Revoke, Status: 503})
+	person.do(t, chromedp.Navigate(h.URL+"/connections"), chromedp.WaitVisible(css("a[href$='/disconnect']")), chromedp.Click(css("a[href$='/disconnect']")),
+		chromedp.WaitVisible(css("#disconnect")), chromedp.Click(css("#disconnect")), chromedp.WaitVisible(css("#upstream")))
+	if told := person.shows(t, "main"); !strings.Contains(told, "no longer connected") || !strings.Contains(told, "has not taken everything back yet") || strings.Contains(told, "has revoked") {
+		t.Errorf("after a disconnect that the upstream refused, the page tells %s", told)
+	}
+	h.IdP.ClearFaults()
+	brokertest.Eventually(t, "what the upstream refused is revoked", func() bool { return grants(h) == 2 })
+	person.do(t, chromedp.Click(css("#all")), chromedp.WaitVisible(css("#connect-"+p)), chromedp.Click(css("#connect-"+p)))
+	person.consents(t, "ada", "allow")
+	person.do(t, chromedp.WaitVisible(css("#account")))
 
 	// The deletion: its name is typed, wrong at first. Of three grants one cannot be revoked, and no answer comes for the others yet.
 	going := make(chan struct{})
@@ -75,12 +81,12 @@ func TestAProviderFromItsFormToItsDeletionInABrowser(t *testing.T) {
 	}
 	b.do(t, chromedp.SetValue(css("#name"), "Tracker"), chromedp.Click(css("#confirm")), chromedp.WaitVisible(css("#outcomes")))
 	job := b.landed(t, h.URL+"/console/jobs/")
-	becomes("the job runs", "#status", "Running")
+	b.becomes(t, "the job runs", "#status", "Running")
 	visits := b.loaded(job)
 	close(going)
-	becomes("the bar moves", "table", "Revoked at the provider\t2")
-	becomes("the job ends with an error", "#status", "Ended with an error")
-	becomes("the page tells what failed", "#items ~ .table", "third")
+	b.becomes(t, "the bar moves", "table", "Revoked at the provider\t2")
+	b.becomes(t, "the job ends with an error", "#status", "Ended with an error")
+	b.becomes(t, "the page tells what failed", "#items ~ .table", "third")
 	if again := b.loaded(job); again != visits {
 		t.Errorf("the page of the job was loaded %d times more", again-visits)
 	}
@@ -95,7 +101,7 @@ func TestAProviderFromItsFormToItsDeletionInABrowser(t *testing.T) {
 	if next := b.landed(t, h.URL+"/console/jobs/"); next == job {
 		t.Error("the job that has ended is shown still")
 	}
-	becomes("the job completes", "#status", "Completed")
+	b.becomes(t, "the job completes", "#status", "Completed")
 	if n := grants(h); n != 0 {
 		t.Errorf("%d grants are left upstream", n)
 	}
