@@ -11,7 +11,7 @@ AXE := brokertest/axe
 ZITADEL := brokertest/servers/zitadel
 TYPESCRIPT := sdk/typescript
 
-.PHONY: help demo dev build test plain check bench faults simulate pictures release-check measure fmt clean release kms chart sbom vulnerabilities
+.PHONY: help demo dev build test plain check bench bench-million faults simulate pictures release-check measure fmt clean release kms chart sbom vulnerabilities
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,9 @@ check: ## Formatting, vet, lint, spelling, the import ladder, go.mod: everything
 
 bench: ## Measure what the README promises, against a bare handler in the same run, and write docs/benchmarks.md; takes about ten minutes
 	go run ./brokertest/services/with go run ./brokertest/bench -write docs/benchmarks.md $(ARGS)
+
+bench-million: ## Measure what depends on how many authorizations are stored, with a million of them, and add it to docs/benchmarks.md; takes about ten minutes
+	go run ./brokertest/services/with go run ./brokertest/bench -only statuses -write docs/benchmarks.md $(ARGS)
 
 faults: ## Kill, freeze and starve grantd and what it stands on, and write docs/faults.md; takes about ten minutes
 	go run ./brokertest/services/with go run ./brokertest/faults -write docs/faults.md $(ARGS)

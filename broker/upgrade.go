@@ -41,7 +41,7 @@ func (s *Service) formerOver(ctx context.Context, upgrade string) (bool, error) 
 // time.
 func (s *Service) sweepUpgrade(ctx context.Context) error {
 	left, err := s.upgradeProviders(ctx)
-	err = errors.Join(err, s.upgradeMACs(ctx))
+	err = errors.Join(err, s.upgradeMACs(ctx), s.fillCredentials(ctx))
 	for range upgradeBatches {
 		rows, readErr := s.store.V1Authorizations(ctx, upgradeBatch)
 		err = errors.Join(err, readErr, s.upgradeAuthorizations(ctx, rows))
@@ -112,6 +112,16 @@ func (s *Service) upgradeMACs(ctx context.Context) error {
 		err = errors.Join(err, s.store.SetAccessMAC(ctx, r.CredentialID, r.Sealed, mac))
 	}
 	return err
+}
+
+// fillCredentials fills in what finds a credential by its status, a few batches at a time.
+func (s *Service) fillCredentials(ctx context.Context) error {
+	for range upgradeBatches {
+		if n, err := s.store.FillCredentials(ctx, upgradeBatch); err != nil || n < upgradeBatch {
+			return err
+		}
+	}
+	return nil
 }
 
 // upgradeItems writes the second version into what shares a grant of the first with

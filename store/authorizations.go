@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/grantd/grantd/models"
@@ -21,28 +22,50 @@ type AuthorizationFilter struct {
 
 // Authorizations returns a page of an organisation's linked authorizations.
 func (s *Store) Authorizations(ctx context.Context, org string, f AuthorizationFilter) ([]models.Linked, error) {
-	q := s.db.WithContext(ctx).Where("org_id = ? AND "+linked("authorizations"), org)
-	if f.Providers != nil {
-		q = q.Where("provider_id IN "+s.dialect.list, listed(f.Providers))
-	}
-	if f.UserID != "" {
-		q = q.Where("user_id = ?", f.UserID)
-	}
-	if f.Account != "" {
-		q = q.Where("? IN (sub, login, email)", f.Account)
-	}
-	if f.ProviderID != "" {
-		q = q.Where("provider_id = ?", f.ProviderID)
-	}
-	if f.Status != "" {
-		q = q.Where(`EXISTS (SELECT 1 FROM providers p, credentials c WHERE p.id = authorizations.provider_id
-			AND c.authorization_id = authorizations.id AND `+statusOf("authorizations")+` = ?)`, s.now(), f.Status)
-	}
-	rows, err := page[models.Authorization](q, f.After, false, f.Limit)
+	rows, err := s.filtered(ctx, org, f)
 	if err != nil {
 		return nil, err
 	}
 	return s.link(ctx, rows)
+}
+
+func (s *Store) filtered(ctx context.Context, org string, f AuthorizationFilter) ([]models.Authorization, error) {
+	if f.Status != "" && f.Status != models.AuthorizationActive && f.UserID == "" && f.Account == "" { // of a user or account there are few
+		found, err := s.causesFound(ctx, "")
+		if err != nil {
+			return nil, err
+		}
+		if found {
+			return s.withStatus(ctx, org, f)
+		}
+	}
+	where, args := f.conditions(s, "authorizations")
+	q := s.db.WithContext(ctx).Where("org_id = ?", org).Where(where, args...)
+	if f.Status != "" {
+		q = s.ofStatus(q, f.Status)
+	}
+	return page[models.Authorization](q, f.After, false, f.Limit)
+}
+
+// conditions are those of a filter, but for the status, with the values that they take.
+func (f AuthorizationFilter) conditions(s *Store, authorization string) (string, []any) {
+	where, args := linked(authorization), []any(nil)
+	add := func(condition string, value any) {
+		where, args = where+" AND "+condition, append(args, value)
+	}
+	if f.Providers != nil {
+		add(authorization+".provider_id IN "+s.dialect.list, listed(f.Providers))
+	}
+	if f.UserID != "" {
+		add(authorization+".user_id = ?", f.UserID)
+	}
+	if f.Account != "" {
+		add(fmt.Sprintf("? IN (%[1]s.sub, %[1]s.login, %[1]s.email)", authorization), f.Account)
+	}
+	if f.ProviderID != "" {
+		add(authorization+".provider_id = ?", f.ProviderID)
+	}
+	return where, args
 }
 
 // link adds to each authorization its provider and credential, with one query
@@ -108,6 +131,7 @@ func (s *Store) InsertAuthorization(ctx context.Context, a *models.Authorization
 		}
 		row := save.columns(tx)
 		row["id"], row["authorization_id"], row["generation"] = a.CredentialID, a.ID, 1
+		row["org_id"], row["made_at"] = a.OrgID, a.CreatedAt
 		return tx.db.Model(&models.Credential{}).Create(row).Error
 	})
 }
@@ -141,11 +165,6 @@ func (s *Store) Unlink(ctx context.Context, id string) (bool, error) {
 		Updates(map[string]any{"unlinked_at": s.now(), "updated_at": s.now()}))
 }
 
-// CountAuthorizations counts an organisation's linked authorizations by status.
-func (s *Store) CountAuthorizations(ctx context.Context, org string) ([]Count, error) {
-	return s.countLinked(ctx, "status", org, nil)
-}
-
 // CountLinks counts an organisation's linked authorizations by provider (Name) and status: of the providers named, or
 // where ids is nil of all.
 func (s *Store) CountLinks(ctx context.Context, org string, ids []string) ([]Count, error) {
@@ -163,16 +182,4 @@ func (s *Store) countLinked(ctx context.Context, by, org string, ids []string) (
 		FROM authorizations a JOIN providers p ON p.id = a.provider_id JOIN credentials c ON c.authorization_id = a.id
 		WHERE a.org_id = ? AND `+linked("a")+of+`) AS t GROUP BY `+by+` ORDER BY `+by, args...).Scan(&counts).Error
 	return counts, err
-}
-
-// statusOf derives an authorization's status in SQL, as models.Linked.Status does for one
-// that was read; it takes the time.
-func statusOf(authorization string) string {
-	return `CASE
-		WHEN p.status <> 'active' OR p.fingerprint <> ` + authorization + `.fingerprint
-			AND (p.fingerprint_v2 = '' OR p.fingerprint_v2 <> ` + authorization + `.fingerprint_v2) THEN 'invalidProviderState'
-		WHEN ` + verdictHolds + ` THEN c.verdict
-		WHEN p.trouble = 'client' AND ` + inTrouble + ` AND c.has_refresh_token THEN 'invalidOAuthClient'
-		WHEN NOT c.has_refresh_token AND (c.expires_at <= ? OR c.suspected = c.generation) THEN 'expired'
-		ELSE 'active' END`
 }

@@ -48,6 +48,7 @@ var sweptStatements = []swept{
 	{has: "UPDATE authorizations SET fingerprint_v2 = keys.fingerprint", limit: 200},
 	{has: "WHERE c.access_mac IS NULL ORDER BY c.id", limit: 200},
 	{has: "UPDATE credentials SET access_mac = ?", limit: 1},
+	{has: "UPDATE credentials SET org_id = (SELECT", limit: 200},
 	{has: "INSERT INTO upgrades", limit: 1},
 	{has: "SELECT began_at FROM upgrades", limit: 1},
 	// jobs
@@ -305,6 +306,7 @@ func (p planted) everythingDue(h *brokertest.Instance) {
 	}
 	p.links(a, "idle", 1, nil, values{"keep_alive_at": past})
 	p.links(a, "without-mac", 1, nil, values{"access_mac": "NULL"})
+	p.links(a, "unfilled", 1, nil, values{"org_id": "NULL", "made_at": "NULL"})
 	p.links(a, "ambiguous", 1, nil, values{"attempt_id": "'lost'", "lease_until": past})
 	p.links(a, "probe", 1, values{"provider_id": "'" + troubled.ID + "'"}, values{"refresh_after": past, "expires_at": past})
 	p.links(a, "tombstone", 1, values{"unlinked_at": past, "item_due_at": past}, nil)
@@ -401,7 +403,7 @@ var growing = []string{"authorizations", "credentials", "flows", "token_fetches"
 var aliases = map[string]string{"a": "authorizations", "c": "credentials", "f": "flows", "e": "audit_events", "d": "token_fetch_days", "u": "token_use"}
 
 // allDue are indexes that hold only what is due.
-var allDue = map[string]bool{"authorizations_v1": true}
+var allDue = map[string]bool{"authorizations_v1": true, "credentials_unfilled": true}
 
 // explain returns what is wrong with how a statement is planned that is about at most
 // limit rows.

@@ -12,6 +12,9 @@ import (
 	"github.com/grantd/grantd/models"
 )
 
+// user is whose token an instance has, and whose authorizations are stored.
+const user = "root"
+
 // instance is a grantd on an empty database, with an admin's token.
 type instance struct {
 	*processes.Grantd
@@ -67,7 +70,7 @@ func (b *bench) build(ctx context.Context, binary string) (*instance, error) {
 		err = h.Prepare(ctx)
 	}
 	if err == nil {
-		h.token, err = h.Token(ctx, "acme", "root", models.RoleAdmin)
+		h.token, err = h.Token(ctx, "acme", user, models.RoleAdmin)
 	}
 	if err != nil {
 		h.close()

@@ -25,6 +25,9 @@ func (r *report) section(o options) string {
 	if o.measures("bearers") {
 		b.WriteString("\n" + bearerNotes)
 	}
+	if o.measures(apart) {
+		b.WriteString("\n" + statusNotes)
+	}
 	r.whereTimeGoes(&b, "###")
 	return b.String()
 }
@@ -63,6 +66,10 @@ func (r *report) whereTimeGoes(b *strings.Builder, heading string) {
 		fmt.Fprintf(b, "\n%s Where the processor's time %s goes\n\n```\n%s```\n", heading, p.about, p.text)
 	}
 }
+
+const statusNotes = `- All authorizations are one user's, who is an admin. Lists are asked for on one connection; times are medians. A worker runs
+  while STATS does. *DELETE of a user* is undone in SQL each time, and asked again; nobody works on it. The last one is worked on.
+`
 
 const bearerNotes = `- *For a service*: an API process of its own, each of whose authorizations belongs to another person. A service asks with its API
   token or its JWT on the token route, naming the person; by the standard exchange it gives the person's JWT. All tokens have

@@ -54,7 +54,7 @@ func (o *options) flags(f *flag.FlagSet) {
 	f.IntVar(&o.rounds, "rounds", 8, "tokens: how often all take turns")
 	f.DurationVar(&o.round, "round", 2*time.Second, "tokens: how long a turn lasts")
 	f.IntVar(&o.authorizations, "authorizations", 1000, "tokens: how many authorizations are stored, and fetched of")
-	f.IntVar(&o.stored, "stored", 1_000_000, "tokens, pages, asked: how many authorizations are stored in the crowded instance")
+	f.IntVar(&o.stored, "stored", 1_000_000, "tokens, pages, asked, statuses: how many authorizations are stored in the crowded instance")
 	f.IntVar(&o.wide, "wide", 50_000, "tokens: of how many of these tokens are fetched, beside as many as are fetched of few")
 
 	f.IntVar(&o.page, "page", 1000, "pages: which page is compared with the first")

@@ -34,6 +34,10 @@ const (
 	mostFarPage   = 1.2 // times the first page
 	mostFirstPage = 20 * time.Millisecond
 
+	mostListed   = 20 * time.Millisecond
+	mostCounting = 300 * time.Millisecond
+	mostLeaving  = 50 * time.Millisecond
+
 	mostAsking = 2.0 // times the answer for a provider with one authorization
 )
 
