@@ -31,7 +31,7 @@ var mutants = []mutant{
 	{"a refresh does not wait for the lease of another", "store/credentials.go", "Store.LeaseForRefresh",
 		`(c.lease_until IS NULL OR `, "(c.lease_until IS NULL OR `+map[bool]string{true: \"TRUE\", false: \"FALSE\"}[ON]+` OR ", 1, false},
 	{"a lease for a refresh is over at once", "store/credentials.go", "Store.LeaseForRefresh",
-		`s.in(lease)`, `s.in(map[bool]time.Duration{true: 0, false: lease}[ON])`, 6, false},
+		`s.in(lease)`, `s.in(map[bool]time.Duration{true: 0, false: lease}[ON])`, 27, false},
 	{"a revocation takes the credential from a refresh", "store/credentials.go", "Store.LeaseForRevocation",
 		`lease_until <= ? OR lease_owner = ?", s.now(), owner`, `lease_until <= ? OR lease_owner = ? OR ?", s.now(), owner, ON`, 15, false},
 	{"the items of a job take their credentials from refreshes", "store/items.go", "Store.LeaseItemCredentials",
