@@ -169,6 +169,11 @@ func TestAFetchWaitsForNothingElse(t *testing.T) {
 		}
 		began.Wait()
 		must(s.Fetchable(ctx, a.ID))(t)
+		short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+		defer cancel()
+		if _, err := s.FetchableAll(short, []string{a.ID}); b == brokertest.Servers && !store.IsUnavailable(err) {
+			t.Errorf("who asks for many at once takes the connection of those who wait: %v", err)
+		}
 		close(done)
 		all.Wait()
 	})

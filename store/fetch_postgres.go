@@ -43,6 +43,10 @@ func openPostgresFetches(ctx context.Context, c *pgxpool.Config, conns int) (*po
 	if err != nil {
 		return nil, errors.New("the postgres:// URL cannot be used")
 	}
+	return newPostgresFetches(pool), nil
+}
+
+func newPostgresFetches(pool *pgxpool.Pool) *postgresFetches {
 	columns := append(fetchColumns(new(models.Linked)), fetchColumn{name: "statement_timestamp()"})
 	return &postgresFetches{
 		pool: pool,
@@ -52,7 +56,7 @@ func openPostgresFetches(ctx context.Context, c *pgxpool.Config, conns int) (*po
 			`FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS k (org, person, provider, name)
 			JOIN authorizations a ON a.id = (`+fmt.Sprintf(newestOf, "k.org", "k.person", "k.provider")+`)`, 1),
 		readers: sync.Pool{New: func() any { return newPostgresReader() }},
-	}, nil
+	}
 }
 
 // planByIndex plans the hot query once and by its indexes. Left to itself PostgreSQL plans
@@ -109,12 +113,12 @@ func (f *postgresFetches) run(ctx context.Context, n int, key func(pgx.Rows, *mo
 		return nil, err
 	}
 	deadline, _ := ctx.Deadline()
-	ctx = context.WithoutCancel(ctx)
 	conn, err := f.pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Release()
+	ctx = context.WithoutCancel(ctx)
 	network := conn.Conn().PgConn().Conn()
 	if err := network.SetDeadline(deadline); err != nil {
 		return nil, err

@@ -75,6 +75,7 @@ type Store struct {
 	pool    *pgxpool.Pool // under sql, on PostgreSQL
 	fetches *batches
 	named   *batches // by what a user has linked at a provider
+	claims  *batches // those of FetchableAll
 	// closeFetches ends the connections of the hot query.
 	closeFetches func() error
 	dialect      dialect
@@ -142,6 +143,7 @@ func (s *Store) openSQLite(path string) error {
 func (s *Store) fetch(reads *sqliteFetches) {
 	s.fetches, s.closeFetches = &batches{load: reads.load, most: 1}, reads.close
 	s.named = &batches{load: reads.loadNamed, most: 1}
+	s.claims = &batches{load: reads.load}
 }
 
 // useShared uses the connection of others.
@@ -213,6 +215,7 @@ func (s *Store) openPostgres(ctx context.Context, o Options) error {
 	}
 	s.fetches, s.closeFetches = &batches{load: reads.load, most: fetchConns}, reads.close
 	s.named = &batches{load: reads.loadNamed, most: fetchConns}
+	s.claims = &batches{load: newPostgresFetches(s.pool).load}
 	db := stdlib.OpenDBFromPool(s.pool)
 	db.SetMaxOpenConns(int(config.MaxConns))
 	return s.use(db, postgresDialect, postgres.New(postgres.Config{Conn: db}))
@@ -269,7 +272,7 @@ func (s *Store) putBetween() {
 	if s.between != nil {
 		s.db.ConnPool = s.between.Pool(s.db.ConnPool)
 		s.db.Statement.ConnPool = s.db.ConnPool
-		s.fetches.load = s.between.around(s.fetches.load)
+		s.fetches.load, s.claims.load = s.between.around(s.fetches.load), s.between.around(s.claims.load)
 	}
 }
 
