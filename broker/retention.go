@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/grantd/grantd/store"
@@ -58,30 +59,55 @@ func (s *Service) forget(ctx context.Context) error {
 		s.store.ForgetJobs(ctx, s.keep.Jobs, limit, forgetBatch, forgetQuota),
 		s.store.ForgetPauses(ctx, s.keep.Flows),
 	}
-	for _, kind := range []struct {
-		keep   time.Duration
-		forget func(ctx context.Context, keep time.Duration, limit int) (int64, error)
-	}{
-		{s.keep.Flows, s.store.ForgetFlows},
-		{s.keep.Flows, s.store.ForgetConnectLinks},
-		{s.keep.Tombstones, s.store.ForgetTombstones},
-		{s.keep.Audit, s.store.ForgetEvents},
-		{s.keep.Audit, s.store.ForgetFetches},
-		{s.keep.Statistics, s.store.ForgetStatistics},
-		{store.FeedLife, s.store.ForgetDeliveries},
-		{store.FeedLife, s.store.ForgetWaiting},
-		{store.FeedLife, s.store.ForgetOutbox},
-		{s.keep.Minutes, s.store.AddUpFetches},
-		{0, func(ctx context.Context, _ time.Duration, limit int) (int64, error) {
-			return s.store.EndUse(ctx, limit)
-		}},
-		{0, s.store.ForgetSessions},
-		{0, s.store.ForgetFormerSessions},
-		{2 * max(s.timing.FlowLife, maxDeviceLife), s.store.ForgetGrants},
-	} {
-		errs = append(errs, whileFull(func() (int64, error) { return kind.forget(ctx, kind.keep, forgetBatch) }))
+	for _, kind := range s.kept {
+		errs = append(errs, kind.forget(ctx, s.timing.Forget))
 	}
 	return errors.Join(errs...)
+}
+
+// kept is a kind of rows that are deleted once they are old enough.
+type kept struct {
+	keep  time.Duration
+	old   func(ctx context.Context, keep time.Duration, limit int) (int64, error)
+	again atomic.Int64 // when it is worth looking for them, in Unix nanoseconds: most of the time none is old enough
+}
+
+func (s *Service) keptKinds() []*kept {
+	return []*kept{
+		{keep: s.keep.Flows, old: s.store.ForgetFlows},
+		{keep: s.keep.Flows, old: s.store.ForgetConnectLinks},
+		{keep: s.keep.Tombstones, old: s.store.ForgetTombstones},
+		{keep: s.keep.Audit, old: s.store.ForgetEvents},
+		{keep: s.keep.Audit, old: s.store.ForgetFetches},
+		{keep: s.keep.Statistics, old: s.store.ForgetStatistics},
+		{keep: store.FeedLife, old: s.store.ForgetDeliveries},
+		{keep: store.FeedLife, old: s.store.ForgetWaiting},
+		{keep: store.FeedLife, old: s.store.ForgetOutbox},
+		{keep: s.keep.Minutes, old: s.store.AddUpFetches},
+		{old: func(ctx context.Context, _ time.Duration, limit int) (int64, error) {
+			return s.store.EndUse(ctx, limit)
+		}},
+		{old: s.store.ForgetSessions},
+		{old: s.store.ForgetFormerSessions},
+		{keep: 2 * max(s.timing.FlowLife, maxDeviceLife), old: s.store.ForgetGrants},
+	}
+}
+
+// forget deletes as many as a sweep has time for. Where there are none it looks again after a while.
+func (k *kept) forget(ctx context.Context, after time.Duration) error {
+	if time.Now().UnixNano() < k.again.Load() {
+		return nil
+	}
+	var found int64
+	err := whileFull(func() (int64, error) {
+		n, err := k.old(ctx, k.keep, forgetBatch)
+		found += n
+		return n, err
+	})
+	if err == nil && found == 0 {
+		k.again.Store(time.Now().Add(after).UnixNano())
+	}
+	return err
 }
 
 // whileFull repeats a batch as long as it is full and a sweep has time for it.

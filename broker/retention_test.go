@@ -2,9 +2,11 @@ package broker_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/brokertest"
 )
 
@@ -45,4 +47,34 @@ func TestP1_CleaningKeepsUp(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Finding S-K: an idle process asked every two seconds whether anything is old enough to be
+// deleted. Where nothing was, it is asked again after a while; where something was, at once.
+func TestASweepLooksForOldRowsWhileThereAreSome(t *testing.T) {
+	var seen roundTrips
+	h := brokertest.New(t, &brokertest.Options{WithoutWorker: true, Between: seen.between(), Timing: broker.Timing{Forget: time.Hour}})
+	db := brokertest.SQL(t, h.DatabaseURL)
+	asked := func() (n int) {
+		seen.begin()
+		if err := h.Service.Sweep(ctx); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range seen.end() {
+			if strings.HasPrefix(s, "DELETE FROM sessions") || strings.HasPrefix(s, "DELETE FROM audit_events") {
+				n++
+			}
+		}
+		return n
+	}
+	must(db.Exec("UPDATE audit_events SET at = '2001-01-01 00:00:00.000' WHERE id = (SELECT min(id) FROM audit_events)"))(t)
+	if n := asked(); n != 2 {
+		t.Errorf("the first sweep looked for %d kinds of rows, want both", n)
+	}
+	if n := asked(); n != 1 {
+		t.Errorf("after one kind was found, %d kinds were looked for", n)
+	}
+	if n := asked(); n != 0 {
+		t.Errorf("after nothing was found, %d kinds were looked for", n)
+	}
 }

@@ -95,6 +95,7 @@ type Service struct {
 	random         func(n int64) int64 // nil: math/rand
 	fetches        fetchCounter
 	flights        *flights            // refreshes under way in this process
+	kept           []*kept             // what sweeps delete
 	feeding        atomic.Bool         // refreshes ahead are being taken up: see ahead.go
 	checking       singleflight.Group  // checks under way in this process, by authorization
 	inflight       inflight            // calls that must end before the process may
@@ -128,6 +129,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 		signIn: o.SignIn, sessions: o.Sessions.withDefaults(), slots: newConcurrency(cmp.Or(o.Concurrency, 32)), batches: newConcurrency(maxBatches), slices: newShares(jobs.Queues[jobs.QueueSlices]), singles: newShares(jobs.Queues[jobs.QueueDefault]), tokensByAdmins: o.TokensByAdmins, random: o.Random,
 	}
 	s.flights = newFlights(cmp.Or(o.Refreshes, 512), &s.inflight)
+	s.kept = s.keptKinds()
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

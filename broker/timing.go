@@ -20,6 +20,7 @@ type Timing struct {
 	LostAgain    time.Duration // a replay whose answer was lost too is replayed after this; it doubles (R3)
 	Backoff      time.Duration // the first pause after a failure; it doubles
 	Events       time.Duration // events of other processes are looked for this often
+	Forget       time.Duration // a sweep that found nothing to delete of a kind looks again after this
 }
 
 // DefaultTiming is what a running instance uses.
@@ -37,6 +38,7 @@ var DefaultTiming = Timing{
 	LostAgain:    5 * time.Minute,
 	Backoff:      time.Second,
 	Events:       time.Second,
+	Forget:       20 * time.Second,
 }
 
 func (t Timing) withDefaults() Timing {
@@ -47,6 +49,7 @@ func (t Timing) withDefaults() Timing {
 		{&t.Slice, &DefaultTiming.Slice}, {&t.FlowLife, &DefaultTiming.FlowLife},
 		{&t.Resweep, &DefaultTiming.Resweep}, {&t.ClientProbe, &DefaultTiming.ClientProbe},
 		{&t.LostAgain, &DefaultTiming.LostAgain}, {&t.Backoff, &DefaultTiming.Backoff}, {&t.Events, &DefaultTiming.Events},
+		{&t.Forget, &DefaultTiming.Forget},
 	} {
 		if *f.set == 0 {
 			*f.set = *f.def

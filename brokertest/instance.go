@@ -137,6 +137,7 @@ func (h *Instance) startIdP(t testing.TB) {
 func (h *Instance) serve(t testing.TB, o Options) {
 	o.Timing.CallerWait = cmp.Or(o.Timing.CallerWait, 30*time.Second)
 	o.Timing.Events = cmp.Or(o.Timing.Events, 100*time.Millisecond)
+	o.Timing.Forget = cmp.Or(o.Timing.Forget, time.Nanosecond) // tests make rows old between two sweeps
 	ctx := context.Background()
 	log := slog.New(slog.NewTextHandler(h.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	redis := must(jobs.OpenRedis(h.RedisURL))(t)

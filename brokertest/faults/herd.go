@@ -76,3 +76,25 @@ func aHerdAtASlowUpstream(s *scene) result {
 	r.note = fmt.Sprintf("%d fetches of fresh tokens were answered meanwhile and %d of tokens that were due; %d callers of expired ones were told to come back", fresh, due, slow)
 	return r
 }
+
+// aHerdDuringARestart: PostgreSQL goes away in the middle of a herd, while refreshes wait for their
+// answers and others save theirs. Tokens that were brought meanwhile are saved when it is back.
+func aHerdDuringARestart(s *scene) result {
+	database := ownPostgres(s)
+	x := newSite(s, database.URL, "")
+	n := s.size(2000, 300)
+	x.Upstream.Inject(testidp.Fault{Endpoint: testidp.Refresh, LatencyMS: 100})
+	h, onDue, onFresh := x.startHerd(n)
+	calls := func() int64 { return x.Upstream.Stats().Calls[testidp.Refresh] }
+	x.until("a part of the herd is refreshed", func() bool { return calls() > int64(n/10) })
+
+	s.must(database.Stop())
+	x.until("callers are told to come back", func() bool { return onFresh.refused.Load() > 20 })
+	asked := calls()
+	s.must(database.Start(s.ctx))
+	up := time.Now()
+	h.refreshed()
+	r := h.judge(up, onDue, onFresh)
+	r.note = fmt.Sprintf("the upstream had been asked %d times for the %d tokens when PostgreSQL was away", asked, n)
+	return r
+}

@@ -52,6 +52,7 @@ var rows = []row{
 	{"O1_RedisIsPaused", "Redis frozen (SIGSTOP) during a deletion and token fetches", redisIsPaused},
 	{"R11_PostgresIsRestarted", "PostgreSQL restarted under token fetches, refreshes and a deletion", postgresIsRestarted},
 	{"R7_AHerdAtASlowUpstream", "upstream: 2 s for each refresh while many tokens are due and are fetched", aHerdAtASlowUpstream},
+	{"R1_AHerdDuringARestart", "PostgreSQL restarted while many tokens are due and are fetched", aHerdDuringARestart},
 	{"R1_AReplicaIsCutOffFromSQL", "an API replica cut off from SQL until the lease of its refresh ran out and another replica had tried", aReplicaCutOff},
 	{"R1_AReplicaIsFrozen", "an API replica frozen (SIGSTOP) with the upstream's answer on its way, until the lease of its refresh ran out", aReplicaFrozen},
 	{"R3_AReplicaIsKilledAfterRotating", "kill -9 of an API replica during a refresh, after the upstream had rotated", killedAfterRotating},
