@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
@@ -21,13 +22,23 @@ import (
 	"github.com/grantd/grantd/testidp"
 )
 
+// Two of each share the work, once a worker before them was killed while it delivered events: none is lost, and each
+// connection's events come in their order.
 func TestTwoOfEachShareTheWork(t *testing.T) {
 	c := newCluster(t, parallel(t), "")
+	receiver := newReceiver(t)
+	c.Env = append(c.Env, "GRANTD_WEBHOOK_ALLOW="+strings.TrimPrefix(receiver.URL, "http://"))
 	one, other := c.start(t, "api"), c.start(t, "api")
-	c.start(t, "worker")
-	c.start(t, "worker")
-
+	killed := c.start(t, "worker")
+	_, err := c.client(one).CreateWebhook(t.Context(), client.NewWebhook{URL: receiver.URL})
+	must(t, err)
+	receiver.hold() // until the worker is gone
 	provider, ids := c.provider(t, one, 20)
+	eventually(t, "the worker delivers", func() bool { return receiver.held() > 0 })
+	must(t, killed.Kill())
+	receiver.release()
+	c.start(t, "worker")
+	c.start(t, "worker")
 	for _, id := range ids {
 		here, err := c.client(one).Token(t.Context(), id)
 		must(t, err)
@@ -42,6 +53,15 @@ func TestTwoOfEachShareTheWork(t *testing.T) {
 		t.Error("a provider that is being deleted still gives tokens")
 	}
 	c.completed(t, one, location, provider.ID, 20)
+	// The killed one's leases end. What happened to these connections since has waited for that.
+	c.query(t, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(t.Context(), "UPDATE webhook_deliveries SET due_at = now() WHERE due_at > now(); UPDATE webhooks SET next_at = now()")
+		return err
+	})
+	eventually(t, "all events are delivered", func() bool {
+		return receiver.accepted("job.finished") > 0 && c.count(t, "SELECT count(*) FROM webhook_deliveries WHERE status = 'pending'") == 0
+	})
+	receiver.inOrder(t, ids, "connection.created", "connection.disconnected")
 }
 
 func TestR1TwoHundredCallersOnTwoInstancesShareOneRefresh(t *testing.T) {
