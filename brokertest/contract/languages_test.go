@@ -15,9 +15,9 @@ import (
 
 // forLanguages starts a grantd, and returns what clients in other languages are told in their environment: ada has an
 // authorization and one that has expired, grace has returned from a connect link that is to be confirmed.
-func forLanguages(t *testing.T) []string {
+func forLanguages(t *testing.T, receivers ...string) (h *brokertest.Instance, environment []string) {
 	t.Helper()
-	h := brokertest.New(t, nil)
+	h = brokertest.New(t, &brokertest.Options{WebhookAllow: receivers})
 	p := h.Provider(t, "test")
 	service := linker(t, h, p.ID)
 	expired := h.Consent(t, h.User, p, "linus").ID
@@ -30,7 +30,7 @@ func forLanguages(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	_, to := surf(t, h).links(strings.TrimPrefix(link.URL, h.URL), "grace")
-	return append(os.Environ(), "GRANTD_URL="+h.URL, "GRANTD_SERVICE="+secret(service.Token), "GRANTD_TOKEN="+secret(service.Token), "GRANTD_ADA="+secret(h.User.Token),
+	return h, append(os.Environ(), "GRANTD_URL="+h.URL, "GRANTD_SERVICE="+secret(service.Token), "GRANTD_TOKEN="+secret(service.Token), "GRANTD_ADA="+secret(h.User.Token),
 		"AUTHORIZATION="+id, "EXPIRED="+expired, "LINK="+link.ID, "RESULT="+inside(t, to, "result"), "SLUG="+p.Slug, "UPSTREAM="+h.IdPURL)
 }
 
@@ -88,7 +88,8 @@ func TestTypeScript(t *testing.T) {
 	}
 	runIn(t, folder, os.Environ(), node, filepath.Join(installed, "openapi-typescript", "bin", "cli.js"), document, "--output", "src/api.ts")
 	runIn(t, folder, os.Environ(), node, filepath.Join(installed, "typescript", "bin", "tsc"))
-	out := runIn(t, folder, forLanguages(t), node, "--test", "--test-reporter=tap", "test/client.test.mjs", "test/browser.test.mjs")
+	_, environment := forLanguages(t)
+	out := runIn(t, folder, environment, node, "--test", "--test-reporter=tap", "test/client.test.mjs", "test/browser.test.mjs")
 	if !strings.Contains(out, "\n# pass 9\n") {
 		t.Errorf("node says\n%s", out)
 	}
@@ -120,6 +121,17 @@ assert connect_link("ada", os.environ["SLUG"], "https://app.example.com/connecte
 assert confirm({"link": "x", "error": "access_denied"}, "grace") is None
 assert len(token("grace", confirm({"link": os.environ["LINK"], "result": os.environ["RESULT"]}, "grace"))) > 10
 assert exchange(os.environ["GRANTD_ADA"], os.environ["SLUG"])[0]
+whsec, body = os.environ["WEBHOOK_SECRET"], os.environb[b"WEBHOOK_BODY"]
+headers = {name: os.environ[name] for name in ["webhook-id", "webhook-timestamp", "webhook-signature"]}
+assert event(whsec, headers, body)["type"] == "webhook.test"
+old = {"webhook-timestamp": str(int(headers["webhook-timestamp"]) - 600)}
+for wrong in [(whsec, headers, body + b" "), (whsec, headers | {"webhook-id": "x"}, body), (whsec, headers | old, body), ("whsec_" + whsec[-8:], headers, body)]:
+    try:
+        event(*wrong)
+    except ValueError:
+        pass
+    else:
+        raise AssertionError(wrong)
 print("done")
 `
 
@@ -146,7 +158,15 @@ func TestPython(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(folder, "page.py"), []byte(program.String()+pythonChecks), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out := runIn(t, folder, forLanguages(t), python, "page.py"); out != "done\n" {
+	r := newReceiver(t)
+	h, environment := forLanguages(t, r.address())
+	made := r.hook(t, h, h.Admin)
+	sent := r.first()
+	environment = append(environment, "WEBHOOK_SECRET="+made.Secret.Reveal(), "WEBHOOK_BODY="+string(sent.raw))
+	for _, name := range []string{"webhook-id", "webhook-timestamp", "webhook-signature"} {
+		environment = append(environment, name+"="+sent.header.Get(name))
+	}
+	if out := runIn(t, folder, environment, python, "page.py"); out != "done\n" {
 		t.Errorf("python says %q", out)
 	}
 }

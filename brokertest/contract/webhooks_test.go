@@ -95,6 +95,13 @@ func (r *receiver) events() (events []received) {
 	return events
 }
 
+// first is what was accepted first: the test that confirms the webhook.
+func (r *receiver) first() received {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.got[0]
+}
+
 func (r *receiver) tries() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
