@@ -186,7 +186,7 @@ func TestTheConsoleWorksBelowAPath(t *testing.T) {
 func TestTheOverviewTellsWhatDoesNotWork(t *testing.T) {
 	each(t, func(t *testing.T, h *brokertest.Instance) {
 		s := admin(t, h)
-		wantPage(t, s.get("/console/"), 200, `id="quiet"`, "Nobody has connected")
+		wantPage(t, s.get("/console/"), 200, `id="quiet"`, "Nobody has connected", `href="/connections">Connect one`)
 		p := createID(t, h, object{"name": "Broken", "type": "github", "metadata": object{"host": h.IdPURL}})
 		fine := createID(t, h, object{"name": "Fine"})
 		for who, person := range map[string]brokertest.Person{"ada": h.User, "grace": h.Colleague} {

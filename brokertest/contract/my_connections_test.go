@@ -35,7 +35,7 @@ func TestAPersonDisconnectsTheirOwnConnection(t *testing.T) {
 		wantPage(t, s.get("/"), 200, "Your connections", "Nothing is connected yet", `id="connect-`+p+`"`)
 		s.connects(connectAt(p)+"?redirect=/", "ada", "/")
 		id := connectionOf(t, h, h.User)
-		wantPage(t, s.get("/"), 200, `id="connection-`+id+`"`, "ada", "Works", "Granted", disconnectAt(id), "not lately")
+		wantPage(t, s.get("/"), 200, `id="connection-`+id+`"`, "ada", "Works", "Granted", disconnectAt(id), "never, or long ago")
 		accessToken(t, h, h.User, id)
 
 		wantPage(t, s.get(disconnectAt(id)), 200, `<strong id="account">ada</strong>`, `<form method="post" action="`+disconnectAt(id)+`">`)

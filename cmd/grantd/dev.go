@@ -168,17 +168,18 @@ func (in *instance) onceAddress(cfg *Config, as models.APIToken) string {
 // provider returns the id of the provider for this authorization server. One
 // that was kept gets the secret of this run.
 func (t *testServer) provider(ctx context.Context, admin *client.Client) (string, error) {
-	name, secret := "Test provider at "+t.url, models.Secret(t.clientSecret)
+	secret := models.Secret(t.clientSecret)
+	about := "The test server of grantd dev at " + t.url + ": no passwords, no real accounts." // tells one from those of other ports
 	for p, err := range admin.Providers(ctx, client.ProviderQuery{Types: []string{"test"}}) {
 		if err != nil {
 			return "", err
 		}
-		if p.Name == name && p.Usable() {
+		if p.Description == about && p.Usable() {
 			_, err := admin.ChangeProvider(ctx, p.ID, models.ProviderPatch{ClientSecret: &secret})
 			return p.ID, err
 		}
 	}
-	p, err := admin.CreateProvider(ctx, models.ProviderInput{Name: name, Type: "test", ClientID: t.clientID, ClientSecret: secret})
+	p, err := admin.CreateProvider(ctx, models.ProviderInput{Name: "Test provider", Description: about, Type: "test", ClientID: t.clientID, ClientSecret: secret})
 	return p.ID, err
 }
 
