@@ -32,7 +32,7 @@ func (s *Store) NoteValid(ctx context.Context, l models.Linked, left *time.Durat
 // nothing can, reason is why the person must authorize again; "" for no verdict.
 func (s *Store) NoteRejected(ctx context.Context, l models.Linked, reason string) (bool, error) {
 	row := s.checked(l, false)
-	row["expires_at"] = s.now()
+	row["expires_at"] = gorm.Expr("CASE WHEN expires_at < ? THEN expires_at ELSE ? END", s.now(), s.now()) // one that was over stays over
 	if l.Credential.HasRefreshToken {
 		row["refresh_after"] = s.now()
 	}

@@ -96,6 +96,11 @@ func (w *world) allEnded() bool {
 			return false
 		}
 	}
+	for _, p := range w.image.places {
+		if _, there := w.providers[p.id]; there && w.deletions[p.id] {
+			return false
+		}
+	}
 	for _, r := range w.rows {
 		if r.outcome == "" && (r.unlinked || r.attempt != "" && r.verdict == "") {
 			return false
@@ -137,7 +142,7 @@ func (w *world) judgeEnd() {
 // consent again since a refresh spent the refresh token.
 func (w *world) judgeExpired(r row) bool {
 	t := w.ledger.tokens[r.pair.Refresh]
-	if t == nil {
+	if t == nil || r.mismatched() {
 		return false
 	}
 	if t.ended.IsZero() && w.now().Before(t.expires) {

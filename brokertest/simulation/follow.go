@@ -3,6 +3,7 @@ package simulation
 import (
 	"cmp"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/grantd/grantd/brokertest/protocol"
@@ -117,13 +118,14 @@ func (w *world) followItem(l *protocol.Log, was, is row) {
 	case before == protocol.FailedItem && now == protocol.ToRevoke:
 		w.happens(id, protocol.IsTriedAgain, "people", "")
 	}
+	by := cmp.Or(w.claimOf(w.last.replica, w.last.actor, id), was.claim) // who writes an outcome
 	switch {
 	case was.outcome == "" && is.outcome == string(models.OutcomeFailed):
-		w.happens(id, protocol.FailsForGood, was.claim, "")
-	case was.outcome == "" && is.outcome != "" && l.StateOf(was.claim) == "revoked":
-		w.happens(id, protocol.Settles, was.claim, "")
+		w.happens(id, protocol.FailsForGood, by, "")
+	case was.outcome == "" && is.outcome != "" && l.StateOf(by) == "revoked":
+		w.happens(id, protocol.Settles, by, "")
 	case was.outcome == "" && is.outcome != "":
-		w.happens(id, protocol.SettlesWithout, was.claim, "")
+		w.happens(id, protocol.SettlesWithout, by, "")
 	case was.claim == is.claim:
 	case is.claim != "":
 		if old := l.Claiming(); old != "" {
@@ -160,6 +162,8 @@ func (w *world) followCredential(l *protocol.Log, was, is row) {
 		w.lapse(l, was)
 		w.happens(id, protocol.TakesLease, is.attempt, "")
 		w.by(id, is.attempt, false)
+	case is.last == was.last && expires && is.mismatched(): // by a check: the table speaks of refreshes only
+		w.followed[id].differ = true
 	case is.last != was.last && expires && is.reason == "identity_mismatch":
 		w.happens(id, protocol.FindsAnother, is.last, "")
 	case is.last != was.last && expires:
@@ -170,7 +174,7 @@ func (w *world) followCredential(l *protocol.Log, was, is row) {
 		w.happens(id, protocol.SavesUnknown, is.last, "")
 	case was.attempt != is.attempt:
 		w.happens(id, protocol.GivesLeaseBack, was.attempt, "")
-	case was.lease.owner != is.lease.owner && is.lease.owner != "" && strings.Contains("claimed held seen", cmp.Or(l.StateOf(is.lease.owner), "none")): // again, where its lease had run out
+	case was.lease.owner != is.lease.owner && is.lease.owner != "" && slices.Contains([]string{"claimed", "held", "seen"}, l.StateOf(is.lease.owner)): // again, where a save has ended its lease
 		w.lapse(l, was)
 		w.happens(id, protocol.LeasesCredential, is.lease.owner, "")
 	case was.lease.owner != is.lease.owner && is.lease.owner != "":

@@ -47,7 +47,7 @@ type gate struct {
 	what    string // what it is about to do, in words that are the same in every play
 	order   string // tells apart what is the same in words
 	tx      *transaction
-	refresh bool // a request that spends a refresh token
+	of      of // what a request is of
 	told    chan verdict
 }
 

@@ -57,6 +57,9 @@ type person struct {
 	pair          tokens
 }
 
+// ofHub is the only person who consented at a provider of GitHub's type.
+const ofHub = 2
+
 // tokens is a credential's plain text, as the broker seals it.
 type tokens struct {
 	Access  string `json:"a"`

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ type row struct {
 	models.Authorization
 	hasPair    bool
 	pair       tokens
+	sealed     string // the pair, as it is stored
 	generation int64
 	lease      leased
 	attempt    string
@@ -57,6 +59,10 @@ func (w *world) see() error {
 	if err := w.seeJobs(); err != nil {
 		return fmt.Errorf("looking at the jobs: %w", err)
 	}
+	w.judgeDeleted(seen)
+	if err := w.seeExchanges(); err != nil {
+		return fmt.Errorf("looking at the consents: %w", err)
+	}
 	for _, id := range order {
 		w.nameNew(seen[id])
 		w.judgeRow(w.rows[id], seen[id])
@@ -89,22 +95,25 @@ func (w *world) readRow() (r row, err error) {
 	switch {
 	case len(sealed) == 0:
 		return r, nil
-	case known && before.generation == r.generation && before.hasPair:
+	case known && before.sealed == string(sealed):
 		r.pair = before.pair
 	default:
 		if r.pair, err = w.image.open(r.Authorization, sealed); err != nil {
 			return r, fmt.Errorf("opening the tokens of %s: %w", w.nameOf(r.ID), err)
 		}
 	}
-	r.hasPair = true
+	r.hasPair, r.sealed = true, string(sealed)
 	return r, nil
 }
+
+// storedTime is how SQLite keeps a time.
+const storedTime = "2006-01-02 15:04:05.000"
 
 func timeOf(text []byte) time.Time {
 	if len(text) == 0 {
 		return time.Time{}
 	}
-	for _, format := range []string{"2006-01-02 15:04:05.000", time.RFC3339Nano} {
+	for _, format := range []string{storedTime, time.RFC3339Nano} {
 		if t, err := time.Parse(format, string(text)); err == nil {
 			return t
 		}
@@ -118,6 +127,15 @@ func (w *world) seeProviders() error {
 	return each(s, func() error {
 		id := s.ColumnText(0)
 		w.providers[id], w.deletions[id] = models.ProviderStatus(s.ColumnText(1)), s.ColumnBool(2)
+		return nil
+	})
+}
+
+func (w *world) seeExchanges() error {
+	clear(w.exchanges)
+	s := w.shared.look.exchanges
+	return each(s, func() error {
+		w.exchanges[s.ColumnText(0)] = s.ColumnInt(1)
 		return nil
 	})
 }
@@ -143,6 +161,50 @@ func (w *world) seeJobs() error {
 	})
 }
 
+// judgeDeleted judges that a deletion is complete, when its provider is gone: nothing of it is
+// left that nobody revokes (I4).
+func (w *world) judgeDeleted(seen map[string]row) {
+	for i, p := range w.image.places {
+		if _, there := w.providers[p.id]; there || w.gone[i] {
+			continue
+		}
+		w.gone[i] = true
+		w.logf("the provider %s is gone", p.name)
+		if n := w.exchanges[p.id]; n > 0 {
+			w.violate("I4", "the deletion of %s is complete while the codes of %d consents are being exchanged", p.name, n)
+		}
+		proved := true
+		for _, r := range seen {
+			if r.ProviderID != p.id {
+				continue
+			}
+			if r.outcome == "" {
+				w.violate("I4", "the deletion of %s is complete, and %s has no outcome", p.name, w.nameOf(r.ID))
+			}
+			proved = proved && (r.outcome == string(models.OutcomeRevoked) || r.outcome == string(models.OutcomeAlreadyRevoked))
+		}
+		if proved {
+			w.judgeLeft(p)
+		}
+	}
+}
+
+// judgeLeft judges what the upstream still accepts of a provider that is gone, and of which
+// each item was revoked: nothing that grantd was given and had written down.
+func (w *world) judgeLeft(p place) {
+	w.ledger.mu.Lock()
+	defer w.ledger.mu.Unlock()
+	for _, c := range w.ledger.calls {
+		t := w.ledger.tokens[c.brought.Refresh]
+		if t == nil || !c.arrived || c.replica.dead || c.grant != "authorization_code" || !strings.HasSuffix(t.owner, " at "+p.name) {
+			continue
+		}
+		if t.ended.IsZero() && w.now().Before(t.expires) {
+			w.violate("I4", "the deletion of %s is complete, and the upstream accepts %s, which %s had for a code", p.name, t.name, c.replica.name)
+		}
+	}
+}
+
 // nameNew names an authorization that a consent made.
 func (w *world) nameNew(r row) {
 	if _, named := w.names[r.ID]; named {
@@ -164,10 +226,11 @@ func (w *world) judgeRow(was, is row) {
 	if is.hasPair {
 		w.ledger.saved(is.pair)
 	}
+	w.judgeIdentity(was, is)
 	if was.ID == "" {
 		return
 	}
-	if was.outcome != "" && was.outcome != is.outcome {
+	if was.outcome != "" && was.outcome != is.outcome && (was.outcome != string(models.OutcomeFailed) || is.outcome != "") { // a failed one is tried again (D5)
 		w.violate("I4", "%s has the outcome %s after it had %s", name, is.outcome, was.outcome)
 	}
 	if was.lease.owner != "" && is.lease.owner != "" && was.lease.owner != is.lease.owner && w.now().Truncate(time.Millisecond).Before(was.lease.until) {
@@ -227,11 +290,18 @@ func (w *world) judgeArrival(c *call) {
 	if org := w.organisationOfOwner(c.owner); org != "" {
 		w.judgeWhose(c.actor, org, "a token of "+c.owner)
 	}
+	if c.revokes() {
+		w.judgeRevoking(c)
+	}
 	if !c.refreshes() {
 		return
 	}
+	w.judgeNeeded(c)
 	if r, ok := w.rowWith(c.presented); ok {
 		c.lease = r.lease
+		if r.mismatched() && w.lookedAt[c.replica.name+c.actor] > w.mismatchedAt[r.ID] {
+			w.violate("R12", "%s (%s) refreshes %s, of which the upstream spoke as somebody else's", c.replica.name, c.actor, w.nameOf(r.ID))
+		}
 	}
 	if next := w.ledger.brought[c.presented]; next != "" && w.ledger.tokens[next] != nil && w.ledger.tokens[next].savedAt > 0 && w.ledger.tokens[next].savedAt <= w.lookedAt[c.replica.name+c.actor] {
 		w.violate("I1", "%s is sent again by %s (%s) after the tokens that it brought were saved", w.ledger.tokens[c.presented].name, c.replica.name, c.actor)
@@ -244,6 +314,47 @@ func (w *world) judgeArrival(c *call) {
 	if other := w.ledger.running(c); other != nil && c.owner != "" && other.presented == c.presented {
 		w.violate("I2", "a refresh of %s's tokens begins at %s while one of %s is under way", c.owner, c.replica.name, other.replica.name)
 	}
+}
+
+// judgeRevoking judges the revocation of an item as it reaches the upstream: where it takes a
+// whole grant, the lease on it is that of the item's claim, and has not run out (D1). The
+// ledger is locked.
+func (w *world) judgeRevoking(c *call) {
+	r, ok := w.rowWith(c.presented)
+	if !ok || !strings.HasSuffix(c.path, "/grant") {
+		return
+	}
+	claim := w.claimOf(c.replica, c.actor, r.ID)
+	if claim == "" {
+		return
+	}
+	s, leases := w.shared.look.grants, 0
+	err := errors.Join(s.BindText(1, claim), s.BindText(2, w.now().Add(-2*mostAhead).UTC().Format(storedTime)), each(s, func() error { leases = s.ColumnInt(0); return nil }))
+	if err != nil || leases == 0 {
+		w.violate("I5", "%s (%s) revokes the grant of %s without the lease on it (%v)", c.replica.name, c.actor, w.nameOf(r.ID), err)
+	}
+}
+
+// needless is how much longer a token lives than when a refresh is due, and how far clocks
+// are off: it is not refreshed for a caller who only wants a token (R7).
+const needless = time.Minute + 2*mostAhead
+
+// judgeNeeded judges a refresh that a fetch begins. The ledger is locked.
+func (w *world) judgeNeeded(c *call) {
+	r, ok := w.rowWith(c.presented)
+	if !ok || !strings.HasPrefix(c.actor, "fetch") {
+		return
+	}
+	access := w.ledger.tokens[r.pair.Access]
+	if access == nil || !access.ended.IsZero() || access.savedAt == 0 || access.expires.Sub(w.now()) < needless {
+		return
+	}
+	for _, o := range w.operations {
+		if o.kind == "token revocation" && o.of == r.ID {
+			return // under suspicion
+		}
+	}
+	w.violate("R7", "%s (%s) refreshes %s, which lives for %s", c.replica.name, c.actor, access.name, access.expires.Sub(w.now()))
 }
 
 // judgeEnded judges what a request did at the upstream. The ledger is locked.
@@ -268,6 +379,8 @@ func (w *world) judgeOperation(o *operation) {
 		}
 	case "hostile":
 		w.judgeHostile(o)
+	case "check":
+		w.judgeChecked(o)
 	case "fetch":
 		if o.err == nil {
 			w.judgeServed(o)
@@ -309,17 +422,37 @@ func (w *world) judgeServed(o *operation) {
 		w.violate("I6", "%s was served a token that the upstream never issued", o.who)
 		return
 	}
+	if t.owner != o.who {
+		w.violate("R12", "%s was served %s", o.who, t.name)
+	}
+	looked := max(o.begun, w.lookedAt[o.replica.name+o.String()]) // what it was served was read then, or later
 	for _, d := range w.operations {
-		if d.done && !d.lost && d.err == nil && d.ended < o.begun && w.covers(d, o.of) {
-			w.violate("I3", "%s was served a token, asked for at step %d, after the %s was answered at step %d", o.who, o.begun, d, d.ended)
+		if d.done && !d.lost && d.err == nil && d.ended < looked && w.covers(d, o.of) {
+			w.violate("I3", "%s was served a token, asked for at step %d and read at step %d, after the %s was answered at step %d", o.who, o.begun, looked, d, d.ended)
 		}
 	}
+	w.judgePatience(o, t)
 	const drift = 2 * mostAhead
 	switch {
 	case t.expires.Add(drift).Before(o.began):
 		w.violate("I6", "%s was served %s, whose time was over before it was asked for", o.who, t.name)
 	case !t.ended.IsZero() && t.ended.Before(o.began) && w.knewOfEnd(t, o.begun):
 		w.violate("I6", "%s was served %s, which had ended before it was asked for", o.who, t.name)
+	}
+}
+
+// callerWaits is how long a caller waits for a refresh at least (R2).
+const callerWaits = 4 * time.Second
+
+// judgePatience judges that a caller whose token is due waits for a refresh that runs, which
+// may end that token (R7), unless something went wrong for its process. The ledger is locked.
+func (w *world) judgePatience(o *operation, t *issued) {
+	r, ok := w.rows[o.of]
+	if !ok || o.attempt == "" || r.attempt != o.attempt || r.last == o.attempt || !w.now().Before(r.lease.until) || w.hurtAt[o.replica.name] >= o.begun {
+		return
+	}
+	if o.endedAt.Sub(o.began) < callerWaits && t.expires.Add(-time.Minute+2*mostAhead).Before(o.began) {
+		w.violate("R7", "%s was served %s after %s, while a refresh of it ran", o.who, t.name, o.endedAt.Sub(o.began))
 	}
 }
 

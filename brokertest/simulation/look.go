@@ -10,6 +10,8 @@ import (
 // lookout reads the tables, with statements that are prepared once.
 type lookout struct {
 	rows, providers, jobs *sqlite3.Stmt // of them jobs counts the items that were settled, too
+	grants                *sqlite3.Stmt // the leases that an owner has on grants
+	exchanges             *sqlite3.Stmt // by provider, consents whose code is being exchanged
 }
 
 const (
@@ -23,13 +25,15 @@ const (
 	lookAtJobs      = `SELECT id, type, status, provider_id, user_id, total,
 	revoked + already_revoked + superseded + no_live_token + unsupported + failed + abandoned,
 	(SELECT count(*) FROM authorizations a WHERE a.job_id = jobs.id AND a.outcome IS NOT NULL) FROM jobs ORDER BY created_at, id`
+	lookAtExchanges = "SELECT provider_id, count(*) FROM flows WHERE status = 'claimed' GROUP BY provider_id"
+	lookAtGrants    = "SELECT count(*) FROM grant_leases WHERE owner = ? AND until > ?"
 )
 
 func (l *lookout) open(c *sqlite3.Conn) (err error) {
 	for _, s := range []struct {
 		text string
 		to   **sqlite3.Stmt
-	}{{lookAtRows, &l.rows}, {lookAtProviders, &l.providers}, {lookAtJobs, &l.jobs}} {
+	}{{lookAtRows, &l.rows}, {lookAtProviders, &l.providers}, {lookAtJobs, &l.jobs}, {lookAtGrants, &l.grants}, {lookAtExchanges, &l.exchanges}} {
 		if *s.to, _, err = c.PrepareFlags(s.text, sqlite3.PREPARE_PERSISTENT); err != nil {
 			return fmt.Errorf("preparing to look at the database: %w", err)
 		}
@@ -38,14 +42,14 @@ func (l *lookout) open(c *sqlite3.Conn) (err error) {
 }
 
 func (l *lookout) close() error {
-	return errors.Join(l.rows.Close(), l.providers.Close(), l.jobs.Close())
+	return errors.Join(l.rows.Close(), l.providers.Close(), l.jobs.Close(), l.grants.Close(), l.exchanges.Close())
 }
 
 // changes notes that tables were written to.
 func (w *world) changes(tables ...string) {
 	for _, t := range tables {
 		switch t {
-		case "credentials", "authorizations", "providers", "jobs", "user_revocations":
+		case "credentials", "authorizations", "providers", "jobs", "flows", "user_revocations":
 			w.changed.Store(true)
 		}
 	}

@@ -12,22 +12,32 @@ import (
 type fault struct {
 	at      []gateKind
 	how     verdict
-	percent int  // of those that pass
-	refresh bool // only requests that spend refresh tokens
+	percent int // of those that pass
+	of      of  // which requests only
 }
+
+// of is what a request is of.
+type of string
+
+const (
+	anything of = ""
+	refresh  of = "refresh"  // it spends a refresh token
+	identity of = "identity" // its answer may say whose a token is
+)
 
 // faultTable are all of them; a seed plays with a few.
 var faultTable = []fault{
-	{[]gateKind{gateRead, gateWrite, gateBegin, gateFetch}, fails, 4, false},
-	{[]gateKind{gateCommit}, fails, 15, false},
-	{[]gateKind{gateCommit}, loses, 20, false},
-	{[]gateKind{gateWrite}, loses, 10, false},
-	{[]gateKind{gateTask}, fails, 50, false},
-	{[]gateKind{gateSend}, unreachable, 20, false},
-	{[]gateKind{gateSend}, throttled, 15, false},
-	{[]gateKind{gateSend}, broken, 20, false},
-	{[]gateKind{gateAnswer}, loses, 30, false},
-	{[]gateKind{gateAnswer}, garbled, 30, true},
+	{[]gateKind{gateRead, gateWrite, gateBegin, gateFetch}, fails, 4, anything},
+	{[]gateKind{gateCommit}, fails, 15, anything},
+	{[]gateKind{gateCommit}, loses, 20, anything},
+	{[]gateKind{gateWrite}, loses, 10, anything},
+	{[]gateKind{gateTask}, fails, 50, anything},
+	{[]gateKind{gateSend}, unreachable, 20, anything},
+	{[]gateKind{gateSend}, throttled, 15, anything},
+	{[]gateKind{gateSend}, broken, 20, anything},
+	{[]gateKind{gateAnswer}, loses, 30, anything},
+	{[]gateKind{gateAnswer}, garbled, 30, refresh},
+	{[]gateKind{gateSend}, stolen, 60, identity},
 }
 
 // chooseFaults picks what may go wrong in this play. Kills are moves.
@@ -40,7 +50,7 @@ func (w *world) chooseFaults() {
 // luck is what happens to a goroutine at a gate.
 func (w *world) luck(g *gate) verdict {
 	for _, f := range w.allowed {
-		if slices.Contains(f.at, g.kind) && (!f.refresh || g.refresh) && w.rng.IntN(100) < f.percent {
+		if slices.Contains(f.at, g.kind) && (f.of == anything || g.of == f.of) && w.rng.IntN(100) < f.percent {
 			return f.how
 		}
 	}
@@ -58,6 +68,7 @@ func moves() []move {
 	return []move{
 		{"time", 30, (*world).moveTime},
 		{"fetch", 40, (*world).moveFetch},
+		{"crowd", 8, (*world).moveCrowd},
 		{"sweep", 12, (*world).moveSweep},
 		{"task", 16, (*world).moveTask},
 		{"task lost", 1, (*world).moveTaskLost},
@@ -68,6 +79,8 @@ func moves() []move {
 		{"consent", 4, (*world).moveConsent},
 		{"reset", 2, (*world).moveReset},
 		{"revoke token", 1, (*world).moveRevokeToken},
+		{"check", 3, (*world).moveCheck},
+		{"come back", 2, (*world).moveComeBack},
 		{"clock", 2, (*world).moveClock},
 	}
 }
@@ -176,6 +189,9 @@ func (w *world) moveFetch() bool {
 func (w *world) fetch(r *replica, person int) {
 	p := w.people[person]
 	o := &operation{kind: "fetch", who: p.name, person: person, place: p.place, of: p.authorization, replica: r}
+	if row, ok := w.rows[p.authorization]; ok && w.now().Add(mostAhead).Before(row.lease.until) && row.lease.owner == row.attempt && row.last != row.attempt {
+		o.attempt = row.attempt
+	}
 	w.logf("%s asks %s for a token", p.name, r.name)
 	w.begin(o, func(ctx context.Context) (string, error) {
 		t, err := r.service.Token(ctx, p.caller, p.authorization, 0)
@@ -185,6 +201,21 @@ func (w *world) fetch(r *replica, person int) {
 		o.token = t.Access.Reveal()
 		return " with " + w.ledger.nameOf(o.token), nil
 	})
+}
+
+// moveCrowd has every process asked for the token of the same person at once.
+func (w *world) moveCrowd() bool {
+	if w.busy() > 6 {
+		return false
+	}
+	i, asked := w.rng.IntN(len(w.people)), false
+	for _, r := range w.replicas {
+		if !r.dead && r.service != nil {
+			w.fetch(r, i)
+			asked = true
+		}
+	}
+	return asked
 }
 
 func (w *world) moveSweep() bool {
@@ -266,13 +297,16 @@ func (w *world) moveDisconnect() bool {
 	if r == nil {
 		return false
 	}
-	i := w.rng.IntN(len(w.people))
+	w.disconnect(r, w.rng.IntN(len(w.people)))
+	return true
+}
+
+func (w *world) disconnect(r *replica, i int) {
 	p := w.people[i]
 	w.logf("%s disconnects, at %s", p.name, r.name)
 	w.begin(&operation{kind: "disconnect", who: p.name, person: i, place: p.place, of: p.authorization, replica: r}, func(ctx context.Context) (string, error) {
 		return "", r.service.Disconnect(ctx, p.caller, p.authorization)
 	})
-	return true
 }
 
 func (w *world) moveDelete() bool {
@@ -316,6 +350,37 @@ func (w *world) moveConsent() bool {
 		return false
 	}
 	i := w.rng.IntN(len(w.people))
+	if refreshed := w.underRefresh(); len(refreshed) > 0 && w.rng.IntN(2) == 0 {
+		i = refreshed[w.rng.IntN(len(refreshed))]
+	}
+	w.consentAgain(r, i)
+	return true
+}
+
+// underRefresh are the people whose tokens are being refreshed, or of whom nobody knows how
+// the last refresh ended.
+func (w *world) underRefresh() (people []int) {
+	for i, p := range w.people {
+		if r, ok := w.rows[p.authorization]; ok && r.attempt != "" {
+			people = append(people, i)
+		}
+	}
+	return people
+}
+
+// moveComeBack has somebody disconnect and, at once, consent again at another process.
+func (w *world) moveComeBack() bool {
+	r, other := w.anyReplica(), w.anyReplica()
+	if r == nil {
+		return false
+	}
+	i := w.rng.IntN(len(w.people))
+	w.disconnect(r, i)
+	w.consentAgain(other, i)
+	return true
+}
+
+func (w *world) consentAgain(r *replica, i int) {
 	p := w.people[i]
 	w.logf("%s consents again, at %s", p.name, r.name)
 	o := &operation{kind: "consent", who: p.name, person: i, place: p.place, replica: r}
@@ -327,7 +392,6 @@ func (w *world) moveConsent() bool {
 		o.of = done.Authorization.ID
 		return "", nil
 	})
-	return true
 }
 
 // consent is consent with an upstream that also knows of it in the ledger.
@@ -366,6 +430,25 @@ func (w *world) revokeToken(r *replica, i int) {
 		_, err := r.service.RevokeToken(ctx, p.caller, p.authorization)
 		return "", err
 	})
+}
+
+// moveCheck has the upstream asked whether a token is still good, and whose it is.
+func (w *world) moveCheck() bool {
+	r := w.anyReplica()
+	if r == nil {
+		return false
+	}
+	i := w.rng.IntN(len(w.people))
+	if w.rng.IntN(2) == 0 {
+		i = ofHub // whose check says whose the token is
+	}
+	p := w.people[i]
+	w.logf("%s has the token checked, at %s", p.name, r.name)
+	w.begin(&operation{kind: "check", who: p.name, person: i, place: p.place, of: p.authorization, replica: r}, func(ctx context.Context) (string, error) {
+		_, err := r.service.Check(ctx, p.caller, p.authorization)
+		return "", err
+	})
+	return true
 }
 
 // mostAhead bounds how far the database's clock may be off: leases outlive the calls that

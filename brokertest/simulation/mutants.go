@@ -124,6 +124,13 @@ var mutants = []mutant{
 			return nil
 		}
 		// Not before what is there`, 7, false},
+	{"what another process has refreshed is refreshed again", "broker/refresh.go", "Service.flightOf",
+		`return s.refreshOnce(own, seen, troubled, due, paid)`, `if ON {
+			due = models.Linked.MayRefresh
+		}
+		return s.refreshOnce(own, seen, troubled, due, paid)`, 0, true},
+	{"tokens of somebody else are kept", "broker/check.go", "Service.noteCheck",
+		`if s.isAnother(ctx, l, said.Account) {`, `if s.isAnother(ctx, l, said.Account) && !ON {`, 0, false},
 }
 
 // mutantPackage is written into the overlay only. It says which mutant is on in a process.

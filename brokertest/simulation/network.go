@@ -32,7 +32,7 @@ func (n network) RoundTrip(r *http.Request) (*http.Response, error) {
 	form, _ := url.ParseQuery(string(body))
 	call := &call{replica: n.replica, method: r.Method, path: r.URL.Path, actor: actorOf(ctx), presented: presented(r, body, form), grant: form.Get("grant_type")}
 	what := call.String(n.w)
-	v, ok := n.w.pass(&gate{kind: gateSend, replica: n.replica, actor: call.actor, what: what, refresh: call.refreshes()}, ctx.Done())
+	v, ok := n.w.pass(&gate{kind: gateSend, replica: n.replica, actor: call.actor, what: what, of: call.of()}, ctx.Done())
 	if !ok || ctx.Err() != nil {
 		n.w.followCall(call, protocol.CallFails)
 		return nil, context.Cause(ctx)
@@ -46,7 +46,7 @@ func (n network) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	defer n.w.ledger.returned(call)
 	resp := n.answer(r, body, call, v)
-	came, ok := n.w.pass(&gate{kind: gateAnswer, replica: n.replica, actor: call.actor, what: "the answer to " + what, refresh: call.refreshes()}, ctx.Done())
+	came, ok := n.w.pass(&gate{kind: gateAnswer, replica: n.replica, actor: call.actor, what: "the answer to " + what, of: call.of()}, ctx.Done())
 	switch {
 	case !ok || ctx.Err() != nil:
 		n.w.followCall(call, protocol.AnswerIsLost)
@@ -60,6 +60,10 @@ func (n network) RoundTrip(r *http.Request) (*http.Response, error) {
 		n.w.followCall(call, protocol.AnswerIsLost)
 		n.w.ledger.lost(call)
 		return page(r, http.StatusOK, "<html>It worked, or did it?</html>", nil), nil
+	}
+	call.arrived = true
+	if v == stolen {
+		n.w.noteStolen(call)
 	}
 	switch {
 	case v != goOn:
@@ -81,11 +85,31 @@ func (n network) answer(r *http.Request, body []byte, c *call, v verdict) *http.
 		return page(r, http.StatusServiceUnavailable, "out of order", nil)
 	default:
 	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
 	n.w.ledger.begin(c)
+	if v == stolen {
+		r, body = n.mixedUp(r, body, c)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	resp, _ := direct{n.w.idp}.RoundTrip(r)
 	n.w.ledger.end(c, resp.StatusCode)
 	return resp
+}
+
+// mixedUp is a request about the token of somebody else, which the upstream answers instead.
+func (n network) mixedUp(r *http.Request, body []byte, c *call) (*http.Request, []byte) {
+	account, at, _ := strings.Cut(c.owner, " at ")
+	other := map[bool]string{true: "edsger", false: "ada"}[account == "ada"]
+	for _, p := range n.w.image.places {
+		if p.name == at {
+			token := n.w.idp.MintAccess(p.client, other)
+			r = r.Clone(r.Context())
+			if r.Header.Get("Authorization") == "Bearer "+c.presented {
+				r.Header.Set("Authorization", "Bearer "+token)
+			}
+			return r, bytes.ReplaceAll(body, []byte(c.presented), []byte(token))
+		}
+	}
+	return r, body
 }
 
 func page(r *http.Request, status int, text string, header http.Header) *http.Response {
@@ -134,11 +158,23 @@ type call struct {
 	brought      tokens   // issued by it
 	ended        []string // the tokens that ended by it
 	denied       bool     // the upstream did not accept the client
+	arrived      bool     // its answer reached the caller
 	over         bool     // the caller has an answer, or does not wait for one any more
 	lost         bool     // what it brought did not reach the database, and cannot any more
 }
 
 func (c *call) refreshes() bool { return c.grant == "refresh_token" }
+
+// of says what a request is of.
+func (c *call) of() of {
+	switch {
+	case c.refreshes():
+		return refresh
+	case c.method == http.MethodPost && (strings.HasSuffix(c.path, "/token") && c.grant == "" || strings.HasSuffix(c.path, "/introspect")):
+		return identity
+	}
+	return anything
+}
 
 func (c *call) revokes() bool {
 	return c.method == http.MethodDelete || strings.HasSuffix(c.path, "/revoke")

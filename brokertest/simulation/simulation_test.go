@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -83,18 +84,22 @@ func TestEverySeedKeepsThePromises(t *testing.T) {
 		}
 	}
 	played, failed := 0, 0
-	total := Result{Faults: map[string]int{}, Moves: map[string]int{}, Rows: map[string]int{}}
-	last := seed + mostKept // in every run of all tests
+	total, began := NewCounts(seed), processorTime(t)
+	kept := os.Getenv("GRANTD_COUNTS") // a long run writes what it met into this file, and goes on after a failure
+	last := seed + mostKept            // in every run of all tests
 	if os.Getenv("GRANTD_SIMULATE") != "" {
 		last = math.MaxUint64
 	}
 	for ; seed < last && (played < 10 || time.Now().Before(until)); seed++ {
 		r := s.First(seed)
 		played++
-		add(total.Faults, r.Faults)
-		add(total.Moves, r.Moves)
-		add(total.Rows, r.Rows)
-		total.Gates += r.Gates
+		total.Add(r)
+		if kept != "" && (played%500 == 0 || !time.Now().Before(until)) {
+			total.Seconds = (processorTime(t) - began).Seconds()
+			if err := total.Save(kept); err != nil {
+				t.Fatal(err)
+			}
+		}
 		for _, v := range r.Violations {
 			t.Errorf("seed %d: %s", seed, v)
 		}
@@ -110,15 +115,13 @@ func TestEverySeedKeepsThePromises(t *testing.T) {
 				t.Logf("The story of seed %d:\n%s", seed, r.Story())
 			}
 		}
-		if failed == 10 {
+		if failed == 10 && kept == "" {
 			break
 		}
 	}
 	t.Logf("%d seeds, %d gates passed", played, total.Gates)
-	for _, row := range protocol.Table {
-		if total.Rows[row.String()] == 0 {
-			t.Logf("never reached: %s", row)
-		}
+	for _, row := range total.NeverReached() {
+		t.Logf("never reached: %s", row)
 	}
 	for _, table := range []map[string]int{total.Faults, total.Moves, total.Rows} {
 		for _, name := range slices.Sorted(maps.Keys(table)) {
@@ -181,8 +184,41 @@ func withoutLine(text, begins string) string {
 	return before + "\n" + after
 }
 
-func add(to, more map[string]int) {
-	for name, n := range more {
-		to[name] += n
+// processorTime is how long the processors have worked for this process.
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
+
+// TestTheProofSaysWhatTheLongRunMet holds docs/proof.md to the counts of the last long run:
+// GRANTD_COUNTS=file make simulate FOR=1h makes them, and GRANTD_WRITE=1 writes the page.
+func TestTheProofSaysWhatTheLongRunMet(t *testing.T) {
+	c, err := LoadCounts("longrun.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const path, from, to = "../../docs/proof.md", "<!-- long run: written by brokertest/simulation/counts.go -->\n", "<!-- end of the long run -->"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok1 := strings.Cut(string(text), from)
+	_, after, ok2 := strings.Cut(rest, to)
+	if !ok1 || !ok2 {
+		t.Fatalf("%s has no place for the long run", path)
+	}
+	want := before + from + "\n" + c.Page() + "\n" + to + after
+	if want == string(text) {
+		return
+	}
+	if os.Getenv("GRANTD_WRITE") == "" {
+		t.Fatalf("%s is not what the counts of the long run say: GRANTD_WRITE=1 writes it", path)
+	}
+	if err := os.WriteFile(path, []byte(want), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -168,8 +168,13 @@ type world struct {
 	operations []*operation
 	finished   []*operation // since the scheduler looked; under the mutex of the gates
 	people     []person
+	gone       map[int]bool // places whose deletion is complete
 	dead       map[int]bool // places whose deletion was asked for
 
+	hurtAt        map[string]int // the step at which something went wrong for a replica
+	exchanges     map[string]int // by provider, consents whose code is being exchanged
+	stolen        map[string]row // by who was told that their tokens are somebody else's
+	mismatchedAt  map[string]int // the step at which an authorization was found to be somebody else's
 	lookedAt      map[string]int // the step at which somebody last read or leased an authorization
 	changed       atomic.Bool    // the tables, since they were looked at
 	rows          map[string]row // by authorization
@@ -198,7 +203,7 @@ type world struct {
 func newWorld(im *image, sh *shared, seed uint64, o Options) *world {
 	w := &world{
 		image: im, shared: sh, seed: seed, options: o, rng: rand.New(rand.NewPCG(seed, 1)), jitters: rand.New(rand.NewPCG(seed, 2)),
-		lookedAt: map[string]int{}, names: map[string]string{}, dead: map[int]bool{}, rows: map[string]row{}, providers: map[string]models.ProviderStatus{}, jobs: map[string]jobRow{},
+		lookedAt: map[string]int{}, hurtAt: map[string]int{}, exchanges: map[string]int{}, stolen: map[string]row{}, mismatchedAt: map[string]int{}, names: map[string]string{}, dead: map[int]bool{}, gone: map[int]bool{}, rows: map[string]row{}, providers: map[string]models.ProviderStatus{}, jobs: map[string]jobRow{},
 		wrongUntil: map[int]time.Time{}, organisations: map[string]string{}, deletions: map[string]bool{}, followed: map[string]*followed{}, working: map[worker]string{},
 		faults: map[string]int{}, moves: map[string]int{}, reached: map[string]int{}, people: slices.Clone(im.people), began: time.Now(),
 	}
@@ -367,7 +372,7 @@ func (w *world) letOn(g *gate) {
 	if v == goOn {
 		w.followRead(g)
 	}
-	if g.kind == gateRead && strings.HasPrefix(g.what, "SELECT from authorizations of") || g.kind == gateWrite && strings.HasPrefix(g.what, "UPDATE credentials (attempt_id, lease_owner") {
+	if g.kind == gateRead && strings.HasPrefix(g.what, "SELECT from authorizations of") || g.kind == gateWrite && strings.HasPrefix(g.what, "UPDATE credentials (") {
 		w.lookedAt[g.replica.name+g.actor] = w.step
 	}
 	if v == goOn {
@@ -375,6 +380,7 @@ func (w *world) letOn(g *gate) {
 	} else {
 		w.logf("%s: %s", g, strings.ToUpper(string(v)))
 		w.faults[string(v)+" at "+string(g.kind)]++
+		w.hurtAt[g.replica.name] = w.step
 	}
 	w.tell(g, v)
 }
@@ -427,6 +433,7 @@ type operation struct {
 	began, endedAt time.Time
 	result         string
 	token          string
+	attempt        string // a fetch's: the refresh that ran when it began, "" for none
 	err            error
 	done, lost     bool // lost: the process was killed
 }
