@@ -90,13 +90,12 @@ func (s *Store) credential(ctx context.Context, id string) *gorm.DB {
 // SaveTokens writes tokens over generation g, however late, and reports whether
 // g was still the newest (R1). The generation is the fence; the lease is not.
 func (s *Store) SaveTokens(ctx context.Context, credential string, g int64, save Save) (bool, error) {
-	statement, values := s.saveTokens(credential, g, save)
+	statement, values := s.saveTokens(credential, g, save.columns(s), save)
 	return changed(s.db.WithContext(ctx).Exec(statement, values...))
 }
 
 // saveTokens is the statement that saves tokens over generation g.
-func (s *Store) saveTokens(credential string, g int64, save Save) (string, []any) {
-	row := save.columns(s)
+func (s *Store) saveTokens(credential string, g int64, row map[string]any, save Save) (string, []any) {
 	row["generation"] = g + 1
 	if save.KeepsFormer {
 		row["previous_mac"], row["previous_until"] = gorm.Expr("access_mac"), gorm.Expr("expires_at")
@@ -109,13 +108,24 @@ func (s *Store) saveTokens(credential string, g int64, save Save) (string, []any
 	return "UPDATE credentials SET " + strings.Join(set, ", ") + " WHERE id = ? AND generation = ?", append(values, credential, g)
 }
 
+// refreshed are the columns of a save that no consent is behind: that the tokens are another
+// account's ends with a consent only (R12).
+func (v Save) refreshed(s *Store) map[string]any {
+	const foreign = "CASE WHEN verdict = 'expired' AND verdict_generation = generation AND verdict_secret_version = 0 THEN "
+	row := v.columns(s)
+	row["verdict"], row["verdict_reason"] = gorm.Expr(foreign+"verdict END"), gorm.Expr(foreign+"verdict_reason ELSE '' END")
+	row["verdict_generation"] = gorm.Expr(foreign + "generation + 1 ELSE 0 END")
+	return row
+}
+
 // SaveRefreshed is SaveTokens for l's credential, together with the event of the audit log. Where it
 // saved, it returns the authorization as it is then (R9); where it did not, or where provider or
 // authorization are gone, it returns false.
 func (s *Store) SaveRefreshed(ctx context.Context, l models.Linked, save Save, event models.AuditEvent) (now models.Linked, saved bool, err error) {
 	if s.dialect.name != migrations.Postgres {
 		err = s.Tx(ctx, func(tx *Store) error {
-			if saved, err = tx.SaveTokens(ctx, l.Credential.ID, l.Credential.Generation, save); err != nil || !saved {
+			update, values := tx.saveTokens(l.Credential.ID, l.Credential.Generation, save.refreshed(tx), save)
+			if saved, err = changed(tx.db.WithContext(ctx).Exec(update, values...)); err != nil || !saved {
 				return err
 			}
 			if err := tx.Audit(ctx, event); err != nil {
@@ -129,7 +139,7 @@ func (s *Store) SaveRefreshed(ctx context.Context, l models.Linked, save Save, e
 		})
 		return now, saved && err == nil, err
 	}
-	update, values := s.saveTokens(l.Credential.ID, l.Credential.Generation, save)
+	update, values := s.saveTokens(l.Credential.ID, l.Credential.Generation, save.refreshed(s), save)
 	err = scanRow(s.db.WithContext(ctx).Raw(`WITH saved AS (`+update+` RETURNING `+strings.Join(credentialColumns, ", ")+`), audited AS (
 		INSERT INTO audit_events (id, org_id, at, user_id, actor, token_id, action, provider_id, authorization_id, job_id, code)
 		SELECT CAST(? AS TEXT), CAST(? AS TEXT), statement_timestamp(), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), authorization_id, CAST(? AS TEXT), CAST(? AS TEXT) FROM saved)

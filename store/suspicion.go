@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 
 	"github.com/grantd/grantd/models"
 )
@@ -27,14 +28,19 @@ func (s *Store) NoteValid(ctx context.Context, l models.Linked, left *time.Durat
 	return changed(s.generation(ctx, l).Updates(row))
 }
 
+// atLatest is now, or the time in a column that is over: it does not come later by it.
+func (s *Store) atLatest(column string) clause.Expr {
+	return gorm.Expr("CASE WHEN "+column+" < ? THEN "+column+" ELSE ? END", s.now(), s.now())
+}
+
 // NoteRejected remembers that the upstream does not take the access token of l's
 // generation. It is not served any more, and the next read refreshes it. Where
 // nothing can, reason is why the person must authorize again; "" for no verdict.
 func (s *Store) NoteRejected(ctx context.Context, l models.Linked, reason string) (bool, error) {
 	row := s.checked(l, false)
-	row["expires_at"] = gorm.Expr("CASE WHEN expires_at < ? THEN expires_at ELSE ? END", s.now(), s.now()) // one that was over stays over
+	row["expires_at"] = s.atLatest("expires_at")
 	if l.Credential.HasRefreshToken {
-		row["refresh_after"] = s.now()
+		row["refresh_after"] = s.atLatest("refresh_after")
 	}
 	if reason != "" {
 		expire(row, l, reason)
@@ -68,7 +74,7 @@ func (s *Store) EndAttempt(ctx context.Context, l models.Linked) error {
 func (s *Store) Suspect(ctx context.Context, l models.Linked) (bool, error) {
 	row := map[string]any{"suspected": l.Credential.Generation, "check_generation": 0}
 	if l.Credential.HasRefreshToken {
-		row["refresh_after"] = s.now()
+		row["refresh_after"] = s.atLatest("refresh_after")
 	}
 	return changed(s.generation(ctx, l).Updates(row))
 }

@@ -196,13 +196,20 @@ func (w *world) judgeLeft(p place) {
 	defer w.ledger.mu.Unlock()
 	for _, c := range w.ledger.calls {
 		t := w.ledger.tokens[c.brought.Refresh]
-		if t == nil || !c.arrived || c.replica.dead || c.grant != "authorization_code" || !strings.HasSuffix(t.owner, " at "+p.name) {
+		if t == nil || !w.consented(c) || c.grant != "authorization_code" || !strings.HasSuffix(t.owner, " at "+p.name) {
 			continue
 		}
 		if t.ended.IsZero() && w.now().Before(t.expires) {
 			w.violate("I4", "the deletion of %s is complete, and the upstream accepts %s, which %s had for a code", p.name, t.name, c.replica.name)
 		}
 	}
+}
+
+// consented reports whether the consent that a call was for has ended well.
+func (w *world) consented(c *call) bool {
+	return slices.ContainsFunc(w.operations, func(o *operation) bool {
+		return o.kind == "consent" && o.replica == c.replica && o.String() == c.actor && o.done && !o.lost && o.err == nil
+	})
 }
 
 // nameNew names an authorization that a consent made.

@@ -442,13 +442,17 @@ func (w *world) moveCheck() bool {
 	if w.rng.IntN(2) == 0 {
 		i = ofHub // whose check says whose the token is
 	}
+	w.check(r, i)
+	return true
+}
+
+func (w *world) check(r *replica, i int) {
 	p := w.people[i]
 	w.logf("%s has the token checked, at %s", p.name, r.name)
 	w.begin(&operation{kind: "check", who: p.name, person: i, place: p.place, of: p.authorization, replica: r}, func(ctx context.Context) (string, error) {
 		_, err := r.service.Check(ctx, p.caller, p.authorization)
 		return "", err
 	})
-	return true
 }
 
 // mostAhead bounds how far the database's clock may be off: leases outlive the calls that

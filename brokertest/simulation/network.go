@@ -61,7 +61,6 @@ func (n network) RoundTrip(r *http.Request) (*http.Response, error) {
 		n.w.ledger.lost(call)
 		return page(r, http.StatusOK, "<html>It worked, or did it?</html>", nil), nil
 	}
-	call.arrived = true
 	if v == stolen {
 		n.w.noteStolen(call)
 	}
@@ -158,7 +157,6 @@ type call struct {
 	brought      tokens   // issued by it
 	ended        []string // the tokens that ended by it
 	denied       bool     // the upstream did not accept the client
-	arrived      bool     // its answer reached the caller
 	over         bool     // the caller has an answer, or does not wait for one any more
 	lost         bool     // what it brought did not reach the database, and cannot any more
 }

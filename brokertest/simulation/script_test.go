@@ -176,3 +176,57 @@ func TestR3_ACallThatWouldBeCutOffIsNotBegun(t *testing.T) {
 		return w.drain()
 	})
 }
+
+// untilOf lets one replica alone go on until it is about to do what the words say.
+func (w *world) untilOf(r *replica, words string) (*gate, error) {
+	for range mostCalmSteps {
+		if err := w.settle(); err != nil {
+			return nil, err
+		}
+		mine := slices.DeleteFunc(w.passable(), func(g *gate) bool { return g.replica != r })
+		if len(mine) == 0 {
+			break
+		}
+		if strings.Contains(mine[0].what, words) {
+			return mine[0], nil
+		}
+		w.letOn(mine[0])
+	}
+	return nil, fmt.Errorf("%s is not about to do: %s", r.name, words)
+}
+
+// TestR12_ARefreshUnderWayUndoesNoMismatch: a refresh was under way when a check found that the
+// tokens are another account's. Its save ended that verdict like any other, and the
+// authorization was in use again without a consent (seed 57).
+func TestR12_ARefreshUnderWayUndoesNoMismatch(t *testing.T) {
+	script(t, 2, accessLife-20*time.Second, func(w *world) error {
+		w.calm = true
+		w.fetch(w.replicas[0], ofHub)
+		if _, err := w.until(1, "the answer to refresh"); err != nil {
+			return err
+		}
+		w.check(w.replicas[1], ofHub)
+		check, err := w.untilOf(w.replicas[1], "POST /api/v3/applications")
+		if err != nil {
+			return err
+		}
+		w.tell(check, stolen)
+		if _, err := w.untilOf(w.replicas[1], "nothing"); err == nil {
+			return fmt.Errorf("the check does not end")
+		}
+		id := w.people[ofHub].authorization
+		if !w.rows[id].mismatched() {
+			t.Error("the check ended nothing")
+		}
+		if err := w.drain(); err != nil {
+			return err
+		}
+		if r := w.rows[id]; !r.mismatched() || r.generation == 1 {
+			t.Errorf("at generation %d the verdict is %q for %q", r.generation, r.verdict, r.reason)
+		}
+		for _, v := range w.violations {
+			t.Error(v)
+		}
+		return nil
+	})
+}
