@@ -107,7 +107,7 @@ FOR ?=
 SEED ?=
 
 simulate: ## Play interleavings of replicas, each from a seed, and judge each by the promises; FOR=10m SEED=1
-	GRANTD_SIMULATE='$(if $(SEED),$(FOR),$(or $(FOR),10m))' GRANTD_SEED='$(SEED)' go test -count=1 -timeout 0 -v -run EverySeed $(ARGS) ./brokertest/simulation
+	GRANTD_SIMULATE='$(if $(SEED),$(FOR),$(or $(FOR),10m))' GRANTD_SEED='$(SEED)' GRANTD_ONLY='$(ONLY)' go test -count=1 -timeout 0 -v -run EverySeed $(ARGS) ./brokertest/simulation
 
 pictures: ## Draw the pictures of the pages in docs/images anew; needs Chromium
 	GRANTD_PICTURES='$(CURDIR)/docs/images' go test -count=1 -run TestTheMainPagesArePictured ./brokertest/contract

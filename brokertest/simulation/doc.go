@@ -14,6 +14,9 @@
 //	replica.go   a process of grantd: started, killed, and started again
 //	moves.go     what people, admins, workers and bad luck do
 //	hostile.go   another organisation, and a client that the upstream refuses
+//	minimise.go  the fewest moves and faults with which a seed still breaks a promise
+//	counts.go    what many plays met, as docs/proof.md tells it
+//	identity.go  whose tokens a row holds, where the upstream speaks of somebody else
 //	ledger.go    what the upstream knows of each token
 //	judge.go     the invariants
 //	follow.go    what happened to each authorization, held to the table of brokertest/protocol

@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/grantd/grantd/broker"
@@ -106,21 +107,49 @@ func (w *world) move() error {
 	for _, m := range all {
 		sum += m.weight
 	}
+	if w.options.Only != nil {
+		d, _ := w.chosen()
+		i := slices.IndexFunc(all, func(m move) bool { return m.name == d.Move })
+		if i < 0 || !w.make(i, all[i]) {
+			w.pause(time.Second, false)
+		}
+		return nil
+	}
+	w.drawFor(chooses)
 	for range 20 {
 		n := w.rng.IntN(sum)
-		for _, m := range all {
-			if n -= m.weight; n >= 0 {
-				continue
-			}
-			if m.do(w) {
-				w.moves[m.name]++
-				return nil
-			}
-			break
+		i := slices.IndexFunc(all, func(m move) bool { n -= m.weight; return n < 0 })
+		if w.make(i, all[i]) {
+			return nil
 		}
 	}
 	w.pause(time.Second, false)
 	return nil
+}
+
+// chooses is the part of a decision that chooses a move; the parts before it are the moves.
+const chooses = 100
+
+// make makes a move, and reports whether it is possible.
+func (w *world) make(i int, m move) bool {
+	from, choosing := w.log.Len(), *w.source
+	w.drawFor(1 + i)
+	if !m.do(w) {
+		*w.source = choosing
+		return false
+	}
+	w.moves[m.name]++
+	w.made = append(w.made, Decision{w.decided, m.name, w.movedSince(from, m.name)})
+	return true
+}
+
+// movedSince says what a move was, in the words that it wrote to the log.
+func (w *world) movedSince(from int, name string) string {
+	line, _, _ := strings.Cut(w.log.String()[from:], "\n")
+	if len(line) < 17 {
+		return name
+	}
+	return strings.TrimSpace(line[17:])
 }
 
 // restart starts processes in the place of those that were killed or did not start.

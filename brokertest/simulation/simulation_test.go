@@ -92,6 +92,13 @@ func TestEverySeedKeepsThePromises(t *testing.T) {
 	}
 	for ; seed < last && (played < 10 || time.Now().Before(until)); seed++ {
 		r := s.First(seed)
+		if text := os.Getenv("GRANTD_ONLY"); alone && text != "" {
+			only, err := split(text)
+			if err != nil {
+				t.Fatalf("GRANTD_ONLY must be such as 17:disconnect,25: %v", err)
+			}
+			r = s.Play(seed, Options{Only: only})
+		}
 		played++
 		total.Add(r)
 		if kept != "" && (played%100 == 0 || !time.Now().Before(until)) {
@@ -106,13 +113,16 @@ func TestEverySeedKeepsThePromises(t *testing.T) {
 		if mutant && len(r.Violations) > 0 {
 			return
 		}
+		if alone && len(r.Violations) > 0 && os.Getenv("GRANTD_ONLY") == "" {
+			t.Log(s.told(r))
+		}
 		if alone {
 			t.Logf("The story of seed %d:\n%s", seed, r.Log)
 			return
 		}
 		if len(r.Violations) > 0 {
-			if failed++; failed == 1 {
-				t.Logf("The story of seed %d:\n%s", seed, r.Story())
+			if failed++; failed == 1 && kept == "" {
+				t.Log(s.told(r))
 			}
 		}
 		if failed == 10 && kept == "" {
@@ -127,6 +137,39 @@ func TestEverySeedKeepsThePromises(t *testing.T) {
 		for _, name := range slices.Sorted(maps.Keys(table)) {
 			t.Logf("%7d  %s", table[name], name)
 		}
+	}
+}
+
+// told minimises a play that broke a promise, and tells its story.
+func (s *Stage) told(r Result) string {
+	first := r.Violations[0].Invariant
+	return Result.Told(s.Minimise(r.Seed, func(r Result) bool { return len(r.Violations) > 0 && r.Violations[0].Invariant == first }))
+}
+
+// TestASeedIsMinimised looks for the fewest moves and faults with which a process is killed after
+// somebody disconnected.
+func TestASeedIsMinimised(t *testing.T) {
+	if os.Getenv("GRANTD_MUTANT") != "" {
+		t.Skip("a mutant's seeds need not be minimised")
+	}
+	s := NewStage(t)
+	happens := func(r Result) bool {
+		_, after, disconnects := strings.Cut(r.Log, " disconnects, at replica")
+		return disconnects && strings.Contains(after, " is killed\n")
+	}
+	seed := uint64(1)
+	for !happens(s.First(seed)) {
+		seed++
+	}
+	r, o := s.Minimise(seed, happens)
+	if !happens(r) || len(r.Decisions) != 2 {
+		t.Errorf("of %d moves and faults of seed %d these are left:\n%s", len(s.First(seed).Decisions), seed, r.Told(o))
+	}
+	if again := s.Play(seed, o); again.Log != r.Log {
+		t.Errorf("what is left is played in two ways:\n%s", parting(r.Log, again.Log))
+	}
+	if read, err := split(join(o.Only)); err != nil || join(read) != join(o.Only) {
+		t.Errorf("%v is read as %v: %v", o.Only, read, err)
 	}
 }
 

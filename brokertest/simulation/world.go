@@ -25,8 +25,9 @@ import (
 
 // Options are how long a play is.
 type Options struct {
-	Moves    int // 0 means 60
-	Replicas int // 0 means 2 or 3, as the seed decides
+	Moves    int        // 0 means 60
+	Replicas int        // 0 means 2 or 3, as the seed decides
+	Only     []Decision // the only moves and faults, in their order; nil for any: see Minimise
 }
 
 // Result is how a play went.
@@ -39,6 +40,7 @@ type Result struct {
 	Rows       map[string]int // how often each row of a table of states was reached
 	Logs       []*protocol.Log
 	Gates      int
+	Decisions  []Decision // the moves and the faults
 }
 
 // Violation is a promise that was broken.
@@ -146,7 +148,10 @@ type world struct {
 	like     *store.Store // the first replica's
 	seed     uint64
 	options  Options
-	rng      *rand.Rand // of the scheduler
+	source   *rand.PCG
+	rng      *rand.Rand // of the scheduler, begun anew for each of its decisions
+	decided  int        // how many those are
+	made     []Decision
 	jitterMu sync.Mutex
 	jitters  *rand.Rand // of the broker
 	began    time.Time
@@ -201,8 +206,9 @@ type world struct {
 }
 
 func newWorld(im *image, sh *shared, seed uint64, o Options) *world {
+	source := rand.NewPCG(seed, 1)
 	w := &world{
-		image: im, shared: sh, seed: seed, options: o, rng: rand.New(rand.NewPCG(seed, 1)), jitters: rand.New(rand.NewPCG(seed, 2)),
+		image: im, shared: sh, seed: seed, options: o, source: source, rng: rand.New(source), jitters: rand.New(rand.NewPCG(seed, 2)),
 		lookedAt: map[string]int{}, hurtAt: map[string]int{}, exchanges: map[string]int{}, stolen: map[string]row{}, mismatchedAt: map[string]int{}, names: map[string]string{}, dead: map[int]bool{}, gone: map[int]bool{}, rows: map[string]row{}, providers: map[string]models.ProviderStatus{}, jobs: map[string]jobRow{},
 		wrongUntil: map[int]time.Time{}, organisations: map[string]string{}, deletions: map[string]bool{}, followed: map[string]*followed{}, working: map[worker]string{},
 		faults: map[string]int{}, moves: map[string]int{}, reached: map[string]int{}, people: slices.Clone(im.people), began: time.Now(),
@@ -283,7 +289,7 @@ func (w *world) result() Result {
 			w.reached[protocol.Table[row].String()] += n
 		}
 	}
-	return Result{Logs: w.logs(), Seed: w.seed, Log: w.log.String(), Violations: w.violations, Faults: w.faults, Moves: w.moves, Rows: w.reached, Gates: w.gatesPassed}
+	return Result{Logs: w.logs(), Seed: w.seed, Log: w.log.String(), Violations: w.violations, Faults: w.faults, Moves: w.moves, Rows: w.reached, Gates: w.gatesPassed, Decisions: w.made}
 }
 
 // play is the whole of it.
@@ -300,7 +306,8 @@ func (w *world) play() error {
 	if moves == 0 {
 		moves = 60
 	}
-	for made := 0; made < moves; {
+	only := w.options.Only
+	for made := 0; only == nil && made < moves || only != nil && w.decided < only[len(only)-1].Number; {
 		if err := w.settle(); err != nil {
 			return err
 		}
@@ -353,18 +360,40 @@ func (w *world) settle() error {
 
 // next has one goroutine go on, or makes a move. It reports which.
 func (w *world) next() (moved bool, err error) {
-	ready := w.passable()
-	if len(ready) > 0 && w.rng.IntN(100) < 82 {
+	w.decided++
+	w.drawFor(0)
+	ready, goesOn := w.passable(), w.rng.IntN(100) < 82
+	if len(ready) > 0 && goesOn {
 		w.letOn(ready[w.rng.IntN(len(ready))])
 		return false, nil
 	}
 	return true, w.move()
 }
 
+// drawFor begins the randomness of a part of a decision: what one part draws changes no other.
+func (w *world) drawFor(part int) { w.source.Seed(w.seed, uint64(w.decided)<<8|uint64(part)) }
+
+// chosen is the move or the fault of this decision where only some may be made, and whether
+// there is one.
+func (w *world) chosen() (Decision, bool) {
+	for _, d := range w.options.Only {
+		if d.Number == w.decided {
+			return d, true
+		}
+	}
+	return Decision{}, false
+}
+
+// isLeftOut reports whether nothing may go wrong at this decision.
+func (w *world) isLeftOut() bool {
+	d, made := w.chosen()
+	return w.options.Only != nil && (!made || d.Move != "")
+}
+
 // letOn has a goroutine go on, or meet bad luck.
 func (w *world) letOn(g *gate) {
 	v := goOn
-	if !w.calm {
+	if !w.calm && !w.isLeftOut() {
 		v = w.luck(g)
 	}
 	w.gatesPassed++
@@ -381,6 +410,7 @@ func (w *world) letOn(g *gate) {
 		w.logf("%s: %s", g, strings.ToUpper(string(v)))
 		w.faults[string(v)+" at "+string(g.kind)]++
 		w.hurtAt[g.replica.name] = w.step
+		w.made = append(w.made, Decision{w.decided, "", fmt.Sprintf("%s: %s", g, strings.ToUpper(string(v)))})
 	}
 	w.tell(g, v)
 }
