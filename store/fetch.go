@@ -26,7 +26,11 @@ func (s *Store) Fetchable(ctx context.Context, authorization string) (models.Lin
 	if s.between != nil && s.between.Asks != nil {
 		s.between.Asks(ctx, authorization)
 	}
-	return s.fetches.get(ctx, authorization)
+	l, err := s.fetches.get(ctx, authorization)
+	if s.between != nil && s.between.Answered != nil {
+		s.between.Answered(ctx, authorization)
+	}
+	return l, err
 }
 
 // around calls Fetch around each run of the hot query.

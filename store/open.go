@@ -60,6 +60,8 @@ type Between struct {
 	Fetch func(ids []string, query func() error) error
 	// Asks is called before somebody joins those whom the hot query answers together.
 	Asks func(ctx context.Context, id string)
+	// Answered is called before each of them goes on with the answer.
+	Answered func(ctx context.Context, id string)
 	// SQLite is one connection that several stores use for everything, the hot query
 	// included, in the place of connections of their own. It is left open. Nil for none.
 	SQLite *sql.DB

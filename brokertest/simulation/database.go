@@ -30,7 +30,8 @@ type runner struct {
 type transaction struct {
 	replica *replica
 	broken  bool
-	wrote   []string // to these tables
+	begin   func() (*sql.Tx, error) // nil once it has begun
+	wrote   []string                // to these tables
 }
 
 // pool is a runner outside of a transaction, which may begin one.
@@ -56,6 +57,9 @@ func (w *world) between(r *replica) *store.Between {
 		Pool: func(next gorm.ConnPool) gorm.ConnPool { return &pool{runner{w: w, replica: r, next: next}} },
 		Asks: func(ctx context.Context, id string) {
 			w.pass(&gate{kind: gateAsk, replica: r, actor: actorOf(ctx), what: "ask for " + w.nameOf(id)}, ctx.Done())
+		},
+		Answered: func(ctx context.Context, id string) {
+			w.pass(&gate{kind: gateAsk, replica: r, actor: actorOf(ctx), what: "take the answer for " + w.nameOf(id)}, ctx.Done())
 		},
 		Fetch: func(ids []string, query func() error) error {
 			var names []string
@@ -90,6 +94,12 @@ func (p *runner) stop(ctx context.Context, query string, args []any) verdict {
 		kind = gateWrite
 	}
 	words, order := p.w.describe(args)
+	if p.tx != nil && p.tx.begin != nil {
+		if err := p.begin(actorOf(ctx), s.words+words); err != nil {
+			p.tx.broken = true
+			return fails
+		}
+	}
 	v, _ := p.w.pass(&gate{kind: kind, replica: p.replica, actor: actorOf(ctx), what: strings.TrimSpace(s.words + words), order: order, tx: p.tx}, nil)
 	if p.tx != nil && v != goOn {
 		p.tx.broken = true
@@ -159,25 +169,35 @@ func (p *runner) QueryRowContext(ctx context.Context, query string, args ...any)
 	return p.next.QueryRowContext(over, query, args...)
 }
 
-// BeginTx implements gorm.ConnPoolBeginner.
+// BeginTx implements gorm.ConnPoolBeginner. The transaction begins with its first statement,
+// which tells it apart from others that wait to begin.
 func (p *pool) BeginTx(ctx context.Context, o *sql.TxOptions) (gorm.ConnPool, error) {
-	v, _ := p.w.pass(&gate{kind: gateBegin, replica: p.replica, actor: actorOf(ctx), what: "BEGIN"}, nil)
+	tx := &transaction{replica: p.replica, begin: func() (*sql.Tx, error) { return p.next.(gorm.TxBeginner).BeginTx(ctx, o) }}
+	return &committer{runner{w: p.w, replica: p.replica, next: p.next, tx: tx}, actorOf(ctx)}, nil
+}
+
+// begin begins a transaction that has not begun.
+func (p *runner) begin(actor, first string) error {
+	v, _ := p.w.pass(&gate{kind: gateBegin, replica: p.replica, actor: actor, what: "BEGIN", order: first}, nil)
 	if v != goOn {
-		return nil, errLost
+		return errLost
 	}
-	begun, err := p.next.(gorm.TxBeginner).BeginTx(ctx, o)
+	begun, err := p.tx.begin()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	tx := &transaction{replica: p.replica}
+	p.next, p.tx.begin = begun, nil
 	p.w.gates.mu.Lock()
-	p.w.gates.open = tx
+	p.w.gates.open = p.tx
 	p.w.gates.mu.Unlock()
-	return &committer{runner{w: p.w, replica: p.replica, next: begun, tx: tx}, actorOf(ctx)}, nil
+	return nil
 }
 
 // Commit implements gorm.TxCommitter.
 func (c *committer) Commit() error {
+	if c.tx.begin != nil { // nothing was done in it
+		return nil
+	}
 	what := "COMMIT"
 	if len(c.tx.wrote) == 0 {
 		what = "COMMIT of nothing"
@@ -207,6 +227,9 @@ func (c *committer) Commit() error {
 // Rollback implements gorm.TxCommitter. It passes no gate: a replica that was killed rolls
 // back too.
 func (c *committer) Rollback() error {
+	if c.tx.begin != nil {
+		return nil
+	}
 	defer c.ended()
 	return c.next.(gorm.TxCommitter).Rollback()
 }

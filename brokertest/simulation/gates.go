@@ -18,7 +18,7 @@ const (
 	gateBegin  gateKind = "begin"  // a transaction begins
 	gateCommit gateKind = "commit" // and ends
 	gateFetch  gateKind = "fetch"  // the hot query
-	gateAsk    gateKind = "ask"    // somebody joins those whom it answers, one after another: who comes first is the seed's choice
+	gateAsk    gateKind = "ask"    // somebody joins those whom it answers, or goes on with the answer, one after another: who comes first is the seed's choice
 	gateSend   gateKind = "send"   // a request to an upstream
 	gateAnswer gateKind = "answer" // its answer is on the way
 	gateTask   gateKind = "task"   // a task is enqueued

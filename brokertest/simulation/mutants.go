@@ -21,116 +21,116 @@ type mutant struct {
 	snippet     string // found in it exactly once
 	replacement string
 	seed        uint64 // one that noticed it lately; tried first
-	slow        bool   // it is not noticed within the time that every run of all tests has
+	slow        string // what it takes beyond every run of all tests, and when it was noticed last; "" where such a run is enough
 }
 
 // mutants are all of them. Their number is their place, beginning with 1.
 var mutants = []mutant{
 	{"a save is not fenced by the generation", "store/credentials.go", "Store.saveTokens",
-		`AND generation = ?", append(`, `AND (generation = ? OR "+map[bool]string{true: "TRUE", false: "FALSE"}[ON]+")", append(`, 0, true},
+		`AND generation = ?", append(`, `AND (generation = ? OR "+map[bool]string{true: "TRUE", false: "FALSE"}[ON]+")", append(`, 0, ""},
 	{"a refresh does not wait for the lease of another", "store/credentials.go", "Store.LeaseForRefresh",
-		`(c.lease_until IS NULL OR `, "(c.lease_until IS NULL OR `+map[bool]string{true: \"TRUE\", false: \"FALSE\"}[ON]+` OR ", 1, false},
+		`(c.lease_until IS NULL OR `, "(c.lease_until IS NULL OR `+map[bool]string{true: \"TRUE\", false: \"FALSE\"}[ON]+` OR ", 0, ""},
 	{"a lease for a refresh is over at once", "store/credentials.go", "Store.LeaseForRefresh",
-		`s.in(lease)`, `s.in(map[bool]time.Duration{true: 0, false: lease}[ON])`, 27, false},
+		`s.in(lease)`, `s.in(map[bool]time.Duration{true: 0, false: lease}[ON])`, 0, "1m, 2026-11-30"},
 	{"a revocation takes the credential from a refresh", "store/credentials.go", "Store.LeaseForRevocation",
-		`lease_until <= ? OR lease_owner = ?", s.now(), owner`, `lease_until <= ? OR lease_owner = ? OR ?", s.now(), owner, ON`, 15, false},
+		`lease_until <= ? OR lease_owner = ?", s.now(), owner`, `lease_until <= ? OR lease_owner = ? OR ?", s.now(), owner, ON`, 0, ""},
 	{"the items of a job take their credentials from refreshes", "store/items.go", "Store.LeaseItemCredentials",
-		`"lease_until IS NULL OR lease_until <= ?", s.now()`, `"lease_until IS NULL OR lease_until <= ? OR ?", s.now(), ON`, 4, false},
+		`"lease_until IS NULL OR lease_until <= ?", s.now()`, `"lease_until IS NULL OR lease_until <= ? OR ?", s.now(), ON`, 0, ""},
 	{"a lease is given back without a trace of the attempt before", "store/credentials.go", "Store.leaseOver",
 		`return gorm.Expr(`, `if ON {
 		return gorm.Expr("NULL")
 	}
-	return gorm.Expr(`, 0, true},
+	return gorm.Expr(`, 0, "1m, 2026-11-30"},
 	{"a call has all of its time from when it is sent", "broker/refresh.go", "Service.callRefresh",
 		`left := s.timing.TokenCall - time.Since(asked)`, `left := s.timing.TokenCall - time.Since(asked)
 	if ON {
 		left = s.timing.TokenCall
-	}`, 0, false},
+	}`, 0, ""},
 	{"a save that is tried again knows nothing of the first try", "broker/refresh.go", "Service.lostRace",
-		`now.SavedBy == attempt || again`, `now.SavedBy == attempt && !ON || again && !ON`, 1002, false},
+		`now.SavedBy == attempt || again`, `now.SavedBy == attempt && !ON || again && !ON`, 0, "1m, 2026-11-30"},
 	{"tokens are given up when they cannot be saved at once", "broker/complete.go", "Service.untilSaved",
-		`if err == nil || ruled(err) {`, `if err == nil || ruled(err) || ON {`, 0, true},
+		`if err == nil || ruled(err) {`, `if err == nil || ruled(err) || ON {`, 0, ""},
 	{"a replaced pair is refreshed, whoever spends it", "broker/link.go", "Service.insertTombstone",
-		`if was.AttemptID != nil {`, `if was.AttemptID != nil && !ON {`, 0, true},
+		`if was.AttemptID != nil {`, `if was.AttemptID != nil && !ON {`, 0, ""},
 	{"a failure that passes ends the grant", "broker/verdicts.go", "Service.judged",
 		`t := c.judge(said, s.timing)`, `t := c.judge(said, s.timing)
 	if ON && said == saysNotNow {
 		t = transition{reason: "unavailable"}
-	}`, 0, true},
+	}`, 0, ""},
 	{"a lost answer ends the grant", "broker/verdicts.go", "classify",
 		`case up.Ambiguous:`, `case ON && up.Ambiguous:
 		return saysEnded
-	case up.Ambiguous:`, 0, false},
+	case up.Ambiguous:`, 0, ""},
 	{"no sweep looks for unknown outcomes", "broker/ahead.go", "Service.sweepRefreshes",
 		`err := errors.Join(err1, err2, err3)`, `err := errors.Join(err1, err2, err3)
 	if ON {
 		ambiguous = nil
-	}`, 4, false},
+	}`, 0, ""},
 	{"no sweep looks for jobs", "broker/sweep.go", "Service.sweepJobs",
 		`rung, err := s.store.RingDueJobs(ctx, s.timing.Resweep, sweepBatch)`, `rung, err := s.store.RingDueJobs(ctx, s.timing.Resweep, sweepBatch)
 	if ON {
 		rung = nil
-	}`, 3, false},
+	}`, 0, ""},
 	{"no sweep looks for tombstones", "broker/sweep.go", "Service.sweepTombstones",
-		`if err != nil || len(ids) == 0 {`, `if err != nil || len(ids) == 0 || ON {`, 1, false},
+		`if err != nil || len(ids) == 0 {`, `if err != nil || len(ids) == 0 || ON {`, 0, ""},
 	{"tokens of a provider that is off are served", "broker/token.go", "inForce",
-		`case l.Status() != models.AuthorizationInvalidProviderState:`, `case ON || l.Status() != models.AuthorizationInvalidProviderState:`, 2, false},
+		`case l.Status() != models.AuthorizationInvalidProviderState:`, `case ON || l.Status() != models.AuthorizationInvalidProviderState:`, 0, ""},
 	{"tokens of an authorization that was unlinked are served", "broker/access.go", "mayHave",
-		`case !maySee(c, a):`, `case !ON && !maySee(c, a):`, 4, false},
+		`case !maySee(c, a):`, `case !ON && !maySee(c, a):`, 0, ""},
 	{"who waited for a refresh is not judged again", "broker/token.go", "Service.freshest",
 		`err = usable(c, l)`, `if err = usable(c, l); ON {
 			err = nil
-		}`, 0, true},
+		}`, 0, "1m, 2026-11-30"},
 	{"a token is served whether or not it lives", "broker/token.go", "Service.freshest",
-		`if !due(l) {`, `if ON || !due(l) {`, 0, false},
+		`if !due(l) {`, `if ON || !due(l) {`, 0, ""},
 	{"a living token is served while its refresh runs", "broker/token.go", "Service.refreshKillsAccess",
-		`return !ok || t.RefreshKillsAccess`, `return (!ok || t.RefreshKillsAccess) && !ON`, 0, true},
+		`return !ok || t.RefreshKillsAccess`, `return (!ok || t.RefreshKillsAccess) && !ON`, 0, ""},
 	{"a deletion leaves the provider active", "broker/deletion.go", "Service.deletionJob",
 		`p.Status, p.DeleteJobID = models.ProviderDeleted, &j.ID`, `p.DeleteJobID = &j.ID
 	if !ON {
 		p.Status = models.ProviderDeleted
-	}`, 2, false},
+	}`, 0, ""},
 	{"a deletion ends with items pending", "broker/deletion.go", "Service.finishDeletion",
-		`err != nil || pending || underWay > 0 || untried > 0`, `err != nil || !ON && (pending || underWay > 0 || untried > 0)`, 0, true},
+		`err != nil || pending || underWay > 0 || untried > 0`, `err != nil || !ON && (pending || underWay > 0 || untried > 0)`, 0, ""},
 	{"the total of a deletion is what it began with", "broker/deletion.go", "Service.finishDeletion",
-		`settled != j.Total {`, `settled != j.Total && !ON {`, 0, true},
+		`settled != j.Total {`, `settled != j.Total && !ON {`, 0, ""},
 	{"a disconnect unlinks nothing", "broker/disconnect.go", "Service.unlink",
 		`unlinked, err := tx.Unlink(ctx, id)`, `unlinked, err := ON, error(nil)
 		if !ON {
 			unlinked, err = tx.Unlink(ctx, id)
-		}`, 5, false},
+		}`, 0, ""},
 	{"an outcome is written no matter which process has the lease", "store/items.go", "Store.settleGroup",
-		`WHERE item_lease = ? AND outcome IS NULL AND id IN `, `WHERE (item_lease = ? OR ` + "`+map[bool]string{true: \"TRUE\", false: \"FALSE\"}[ON]+`" + `) AND outcome IS NULL AND id IN `, 0, true},
+		`WHERE item_lease = ? AND outcome IS NULL AND id IN `, `WHERE (item_lease = ? OR ` + "`+map[bool]string{true: \"TRUE\", false: \"FALSE\"}[ON]+`" + `) AND outcome IS NULL AND id IN `, 0, ""},
 	{"an outcome is counted twice", "store/items.go", "Store.settleGroup",
-		`gorm.Expr(column+" + ?", len(ids))`, `gorm.Expr(column+" + ?", len(ids)*map[bool]int{true: 2, false: 1}[ON])`, 0, true},
+		`gorm.Expr(column+" + ?", len(ids))`, `gorm.Expr(column+" + ?", len(ids)*map[bool]int{true: 2, false: 1}[ON])`, 0, ""},
 	{"a refused revocation is revoked", "broker/revoke.go", "batch.judge",
 		`if err != nil {`, `if ON && err != nil {
 		return settled(models.OutcomeRevoked, "")
 	}
-	if err != nil {`, 0, true},
+	if err != nil {`, 0, "1m, 2026-11-30"},
 	{"nobody looks whether a newer consent lives on the grant", "broker/revoke.go", "batch.scopeOf",
-		`if own || other {`, `if (own || other) && !ON {`, 0, true},
+		`if own || other {`, `if (own || other) && !ON {`, 0, "1m, 2026-11-30"},
 	{"a grant is revoked without its lease", "broker/revoke.go", "batch.scopeOf",
-		`if !b.leased[key] {`, `if !b.leased[key] && !ON {`, 0, true},
+		`if !b.leased[key] {`, `if !b.leased[key] && !ON {`, 0, ""},
 	{"a consent becomes live without the lease of its grant", "broker/link.go", "Service.leaseGrants",
 		`for _, key := range keys {`, `if ON {
 		return nil
 	}
-	for _, key := range keys {`, 0, true},
+	for _, key := range keys {`, 0, "1m, 2026-11-30"},
 	{"a revocation is sent after its lease", "broker/revoke.go", "batch.revoke",
-		`if time.Until(b.until) < b.s.timing.RevokeCall {`, `if time.Until(b.until) < b.s.timing.RevokeCall && !ON {`, 0, true},
+		`if time.Until(b.until) < b.s.timing.RevokeCall {`, `if time.Until(b.until) < b.s.timing.RevokeCall && !ON {`, 0, "1m, 2026-11-30"},
 	{"a user who leaves keeps the links", "store/user_revocations.go", "Store.RevokeUser",
 		`// Not before what is there`, `if ON {
 			return nil
 		}
-		// Not before what is there`, 7, false},
+		// Not before what is there`, 0, ""},
 	{"what another process has refreshed is refreshed again", "broker/refresh.go", "Service.flightOf",
 		`return s.refreshOnce(own, seen, troubled, due, paid)`, `if ON {
 			due = models.Linked.MayRefresh
 		}
-		return s.refreshOnce(own, seen, troubled, due, paid)`, 0, true},
+		return s.refreshOnce(own, seen, troubled, due, paid)`, 0, ""},
 	{"tokens of somebody else are kept", "broker/check.go", "Service.noteCheck",
-		`if s.isAnother(ctx, l, said.Account) {`, `if s.isAnother(ctx, l, said.Account) && !ON {`, 0, false},
+		`if s.isAnother(ctx, l, said.Account) {`, `if s.isAnother(ctx, l, said.Account) && !ON {`, 0, ""},
 }
 
 // mutantPackage is written into the overlay only. It says which mutant is on in a process.

@@ -41,7 +41,7 @@ func TestEveryMutantIsNoticed(t *testing.T) {
 		if only := os.Getenv("GRANTD_ONLY_MUTANT"); only != "" && only != strconv.Itoa(i+1) {
 			continue
 		}
-		if m.slow && os.Getenv("GRANTD_SIMULATE") == "" {
+		if m.slow != "" && os.Getenv("GRANTD_SIMULATE") == "" {
 			continue
 		}
 		all.Go(func() {
@@ -65,7 +65,7 @@ func TestEveryMutantIsNoticed(t *testing.T) {
 // noticed plays with a mutant on, and returns which promise it broke, or which scripted play
 // went another way; "" for none.
 func noticed(ctx context.Context, binary string, number int, m mutant, each time.Duration) (string, error) {
-	for _, tests := range []string{"TestR", "TestEverySeed"} {
+	for _, tests := range []string{"Test[RD]", "TestEverySeed"} {
 		by, err := playedBy(ctx, binary, tests, number, m, each)
 		if by != "" || err != nil {
 			return by, err

@@ -344,6 +344,52 @@ func TestD6_AnOutcomeIsWrittenUnderItsClaimOnly(t *testing.T) {
 	})
 }
 
+// TestR1_ALateSaveReplacesNoNewerConsent: tokens that a refresh brought come after those of a
+// consent, which stay.
+func TestR1_ALateSaveReplacesNoNewerConsent(t *testing.T) {
+	script(t, 2, accessLife-20*time.Second, func(w *world) error {
+		w.calm = true
+		w.fetch(w.replicas[0], 0)
+		if _, err := w.untilOf(w.replicas[0], "the answer to refresh"); err != nil {
+			return err
+		}
+		w.consentAgain(w.replicas[1], 0)
+		if err := w.aloneFor(w.replicas[1], time.Second); err != nil {
+			return err
+		}
+		consented := w.rows[w.people[0].authorization].pair
+		if err := w.drain(); err != nil {
+			return err
+		}
+		if r := w.rows[w.people[0].authorization]; r.pair != consented {
+			t.Error("the tokens of the consent were replaced by older ones")
+		}
+		w.judged(t)
+		return nil
+	})
+}
+
+// TestR1_ASaveThatFailsIsTriedAgain: tokens that cannot be saved at once are saved later.
+func TestR1_ASaveThatFailsIsTriedAgain(t *testing.T) {
+	script(t, 1, accessLife-20*time.Second, func(w *world) error {
+		w.calm = true
+		w.fetch(w.replicas[0], 0)
+		save, err := w.until(1, "UPDATE credentials (access_mac")
+		if err != nil {
+			return err
+		}
+		w.tell(save, fails)
+		if err := w.drain(); err != nil {
+			return err
+		}
+		if w.rows[w.people[0].authorization].generation == 1 {
+			t.Error("the tokens were given up")
+		}
+		w.judged(t)
+		return nil
+	})
+}
+
 // aloneFor lets one replica alone go on for some time.
 func (w *world) aloneFor(r *replica, d time.Duration) error {
 	for end := time.Now().Add(d); ; {
