@@ -209,7 +209,7 @@ var Table = []Row{
 	{Revoking, idle, Claims, "item == TO_REVOKE && !claiming", claimed, "claim = me; claiming = 1; my.time = 1"},
 	{Revoking, claimed + or + held + or + seen, LeasesCredential, "!gone && (!running || holder == me)", held, "holder = me; running = 1"},
 	{Revoking, held, ReadsItem, "!gone", seen, "my.gen = gen; my.tok = tok"},
-	{Revoking, held + or + seen, Returns, "!gone && holder == me", claimed, "holder = 0; running = 0"},
+	{Revoking, held + or + seen + or + revoked, Returns, "!gone && holder == me", claimed, "holder = 0; running = 0"},
 	{Revoking, seen, UpstreamRevokes, "my.time", revoked, "ended[chain[my.tok]] = 1"},
 	{Revoking, revoked, Settles, "item == TO_REVOKE && claim == me && !gone && gen == my.gen", idle,
 		"item = SETTLED; outcomes = outcomes + 1; gone = 1; claim = 0; claiming = 0; holder = 0; running = 0; attempt = 0"},
