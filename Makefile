@@ -37,7 +37,7 @@ RACE := -race -gcflags=github.com/ncruces/go-sqlite3-wasm/...=-race=false
 # These packages run without the race detector when all are tested. They judge answers and pages, or play one
 # goroutine at a time, and take three times as long with it; the others run the same code concurrently, with it.
 # make release-check runs them with it.
-PLAIN := . ./brokertest/contract ./brokertest/deploy ./brokertest/oidcprovider ./brokertest/protocol ./brokertest/servers ./brokertest/simulation ./brokertest/upgrade
+PLAIN := . ./brokertest/contract ./brokertest/deploy ./brokertest/oidcprovider ./brokertest/protocol ./brokertest/servers ./brokertest/simulation ./brokertest/upgrade ./secrets
 ALL := $(filter ./...,$(PKG))
 
 plain:
@@ -45,7 +45,7 @@ plain:
 
 # Building the race runtime is the honest probe: it needs cgo, a C compiler and its headers, as the tests will.
 # What the tests share is built first, on all processors. The timeout is the last resort: tests have limits
-# of their own, which count in the machine's speed. Memory is cheaper than time: GOGC.
+# of their own, which count in the machine's speed. Memory is cheaper than time: GOGC. Without symbols tests link faster.
 test: $(OIDC)/node_modules/.package-lock.json $(AXE)/node_modules/.package-lock.json $(TYPESCRIPT)/node_modules/.package-lock.json ## Run all tests, on SQLite and on PostgreSQL + Redis where those are installed
 	@race=; plain='$(if $(ALL),$(PLAIN))'; raced='$(PKG)'; export GOGC=$${GOGC:-400}; \
 	if go build -race runtime/race runtime/cgo 2>/dev/null; then race='$(RACE)'; \
@@ -53,7 +53,7 @@ test: $(OIDC)/node_modules/.package-lock.json $(AXE)/node_modules/.package-lock.
 	else echo 'left out: the race detector, which needs a C compiler and CGO_ENABLED=1'; plain=; fi; \
 	if [ -n "$$plain" ]; then raced=$$(go list ./... | grep -vxF "$$(go list $$plain)"); fi; \
 	(cd $(ZITADEL) && go mod download) || echo 'left out: tests against zitadel/oidc, whose modules could not be downloaded'; \
-	run() { set -- go test -p $(SIDE_BY_SIDE) -timeout 60m "$$@"; echo "$$*"; go run ./brokertest/services/with "$$@"; }; \
+	run() { set -- go test -p $(SIDE_BY_SIDE) -timeout 60m -ldflags=-s "$$@"; echo "$$*"; go run ./brokertest/services/with "$$@"; }; \
 	go build $$race ./... || exit 1; \
 	failed=0; run $$race $(ARGS) $$raced || failed=1; \
 	[ -z "$$plain" ] || run $(ARGS) $$plain || failed=1; \

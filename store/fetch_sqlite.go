@@ -172,7 +172,11 @@ func (v *sqliteValues) bool(i int) (bool, error) { return v.row().ColumnInt64(i)
 func (v *sqliteValues) int(i int) (int64, error) { return v.row().ColumnInt64(i), nil }
 
 func (v *sqliteValues) time(i int) (time.Time, error) {
-	text := string(v.row().ColumnRawText(i))
+	return readSQLiteTime(string(v.row().ColumnRawText(i)))
+}
+
+// readSQLiteTime reads a time that SQLite returns as text.
+func readSQLiteTime(text string) (time.Time, error) {
 	at, err := time.Parse(sqliteTime, text)
 	if err != nil { // whatever else SQLite takes for a time may have been written by another tool
 		at, err = sqlite3.TimeFormatAuto.Decode(text)

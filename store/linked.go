@@ -91,7 +91,7 @@ func (t timeOrText) Scan(value any) error {
 	case time.Time:
 		*t.to = &v
 	case string:
-		at, err := time.Parse(sqliteTime, v)
+		at, err := readSQLiteTime(v)
 		*t.to = &at
 		return err
 	default:
