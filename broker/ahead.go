@@ -24,6 +24,7 @@ func (s *Service) sweepRefreshes(ctx context.Context) error {
 	err := errors.Join(err1, err2, err3)
 	_, aheadErr := s.refreshAhead(ctx, slices.Concat(idle, ambiguous, probes))
 	err = errors.Join(err, aheadErr)
+	s.dryBesides.Store(nil)
 	if !s.feeding.CompareAndSwap(false, true) {
 		s.flights.lookAgain() // what an earlier sweep began goes on; other providers' tokens may be due since
 		return err
@@ -58,13 +59,24 @@ func (s *Service) feedOn(ctx context.Context, full bool) {
 
 // feed takes up a batch of tokens that are in use and due, of providers that have not
 // enough in line already. It reports whether the batch was full, so that there may be more.
+//
+// Where one provider has very many due, finding those of the others means passing over all of
+// them. It is done until none is left, and then once a sweep.
 func (s *Service) feed(ctx context.Context) (full bool, err error) {
-	ids, err := s.store.InUseAndDue(ctx, s.timing.Resweep, sweepBatch, s.flights.crowded())
+	crowded := s.flights.crowded()
+	if dry := s.dryBesides.Load(); dry != nil && !slices.ContainsFunc(*dry, func(p string) bool { return !slices.Contains(crowded, p) }) {
+		return false, nil
+	}
+	ids, err := s.store.InUseAndDue(ctx, s.timing.Resweep, sweepBatch, crowded)
 	if err != nil {
 		return false, err
 	}
+	full = len(ids) == sweepBatch
+	if !full && len(crowded) > 0 {
+		s.dryBesides.Store(&crowded)
+	}
 	queued, err := s.refreshAhead(ctx, ids)
-	return len(ids) == sweepBatch && queued > 0, err
+	return full && queued > 0, err
 }
 
 // refreshAhead queues the refreshes of authorizations that nobody waits for, and returns how

@@ -118,6 +118,9 @@ type Service struct {
 	imports        tally[owner]
 	checks         tally[owner]
 	failures       tally[netip.Prefix] // to authenticate
+
+	// dryBesides are providers with enough refreshes in line, beside which nothing was due any more since the last sweep.
+	dryBesides atomic.Pointer[[]string]
 }
 
 // New makes a Service. It stops when the keyset is not the one this database was
