@@ -136,7 +136,7 @@ func (x *doctor) database(ctx context.Context) {
 func (x *doctor) keyset(ctx context.Context) {
 	file, err := x.cfg.keyset(nil) // which is tried once
 	if err != nil {
-		x.tell(wrong, "keyset", named("GRANTD_KEYSET_KEK", err).Error(), "")
+		x.tell(wrong, "keyset", err.Error(), "")
 		return
 	}
 	sealed, err := file.Sealed()

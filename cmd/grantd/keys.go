@@ -34,12 +34,9 @@ func (keysInitCommand) Help() string {
 
 // Run makes the keyset.
 func (k keysInitCommand) Run(ctx context.Context, c console, cfg *Config) error {
-	if err := cfg.validate(cfg.needKeyset()); err != nil {
-		return err
-	}
-	file, err := cfg.keyset(cfg.logger(c.err))
+	file, err := cfg.keysetFor(c)
 	if err != nil {
-		return named("GRANTD_KEYSET_KEK", err)
+		return err
 	}
 	err = file.Create(ctx)
 	switch {
@@ -72,13 +69,9 @@ func (keysSealCommand) Help() string {
 
 // Run seals the keyset.
 func (k keysSealCommand) Run(ctx context.Context, c console, cfg *Config) error {
-	if err := cfg.validate(cfg.needKeyset(), cfg.needKEK()); err != nil {
-		return err
-	}
-	log := cfg.logger(c.err)
-	file, err := cfg.keyset(log)
+	file, err := cfg.keysetFor(c, cfg.needKEK())
 	if err != nil {
-		return named("GRANTD_KEYSET_KEK", err)
+		return err
 	}
 	sealed, err := file.Sealed()
 	if err != nil {
@@ -89,7 +82,7 @@ func (k keysSealCommand) Run(ctx context.Context, c console, cfg *Config) error 
 	case sealed && k.From == "":
 		former = file
 	case sealed:
-		if former, err = cfg.keysetSealedBy(k.From, log); err != nil {
+		if former, err = cfg.keysetSealedBy(k.From, cfg.logger(c.err)); err != nil {
 			return usageError{named("--from", err)}
 		}
 	case k.From != "":
@@ -115,12 +108,9 @@ func (keysUnsealCommand) Help() string {
 
 // Run writes the keyset in clear.
 func (keysUnsealCommand) Run(ctx context.Context, c console, cfg *Config) error {
-	if err := cfg.validate(cfg.needKeyset(), cfg.needKEK()); err != nil {
-		return err
-	}
-	file, err := cfg.keyset(cfg.logger(c.err))
+	file, err := cfg.keysetFor(c, cfg.needKEK())
 	if err != nil {
-		return named("GRANTD_KEYSET_KEK", err)
+		return err
 	}
 	if sealed, err := file.Sealed(); err != nil || !sealed {
 		return named("GRANTD_KEYSET", cmp.Or(err, errors.New("the keyset is in clear already; unset GRANTD_KEYSET_KEK")))

@@ -82,7 +82,16 @@ func judgeKeysetContext(name string) string {
 
 // keyset is the keyset's file, with the key that seals it. A KMS that is away is asked again for a while, which the log says.
 func (c *Config) keyset(log *slog.Logger) (secrets.File, error) {
-	return c.keysetSealedBy(c.KeysetKEK, log)
+	f, err := c.keysetSealedBy(c.KeysetKEK, log)
+	return f, named("GRANTD_KEYSET_KEK", err)
+}
+
+// keysetFor is keyset for a command that works on the file, once the settings and what else the command needs are right.
+func (c *Config) keysetFor(of console, needs ...error) (secrets.File, error) {
+	if err := c.validate(append([]error{c.needKeyset()}, needs...)...); err != nil {
+		return secrets.File{}, err
+	}
+	return c.keyset(c.logger(of.err))
 }
 
 func (c *Config) keysetSealedBy(name string, log *slog.Logger) (secrets.File, error) {

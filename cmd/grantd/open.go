@@ -94,7 +94,7 @@ func (c *Config) prepareSchema(ctx context.Context, st *store.Store, migrate boo
 func (c *Config) newKeyring(ctx context.Context, st *store.Store, log *slog.Logger) (*secrets.Keyring, error) {
 	file, err := c.keyset(log)
 	if err != nil {
-		return nil, named("GRANTD_KEYSET_KEK", err)
+		return nil, err
 	}
 	keys, err := file.Load(ctx)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -122,7 +122,7 @@ func (c *Config) newKeyring(ctx context.Context, st *store.Store, log *slog.Logg
 func (c *Config) loadKeyset(ctx context.Context, log *slog.Logger) (*secrets.Keyring, error) {
 	file, err := c.keyset(log)
 	if err != nil {
-		return nil, named("GRANTD_KEYSET_KEK", err)
+		return nil, err
 	}
 	keys, err := file.Load(ctx)
 	return keys, named("GRANTD_KEYSET", err)

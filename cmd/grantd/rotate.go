@@ -38,12 +38,9 @@ func (keysListCommand) Help() string {
 
 // Run prints a table.
 func (k keysListCommand) Run(ctx context.Context, c console, cfg *Config) error {
-	if err := cfg.validate(cfg.needKeyset()); err != nil {
-		return err
-	}
-	file, err := cfg.keyset(cfg.logger(c.err))
+	file, err := cfg.keysetFor(c)
 	if err != nil {
-		return named("GRANTD_KEYSET_KEK", err)
+		return err
 	}
 	keys, err := file.Keys(ctx)
 	if err != nil {
@@ -147,12 +144,9 @@ func (keysAddCommand) Help() string {
 
 // Run adds a key.
 func (keysAddCommand) Run(ctx context.Context, c console, cfg *Config) error {
-	if err := cfg.validate(cfg.needKeyset()); err != nil {
-		return err
-	}
-	file, err := cfg.keyset(cfg.logger(c.err))
+	file, err := cfg.keysetFor(c)
 	if err != nil {
-		return named("GRANTD_KEYSET_KEK", err)
+		return err
 	}
 	id, err := file.AddKey(ctx)
 	if err != nil {
@@ -198,12 +192,9 @@ func (keysPromoteCommand) Help() string {
 
 // Run promotes the key.
 func (k keysPromoteCommand) Run(ctx context.Context, c console, cfg *Config) error {
-	if err := cfg.validate(cfg.needKeyset()); err != nil {
-		return err
-	}
-	file, err := cfg.keyset(cfg.logger(c.err))
+	file, err := cfg.keysetFor(c)
 	if err != nil {
-		return named("GRANTD_KEYSET_KEK", err)
+		return err
 	}
 	if err := file.Promote(ctx, k.ID); err != nil {
 		return named("GRANTD_KEYSET", err)
@@ -290,7 +281,7 @@ func (k keysRemoveCommand) Run(ctx context.Context, c console, cfg *Config) erro
 	return cfg.withSealed(ctx, c, func(st *store.Store, _ *secrets.Keyring, log *slog.Logger) error {
 		file, err := cfg.keyset(log)
 		if err != nil {
-			return named("GRANTD_KEYSET_KEK", err)
+			return err
 		}
 		if err := k.mayLeave(ctx, st, file); err != nil {
 			return err
