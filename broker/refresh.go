@@ -65,14 +65,14 @@ func await(ctx context.Context, one *flight) (models.Linked, error) {
 // flightOf is what the flight of an authorization does. It keeps little of the row: there may
 // be many in line. paid is what a call was taken out of, see refreshOnce.
 func (s *Service) flightOf(ctx context.Context, l models.Linked, due func(models.Linked) bool, paid share) func() (models.Linked, error) {
-	seen, leased, troubled := s.seenIn(l), l.Leased(), l.Provider.InTrouble() != ""
+	seen, leased := s.seenIn(l), l.Leased()
 	return func() (models.Linked, error) {
 		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timing.TokenCall+s.timing.LeaseMargin)
 		defer cancel()
 		if leased {
 			return s.follow(own, seen.AuthorizationID, due)
 		}
-		return s.refreshOnce(own, seen, troubled, due, paid)
+		return s.refreshOnce(own, seen, due, paid)
 	}
 }
 
@@ -101,9 +101,9 @@ func (s *Service) follow(ctx context.Context, id string, due func(models.Linked)
 // still as it was seen and nothing is in the way, it takes the lease at once; otherwise it reads
 // the row first. paid is the share that a call was taken out of beforehand, which gets it back if
 // there is none; other calls are counted when they are made.
-func (s *Service) refreshOnce(ctx context.Context, seen store.Seen, troubled bool, due func(models.Linked) bool, paid share) (models.Linked, error) {
+func (s *Service) refreshOnce(ctx context.Context, seen store.Seen, due func(models.Linked) bool, paid share) (models.Linked, error) {
 	defer func() { s.charge(ctx, paid, -1) }()
-	if !troubled {
+	if !seen.InTrouble {
 		if l, won, err := s.leaseAndCall(ctx, seen, store.Gate{}, due, &paid); won || err != nil {
 			return l, err
 		}

@@ -211,7 +211,7 @@ func (s *Service) fetchProof(ctx context.Context, l models.Linked, lease string)
 	if err := s.store.ReleaseLease(ctx, l.Credential.ID, lease); err != nil {
 		return l, database
 	}
-	_, refreshErr := s.refreshOnce(ctx, s.seenIn(l), l.Provider.InTrouble() != "", wantsProof, share{})
+	_, refreshErr := s.refreshOnce(ctx, s.seenIn(l), wantsProof, share{})
 	if known, ok := errors.AsType[*models.Error](refreshErr); ok && known.Detail == string(models.AuthorizationInvalidOAuthClient) {
 		return l, &ruling{reason: "client_refused", after: max(s.timing.Backoff, known.RetryAfter), suspected: true}
 	}

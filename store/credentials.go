@@ -64,6 +64,9 @@ func (v Save) columns(s *Store) map[string]any {
 	if v.AheadAfter > 0 {
 		row["ahead_after"] = at(v.AheadAfter)
 	}
+	if v.KeepsFormer {
+		row["previous_mac"], row["previous_until"] = gorm.Expr("access_mac"), gorm.Expr("expires_at")
+	}
 	return row
 }
 
@@ -90,16 +93,13 @@ func (s *Store) credential(ctx context.Context, id string) *gorm.DB {
 // SaveTokens writes tokens over generation g, however late, and reports whether
 // g was still the newest (R1). The generation is the fence; the lease is not.
 func (s *Store) SaveTokens(ctx context.Context, credential string, g int64, save Save) (bool, error) {
-	statement, values := s.saveTokens(credential, g, save.columns(s), save)
+	statement, values := saveTokens(credential, g, save.columns(s))
 	return changed(s.db.WithContext(ctx).Exec(statement, values...))
 }
 
 // saveTokens is the statement that saves tokens over generation g.
-func (s *Store) saveTokens(credential string, g int64, row map[string]any, save Save) (string, []any) {
+func saveTokens(credential string, g int64, row map[string]any) (string, []any) {
 	row["generation"] = g + 1
-	if save.KeepsFormer {
-		row["previous_mac"], row["previous_until"] = gorm.Expr("access_mac"), gorm.Expr("expires_at")
-	}
 	var set []string
 	var values []any
 	for _, column := range slices.Sorted(maps.Keys(row)) { // a statement that differs each time is prepared each time
@@ -124,7 +124,7 @@ func (v Save) refreshed(s *Store) map[string]any {
 func (s *Store) SaveRefreshed(ctx context.Context, l models.Linked, save Save, event models.AuditEvent) (now models.Linked, saved bool, err error) {
 	if s.dialect.name != migrations.Postgres {
 		err = s.Tx(ctx, func(tx *Store) error {
-			update, values := tx.saveTokens(l.Credential.ID, l.Credential.Generation, save.refreshed(tx), save)
+			update, values := saveTokens(l.Credential.ID, l.Credential.Generation, save.refreshed(tx))
 			if saved, err = changed(tx.db.WithContext(ctx).Exec(update, values...)); err != nil || !saved {
 				return err
 			}
@@ -139,7 +139,7 @@ func (s *Store) SaveRefreshed(ctx context.Context, l models.Linked, save Save, e
 		})
 		return now, saved && err == nil, err
 	}
-	update, values := s.saveTokens(l.Credential.ID, l.Credential.Generation, save.refreshed(s), save)
+	update, values := saveTokens(l.Credential.ID, l.Credential.Generation, save.refreshed(s))
 	err = scanRow(s.db.WithContext(ctx).Raw(`WITH saved AS (`+update+` RETURNING `+strings.Join(credentialColumns, ", ")+`), audited AS (
 		INSERT INTO audit_events (id, org_id, at, user_id, actor, token_id, action, provider_id, authorization_id, job_id, code)
 		SELECT CAST(? AS TEXT), CAST(? AS TEXT), statement_timestamp(), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), authorization_id, CAST(? AS TEXT), CAST(? AS TEXT) FROM saved)
@@ -164,6 +164,7 @@ type Seen struct {
 	Generation      int64
 	Attempt         *string  // whose outcome is unknown, if any (R3)
 	Origins         []string // that the refresh would call
+	InTrouble       bool     // the provider, which somebody is chosen to ask
 	// Passed is whether Pass let the call through. Where it was not asked, the lease is refused while there is any pause of
 	// the token endpoint, even one that is over and waits for a probe.
 	Passed bool
@@ -171,7 +172,8 @@ type Seen struct {
 
 // SeenIn is what is to be kept of a row that was read.
 func SeenIn(l models.Linked, origins []string) Seen {
-	return Seen{AuthorizationID: l.Authorization.ID, Generation: l.Credential.Generation, Attempt: l.Credential.AttemptID, Origins: origins}
+	return Seen{AuthorizationID: l.Authorization.ID, Generation: l.Credential.Generation, Attempt: l.Credential.AttemptID, Origins: origins,
+		InTrouble: l.Provider.InTrouble() != ""}
 }
 
 // Leased is an authorization whose lease for a refresh was taken, as it was when it was taken, and

@@ -331,10 +331,18 @@ func (w *world) moveDisconnect() bool {
 }
 
 func (w *world) disconnect(r *replica, i int) {
+	w.asks(r, i, "disconnect", "disconnects", func(ctx context.Context, p person) error {
+		return r.service.Disconnect(ctx, p.caller, p.authorization)
+	})
+}
+
+// asks has a person ask something of a process about their authorization: what kind of operation it is, and in the words of
+// the log.
+func (w *world) asks(r *replica, i int, kind, words string, do func(ctx context.Context, p person) error) {
 	p := w.people[i]
-	w.logf("%s disconnects, at %s", p.name, r.name)
-	w.begin(&operation{kind: "disconnect", who: p.name, person: i, place: p.place, of: p.authorization, replica: r}, func(ctx context.Context) (string, error) {
-		return "", r.service.Disconnect(ctx, p.caller, p.authorization)
+	w.logf("%s %s, at %s", p.name, words, r.name)
+	w.begin(&operation{kind: kind, who: p.name, person: i, place: p.place, of: p.authorization, replica: r}, func(ctx context.Context) (string, error) {
+		return "", do(ctx, p)
 	})
 }
 
@@ -433,12 +441,9 @@ func (w *world) moveReset() bool {
 	if r == nil {
 		return false
 	}
-	i := w.rng.IntN(len(w.people))
-	p := w.people[i]
-	w.logf("%s has the token reset, at %s", p.name, r.name)
-	w.begin(&operation{kind: "reset", who: p.name, person: i, place: p.place, of: p.authorization, replica: r}, func(ctx context.Context) (string, error) {
+	w.asks(r, w.rng.IntN(len(w.people)), "reset", "has the token reset", func(ctx context.Context, p person) error {
 		_, err := r.service.Reset(ctx, p.caller, p.authorization)
-		return "", err
+		return err
 	})
 	return true
 }
@@ -453,11 +458,9 @@ func (w *world) moveRevokeToken() bool {
 }
 
 func (w *world) revokeToken(r *replica, i int) {
-	p := w.people[i]
-	w.logf("%s has the token revoked, at %s", p.name, r.name)
-	w.begin(&operation{kind: "token revocation", who: p.name, person: i, place: p.place, of: p.authorization, replica: r}, func(ctx context.Context) (string, error) {
+	w.asks(r, i, "token revocation", "has the token revoked", func(ctx context.Context, p person) error {
 		_, err := r.service.RevokeToken(ctx, p.caller, p.authorization)
-		return "", err
+		return err
 	})
 }
 
@@ -476,11 +479,9 @@ func (w *world) moveCheck() bool {
 }
 
 func (w *world) check(r *replica, i int) {
-	p := w.people[i]
-	w.logf("%s has the token checked, at %s", p.name, r.name)
-	w.begin(&operation{kind: "check", who: p.name, person: i, place: p.place, of: p.authorization, replica: r}, func(ctx context.Context) (string, error) {
+	w.asks(r, i, "check", "has the token checked", func(ctx context.Context, p person) error {
 		_, err := r.service.Check(ctx, p.caller, p.authorization)
-		return "", err
+		return err
 	})
 }
 

@@ -26,7 +26,7 @@ type mutant struct {
 
 // mutants are all of them. Their number is their place, beginning with 1.
 var mutants = []mutant{
-	{"a save is not fenced by the generation", "store/credentials.go", "Store.saveTokens",
+	{"a save is not fenced by the generation", "store/credentials.go", "saveTokens",
 		`AND generation = ?", append(`, `AND (generation = ? OR "+map[bool]string{true: "TRUE", false: "FALSE"}[ON]+")", append(`, 0, ""},
 	{"a refresh does not wait for the lease of another", "store/credentials.go", "Store.LeaseForRefresh",
 		`(c.lease_until IS NULL OR `, "(c.lease_until IS NULL OR `+map[bool]string{true: \"TRUE\", false: \"FALSE\"}[ON]+` OR ", 0, ""},
@@ -125,10 +125,10 @@ var mutants = []mutant{
 		}
 		// Not before what is there`, 0, ""},
 	{"what another process has refreshed is refreshed again", "broker/refresh.go", "Service.flightOf",
-		`return s.refreshOnce(own, seen, troubled, due, paid)`, `if ON {
+		`return s.refreshOnce(own, seen, due, paid)`, `if ON {
 			due = models.Linked.MayRefresh
 		}
-		return s.refreshOnce(own, seen, troubled, due, paid)`, 0, ""},
+		return s.refreshOnce(own, seen, due, paid)`, 0, ""},
 	{"tokens of somebody else are kept", "broker/check.go", "Service.noteCheck",
 		`if s.isAnother(ctx, l, said.Account) {`, `if s.isAnother(ctx, l, said.Account) && !ON {`, 0, ""},
 }
