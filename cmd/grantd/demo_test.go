@@ -46,7 +46,18 @@ func (s *signalling) String() string {
 // anySecret is what an API token or one of the test server's tokens looks like.
 var anySecret = regexp.MustCompile(`grd_[0-9a-f-]{36}_|ti[ar]_`)
 
-// TestDemo plays the whole story.
+var (
+	varies = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|127\.0\.0\.1:\d+|code_challenge=\S+|("state": |"code": |code=)[\w"-]+`)
+	polled = regexp.MustCompile(`(?m)^   → (PENDING|RUNNING).*\n`)
+)
+
+// withoutWhatVaries is what the demo prints without what differs from run to run: ids, ports, codes, and what the job said before
+// its end.
+func withoutWhatVaries(story string) string {
+	return strings.TrimSpace(polled.ReplaceAllString(varies.ReplaceAllString(story, "…"), ""))
+}
+
+// TestDemo plays the whole story, which is the one that the README shows.
 func TestDemo(t *testing.T) {
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
@@ -67,6 +78,15 @@ func TestDemo(t *testing.T) {
 	}
 	if o.err != "" {
 		t.Errorf("standard error has %q", o.err)
+	}
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, shown, _ := strings.Cut(string(readme), "```text\n")
+	shown, _, _ = strings.Cut(shown, "```")
+	if got, want := withoutWhatVaries(o.out), withoutWhatVaries(shown); got != want {
+		t.Errorf("README.md shows another story:\n%s\nthan\n%s", want, got)
 	}
 	if left, _ := os.ReadDir(temp); len(left) > 0 {
 		t.Errorf("leaves %s behind", left[0].Name())
