@@ -29,54 +29,62 @@ func (s *Service) sweepRefreshes(ctx context.Context) error {
 		s.flights.lookAgain() // what an earlier sweep began goes on; other providers' tokens may be due since
 		return err
 	}
-	full, feedErr := s.feed(ctx)
+	full, passed, feedErr := s.feed(ctx)
 	s.inflight.begin()
 	go func() {
 		defer s.inflight.end()
 		defer s.feeding.Store(false)
-		s.feedOn(context.WithoutCancel(ctx), full)
+		s.feedOn(context.WithoutCancel(ctx), full, passed)
 	}()
 	return errors.Join(err, feedErr)
 }
 
 // feedOn takes up tokens in use for as long as some are due, as fast as the process
-// refreshes them. full says whether the batch before was full.
-func (s *Service) feedOn(ctx context.Context, full bool) {
+// refreshes them. full and passed are what feed returned before.
+func (s *Service) feedOn(ctx context.Context, full bool, passed []string) {
 	for !s.stopping.Load() {
 		if !full {
-			if len(s.flights.crowded()) == 0 {
+			if len(passed) == 0 {
 				return
 			}
-			<-s.flights.short
+			if allAmong(passed, s.flights.crowded()) {
+				<-s.flights.short
+			}
 		}
 		var err error
-		if full, err = s.feed(ctx); err != nil {
+		if full, passed, err = s.feed(ctx); err != nil {
 			s.log.Warn("claiming tokens that are due failed; the next sweep tries again", "error", err)
 			return
 		}
 	}
 }
 
+// allAmong reports whether all of some are among others.
+func allAmong(some, others []string) bool {
+	return !slices.ContainsFunc(some, func(one string) bool { return !slices.Contains(others, one) })
+}
+
 // feed takes up a batch of tokens that are in use and due, of providers that have not
-// enough in line already. It reports whether the batch was full, so that there may be more.
+// enough in line already. It reports whether the batch was full, so that there may be more, and
+// which providers were passed over, of which there may be more in any case.
 //
 // Where one provider has very many due, finding those of the others means passing over all of
 // them. It is done until none is left, and then once a sweep.
-func (s *Service) feed(ctx context.Context) (full bool, err error) {
+func (s *Service) feed(ctx context.Context) (full bool, passed []string, err error) {
 	crowded := s.flights.crowded()
-	if dry := s.dryBesides.Load(); dry != nil && !slices.ContainsFunc(*dry, func(p string) bool { return !slices.Contains(crowded, p) }) {
-		return false, nil
+	if dry := s.dryBesides.Load(); dry != nil && allAmong(*dry, crowded) {
+		return false, crowded, nil
 	}
 	ids, err := s.store.InUseAndDue(ctx, s.timing.Resweep, sweepBatch, crowded)
 	if err != nil {
-		return false, err
+		return false, crowded, err
 	}
 	full = len(ids) == sweepBatch
 	if !full && len(crowded) > 0 {
 		s.dryBesides.Store(&crowded)
 	}
 	queued, err := s.refreshAhead(ctx, ids)
-	return full && queued > 0, err
+	return full && queued > 0, crowded, err
 }
 
 // refreshAhead queues the refreshes of authorizations that nobody waits for, and returns how

@@ -39,6 +39,8 @@ func TestARefreshTakesFewRoundTrips(t *testing.T) {
 
 // roundTrips are the statements that a store runs.
 type roundTrips struct {
+	meets func(statement string) // called before each one is run; may be nil
+
 	mu  sync.Mutex
 	all []string
 	on  bool
@@ -58,6 +60,9 @@ func (r *roundTrips) end() []string {
 }
 
 func (r *roundTrips) add(statement string) {
+	if r.meets != nil {
+		r.meets(statement)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.on {

@@ -176,7 +176,39 @@ func TestAFetchWaitsForNothingElse(t *testing.T) {
 		}
 		close(done)
 		all.Wait()
+		if b == brokertest.Servers {
+			oneLine(t, s, a.ID)
+		}
 	})
+}
+
+// oneLine: while statements wait for a connection at any time, who asks for many at once has a
+// turn, and the time that they wait is counted.
+func oneLine(t *testing.T, s *store.Store, id string) {
+	t.Helper()
+	before := s.PoolStats().Waited
+	var all sync.WaitGroup
+	enough, stop := context.WithCancel(ctx)
+	for range 8 {
+		all.Go(func() {
+			for enough.Err() == nil {
+				if _, err := s.Now(ctx); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 20 {
+		if _, err := s.FetchableAll(ctx, []string{id}); err != nil {
+			t.Errorf("reading many at once has no turn: %v", err)
+			break
+		}
+	}
+	stop()
+	all.Wait()
+	if s.PoolStats().Waited == before {
+		t.Error("the time that statements wait for a connection is not counted")
+	}
 }
 
 // A connection that was cut off is found out by the query that is sent on it.
