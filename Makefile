@@ -105,11 +105,13 @@ faults: ## Kill, freeze and starve grantd and what it stands on, and write docs/
 	go run ./brokertest/services/with go run ./brokertest/faults -write docs/faults.md $(ARGS)
 
 # How long, and from which seed on: make simulate FOR=1h SEED=1000000. With SEED alone that seed tells its story.
+# ON=postgres plays the same moves on PostgreSQL, in real time.
 FOR ?=
 SEED ?=
+ON ?=
 
-simulate: ## Play interleavings of replicas, each from a seed, and judge each by the promises; FOR=10m SEED=1
-	GRANTD_SIMULATE='$(if $(SEED),$(FOR),$(or $(FOR),10m))' GRANTD_SEED='$(SEED)' GRANTD_ONLY='$(ONLY)' go test -count=1 -timeout 0 -v -run EverySeed $(ARGS) ./brokertest/simulation
+simulate: ## Play interleavings of replicas, each from a seed, and judge each by the promises; FOR=10m SEED=1 ON=postgres
+	GRANTD_SIMULATE='$(if $(SEED),$(FOR),$(or $(FOR),10m))' GRANTD_SEED='$(SEED)' GRANTD_ONLY='$(ONLY)' go test -count=1 -timeout 0 -v -run $(if $(filter postgres,$(ON)),OnPostgres,EverySeed) $(ARGS) ./brokertest/simulation
 
 pictures: ## Draw the pictures of the pages in docs/images anew; needs Chromium
 	GRANTD_PICTURES='$(CURDIR)/docs/images' go test -count=1 -run TestTheMainPagesArePictured ./brokertest/contract

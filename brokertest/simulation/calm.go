@@ -29,11 +29,13 @@ func (w *world) calmDown() error {
 		if err := w.drain(); err != nil {
 			return err
 		}
-		w.deleteAgain()
+		w.deleteAgain(round > len(calmPauses)/2)
 		if round > 0 && w.allEnded() {
 			break
 		}
-		time.Sleep(d)
+		if err := w.elapse(d); err != nil {
+			return err
+		}
 		if r := w.anyReplica(); r != nil && !r.sweeps {
 			w.sweep(r)
 		}
@@ -46,20 +48,45 @@ func (w *world) calmDown() error {
 }
 
 // deleteAgain asks again for deletions that ended with an error, now that nothing goes wrong
-// (D5).
-func (w *world) deleteAgain() {
+// (D5). Where the upstream accepts nothing any more of what is left, five refusals in a row look
+// as if the client were refused (R5), and no success will ever end that: an admin gives up on
+// it, where a few tries did not help.
+func (w *world) deleteAgain(late bool) {
 	for i, p := range w.image.places {
 		if !w.dead[i] || !w.deletions[p.id] || w.providers[p.id] != models.ProviderDisabled {
 			continue
 		}
 		if r := w.anyReplica(); r != nil {
-			w.deleteAt(r, i)
+			w.deleteAt(r, i, late && !w.anyLives(p.id))
 		}
 	}
 }
 
+// elapse has time pass while nobody does anything.
+func (w *world) elapse(d time.Duration) error {
+	if w.postgres != nil {
+		return w.postgres.elapse(d)
+	}
+	time.Sleep(d)
+	return nil
+}
+
+// anyLives reports whether the upstream accepts a refresh token of a provider's authorizations
+// that have no outcome.
+func (w *world) anyLives(provider string) bool {
+	w.ledger.mu.Lock()
+	defer w.ledger.mu.Unlock()
+	return slices.ContainsFunc(w.rowsOf(provider), func(r row) bool {
+		t := w.ledger.tokens[r.pair.Refresh]
+		return r.outcome == "" && t != nil && t.ended.IsZero()
+	})
+}
+
 // drain lets everybody go on until nobody waits at a gate, and delivers all tasks.
 func (w *world) drain() error {
+	if w.postgres != nil {
+		return w.drainInRealTime()
+	}
 	idle := 0
 	for range mostCalmSteps {
 		if err := w.settle(); err != nil {

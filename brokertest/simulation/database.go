@@ -52,8 +52,7 @@ var (
 var errLost = fmt.Errorf("the connection to the database broke: %w", driver.ErrBadConn)
 
 func (w *world) between(r *replica) *store.Between {
-	return &store.Between{
-		SQLite: w.shared.db, Like: w.like,
+	between := &store.Between{
 		Pool: func(next gorm.ConnPool) gorm.ConnPool { return &pool{runner{w: w, replica: r, next: next}} },
 		Asks: func(ctx context.Context, id string) {
 			w.pass(&gate{kind: gateAsk, replica: r, actor: actorOf(ctx), what: "ask for " + w.nameOf(id)}, ctx.Done())
@@ -73,6 +72,10 @@ func (w *world) between(r *replica) *store.Between {
 			return query()
 		},
 	}
+	if w.shared != nil {
+		between.SQLite, between.Like = w.shared.db, w.like
+	}
+	return between
 }
 
 // stop waits at the gate before a statement. Times among its values are the database's, who
@@ -82,6 +85,9 @@ func (p *runner) stop(ctx context.Context, query string, args []any) verdict {
 	s := statementOf(query)
 	asked := p.w.now()
 	defer func() {
+		if p.w.postgres != nil {
+			return
+		}
 		waited := p.w.now().Sub(asked)
 		for i, a := range args {
 			if t, ok := a.(time.Time); ok && !s.dated {
@@ -93,14 +99,14 @@ func (p *runner) stop(ctx context.Context, query string, args []any) verdict {
 	if s.writes {
 		kind = gateWrite
 	}
-	words, order := p.w.describe(args)
+	words, order, about := p.w.describe(args)
 	if p.tx != nil && p.tx.begin != nil {
 		if err := p.begin(actorOf(ctx), s.words+words); err != nil {
 			p.tx.broken = true
 			return fails
 		}
 	}
-	v, _ := p.w.pass(&gate{kind: kind, replica: p.replica, actor: actorOf(ctx), what: strings.TrimSpace(s.words + words), order: order, tx: p.tx}, nil)
+	v, _ := p.w.pass(&gate{kind: kind, replica: p.replica, actor: actorOf(ctx), what: strings.TrimSpace(s.words + words), order: order, about: about, tx: p.tx}, nil)
 	if p.tx != nil && v != goOn {
 		p.tx.broken = true
 		return fails
@@ -284,8 +290,8 @@ func statementOf(query string) statement {
 }
 
 // describe says whom a statement is about, and what else tells it apart from others that
-// wait at the same time.
-func (w *world) describe(args []any) (words, order string) {
+// wait at the same time. It also returns the authorizations.
+func (w *world) describe(args []any) (words, order string, authorizations []string) {
 	var about []string
 	var rest strings.Builder
 	for _, a := range args {
@@ -307,9 +313,12 @@ func (w *world) describe(args []any) (words, order string) {
 		if name, ok := w.named(text); ok && len(about) < 3 {
 			about = append(about, name)
 		}
+		if id := w.authorizationOf(text); id != "" {
+			authorizations = append(authorizations, id)
+		}
 	}
 	if len(about) > 0 {
 		words = " of " + strings.Join(about, ", ")
 	}
-	return words, rest.String()
+	return words, rest.String(), authorizations
 }

@@ -21,6 +21,7 @@
 //	judge.go     the invariants
 //	follow.go    what happened to each authorization, held to the table of brokertest/protocol
 //	calm.go      the end of a play: no more faults, and everything must end
+//	postgres.go  the same moves on PostgreSQL, in real time and with nobody in between
 //
 // What it cannot see is said in docs/proof.md.
 package simulation

@@ -36,6 +36,7 @@ const (
 	broken      verdict = "is answered 503"               //
 	garbled     verdict = "is done, answered unreadably"  // a success without readable tokens
 	stolen      verdict = "is answered for somebody else" // another person's tokens
+	stalls      verdict = "pauses"                        // for as long as a lease may last; in real time only
 	exits       verdict = "ends with its replica"
 )
 
@@ -43,9 +44,10 @@ const (
 type gate struct {
 	kind    gateKind
 	replica *replica
-	actor   string // what the goroutine works for, such as "fetch 3 of ada"
-	what    string // what it is about to do, in words that are the same in every play
-	order   string // tells apart what is the same in words
+	actor   string   // what the goroutine works for, such as "fetch 3 of ada"
+	what    string   // what it is about to do, in words that are the same in every play
+	order   string   // tells apart what is the same in words
+	about   []string // authorizations
 	tx      *transaction
 	of      of // what a request is of
 	told    chan verdict
@@ -66,6 +68,9 @@ type gates struct {
 // pass waits for the scheduler. A goroutine of a replica that was killed ends here.
 // Where leave is given, it returns false as soon as that is closed.
 func (w *world) pass(g *gate, leave <-chan struct{}) (verdict, bool) {
+	if w.postgres != nil {
+		return w.passAtOnce(g, leave)
+	}
 	g.told = make(chan verdict, 1)
 	w.gates.mu.Lock()
 	if g.replica.dead {
@@ -90,6 +95,13 @@ func (w *world) pass(g *gate, leave <-chan struct{}) (verdict, bool) {
 	defer w.gates.mu.Unlock()
 	w.gates.waiting = slices.DeleteFunc(w.gates.waiting, func(o *gate) bool { return o == g })
 	return "", false
+}
+
+// isDead reports whether a replica was killed.
+func (w *world) isDead(r *replica) bool {
+	w.gates.mu.Lock()
+	defer w.gates.mu.Unlock()
+	return r.dead
 }
 
 // passable returns those that may go on, in an order that is the same in every play. SQL

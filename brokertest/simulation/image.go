@@ -33,6 +33,7 @@ var upstreamClients = []testidp.Client{{ID: "acme-client", Secret: "acme-secret"
 // image is what every play begins with: a migrated database with two organisations, their
 // providers, and people who have consented.
 type image struct {
+	life   time.Duration // of access tokens
 	keys   *secrets.Keyring
 	places []place
 	people []person
@@ -73,21 +74,24 @@ func caller(org, user string, role models.Role) models.Caller {
 // newImage makes the image, in a bubble of its own so that its times are those of a play.
 func newImage(t *testing.T, path string) *image {
 	t.Helper()
-	im := &image{}
+	im := &image{life: accessLife}
 	synctest.Test(t, func(t *testing.T) {
-		if err := im.fill(path); err != nil {
+		if err := im.fill(context.Background(), "sqlite:"+path, firstPeople); err != nil {
 			t.Fatal(err)
 		}
 	})
 	return im
 }
 
-func (im *image) fill(path string) (err error) {
-	ctx := context.Background()
+// firstPeople are those of a play in a bubble.
+var firstPeople = []person{{name: "ada", place: 0}, {name: "grace", place: 0}, {name: "ada", place: 1}, {name: "edsger", place: 2}}
+
+// fill fills an empty database.
+func (im *image) fill(ctx context.Context, dbURL string, people []person) (err error) {
 	if im.keys, err = secrets.Generate(); err != nil {
 		return err
 	}
-	db, err := store.Open(ctx, store.Options{URL: "sqlite:" + path})
+	db, err := store.Open(ctx, store.Options{URL: dbURL})
 	if err != nil {
 		return err
 	}
@@ -95,7 +99,7 @@ func (im *image) fill(path string) (err error) {
 	if _, err := db.Migrate(ctx); err != nil {
 		return err
 	}
-	idp := testidp.New(testidp.Options{AutoConsent: true, Issuer: upstreamURL, Clients: upstreamClients, AccessTTL: accessLife})
+	idp := testidp.New(testidp.Options{AutoConsent: true, Issuer: upstreamURL, Clients: upstreamClients, AccessTTL: im.life})
 	upstream, err := providers.New(providers.Options{TestHost: upstreamURL, Transport: direct{idp}})
 	if err != nil {
 		return err
@@ -127,9 +131,7 @@ func (im *image) fill(path string) (err error) {
 		}
 		p.id = made.ID
 	}
-	for _, who := range []person{
-		{name: "ada", place: 0}, {name: "grace", place: 0}, {name: "ada", place: 1}, {name: "edsger", place: 2},
-	} {
+	for _, who := range people {
 		p := im.places[who.place]
 		who.caller = caller(p.org, who.name, models.RoleUser)
 		who.name += " at " + p.name

@@ -36,50 +36,100 @@ type row struct {
 }
 
 type jobRow struct {
-	typ, status, provider, user string
-	total, settled, items       int64
+	id, typ, status, provider, user string
+	total, settled, items           int64
 }
 
-// see reads the tables, and judges what has changed.
+type providerRow struct {
+	status   models.ProviderStatus
+	deletion bool // it was asked for
+}
+
+// sight is what the tables say at one time.
+type sight struct {
+	rows      map[string]row // by authorization
+	order     []string       // of the rows
+	providers map[string]providerRow
+	jobs      []jobRow
+	exchanges map[string]int // by provider, consents whose code is being exchanged
+}
+
+// see looks at the tables, and judges what has changed.
 func (w *world) see() error {
-	seen := map[string]row{}
-	var order []string
-	err := each(w.shared.look.rows, func() error {
-		r, err := w.readRow()
-		seen[r.ID] = r
-		order = append(order, r.ID)
+	s, err := w.look(w.tables)
+	if err != nil {
+		return err
+	}
+	return w.take(s)
+}
+
+// look reads the tables.
+func (w *world) look(t tables) (sight, error) {
+	s := sight{rows: map[string]row{}, providers: map[string]providerRow{}, exchanges: map[string]int{}}
+	err := t.each(lookAtRows, func(c record) error {
+		r, err := w.readRow(c)
+		s.rows[r.ID] = r
+		s.order = append(s.order, r.ID)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("looking at the authorizations: %w", err)
+		return s, fmt.Errorf("looking at the authorizations: %w", err)
 	}
-	if err := w.seeProviders(); err != nil {
-		return fmt.Errorf("looking at the providers: %w", err)
+	err = t.each(lookAtProviders, func(c record) error {
+		s.providers[c.ColumnText(0)] = providerRow{models.ProviderStatus(c.ColumnText(1)), c.ColumnBool(2)}
+		return nil
+	})
+	if err != nil {
+		return s, fmt.Errorf("looking at the providers: %w", err)
 	}
-	if err := w.seeJobs(); err != nil {
-		return fmt.Errorf("looking at the jobs: %w", err)
+	err = t.each(lookAtJobs, func(c record) error {
+		s.jobs = append(s.jobs, jobRow{id: c.ColumnText(0), typ: c.ColumnText(1), status: c.ColumnText(2), provider: c.ColumnText(3), user: c.ColumnText(4),
+			total: c.ColumnInt64(5), settled: c.ColumnInt64(6), items: c.ColumnInt64(7)})
+		return nil
+	})
+	if err != nil {
+		return s, fmt.Errorf("looking at the jobs: %w", err)
 	}
-	w.judgeDeleted(seen)
-	if err := w.seeExchanges(); err != nil {
-		return fmt.Errorf("looking at the consents: %w", err)
+	err = t.each(lookAtExchanges, func(c record) error {
+		s.exchanges[c.ColumnText(0)] = int(c.ColumnInt64(1))
+		return nil
+	})
+	if err != nil {
+		return s, fmt.Errorf("looking at the consents: %w", err)
 	}
-	for _, id := range order {
-		w.nameNew(seen[id])
-		w.judgeRow(w.rows[id], seen[id])
-		if seen[id].differs(w.rows[id]) && w.last != nil {
-			w.judgeWhose(w.last.actor, seen[id].OrgID, w.nameOf(id))
+	return s, nil
+}
+
+// take judges what has changed since the tables were looked at before.
+func (w *world) take(s sight) error {
+	clear(w.providers)
+	for id, p := range s.providers {
+		w.providers[id], w.deletions[id] = p.status, p.deletion
+	}
+	w.takeJobs(s.jobs)
+	w.judgeDeleted(s.rows)
+	w.exchanges = s.exchanges
+	for _, id := range s.order {
+		is := s.rows[id]
+		w.nameNew(is)
+		w.hold(is)
+		w.judgeRow(w.rows[id], is)
+		if is.differs(w.rows[id]) && w.last != nil {
+			w.judgeWhose(w.last.actor, is.OrgID, w.nameOf(id))
 		}
-		if err := w.followRow(w.rows[id], seen[id]); err != nil {
+		if w.postgres != nil { // the table speaks of each change, and some were not seen
+			continue
+		}
+		if err := w.followRow(w.rows[id], is); err != nil {
 			return err
 		}
 	}
-	w.rows = seen
+	w.rows = s.rows
 	return nil
 }
 
-// readRow reads the row at which the lookout is.
-func (w *world) readRow() (r row, err error) {
-	s := w.shared.look.rows
+// readRow reads a row.
+func (w *world) readRow(s record) (r row, err error) {
 	r.ID = s.ColumnText(0)
 	before, known := w.rows[r.ID]
 	if known { // what identifies it never changes
@@ -121,44 +171,20 @@ func timeOf(text []byte) time.Time {
 	return time.Time{}
 }
 
-func (w *world) seeProviders() error {
-	clear(w.providers)
-	s := w.shared.look.providers
-	return each(s, func() error {
-		id := s.ColumnText(0)
-		w.providers[id], w.deletions[id] = models.ProviderStatus(s.ColumnText(1)), s.ColumnBool(2)
-		return nil
-	})
-}
-
-func (w *world) seeExchanges() error {
-	clear(w.exchanges)
-	s := w.shared.look.exchanges
-	return each(s, func() error {
-		w.exchanges[s.ColumnText(0)] = s.ColumnInt(1)
-		return nil
-	})
-}
-
-func (w *world) seeJobs() error {
-	s := w.shared.look.jobs
-	return each(s, func() error {
-		id := s.ColumnText(0)
-		j := jobRow{typ: s.ColumnText(1), status: s.ColumnText(2), provider: s.ColumnText(3), user: s.ColumnText(4),
-			total: s.ColumnInt64(5), settled: s.ColumnInt64(6), items: s.ColumnInt64(7)}
-		if _, named := w.names[id]; !named {
+func (w *world) takeJobs(jobs []jobRow) {
+	for _, j := range jobs {
+		if _, named := w.names[j.id]; !named {
 			of := j.user
 			if j.provider != "" {
 				of = w.nameOf(j.provider)
 			}
-			w.name(id, fmt.Sprintf("%s of %s (job %d)", strings.ToLower(j.typ), of, len(w.jobs)+1))
+			w.name(j.id, fmt.Sprintf("%s of %s (job %d)", strings.ToLower(j.typ), of, len(w.jobs)+1))
 		}
-		if before, ok := w.jobs[id]; ok && models.JobStatus(before.status).Final() && before.status != j.status {
-			w.violate("I4", "the job %s was %s and is %s again", w.names[id], before.status, j.status)
+		if before, ok := w.jobs[j.id]; ok && models.JobStatus(before.status).Final() && before.status != j.status {
+			w.violate("I4", "the job %s was %s and is %s again", w.names[j.id], before.status, j.status)
 		}
-		w.jobs[id] = j
-		return nil
-	})
+		w.jobs[j.id] = j
+	}
 }
 
 // judgeDeleted judges that a deletion is complete, when its provider is gone: nothing of it is
@@ -170,7 +196,7 @@ func (w *world) judgeDeleted(seen map[string]row) {
 		}
 		w.gone[i] = true
 		w.logf("the provider %s is gone", p.name)
-		if n := w.exchanges[p.id]; n > 0 {
+		if n := w.exchanges[p.id]; n > 0 && w.postgres == nil { // seen before, not as the provider went
 			w.violate("I4", "the deletion of %s is complete while the codes of %d consents are being exchanged", p.name, n)
 		}
 		proved := true
@@ -227,20 +253,30 @@ func (w *world) nameNew(r row) {
 	w.name(r.ID, fmt.Sprintf("%s (%d)", who, n))
 }
 
+// hold notes by which ids an authorization is known.
+func (w *world) hold(r row) {
+	if _, before := w.rows[r.ID]; before {
+		return
+	}
+	w.namesMu.Lock()
+	defer w.namesMu.Unlock()
+	w.holders[r.ID], w.holders[r.CredentialID] = r.ID, r.ID
+}
+
 // judgeRow judges a change of an authorization.
 func (w *world) judgeRow(was, is row) {
 	name := w.nameOf(is.ID)
 	if is.hasPair {
-		w.ledger.saved(is.pair)
+		w.ledger.saved(is.ID, is.pair)
 	}
 	w.judgeIdentity(was, is)
 	if was.ID == "" {
 		return
 	}
-	if was.outcome != "" && was.outcome != is.outcome && (was.outcome != string(models.OutcomeFailed) || is.outcome != "") { // a failed one is tried again (D5)
+	if was.outcome != "" && was.outcome != is.outcome && (was.outcome != string(models.OutcomeFailed) || is.outcome != "" && w.postgres == nil) { // a failed one is tried again (D5)
 		w.violate("I4", "%s has the outcome %s after it had %s", name, is.outcome, was.outcome)
 	}
-	if was.lease.owner != "" && is.lease.owner != "" && was.lease.owner != is.lease.owner && w.now().Truncate(time.Millisecond).Before(was.lease.until) {
+	if w.postgres == nil && was.lease.owner != "" && is.lease.owner != "" && was.lease.owner != is.lease.owner && w.now().Truncate(time.Millisecond).Before(was.lease.until) {
 		w.violate("I2", "the lease of %s was taken from its holder %s before it ran out", name, was.lease.until.Sub(w.now()))
 	}
 	if was.attempt != is.attempt && is.attempt != "" {
@@ -264,6 +300,12 @@ func (w *world) judgeOutcome(was, is row) {
 	if is.outcome != string(models.OutcomeRevoked) && is.outcome != string(models.OutcomeAlreadyRevoked) {
 		return
 	}
+	if w.postgres != nil {
+		w.postgres.revoked = append(w.postgres.revoked, was)
+		if w.consents(was) { // what was seen before may not be what was revoked
+			return
+		}
+	}
 	w.ledger.mu.Lock()
 	defer w.ledger.mu.Unlock()
 	if t := w.ledger.tokens[was.pair.Access]; t != nil && t.ended.IsZero() && time.Now().Before(t.expires) { // by the upstream's own clock
@@ -272,11 +314,16 @@ func (w *world) judgeOutcome(was, is row) {
 }
 
 // saved notes that tokens are in the database.
-func (l *ledger) saved(t tokens) {
+func (l *ledger) saved(authorization string, t tokens) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, value := range []string{t.Access, t.Refresh} {
-		if known := l.tokens[value]; known != nil && known.savedAt == 0 {
+		known := l.tokens[value]
+		if known == nil {
+			continue
+		}
+		known.in = authorization
+		if known.savedAt == 0 {
 			known.savedAt = l.w.step
 		}
 	}
@@ -304,13 +351,20 @@ func (w *world) judgeArrival(c *call) {
 		return
 	}
 	w.judgeNeeded(c)
+	by := looked{c.replica.name, c.actor, ""}
+	if t := w.ledger.tokens[c.presented]; t != nil {
+		by.authorization = t.in
+	}
+	if w.postgres != nil {
+		c.leasedAt = w.postgres.leasedAt[by]
+	}
 	if r, ok := w.rowWith(c.presented); ok {
 		c.lease = r.lease
-		if r.mismatched() && w.lookedAt[c.replica.name+c.actor] > w.mismatchedAt[r.ID] {
+		if r.mismatched() && w.lookedAt[by] > w.mismatchedAt[r.ID] {
 			w.violate("R12", "%s (%s) refreshes %s, of which the upstream spoke as somebody else's", c.replica.name, c.actor, w.nameOf(r.ID))
 		}
 	}
-	if next := w.ledger.brought[c.presented]; next != "" && w.ledger.tokens[next] != nil && w.ledger.tokens[next].savedAt > 0 && w.ledger.tokens[next].savedAt <= w.lookedAt[c.replica.name+c.actor] {
+	if next := w.ledger.brought[c.presented]; next != "" && w.ledger.tokens[next] != nil && w.ledger.tokens[next].savedAt > 0 && w.ledger.tokens[next].savedAt <= w.lookedAt[by] {
 		w.violate("I1", "%s is sent again by %s (%s) after the tokens that it brought were saved", w.ledger.tokens[c.presented].name, c.replica.name, c.actor)
 	}
 	for _, before := range w.ledger.calls { // one that took longer than its lease to be saved
@@ -335,8 +389,10 @@ func (w *world) judgeRevoking(c *call) {
 	if claim == "" {
 		return
 	}
-	s, leases := w.shared.look.grants, 0
-	err := errors.Join(s.BindText(1, claim), s.BindText(2, w.now().Add(-2*mostAhead).UTC().Format(storedTime)), each(s, func() error { leases = s.ColumnInt(0); return nil }))
+	look, leases := w.shared.look, int64(0)
+	s := look[lookAtGrants]
+	err := errors.Join(s.BindText(1, claim), s.BindText(2, w.now().Add(-2*mostAhead).UTC().Format(storedTime)),
+		look.each(lookAtGrants, func(c record) error { leases = c.ColumnInt64(0); return nil }))
 	if err != nil || leases == 0 {
 		w.violate("I5", "%s (%s) revokes the grant of %s without the lease on it (%v)", c.replica.name, c.actor, w.nameOf(r.ID), err)
 	}
@@ -369,6 +425,15 @@ func (w *world) judgeEnded(c *call) {
 	if !c.revokes() || strings.HasPrefix(c.actor, "token revocation") || strings.HasPrefix(c.actor, "reset") {
 		return
 	}
+	if w.postgres != nil { // until the tables are looked at again
+		w.postgres.ended = append(w.postgres.ended, c)
+		return
+	}
+	w.judgeInUse(c)
+}
+
+// judgeInUse judges that what a revocation ended is not in use. The ledger is locked.
+func (w *world) judgeInUse(c *call) {
 	for _, token := range c.ended {
 		r, ok := w.rowWith(token)
 		if ok && !r.unlinked && r.outcome == "" && w.providers[r.ProviderID] == models.ProviderActive {
@@ -432,14 +497,17 @@ func (w *world) judgeServed(o *operation) {
 	if t.owner != o.who {
 		w.violate("R12", "%s was served %s", o.who, t.name)
 	}
-	looked := max(o.begun, w.lookedAt[o.replica.name+o.String()]) // what it was served was read then, or later
+	read := max(o.begun, w.lookedAt[looked{o.replica.name, o.String(), o.of}]) // what it was served was read then, or later
 	for _, d := range w.operations {
-		if d.done && !d.lost && d.err == nil && d.ended < looked && w.covers(d, o.of) {
-			w.violate("I3", "%s was served a token, asked for at step %d and read at step %d, after the %s was answered at step %d", o.who, o.begun, looked, d, d.ended)
+		if d.done && !d.lost && d.err == nil && d.ended < read && w.covers(d, o.of) {
+			w.violate("I3", "%s was served a token, asked for at step %d and read at step %d, after the %s was answered at step %d", o.who, o.begun, read, d, d.ended)
 		}
 	}
 	w.judgePatience(o, t)
-	const drift = 2 * mostAhead
+	drift := 2 * mostAhead
+	if w.postgres != nil {
+		drift = realDrift
+	}
 	switch {
 	case t.expires.Add(drift).Before(o.began):
 		w.violate("I6", "%s was served %s, whose time was over before it was asked for", o.who, t.name)

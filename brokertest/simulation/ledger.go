@@ -29,7 +29,8 @@ type issued struct {
 	expires time.Time
 	ended   time.Time // zero while it is accepted
 	endedBy *call
-	savedAt int // the step at which it was seen in a credential, 0 for none
+	savedAt int    // the step at which it was seen in a credential, 0 for none
+	in      string // the authorization whose credential that was
 }
 
 func newLedger(w *world) *ledger {
@@ -83,6 +84,9 @@ func (l *ledger) begin(c *call) {
 	defer l.mu.Unlock()
 	if t := l.tokens[c.presented]; t != nil {
 		c.owner = t.owner
+		if t.savedAt == 0 && c.refreshes() {
+			t.savedAt = l.w.tick() // whoever sends it has read it
+		}
 	}
 	l.w.judgeArrival(c)
 	l.calls = append(l.calls, c)
@@ -144,7 +148,7 @@ func (l *ledger) running(than *call) *call {
 		if c == than || !c.refreshes() || c.owner != than.owner {
 			continue
 		}
-		if !c.over && !c.replica.dead {
+		if !c.over && !c.replica.dead && (l.w.postgres == nil || time.Since(c.leasedAt) < realLease) {
 			return c
 		}
 		if !c.over && l.w.now().Before(c.lease.until) {

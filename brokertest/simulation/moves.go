@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -43,15 +44,19 @@ var faultTable = []fault{
 
 // chooseFaults picks what may go wrong in this play. Kills are moves.
 func (w *world) chooseFaults() {
-	for _, i := range w.rng.Perm(len(faultTable))[:1+w.rng.IntN(3)] {
-		w.allowed = append(w.allowed, faultTable[i])
+	table := faultTable
+	if w.postgres != nil {
+		table = faultsOnPostgres
+	}
+	for _, i := range w.rng.Perm(len(table))[:1+w.rng.IntN(3)] {
+		w.allowed = append(w.allowed, table[i])
 	}
 }
 
 // luck is what happens to a goroutine at a gate.
-func (w *world) luck(g *gate) verdict {
+func (w *world) luck(g *gate, rng *rand.Rand) verdict {
 	for _, f := range w.allowed {
-		if slices.Contains(f.at, g.kind) && (f.of == anything || g.of == f.of) && w.rng.IntN(100) < f.percent {
+		if slices.Contains(f.at, g.kind) && (f.of == anything || g.of == f.of) && rng.IntN(100) < f.percent {
 			return f.how
 		}
 	}
@@ -101,6 +106,9 @@ func (w *world) move() error {
 		return err
 	}
 	all, sum := moves(), 0
+	if w.postgres != nil {
+		all = movesOnPostgres()
+	}
 	if w.seed%7 == 0 {
 		all = append(all, rareMoves()...)
 	}
@@ -208,7 +216,7 @@ func (w *world) busy() (n int) {
 
 func (w *world) moveFetch() bool {
 	r := w.anyReplica()
-	if r == nil || w.busy() > 8 {
+	if r == nil || w.busy() > w.most {
 		return false
 	}
 	w.fetch(r, w.rng.IntN(len(w.people)))
@@ -234,7 +242,7 @@ func (w *world) fetch(r *replica, person int) {
 
 // moveCrowd has every process asked for the token of the same person at once.
 func (w *world) moveCrowd() bool {
-	if w.busy() > 6 {
+	if w.busy() > w.most-2 {
 		return false
 	}
 	i, asked := w.rng.IntN(len(w.people)), false
@@ -262,7 +270,11 @@ func (w *world) sweep(r *replica) {
 	w.begin(&operation{kind: "sweep", who: r.name, person: -1, place: -1, replica: r}, func(ctx context.Context) (string, error) {
 		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 		defer cancel()
-		defer func() { r.sweeps = false }()
+		defer func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			r.sweeps = false
+		}()
 		if err := r.service.FlushFetches(ctx); err != nil {
 			return "", err
 		}
@@ -351,16 +363,17 @@ func (w *world) moveDelete() bool {
 	if r == nil {
 		return false
 	}
-	w.deleteAt(r, w.rng.IntN(len(w.image.places)))
+	w.deleteAt(r, w.rng.IntN(len(w.image.places)), false)
 	return true
 }
 
-func (w *world) deleteAt(r *replica, i int) {
+// deleteAt has a provider deleted; force gives up on the upstream.
+func (w *world) deleteAt(r *replica, i int, force bool) {
 	p := w.image.places[i]
-	w.logf("the provider %s is to be deleted, at %s", p.name, r.name)
+	w.logf("the provider %s is to be deleted, at %s%s", p.name, r.name, map[bool]string{true: ", by force"}[force])
 	w.dead[i] = true
 	w.begin(&operation{kind: "deletion", who: p.name, person: -1, place: i, replica: r}, func(ctx context.Context) (string, error) {
-		_, err := r.service.DeleteProvider(ctx, p.admin, p.id, false)
+		_, err := r.service.DeleteProvider(ctx, p.admin, p.id, force)
 		return "", err
 	})
 }
@@ -426,6 +439,8 @@ func (w *world) consentAgain(r *replica, i int) {
 		if err != nil {
 			return "", err
 		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		o.of = done.Authorization.ID
 		return "", nil
 	})

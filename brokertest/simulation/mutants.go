@@ -8,6 +8,7 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -133,6 +134,18 @@ var mutants = []mutant{
 		`if s.isAnother(ctx, l, said.Account) {`, `if s.isAnother(ctx, l, said.Account) && !ON {`, 0, ""},
 }
 
+// mutantsOnPostgres are those that a play on SQLite, with its one transaction at a time, cannot
+// notice. Their numbers go on from those of mutants.
+var mutantsOnPostgres = []mutant{
+	{"a provider that a transaction decides about is not locked", "store/providers.go", "Store.LockProvider",
+		`return lockRow`, `if ON {
+		unlocked := *s
+		unlocked.dialect.lock = ""
+		s = &unlocked
+	}
+	return lockRow`, 0, ""},
+}
+
 // mutantPackage is written into the overlay only. It says which mutant is on in a process.
 const mutantPackage = `// Package mutant says which mutant is on.
 package mutant
@@ -151,7 +164,7 @@ const module = "github.com/grantd/grantd"
 // them. It fails for a snippet that is not found exactly once in its function.
 func writeOverlay(root, folder string) (overlay string, err error) {
 	edits := map[string][]mutation{}
-	for i, m := range mutants {
+	for i, m := range slices.Concat(mutants, mutantsOnPostgres) {
 		source, err := os.ReadFile(filepath.Join(root, m.file))
 		if err != nil {
 			return "", err

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,19 +37,23 @@ func TestEveryMutantIsNoticed(t *testing.T) {
 	}
 	each := budget(t, 20*time.Second)
 	places := make(chan struct{}, 2)
-	var all sync.WaitGroup
-	for i, m := range mutants {
+	var plays sync.WaitGroup
+	all, kinds := mutants, []string{"Test[RD]", "TestEverySeed"}
+	if os.Getenv("GRANTD_SIMULATE_ON") == "postgres" {
+		all, kinds = slices.Concat(mutants, mutantsOnPostgres), []string{"OnPostgres"}
+	}
+	for i, m := range all {
 		if only := os.Getenv("GRANTD_ONLY_MUTANT"); only != "" && only != strconv.Itoa(i+1) {
 			continue
 		}
 		if m.slow != "" && os.Getenv("GRANTD_SIMULATE") == "" {
 			continue
 		}
-		all.Go(func() {
+		plays.Go(func() {
 			places <- struct{}{}
 			defer func() { <-places }()
 			began := time.Now()
-			by, err := noticed(t.Context(), binary, i+1, m, each)
+			by, err := noticed(t.Context(), binary, kinds, i+1, m, each)
 			switch {
 			case err != nil:
 				t.Errorf("mutant %d, %s: %v", i+1, m.name, err)
@@ -59,13 +64,13 @@ func TestEveryMutantIsNoticed(t *testing.T) {
 			}
 		})
 	}
-	all.Wait()
+	plays.Wait()
 }
 
 // noticed plays with a mutant on, and returns which promise it broke, or which scripted play
 // went another way; "" for none.
-func noticed(ctx context.Context, binary string, number int, m mutant, each time.Duration) (string, error) {
-	for _, tests := range []string{"Test[RD]", "TestEverySeed"} {
+func noticed(ctx context.Context, binary string, kinds []string, number int, m mutant, each time.Duration) (string, error) {
+	for _, tests := range kinds {
 		by, err := playedBy(ctx, binary, tests, number, m, each)
 		if by != "" || err != nil {
 			return by, err

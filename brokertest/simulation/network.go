@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/grantd/grantd/brokertest/protocol"
 )
@@ -44,9 +45,11 @@ func (n network) RoundTrip(r *http.Request) (*http.Response, error) {
 	if trace := httptrace.ContextClientTrace(ctx); trace != nil && trace.GotConn != nil {
 		trace.GotConn(httptrace.GotConnInfo{})
 	}
-	defer n.w.ledger.returned(call)
+	defer n.returned(call)
 	resp := n.answer(r, body, call, v)
 	came, ok := n.w.pass(&gate{kind: gateAnswer, replica: n.replica, actor: call.actor, what: "the answer to " + what, of: call.of()}, ctx.Done())
+	n.w.mu.Lock()
+	defer n.w.mu.Unlock()
 	switch {
 	case !ok || ctx.Err() != nil:
 		n.w.followCall(call, protocol.AnswerIsLost)
@@ -75,11 +78,25 @@ func (n network) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// answer is what the upstream says, or what stands before it.
+// returned notes that nobody waits for an answer any more. A process that was killed as the
+// request was on its way did not have it.
+func (n network) returned(c *call) {
+	n.w.mu.Lock()
+	defer n.w.mu.Unlock()
+	n.w.ledger.returned(c)
+	if n.w.isDead(n.replica) {
+		n.w.ledger.lost(c)
+	}
+}
+
+// answer is what the upstream says, or what stands before it. The upstream answers one request
+// after the other.
 func (n network) answer(r *http.Request, body []byte, c *call, v verdict) *http.Response {
+	n.w.mu.Lock()
+	defer n.w.mu.Unlock()
 	switch v {
 	case throttled:
-		return page(r, http.StatusTooManyRequests, `{"error":"slow_down"}`, http.Header{"Retry-After": {"30"}})
+		return page(r, http.StatusTooManyRequests, `{"error":"slow_down"}`, http.Header{"Retry-After": {n.w.retryAfter()}})
 	case broken:
 		return page(r, http.StatusServiceUnavailable, "out of order", nil)
 	default:
@@ -109,6 +126,14 @@ func (n network) mixedUp(r *http.Request, body []byte, c *call) (*http.Request, 
 		}
 	}
 	return r, body
+}
+
+// retryAfter is what a 429 says, in seconds.
+func (w *world) retryAfter() string {
+	if w.postgres != nil {
+		return "1"
+	}
+	return "30"
 }
 
 func page(r *http.Request, status int, text string, header http.Header) *http.Response {
@@ -149,10 +174,11 @@ type call struct {
 	replica      *replica
 	actor        string
 	method, path string
-	presented    string // the token that it is about
-	grant        string // grant_type
-	owner        string // whose token that is
-	lease        leased // the credential's lease when it arrived
+	presented    string    // the token that it is about
+	grant        string    // grant_type
+	owner        string    // whose token that is
+	lease        leased    // the credential's lease when it arrived
+	leasedAt     time.Time // when the lease was asked for, in real time
 	status       int
 	brought      tokens   // issued by it
 	ended        []string // the tokens that ended by it

@@ -30,33 +30,60 @@ func (w *world) start(place int) error {
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	w.replicas[place] = r
 	w.every = append(w.every, r)
-	db, err := store.Open(r.ctx, store.Options{URL: "sqlite:", Clock: w.now, Between: w.between(r)})
-	if err != nil {
-		return err
-	}
-	r.db = db
-	if w.like == nil {
-		w.like = db
+	if w.postgres == nil {
+		if err := w.connect(r, store.Options{URL: "sqlite:", Clock: w.now}); err != nil {
+			return err
+		}
 	}
 	registry, err := providers.New(providers.Options{TestHost: upstreamURL, Transport: network{w, r}})
 	if err != nil {
 		return err
 	}
 	// A batch revokes one item after another: which of two goroutines opens its provider first is nothing that a seed can decide.
-	o := broker.Options{Store: db, Upstream: registry, Keys: w.image.keys, PublicURL: publicURL, AnyRedirect: true, Random: w.jitter, Concurrency: 1, Metrics: w.shared.metrics,
+	o := broker.Options{Upstream: registry, Keys: w.image.keys, PublicURL: publicURL, AnyRedirect: true, Random: w.jitter, Concurrency: 1, Metrics: w.metrics,
 		Log: slog.New(slog.DiscardHandler), Bell: jobs.NewBellFor(func(ctx context.Context, t jobs.Task) error { return w.enqueue(ctx, r, t) })}
 	w.logf("%s starts", r.name)
-	w.begin(&operation{kind: "start", who: r.name, replica: r}, func(ctx context.Context) (string, error) {
+	if w.postgres != nil {
+		o.Concurrency, o.Random, o.Timing = 0, nil, realTiming
+	}
+	w.begin(&operation{kind: "start", who: r.name, person: -1, place: -1, replica: r}, func(ctx context.Context) (string, error) {
+		if w.postgres != nil {
+			if err := w.connect(r, w.postgres.options(r)); err != nil {
+				return "", err
+			}
+		}
+		o.Store = r.db
 		s, err := broker.New(ctx, o)
 		if err != nil {
 			return "", err
 		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		for _, h := range s.Tasks() {
 			r.tasks[h.Kind] = h.Run
 		}
 		r.service = s
 		return "", nil
 	})
+	return nil
+}
+
+// connect opens a process's store.
+func (w *world) connect(r *replica, o store.Options) error {
+	o.Between = w.between(r)
+	db, err := store.Open(r.ctx, o)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r.db = db
+	if w.like == nil {
+		w.like = db
+	}
+	if w.postgres != nil && w.isDead(r) {
+		w.postgres.close(db)
+	}
 	return nil
 }
 
@@ -76,6 +103,9 @@ func (w *world) kill(r *replica) {
 	}
 	r.cancel()
 	w.followKill(r)
+	if w.postgres != nil && r.db != nil {
+		w.postgres.close(r.db)
+	}
 }
 
 // queued is a task on its way.
@@ -90,8 +120,8 @@ func (w *world) enqueue(ctx context.Context, r *replica, t jobs.Task) error {
 	if v != goOn {
 		return fmt.Errorf("enqueueing a task: %w", errLost)
 	}
-	w.gates.mu.Lock()
-	defer w.gates.mu.Unlock()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.tasks = append(w.tasks, queued{t, w.taskName(t)})
 	return nil
 }

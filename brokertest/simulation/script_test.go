@@ -249,7 +249,7 @@ func TestD4_ADeletionCountsWhatItSettled(t *testing.T) {
 			return err
 		}
 		other := w.replicas[1]
-		w.deleteAt(other, 0)
+		w.deleteAt(other, 0, false)
 		if _, err := w.untilOf(other, "nothing"); err == nil {
 			return fmt.Errorf("the deletion does not end")
 		}

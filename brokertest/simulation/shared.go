@@ -31,7 +31,7 @@ type shared struct {
 // share opens the image as a store does.
 func share(path string) (*shared, error) {
 	ctx := context.Background()
-	s := &shared{idle: map[string]driver.Stmt{}, metrics: metrics.New("")}
+	s := &shared{idle: map[string]driver.Stmt{}, look: lookout{}, metrics: metrics.New("")}
 	var own *sql.DB
 	var err error
 	s.opened, err = store.Open(ctx, store.Options{URL: "sqlite:" + path, Between: &store.Between{

@@ -15,15 +15,16 @@ import (
 	"time"
 
 	"github.com/grantd/grantd/brokertest/protocol"
+	"github.com/grantd/grantd/brokertest/services"
 )
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if err := Close(); err != nil {
-		fmt.Fprintln(os.Stderr, "closing the stage:", err)
-		code = max(code, 1)
-	}
-	os.Exit(code)
+	services.Main(m, func() {
+		if err := Close(); err != nil {
+			fmt.Fprintln(os.Stderr, "closing the stage:", err)
+			os.Exit(1)
+		}
+	})
 }
 
 // budget is how long a test plays: what GRANTD_SIMULATE says, or as long as every run of

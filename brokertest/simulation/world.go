@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/grantd/grantd/brokertest/protocol"
+	"github.com/grantd/grantd/metrics"
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/store"
 	"github.com/grantd/grantd/testidp"
@@ -142,10 +144,17 @@ func (s *Stage) within(seed uint64, o Options, happen func(*world) error) {
 }
 
 // world is one play.
+//
+// In a bubble nobody else does anything while the scheduler does. On PostgreSQL what is below
+// the mutex belongs to who holds it: the goroutine that makes moves, one that passes a gate, or
+// one whose request the upstream answers.
 type world struct {
 	image    *image
-	shared   *shared
+	shared   *shared      // nil on PostgreSQL
+	postgres *postgres    // nil in a bubble
+	tables   tables       // of the database, in a bubble
 	like     *store.Store // the first replica's
+	metrics  *metrics.Metrics
 	seed     uint64
 	options  Options
 	source   *rand.PCG
@@ -155,9 +164,13 @@ type world struct {
 	jitterMu sync.Mutex
 	jitters  *rand.Rand // of the broker
 	began    time.Time
-	step     int
-	calm     bool
-	closed   bool
+	calmed   time.Time // on PostgreSQL
+
+	mu     sync.Mutex
+	step   int
+	most   int // operations under way at which nobody asks for more tokens
+	calm   bool
+	closed bool
 
 	gates    gates
 	replicas []*replica
@@ -166,6 +179,7 @@ type world struct {
 	tasks    []queued
 	namesMu  sync.Mutex // the scheduler names what is new while goroutines are on their way to a gate
 	names    map[string]string
+	holders  map[string]string // authorizations by their own ids and by those of their credentials; under namesMu
 	idp      *testidp.Server
 	ledger   *ledger
 	clock    atomic.Int64 // what the database's clock is ahead of the bubble's
@@ -180,7 +194,7 @@ type world struct {
 	exchanges     map[string]int // by provider, consents whose code is being exchanged
 	stolen        map[string]row // by who was told that their tokens are somebody else's
 	mismatchedAt  map[string]int // the step at which an authorization was found to be somebody else's
-	lookedAt      map[string]int // the step at which somebody last read or leased an authorization
+	lookedAt      map[looked]int // the step at which somebody last read or leased an authorization
 	changed       atomic.Bool    // the tables, since they were looked at
 	rows          map[string]row // by authorization
 	providers     map[string]models.ProviderStatus
@@ -205,17 +219,27 @@ type world struct {
 	log   strings.Builder
 }
 
+// looked is who looked at which authorization.
+type looked struct{ replica, actor, authorization string }
+
 func newWorld(im *image, sh *shared, seed uint64, o Options) *world {
+	w := newWorldAt(im, seed, o)
+	w.shared, w.tables, w.metrics = sh, sh.look, sh.metrics
+	return w
+}
+
+// newWorldAt makes a world without a database.
+func newWorldAt(im *image, seed uint64, o Options) *world {
 	source := rand.NewPCG(seed, 1)
 	w := &world{
-		image: im, shared: sh, seed: seed, options: o, source: source, rng: rand.New(source), jitters: rand.New(rand.NewPCG(seed, 2)),
-		lookedAt: map[string]int{}, hurtAt: map[string]int{}, exchanges: map[string]int{}, stolen: map[string]row{}, mismatchedAt: map[string]int{}, names: map[string]string{}, dead: map[int]bool{}, gone: map[int]bool{}, rows: map[string]row{}, providers: map[string]models.ProviderStatus{}, jobs: map[string]jobRow{},
+		image: im, most: 8, seed: seed, options: o, source: source, rng: rand.New(source), jitters: rand.New(rand.NewPCG(seed, 2)),
+		lookedAt: map[looked]int{}, holders: map[string]string{}, hurtAt: map[string]int{}, exchanges: map[string]int{}, stolen: map[string]row{}, mismatchedAt: map[string]int{}, names: map[string]string{}, dead: map[int]bool{}, gone: map[int]bool{}, rows: map[string]row{}, providers: map[string]models.ProviderStatus{}, jobs: map[string]jobRow{},
 		wrongUntil: map[int]time.Time{}, organisations: map[string]string{}, deletions: map[string]bool{}, followed: map[string]*followed{}, working: map[worker]string{},
 		faults: map[string]int{}, moves: map[string]int{}, reached: map[string]int{}, people: slices.Clone(im.people), began: time.Now(),
 	}
 	w.gates.arrived = make(chan struct{}, 1)
 	w.ledger = newLedger(w)
-	w.idp = testidp.New(testidp.Options{AutoConsent: true, Issuer: upstreamURL, Clients: upstreamClients, AccessTTL: accessLife,
+	w.idp = testidp.New(testidp.Options{AutoConsent: true, Issuer: upstreamURL, Clients: upstreamClients, AccessTTL: im.life,
 		Rand: rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), byte(seed >> 24)}), Watch: w.ledger.watch})
 	for _, p := range im.places {
 		w.names[p.id] = p.name
@@ -231,6 +255,14 @@ func (w *world) name(id, name string) {
 	w.namesMu.Lock()
 	defer w.namesMu.Unlock()
 	w.names[id] = name
+}
+
+// authorizationOf is the authorization that an id of it, or of its credential, stands for; ""
+// for none that was seen.
+func (w *world) authorizationOf(id string) string {
+	w.namesMu.Lock()
+	defer w.namesMu.Unlock()
+	return w.holders[id]
 }
 
 // now is the database's clock.
@@ -354,7 +386,7 @@ func (w *world) settle() error {
 		}
 	}
 	w.rightClients(false)
-	w.noteFinished()
+	w.noteFinished(w.takeFinished())
 	return nil
 }
 
@@ -394,30 +426,41 @@ func (w *world) isLeftOut() bool {
 func (w *world) letOn(g *gate) {
 	v := goOn
 	if !w.calm && !w.isLeftOut() {
-		v = w.luck(g)
+		v = w.luck(g, w.rng)
 	}
-	w.gatesPassed++
 	w.last = g
 	if v == goOn {
 		w.followRead(g)
 	}
-	if g.kind == gateRead && strings.HasPrefix(g.what, "SELECT from authorizations of") || g.kind == gateWrite && strings.HasPrefix(g.what, "UPDATE credentials (") {
-		w.lookedAt[g.replica.name+g.actor] = w.step
+	w.note(g, v)
+	w.tell(g, v)
+}
+
+// note notes what becomes of a goroutine at a gate.
+func (w *world) note(g *gate, v verdict) {
+	w.gatesPassed++
+	if g.kind == gateRead && strings.HasPrefix(g.what, "SELECT from authorizations") || g.kind == gateWrite && strings.HasPrefix(g.what, "UPDATE credentials (") {
+		for _, id := range g.about {
+			w.lookedAt[looked{g.replica.name, g.actor, id}] = w.step
+		}
 	}
 	if v == goOn {
 		w.logf("%s", g)
-	} else {
-		w.logf("%s: %s", g, strings.ToUpper(string(v)))
-		w.faults[string(v)+" at "+string(g.kind)]++
-		w.hurtAt[g.replica.name] = w.step
-		w.made = append(w.made, Decision{w.decided, "", fmt.Sprintf("%s: %s", g, strings.ToUpper(string(v)))})
+		return
 	}
-	w.tell(g, v)
+	w.logf("%s: %s", g, strings.ToUpper(string(v)))
+	w.faults[string(v)+" at "+string(g.kind)]++
+	w.hurtAt[g.replica.name] = w.step
+	w.made = append(w.made, Decision{w.decided, "", fmt.Sprintf("%s: %s", g, strings.ToUpper(string(v)))})
 }
 
 // pause lets time pass: at most d, and no longer than until somebody arrives at a gate,
 // unless long.
 func (w *world) pause(d time.Duration, long bool) {
+	if w.postgres != nil {
+		w.pauseInRealTime(d)
+		return
+	}
 	if long {
 		time.Sleep(d)
 		return
@@ -474,13 +517,18 @@ func (o *operation) String() string {
 
 // begin has a replica do something in a goroutine of its own.
 func (w *world) begin(o *operation, do func(ctx context.Context) (string, error)) {
-	o.number, o.begun, o.began = len(w.operations)+1, w.step, time.Now()
+	o.number, o.begun, o.began = len(w.operations)+1, w.tick(), time.Now()
 	w.operations = append(w.operations, o)
 	w.organisations[o.String()] = w.organisationOf(o)
 	ctx := as(o.replica.ctx, o.String())
 	go func() {
 		ended := false
 		defer func() {
+			if w.postgres != nil {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				o.ended = w.tick()
+			}
 			w.gates.mu.Lock()
 			defer w.gates.mu.Unlock()
 			o.lost = !ended
@@ -492,15 +540,29 @@ func (w *world) begin(o *operation, do func(ctx context.Context) (string, error)
 	}()
 }
 
-// noteFinished tells what has ended, in an order that is the same in every play.
-func (w *world) noteFinished() {
+// tick is the number of this step. In real time each is one of its own, so that they tell what
+// came first.
+func (w *world) tick() int {
+	if w.postgres != nil {
+		w.step++
+	}
+	return w.step
+}
+
+// takeFinished returns what has ended, in an order that is the same in every play.
+func (w *world) takeFinished() []*operation {
 	w.gates.mu.Lock()
+	defer w.gates.mu.Unlock()
 	done := w.finished
 	w.finished = nil
-	w.gates.mu.Unlock()
 	slices.SortFunc(done, func(a, b *operation) int { return a.number - b.number })
+	return done
+}
+
+// noteFinished tells what has ended, and judges it.
+func (w *world) noteFinished(done []*operation) {
 	for _, o := range done {
-		o.done, o.ended = true, w.step
+		o.done, o.ended = true, cmp.Or(o.ended, w.step)
 		if o.lost || o.replica.dead {
 			o.lost = true
 			continue
