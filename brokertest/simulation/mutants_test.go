@@ -95,7 +95,7 @@ func playedBy(ctx context.Context, binary, tests string, number int, m mutant, e
 	}
 	for line := range strings.Lines(string(said)) {
 		_, broken, ok := strings.Cut(line, ".go:")
-		if _, what, told := strings.Cut(broken, ": "); ok && told && !strings.Contains(what, "seeds, ") {
+		if _, what, told := strings.Cut(broken, ": "); ok && told && !strings.Contains(what, "seeds, ") && !strings.Contains(what, " operations in ") {
 			return strings.TrimSpace(what), nil
 		}
 	}
