@@ -88,7 +88,10 @@ var (
 func movesOnPostgres() []move {
 	all := slices.DeleteFunc(moves(), func(m move) bool { return m.name == "clock" })
 	for i, m := range all {
-		if m.name != "delete provider" && m.name != "revoke user" {
+		switch m.name {
+		case "delete provider", "revoke user":
+			all[i].weight *= 2
+		default:
 			all[i].weight *= moreMoves
 		}
 	}
