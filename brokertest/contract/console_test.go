@@ -201,12 +201,15 @@ func TestTheOverviewTellsWhatDoesNotWork(t *testing.T) {
 		}
 		job := startStats(t, h)
 		ended(t, h, job)
-		change(t, h, "UPDATE jobs SET status = 'ERROR', failure = 'It broke.'")
+		change(t, h, "UPDATE jobs SET status = 'ERROR', failure = 'It broke. Send DELETE again to retry, or DELETE ?force=true.'")
 
 		got := s.get("/console/")
-		wantPage(t, got, 200, "What does not work now", `id="trouble-`+p+`"`, "An admin must correct its clientSecret", "invalid_client", h.IdPURL+"/settings/developers",
+		wantPage(t, got, 200, "What does not work now", `id="trouble-`+p+`"`, "An admin must correct its clientSecret", "The provider answered 401 with <code>invalid_client</code>.", h.IdPURL+"/settings/developers",
 			`id="failed-`+job+`"`, "It broke.", "https://idp.example", "Exchanges and refreshes wait",
 			"Working</th><td class=\"number\">1</td>", "Expired: the person has to connect again</th><td class=\"number\">1</td>", "refuses the client</th><td class=\"number\">2</td>")
+		if strings.Contains(got.body, "DELETE") {
+			t.Errorf("the overview tells a person to send requests: %s", got.body)
+		}
 		if strings.Contains(got.body, "Foreign") || strings.Contains(got.body, foreign) || strings.Contains(got.body, `id="quiet"`) {
 			t.Errorf("the overview tells too much: %s", got.body)
 		}
