@@ -8,10 +8,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,87 +17,69 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/aws/smithy-go"
-)
 
-// The exit codes of a program that grantd runs.
-const (
-	exitOK     = 0
-	exitFailed = 1
-	exitUsage  = 2
-	exitAway   = 75 // grantd asks again
+	"github.com/grantd/grantd/kms/program"
 )
 
 // contextKey is the name of the pair in the encryption context, for conditions of policies:
 // kms:EncryptionContext:grantd-keyset.
 const contextKey = "grantd-keyset"
 
-type request struct {
-	Version    int    `json:"version"`
-	Operation  string `json:"operation"`
-	Context    string `json:"context"`
-	Plaintext  []byte `json:"plaintext"`
-	Ciphertext []byte `json:"ciphertext"`
-}
-
-type answer struct {
-	Plaintext  []byte `json:"plaintext,omitempty"`
-	Ciphertext []byte `json:"ciphertext,omitempty"`
+var awsKMS = program.Program{
+	Usage:   "grantd-kms-aws KEY, where KEY is the id, ARN or alias of a symmetric key of AWS KMS",
+	IsKey:   func(key string) bool { return key != "" },
+	Encrypt: encrypt,
+	Decrypt: decrypt,
 }
 
 func main() {
-	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(awsKMS.Run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run answers one request.
-func run(ctx context.Context, args []string, in io.Reader, out, complaints io.Writer) int {
-	if len(args) != 1 {
-		fmt.Fprintln(complaints, "usage: grantd-kms-aws KEY, where KEY is the id, ARN or alias of a symmetric key of AWS KMS")
-		return exitUsage
-	}
-	var r request
-	if err := json.NewDecoder(in).Decode(&r); err != nil || r.Version != 1 {
-		fmt.Fprintln(complaints, "standard input is no request of version 1")
-		return exitUsage
-	}
-	a, err := ask(ctx, args[0], r)
+func encrypt(ctx context.Context, key, installation string, plaintext []byte) ([]byte, error) {
+	client, err := newClient(ctx)
 	if err != nil {
-		fmt.Fprintln(complaints, err)
-		if temporary(err) {
-			return exitAway
-		}
-		return exitFailed
+		return nil, err
 	}
-	if err := json.NewEncoder(out).Encode(a); err != nil {
-		fmt.Fprintln(complaints, "the answer could not be written")
-		return exitFailed
+	sealed, err := client.Encrypt(ctx, &kms.EncryptInput{KeyId: &key, Plaintext: plaintext, EncryptionContext: bound(installation)})
+	if err != nil {
+		return nil, judged(err)
 	}
-	return exitOK
+	return sealed.CiphertextBlob, nil
 }
 
-func ask(ctx context.Context, key string, r request) (answer, error) {
+func decrypt(ctx context.Context, key, installation string, ciphertext []byte) ([]byte, error) {
+	client, err := newClient(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// With the key named, a ciphertext of somebody else's key is refused.
+	opened, err := client.Decrypt(ctx, &kms.DecryptInput{KeyId: &key, CiphertextBlob: ciphertext, EncryptionContext: bound(installation)})
+	if err != nil {
+		return nil, judged(err)
+	}
+	return opened.Plaintext, nil
+}
+
+func newClient(ctx context.Context) (*kms.Client, error) {
 	// grantd tries again by itself, and gives a program ten seconds.
 	settings, err := config.LoadDefaultConfig(ctx, config.WithRetryMaxAttempts(2))
 	if err != nil {
-		return answer{}, fmt.Errorf("reading the configuration of the AWS SDK: %w", err)
+		return nil, fmt.Errorf("reading the configuration of the AWS SDK: %w", err)
 	}
-	client := kms.NewFromConfig(settings)
-	bound := map[string]string{contextKey: r.Context}
-	switch r.Operation {
-	case "encrypt":
-		sealed, err := client.Encrypt(ctx, &kms.EncryptInput{KeyId: &key, Plaintext: r.Plaintext, EncryptionContext: bound})
-		if err != nil {
-			return answer{}, err
-		}
-		return answer{Ciphertext: sealed.CiphertextBlob}, nil
-	case "decrypt":
-		// With the key named, a ciphertext of somebody else's key is refused.
-		opened, err := client.Decrypt(ctx, &kms.DecryptInput{KeyId: &key, CiphertextBlob: r.Ciphertext, EncryptionContext: bound})
-		if err != nil {
-			return answer{}, err
-		}
-		return answer{Plaintext: opened.Plaintext}, nil
+	return kms.NewFromConfig(settings), nil
+}
+
+func bound(installation string) map[string]string {
+	return map[string]string{contextKey: installation}
+}
+
+// judged returns the SDK's error, as one that grantd asks again on where a later try may succeed.
+func judged(err error) error {
+	if temporary(err) {
+		return fmt.Errorf("%w: %w", err, program.ErrAway)
 	}
-	return answer{}, fmt.Errorf("the operation %q is unknown", r.Operation)
+	return err
 }
 
 // temporary reports whether a later try may succeed: AWS could not be reached, is throttling, or failed by itself.

@@ -24,14 +24,8 @@ import (
 
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/google"
-)
 
-// The exit codes of a program that grantd runs.
-const (
-	exitOK     = 0
-	exitFailed = 1
-	exitUsage  = 2
-	exitAway   = 75 // grantd asks again
+	"github.com/grantd/grantd/kms/program"
 )
 
 // scope is what the token may be used for.
@@ -42,51 +36,15 @@ const endpointVariable = "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDKMS"
 
 var keyName = regexp.MustCompile(`^projects/[^/?#%]+/locations/[^/?#%]+/keyRings/[^/?#%]+/cryptoKeys/[^/?#%]+$`)
 
-type request struct {
-	Version    int    `json:"version"`
-	Operation  string `json:"operation"`
-	Context    string `json:"context"`
-	Plaintext  []byte `json:"plaintext"`
-	Ciphertext []byte `json:"ciphertext"`
+var googleKMS = program.Program{
+	Usage:   "grantd-kms-gcp projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY",
+	IsKey:   keyName.MatchString,
+	Encrypt: encrypt,
+	Decrypt: decrypt,
 }
-
-type answer struct {
-	Plaintext  []byte `json:"plaintext,omitempty"`
-	Ciphertext []byte `json:"ciphertext,omitempty"`
-}
-
-// errAway is in the chain of errors that a later try may not meet.
-var errAway = errors.New("it may answer later")
 
 func main() {
-	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
-}
-
-// run answers one request.
-func run(ctx context.Context, args []string, in io.Reader, out, complaints io.Writer) int {
-	if len(args) != 1 || !keyName.MatchString(args[0]) {
-		fmt.Fprintln(complaints, "usage: grantd-kms-gcp projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY")
-		return exitUsage
-	}
-	var r request
-	if err := json.NewDecoder(in).Decode(&r); err != nil || r.Version != 1 {
-		fmt.Fprintln(complaints, "standard input is no request of version 1")
-		return exitUsage
-	}
-	a, err := ask(ctx, args[0], r)
-	switch {
-	case errors.Is(err, errAway):
-		fmt.Fprintln(complaints, err)
-		return exitAway
-	case err != nil:
-		fmt.Fprintln(complaints, err)
-		return exitFailed
-	}
-	if err := json.NewEncoder(out).Encode(a); err != nil {
-		fmt.Fprintln(complaints, "the answer could not be written")
-		return exitFailed
-	}
-	return exitOK
+	os.Exit(googleKMS.Run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
 // sent and received are the bodies of both calls. Checksums are CRC32C, as decimal text: int64 in Google's JSON.
@@ -111,32 +69,38 @@ type received struct {
 	} `json:"error"`
 }
 
-func ask(ctx context.Context, key string, r request) (answer, error) {
-	bound := []byte(r.Context)
-	body := sent{AdditionalAuthenticatedData: bound, AdditionalAuthenticatedDataCRC32C: checksum(bound)}
-	switch r.Operation {
-	case "encrypt":
-		body.Plaintext, body.PlaintextCRC32C = r.Plaintext, checksum(r.Plaintext)
-		got, err := post(ctx, key+":encrypt", body)
-		if err != nil {
-			return answer{}, err
-		}
-		if !got.VerifiedPlaintextCRC32C || got.CiphertextCRC32C != checksum(got.Ciphertext) {
-			return answer{}, fmt.Errorf("the data was damaged on its way: %w", errAway)
-		}
-		return answer{Ciphertext: got.Ciphertext}, nil
-	case "decrypt":
-		body.Ciphertext, body.CiphertextCRC32C = r.Ciphertext, checksum(r.Ciphertext)
-		got, err := post(ctx, key+":decrypt", body)
-		if err != nil {
-			return answer{}, err
-		}
-		if got.PlaintextCRC32C != checksum(got.Plaintext) {
-			return answer{}, fmt.Errorf("the data was damaged on its way: %w", errAway)
-		}
-		return answer{Plaintext: got.Plaintext}, nil
+// errDamaged says that a checksum is not that of the data.
+var errDamaged = fmt.Errorf("the data was damaged on its way: %w", program.ErrAway)
+
+func encrypt(ctx context.Context, key, installation string, plaintext []byte) ([]byte, error) {
+	body := boundTo(installation)
+	body.Plaintext, body.PlaintextCRC32C = plaintext, checksum(plaintext)
+	got, err := post(ctx, key+":encrypt", body)
+	if err != nil {
+		return nil, err
 	}
-	return answer{}, fmt.Errorf("the operation %q is unknown", r.Operation)
+	if !got.VerifiedPlaintextCRC32C || got.CiphertextCRC32C != checksum(got.Ciphertext) {
+		return nil, errDamaged
+	}
+	return got.Ciphertext, nil
+}
+
+func decrypt(ctx context.Context, key, installation string, ciphertext []byte) ([]byte, error) {
+	body := boundTo(installation)
+	body.Ciphertext, body.CiphertextCRC32C = ciphertext, checksum(ciphertext)
+	got, err := post(ctx, key+":decrypt", body)
+	if err != nil {
+		return nil, err
+	}
+	if got.PlaintextCRC32C != checksum(got.Plaintext) {
+		return nil, errDamaged
+	}
+	return got.Plaintext, nil
+}
+
+func boundTo(installation string) sent {
+	data := []byte(installation)
+	return sent{AdditionalAuthenticatedData: data, AdditionalAuthenticatedDataCRC32C: checksum(data)}
 }
 
 func checksum(data []byte) string {
@@ -170,12 +134,12 @@ func post(ctx context.Context, method string, body sent) (received, error) {
 		if errors.As(err, &refused) && refused.Response.StatusCode/100 == 4 { // its text repeats what the token endpoint said
 			return got, fmt.Errorf("the credentials are not accepted (%d %s)", refused.Response.StatusCode, refused.ErrorCode)
 		}
-		return got, fmt.Errorf("%w: %w", err, errAway)
+		return got, fmt.Errorf("%w: %w", err, program.ErrAway)
 	}
 	defer response.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	if err != nil {
-		return got, fmt.Errorf("%w: %w", err, errAway)
+		return got, fmt.Errorf("%w: %w", err, program.ErrAway)
 	}
 	readable := json.Unmarshal(raw, &got) == nil
 	switch status := response.StatusCode; {
@@ -184,7 +148,7 @@ func post(ctx context.Context, method string, body sent) (received, error) {
 	case status == http.StatusOK:
 		return received{}, errors.New("Google Cloud KMS did not answer with its JSON")
 	case status == http.StatusTooManyRequests || status/100 == 5:
-		return received{}, fmt.Errorf("Google Cloud KMS answered %d %s: %s: %w", status, got.Error.Status, got.Error.Message, errAway)
+		return received{}, fmt.Errorf("Google Cloud KMS answered %d %s: %s: %w", status, got.Error.Status, got.Error.Message, program.ErrAway)
 	default:
 		return received{}, fmt.Errorf("Google Cloud KMS answered %d %s: %s", status, got.Error.Status, got.Error.Message)
 	}
