@@ -48,16 +48,16 @@ func (w *world) calmDown() error {
 }
 
 // deleteAgain asks again for deletions that ended with an error, now that nothing goes wrong
-// (D5). Where the upstream accepts nothing any more of what is left, five refusals in a row look
-// as if the client were refused (R5), and no success will ever end that: an admin gives up on
-// it, where a few tries did not help.
+// (D5). Where nothing can help a deletion, an admin gives up on the upstream after some time.
 func (w *world) deleteAgain(late bool) {
 	for i, p := range w.image.places {
-		if !w.dead[i] || !w.deletions[p.id] || w.providers[p.id] != models.ProviderDisabled {
+		status, there := w.providers[p.id]
+		gaveUp := late && w.isHopeless(p.id)
+		if !there || !w.dead[i] || !w.deletions[p.id] || status != models.ProviderDisabled && !gaveUp {
 			continue
 		}
 		if r := w.anyReplica(); r != nil {
-			w.deleteAt(r, i, late && !w.anyLives(p.id))
+			w.deleteAt(r, i, gaveUp)
 		}
 	}
 }
@@ -71,15 +71,26 @@ func (w *world) elapse(d time.Duration) error {
 	return nil
 }
 
-// anyLives reports whether the upstream accepts a refresh token of a provider's authorizations
-// that have no outcome.
-func (w *world) anyLives(provider string) bool {
+// isHopeless reports whether a provider is in trouble, which only a success would end, and the
+// upstream accepts no refresh token any more of its authorizations. What is left of them waits for
+// a consent, for an admin, or for the end of its retention.
+func (w *world) isHopeless(provider string) bool {
 	w.ledger.mu.Lock()
 	defer w.ledger.mu.Unlock()
-	return slices.ContainsFunc(w.rowsOf(provider), func(r row) bool {
+	return w.trouble[provider] && !slices.ContainsFunc(w.rowsOf(provider), func(r row) bool {
 		t := w.ledger.tokens[r.pair.Refresh]
 		return r.outcome == "" && t != nil && t.ended.IsZero()
 	})
+}
+
+// isHopelessJob reports whether a job about a user waits for something that is hopeless.
+func (w *world) isHopelessJob(j jobRow) bool {
+	for _, r := range w.rows {
+		if j.user != "" && r.UserID == j.user && r.unlinked && r.outcome == "" && w.isHopeless(r.ProviderID) {
+			return true
+		}
+	}
+	return false
 }
 
 // drain lets everybody go on until nobody waits at a gate, and delivers all tasks.
@@ -120,7 +131,7 @@ func (w *world) drain() error {
 
 func (w *world) allEnded() bool {
 	for _, j := range w.jobs {
-		if !models.JobStatus(j.status).Final() {
+		if !models.JobStatus(j.status).Final() && !w.isHopelessJob(j) {
 			return false
 		}
 	}
@@ -130,7 +141,7 @@ func (w *world) allEnded() bool {
 		}
 	}
 	for _, r := range w.rows {
-		if r.outcome == "" && (r.unlinked || r.attempt != "" && r.verdict == "") {
+		if r.outcome == "" && (r.unlinked || r.attempt != "" && r.verdict == "") && !w.isHopeless(r.ProviderID) {
 			return false
 		}
 	}
@@ -146,7 +157,7 @@ func (w *world) judgeEnd() {
 	slices.Sort(ids)
 	for _, id := range ids {
 		j := w.jobs[id]
-		if !models.JobStatus(j.status).Final() {
+		if !models.JobStatus(j.status).Final() && !w.isHopelessJob(j) {
 			w.violate("L1", "the job %s is still %s", w.names[id], j.status)
 		} else if j.typ == string(models.JobDeleteProvider) && j.status == string(models.JobCompleted) && (j.total != j.settled || j.settled != j.items) {
 			w.violate("I4", "the outcomes of %s add up to %d of %d, for %d authorizations", w.names[id], j.settled, j.total, j.items)
@@ -183,7 +194,7 @@ func (w *world) judgeExpired(r row) bool {
 // judgeSettled compares an outcome with what the upstream says (I4).
 func (w *world) judgeSettled(p place, r row) {
 	name := w.nameOf(r.ID)
-	if r.outcome == "" {
+	if r.outcome == "" && !w.isHopeless(p.id) {
 		if _, there := w.providers[p.id]; r.unlinked || !there {
 			w.violate("L1", "%s has no outcome", name)
 		} else if r.attempt != "" && r.verdict == "" {

@@ -43,6 +43,7 @@ type jobRow struct {
 type providerRow struct {
 	status   models.ProviderStatus
 	deletion bool // it was asked for
+	trouble  bool // its answers show that something is wrong with the provider as a whole (R5, R13, R15)
 }
 
 // sight is what the tables say at one time.
@@ -76,7 +77,7 @@ func (w *world) look(t tables) (sight, error) {
 		return s, fmt.Errorf("looking at the authorizations: %w", err)
 	}
 	err = t.each(lookAtProviders, func(c record) error {
-		s.providers[c.ColumnText(0)] = providerRow{models.ProviderStatus(c.ColumnText(1)), c.ColumnBool(2)}
+		s.providers[c.ColumnText(0)] = providerRow{models.ProviderStatus(c.ColumnText(1)), c.ColumnBool(2), c.ColumnBool(3)}
 		return nil
 	})
 	if err != nil {
@@ -103,8 +104,9 @@ func (w *world) look(t tables) (sight, error) {
 // take judges what has changed since the tables were looked at before.
 func (w *world) take(s sight) error {
 	clear(w.providers)
+	clear(w.trouble)
 	for id, p := range s.providers {
-		w.providers[id], w.deletions[id] = p.status, p.deletion
+		w.providers[id], w.deletions[id], w.trouble[id] = p.status, p.deletion, p.trouble
 	}
 	w.takeJobs(s.jobs)
 	w.judgeDeleted(s.rows)

@@ -33,7 +33,7 @@ const (
 	CASE WHEN c.verdict_generation = c.generation THEN c.verdict END, c.verdict_reason, c.next_attempt_at,
 	a.item_lease, c.saved_by, c.last_attempt
 	FROM authorizations a LEFT JOIN credentials c ON c.authorization_id = a.id ORDER BY a.created_at, a.id`
-	lookAtProviders = "SELECT id, status, delete_job_id IS NOT NULL FROM providers"
+	lookAtProviders = "SELECT id, status, delete_job_id IS NOT NULL, trouble <> '' FROM providers"
 	// Of the items those are counted that were settled.
 	lookAtJobs = `SELECT id, type, status, provider_id, user_id, total,
 	revoked + already_revoked + superseded + no_live_token + unsupported + failed + abandoned,

@@ -47,6 +47,7 @@ func (w *world) chooseFaults() {
 	table := faultTable
 	if w.postgres != nil {
 		table = faultsOnPostgres
+		w.allowed = append(w.allowed, slowRefresh)
 	}
 	for _, i := range w.rng.Perm(len(table))[:1+w.rng.IntN(3)] {
 		w.allowed = append(w.allowed, table[i])

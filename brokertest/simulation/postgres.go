@@ -104,6 +104,9 @@ var faultsOnPostgres = append(slices.Clone(faultTable),
 	fault{[]gateKind{gateRead, gateWrite, gateCommit}, stalls, 2, anything},
 )
 
+// slowRefresh may happen in every play: while a refresh is slow, others overtake it.
+var slowRefresh = fault{[]gateKind{gateSend, gateAnswer}, stalls, 8, refresh}
+
 // PlayOnPostgres plays a seed on a database of its own.
 func PlayOnPostgres(t *testing.T, seed uint64, o Options) Result {
 	t.Helper()

@@ -203,6 +203,7 @@ type world struct {
 	wrongUntil    map[int]time.Time    // places whose client the upstream knows by another secret
 	organisations map[string]string    // by what is asked of a replica
 	deletions     map[string]bool      // whether the deletion of a provider was asked for
+	trouble       map[string]bool      // which providers are in trouble
 	followed      map[string]*followed // by authorization
 	working       map[worker]string    // attempts and claims, by who works on an authorization
 	order         []string             // the authorizations that are followed, in the order in which they were seen
@@ -234,7 +235,7 @@ func newWorldAt(im *image, seed uint64, o Options) *world {
 	w := &world{
 		image: im, most: 8, seed: seed, options: o, source: source, rng: rand.New(source), jitters: rand.New(rand.NewPCG(seed, 2)),
 		lookedAt: map[looked]int{}, holders: map[string]string{}, hurtAt: map[string]int{}, exchanges: map[string]int{}, stolen: map[string]row{}, mismatchedAt: map[string]int{}, names: map[string]string{}, dead: map[int]bool{}, gone: map[int]bool{}, rows: map[string]row{}, providers: map[string]models.ProviderStatus{}, jobs: map[string]jobRow{},
-		wrongUntil: map[int]time.Time{}, organisations: map[string]string{}, deletions: map[string]bool{}, followed: map[string]*followed{}, working: map[worker]string{},
+		wrongUntil: map[int]time.Time{}, organisations: map[string]string{}, deletions: map[string]bool{}, trouble: map[string]bool{}, followed: map[string]*followed{}, working: map[worker]string{},
 		faults: map[string]int{}, moves: map[string]int{}, reached: map[string]int{}, people: slices.Clone(im.people), began: time.Now(),
 	}
 	w.gates.arrived = make(chan struct{}, 1)
