@@ -203,18 +203,20 @@ func (s *Store) PendingByProvider(ctx context.Context, job string) (map[string]i
 }
 
 // DueTombstones returns unlinked authorizations of providers that are not being
-// deleted and have not used up their share (S3), whose revocation is due, and moves
-// their due time so that replicas sweeping at once share them out (O1).
+// deleted and have not used up their share (S3), whose revocation is due, of each
+// organisation some, and moves their due time so that replicas sweeping at once share them
+// out (O1).
 func (s *Store) DueTombstones(ctx context.Context, next time.Duration, limit int) ([]string, error) {
-	var ids []string
-	return ids, s.db.WithContext(ctx).Raw(`UPDATE authorizations SET item_due_at = ?, item_lease = NULL WHERE `+s.dialect.rowsOf(
-		`authorizations a WHERE a.unlinked_at IS NOT NULL AND a.outcome IS NULL AND a.job_id IS NULL AND a.item_due_at <= ? AND `+ofNoDeletion+`
-		AND NOT EXISTS (SELECT 1 FROM pauses w WHERE w.provider_id = a.provider_id AND w.class = 'revoke_pace' AND w.until > ?)
-		ORDER BY a.item_due_at LIMIT ?`)+` RETURNING id`, s.in(next), s.now(), s.now(), limit).Scan(&ids).Error
+	return claimOfEach(ctx, s, tombstones, limit, func(org string, limit int) (ids []string, err error) {
+		return ids, s.db.WithContext(ctx).Raw(`UPDATE authorizations SET item_due_at = ?, item_lease = NULL WHERE `+s.dialect.rowsOf(
+			tombstones.of(` AND `+ofNoDeletion+` AND NOT EXISTS
+				(SELECT 1 FROM pauses w WHERE w.provider_id = authorizations.provider_id AND w.class = 'revoke_pace' AND w.until > ?)`))+` RETURNING id`,
+			s.in(next), org, s.now(), s.now(), limit).Scan(&ids).Error
+	})
 }
 
-// ofNoDeletion leaves out the authorizations a of providers that are being deleted.
-const ofNoDeletion = `EXISTS (SELECT 1 FROM providers p WHERE p.id = a.provider_id AND p.delete_job_id IS NULL)`
+// ofNoDeletion leaves out the authorizations of providers that are being deleted.
+const ofNoDeletion = `EXISTS (SELECT 1 FROM providers p WHERE p.id = authorizations.provider_id AND p.delete_job_id IS NULL)`
 
 // AbandonTombstones gives up on single revocations that were tried for longer
 // than the retention (P1).
@@ -222,8 +224,8 @@ func (s *Store) AbandonTombstones(ctx context.Context, retention time.Duration, 
 	return s.Tx(ctx, func(tx *Store) error {
 		var gone []models.Authorization
 		err := tx.db.Raw(`UPDATE authorizations SET outcome = ?, outcome_at = ?`+wiped+` WHERE `+tx.dialect.rowsOf(
-			`authorizations a WHERE a.unlinked_at <= ? AND a.outcome IS NULL AND a.job_id IS NULL AND `+ofNoDeletion+`
-			ORDER BY a.unlinked_at LIMIT ?`)+` RETURNING id, org_id, user_id, provider_id, unlinked_at, created_at`,
+			`authorizations WHERE unlinked_at <= ? AND outcome IS NULL AND job_id IS NULL AND `+ofNoDeletion+`
+			ORDER BY unlinked_at LIMIT ?`)+` RETURNING id, org_id, user_id, provider_id, unlinked_at, created_at`,
 			models.OutcomeAbandoned, tx.now(), tx.in(-retention), limit).Scan(&gone).Error
 		if err != nil || len(gone) == 0 {
 			return err

@@ -38,14 +38,14 @@ type Rung struct {
 	Ring int64
 }
 
-// RingDueJobs returns unfinished jobs that nobody seems to be working on, and
-// moves each to its next ring and due time, so that replicas sweeping at once
-// share them out (O1).
+// RingDueJobs returns unfinished jobs that nobody seems to be working on, of each
+// organisation some, and moves each to its next ring and due time, so that replicas
+// sweeping at once share them out (O1).
 func (s *Store) RingDueJobs(ctx context.Context, next time.Duration, limit int) ([]Rung, error) {
-	var rung []Rung
-	return rung, s.db.WithContext(ctx).Raw(`UPDATE jobs SET ring = ring + 1, due_at = ? WHERE `+s.dialect.rowsOf(
-		`jobs WHERE status IN ('PENDING', 'RUNNING') AND due_at <= ? ORDER BY due_at LIMIT ?`)+`
-		RETURNING id, type, ring`, s.in(next), s.now(), limit).Scan(&rung).Error
+	return claimOfEach(ctx, s, unfinishedJobs, limit, func(org string, limit int) (rung []Rung, err error) {
+		return rung, s.db.WithContext(ctx).Raw(`UPDATE jobs SET ring = ring + 1, due_at = ? WHERE `+s.dialect.rowsOf(unfinishedJobs.of(""))+`
+			RETURNING id, type, ring`, s.in(next), org, s.now(), limit).Scan(&rung).Error
+	})
 }
 
 // RingJob moves an unfinished job to its next ring. It returns false when the

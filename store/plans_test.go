@@ -52,8 +52,10 @@ var sweptStatements = []swept{
 	{has: "INSERT INTO upgrades", limit: 1},
 	{has: "SELECT began_at FROM upgrades", limit: 1},
 	// jobs
+	{has: "SELECT org_id FROM jobs WHERE", limit: sweepBatch},
 	{has: "UPDATE jobs SET ring = ring + 1", limit: sweepBatch},
 	// revocations
+	{has: "SELECT org_id FROM authorizations WHERE", limit: sweepBatch},
 	{has: "UPDATE authorizations SET item_due_at = ?, item_lease = NULL", limit: sweepBatch},
 	// refreshes
 	{has: "UPDATE token_use AS u SET due_at = CASE", limit: sweepBatch},
@@ -74,6 +76,7 @@ var sweptStatements = []swept{
 	{has: "UPDATE flows SET failure=?,status=? WHERE (status = 'claimed'", limit: sweepBatch},
 	{has: "UPDATE flows SET status=? WHERE (status = 'claimed'", limit: sweepBatch},
 	{has: "WHERE status = 'open' AND expires_at <= ?", limit: sweepBatch},
+	{has: "SELECT org_id FROM flows WHERE", limit: sweepBatch},
 	{has: "UPDATE flows SET settle_at = ?", limit: sweepBatch},
 	{has: "SELECT * FROM providers WHERE id = ?", limit: 1},
 	{has: "INSERT INTO authorizations", limit: 1},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/grantd/grantd/brokertest"
+	"github.com/grantd/grantd/models"
 )
 
 // Rows that stay due, since their refresh cannot begin, come first in one sweep and not
@@ -83,6 +84,76 @@ func TestT4_WhatMayNotBeRefreshedIsPassedOver(t *testing.T) {
 		must(db.Exec("UPDATE credentials SET verdict = NULL, sweep_at = saved_at"))(t)
 		if ids, err := f.IdleAndLapsing(ctx, time.Minute, limit); err != nil || len(ids) != limit {
 			t.Errorf("%d of those that were passed over are taken up once they may be refreshed, want %d: %v", len(ids), limit, err)
+		}
+	})
+}
+
+// T1: however much of an organisation is due, and however long, a sweep takes up what is due of
+// others as well.
+func TestT1_ASweepTakesUpSomethingOfEachOrganisation(t *testing.T) {
+	const many, few, limit = 30, 3, 10
+	each(t, func(t *testing.T, f fixture) {
+		db := brokertest.SQL(t, f.url)
+		kinds := map[string]struct {
+			insert func(org string, overdue time.Duration) (string, error)
+			claim  func() ([]string, error)
+		}{
+			"tombstones": {func(org string, overdue time.Duration) (string, error) {
+				a := f.authorization(t, org+overdue.String()+id(), time.Hour) // due since 1970
+				due := ""
+				if overdue == 0 {
+					due = ", item_due_at = created_at"
+				}
+				_, err := db.Exec("UPDATE authorizations SET unlinked_at = created_at, org_id = '" + org + "'" + due + " WHERE id = '" + a.ID + "'")
+				return a.ID, err
+			}, func() ([]string, error) { return f.DueTombstones(ctx, time.Hour, limit) }},
+			"jobs": {func(org string, overdue time.Duration) (string, error) {
+				j := models.Job{ID: id(), OrgID: org, Type: models.JobRevokeUser, Status: models.JobPending}
+				return j.ID, f.InsertJob(ctx, &j, -overdue)
+			}, func() (ids []string, err error) {
+				rung, err := f.RingDueJobs(ctx, time.Hour, limit)
+				for _, r := range rung {
+					ids = append(ids, r.ID)
+				}
+				return ids, err
+			}},
+			"flows": {func(org string, overdue time.Duration) (string, error) {
+				flow := models.Flow{ID: id(), OrgID: org, UserID: "ada", ProviderID: f.provider.ID, Channel: models.ChannelAPI, StateHash: []byte(id()), Sealed: []byte("sealed"), Status: models.FlowExchanged}
+				return flow.ID, f.InsertFlow(ctx, &flow, -overdue)
+			}, func() (ids []string, err error) {
+				flows, err := f.ClaimUnsettled(ctx, time.Hour, limit)
+				for _, flow := range flows {
+					ids = append(ids, flow.ID)
+				}
+				return ids, err
+			}},
+		}
+		for name, kind := range kinds {
+			for i := range limit + few { // more organisations than are taken up at once
+				must(kind.insert(fmt.Sprint("org", i), time.Hour))(t)
+			}
+			if first, rest := must(kind.claim())(t), must(kind.claim())(t); len(first) != limit || len(rest) != few {
+				t.Errorf("%s: of %d organisations %d and then %d are taken up, want %d and %d", name, limit+few, len(first), len(rest), limit, few)
+			}
+			for range many {
+				must(kind.insert("hostile", time.Hour))(t)
+			}
+			var others []string
+			for range few {
+				others = append(others, must(kind.insert("other", 0))(t))
+			}
+			claimed := must(kind.claim())(t)
+			for _, other := range others {
+				if !slices.Contains(claimed, other) {
+					t.Errorf("%s: what is due of another organisation waits for %d of the hostile one", name, many)
+				}
+			}
+			if len(claimed) != limit {
+				t.Errorf("%s: %d are taken up, want %d", name, len(claimed), limit)
+			}
+			if again := must(kind.claim())(t); len(again) != limit {
+				t.Errorf("%s: with one organisation left %d are taken up, want %d", name, len(again), limit)
+			}
 		}
 	})
 }

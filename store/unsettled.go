@@ -13,15 +13,14 @@ import (
 // to be revoked. A flow whose tokens cannot be settled, since they do not open, stays as
 // it is with the reason as its failure, and goes to the back (T4).
 
-// ClaimUnsettled returns up to limit flows past their time whose tokens have no owner,
-// and moves each back by next, so that replicas sweeping at once share them out and what
-// fails lets the others pass.
+// ClaimUnsettled returns up to limit flows past their time whose tokens have no owner, of
+// each organisation some, and moves each back by next, so that replicas sweeping at once share
+// them out and what fails lets the others pass.
 func (s *Store) ClaimUnsettled(ctx context.Context, next time.Duration, limit int) ([]models.Flow, error) {
-	var flows []models.Flow
-	due := later("settle_at", "expires_at")
-	return flows, s.db.WithContext(ctx).Raw(`UPDATE flows SET settle_at = ? WHERE `+s.dialect.rowsOf(
-		`flows WHERE status = 'exchanged' AND `+due+` <= ? ORDER BY `+due+` LIMIT ?`)+` RETURNING `+s.columns("flows", models.Flow{}),
-		s.in(next), s.now(), limit).Scan(&flows).Error
+	return claimOfEach(ctx, s, unsettledFlows, limit, func(org string, limit int) (flows []models.Flow, err error) {
+		return flows, s.db.WithContext(ctx).Raw(`UPDATE flows SET settle_at = ? WHERE `+s.dialect.rowsOf(unsettledFlows.of(""))+
+			` RETURNING `+s.columns("flows", models.Flow{}), s.in(next), org, s.now(), limit).Scan(&flows).Error
+	})
 }
 
 // UnsettledOf returns up to limit of a provider's flows whose tokens have no owner,
