@@ -149,7 +149,7 @@ func (k vaultKEK) ask(ctx context.Context, operation string, request vaultReques
 // hints say what a status of Vault's means for this.
 var hints = map[int]string{
 	http.StatusBadRequest:         "; the key may be of a type without associated data, or may not have sealed this with this GRANTD_KEYSET_CONTEXT",
-	http.StatusForbidden:          "; the token may have ended, or not be allowed to update encrypt/ and decrypt/ of the key",
+	http.StatusForbidden:          "; the token may have ended, or not be allowed to update encrypt/ and decrypt/ of the key; or there is no such mount, key or namespace",
 	http.StatusNotFound:           "; the transit engine may not be mounted there, or in another namespace",
 	http.StatusServiceUnavailable: "; it may be sealed",
 }

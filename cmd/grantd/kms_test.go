@@ -59,10 +59,11 @@ func TestK3_AKeysetIsSealedRotatedAndUnsealedByCommands(t *testing.T) {
 	if o := grantd(t, sealed, "doctor"); !strings.Contains(o.out, "ok    keyset: vault:transit/grantd opened it in ") || !strings.Contains(o.out, "ok    keyset: it opens what is sealed in the database") {
 		t.Errorf("doctor says:\n%s", o.out)
 	}
-	vault.Refuse(1, 403, "permission denied")
-	if o := grantd(t, sealed, "doctor"); !strings.Contains(o.out, "WRONG keyset: GRANTD_KEYSET: vault:transit/grantd does not open ") || !strings.Contains(o.out, "403 (permission denied)") {
+	vault.Forbid()
+	if o := grantd(t, sealed, "doctor"); !strings.Contains(o.out, "WRONG keyset: GRANTD_KEYSET: vault:transit/grantd does not open ") || !strings.Contains(o.out, "it answered 403 (") {
 		t.Errorf("doctor says:\n%s", o.out)
 	}
+	vault.Allow()
 	if o := mustRun(t, sealed, "config"); strings.Contains(o.out, vault.Token) {
 		t.Errorf("the token is printed:\n%s", o.out)
 	}
@@ -96,6 +97,26 @@ func TestAServerAsksTheKMSWhenItStartsAlone(t *testing.T) {
 	}
 	if n := vault.Calls(); n != before {
 		t.Errorf("sealing a secret asked the KMS %d times", n-before)
+	}
+}
+
+// A token that was renewed in its file is used at once, by a process that runs.
+func TestTheTokenForVaultIsReadForEachRequest(t *testing.T) {
+	t.Parallel()
+	vault := transit.Start(t, false)
+	file := filepath.Join(t.TempDir(), "token")
+	key, err := (&Config{keysetSettings: keysetSettings{VaultAddr: vault.URL, VaultNamespace: vault.Namespace, VaultTokenFile: file}}).kek("vault:transit/grantd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for token, want := range map[string]string{"hvs.expired\n": "it answered 403", vault.Token + "\n": "", "": "does not hold a token alone"} {
+		if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := key.Encrypt(t.Context(), "production", []byte("a data key"))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("err = %v, want %q", err, want)
+		}
 	}
 }
 
