@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/grantd/grantd/models"
 )
@@ -19,7 +21,7 @@ import (
 // postgresFetches runs the hot query on pgx itself, on connections that nothing else
 // can take: however many refreshes wait for one of the others, a fresh token is read.
 type postgresFetches struct {
-	pool    *pgxpool.Pool
+	pool    connections
 	one     string // the query for one id
 	many    string // the query for a list of ids
 	named   string // the query for lists of organisations, users and providers
@@ -43,10 +45,49 @@ func openPostgresFetches(ctx context.Context, c *pgxpool.Config, conns int) (*po
 	if err != nil {
 		return nil, errors.New("the postgres:// URL cannot be used")
 	}
-	return newPostgresFetches(pool), nil
+	return newPostgresFetches(ownConnections{pool}), nil
 }
 
-func newPostgresFetches(pool *pgxpool.Pool) *postgresFetches {
+// connections are those that the hot query may take.
+type connections interface {
+	// take waits for one, which is the caller's until release is called.
+	take(ctx context.Context) (c *pgx.Conn, release func(), err error)
+	Close()
+}
+
+// ownConnections are a pool that nothing else uses.
+type ownConnections struct{ *pgxpool.Pool }
+
+func (p ownConnections) take(ctx context.Context) (*pgx.Conn, func(), error) {
+	c, err := p.Acquire(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c.Conn(), c.Release, nil
+}
+
+// sharedConnections are those of all other statements. Whoever takes one waits in the same line
+// as they do: database/sql hands a connection on to the next in its line, and gives it back to
+// the pool below only while nobody waits.
+type sharedConnections struct{ *sql.DB }
+
+func (s sharedConnections) take(ctx context.Context) (*pgx.Conn, func(), error) {
+	c, err := s.Conn(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	release := func() { _ = c.Close() } // it can only have been given back before
+	var taken *pgx.Conn
+	if err := c.Raw(func(under any) error { taken = under.(*stdlib.Conn).Conn(); return nil }); err != nil {
+		release()
+		return nil, nil, err
+	}
+	return taken, release, nil
+}
+
+func (s sharedConnections) Close() {} // by the store
+
+func newPostgresFetches(pool connections) *postgresFetches {
 	columns := append(fetchColumns(new(models.Linked)), fetchColumn{name: "statement_timestamp()"})
 	return &postgresFetches{
 		pool: pool,
@@ -113,13 +154,13 @@ func (f *postgresFetches) run(ctx context.Context, n int, key func(pgx.Rows, *mo
 		return nil, err
 	}
 	deadline, _ := ctx.Deadline()
-	conn, err := f.pool.Acquire(ctx)
+	conn, release, err := f.pool.take(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Release()
+	defer release()
 	ctx = context.WithoutCancel(ctx)
-	network := conn.Conn().PgConn().Conn()
+	network := conn.PgConn().Conn()
 	if err := network.SetDeadline(deadline); err != nil {
 		return nil, err
 	}

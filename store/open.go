@@ -217,8 +217,9 @@ func (s *Store) openPostgres(ctx context.Context, o Options) error {
 	}
 	s.fetches, s.closeFetches = &batches{load: reads.load, most: fetchConns}, reads.close
 	s.named = &batches{load: reads.loadNamed, most: fetchConns}
-	s.claims = &batches{load: newPostgresFetches(s.pool).load}
-	db := stdlib.OpenDBFromPool(s.pool) // without a limit of its own: all wait in one line, the pool's, which counts how long
+	db := stdlib.OpenDBFromPool(s.pool)
+	db.SetMaxOpenConns(int(config.MaxConns))
+	s.claims = &batches{load: newPostgresFetches(sharedConnections{db}).load}
 	return s.use(db, postgresDialect, postgres.New(postgres.Config{Conn: db}))
 }
 

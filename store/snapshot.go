@@ -25,7 +25,8 @@ type PoolStats struct {
 func (s *Store) PoolStats() PoolStats {
 	if s.pool != nil {
 		p := s.pool.Stat()
-		return PoolStats{Max: int64(p.MaxConns()), Used: int64(p.AcquiredConns()), Idle: int64(p.IdleConns()), Waits: p.EmptyAcquireCount(), Waited: p.EmptyAcquireWaitTime()}
+		line := s.sql.Stats() // who waits does so there
+		return PoolStats{Max: int64(p.MaxConns()), Used: int64(p.AcquiredConns()), Idle: int64(p.IdleConns()), Waits: line.WaitCount, Waited: line.WaitDuration}
 	}
 	p := s.sql.Stats()
 	return PoolStats{Max: int64(p.MaxOpenConnections), Used: int64(p.InUse), Idle: int64(p.Idle), Waits: p.WaitCount, Waited: p.WaitDuration}
