@@ -44,7 +44,7 @@ plain:
 	@echo $(PLAIN)
 
 # Building the race runtime is the honest probe: it needs cgo, a C compiler and its headers, as the tests will.
-# What the tests share is built first, on all processors. The timeout is the last resort: tests have limits
+# What the tests need is compiled first, on all processors; make check vets it. The timeout is the last resort: tests have limits
 # of their own, which count in the machine's speed. Memory is cheaper than time: GOGC. Without symbols tests link faster.
 test: $(OIDC)/node_modules/.package-lock.json $(AXE)/node_modules/.package-lock.json $(TYPESCRIPT)/node_modules/.package-lock.json ## Run all tests, on SQLite and on PostgreSQL + Redis where those are installed
 	@race=; plain='$(if $(ALL),$(PLAIN))'; raced='$(PKG)'; export GOGC=$${GOGC:-400}; \
@@ -53,8 +53,9 @@ test: $(OIDC)/node_modules/.package-lock.json $(AXE)/node_modules/.package-lock.
 	else echo 'left out: the race detector, which needs a C compiler and CGO_ENABLED=1'; plain=; fi; \
 	if [ -n "$$plain" ]; then raced=$$(go list ./... | grep -vxF "$$(go list $$plain)"); fi; \
 	(cd $(ZITADEL) && go mod download) || echo 'left out: tests against zitadel/oidc, whose modules could not be downloaded'; \
-	run() { set -- go test -p $(SIDE_BY_SIDE) -timeout 60m -ldflags=-s "$$@"; echo "$$*"; go run ./brokertest/services/with "$$@"; }; \
-	go build $$race ./... || exit 1; \
+	run() { set -- go test -p $(SIDE_BY_SIDE) -timeout 60m -vet=off -ldflags=-s "$$@"; echo "$$*"; go run ./brokertest/services/with "$$@"; }; \
+	compile() { go list -export -deps -test "$$@" >/dev/null; }; \
+	compile $$race $$raced && { [ -z "$$plain" ] || compile $$plain; } || exit 1; \
 	failed=0; run $$race $(ARGS) $$raced || failed=1; \
 	[ -z "$$plain" ] || run $(ARGS) $$plain || failed=1; \
 	exit $$failed
@@ -70,6 +71,7 @@ test: $(OIDC)/node_modules/.package-lock.json $(AXE)/node_modules/.package-lock.
 # What people wrote: without what npm, Redoc and Pico bring along.
 SPELLED := '*.go' '*.md' '*.html' '*.sql' '*.yml' '*.yaml' Makefile ':!*/redoc/*'
 
+check: export GOGC ?= 400
 check: ## Formatting, vet, lint, spelling, the import ladder, go.mod: everything but the tests
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt (make fmt) would change:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
@@ -103,11 +105,13 @@ faults: ## Kill, freeze and starve grantd and what it stands on, and write docs/
 	go run ./brokertest/services/with go run ./brokertest/faults -write docs/faults.md $(ARGS)
 
 # How long, and from which seed on: make simulate FOR=1h SEED=1000000. With SEED alone that seed tells its story.
+# ON=postgres plays the same moves on PostgreSQL, in real time.
 FOR ?=
 SEED ?=
+ON ?=
 
-simulate: ## Play interleavings of replicas, each from a seed, and judge each by the promises; FOR=10m SEED=1
-	GRANTD_SIMULATE='$(if $(SEED),$(FOR),$(or $(FOR),10m))' GRANTD_SEED='$(SEED)' GRANTD_ONLY='$(ONLY)' go test -count=1 -timeout 0 -v -run EverySeed $(ARGS) ./brokertest/simulation
+simulate: ## Play interleavings of replicas, each from a seed, and judge each by the promises; FOR=10m SEED=1 ON=postgres
+	GRANTD_SIMULATE='$(if $(SEED),$(FOR),$(or $(FOR),10m))' GRANTD_SEED='$(SEED)' GRANTD_ONLY='$(ONLY)' go test -count=1 -timeout 0 -v -run $(if $(filter postgres,$(ON)),OnPostgres,EverySeed) $(ARGS) ./brokertest/simulation
 
 pictures: ## Draw the pictures of the pages in docs/images anew; needs Chromium
 	GRANTD_PICTURES='$(CURDIR)/docs/images' go test -count=1 -run TestTheMainPagesArePictured ./brokertest/contract
