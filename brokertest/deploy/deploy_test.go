@@ -235,8 +235,8 @@ var unchecked = map[string]string{
 	"deploy/grafana/provisioning/datasources/prometheus.yml": "Grafana",
 }
 
-// checked are the files that the tests of this package, or those of the module in deploy/helm, judge.
-var checked = regexp.MustCompile(`^deploy/(prometheus/(alerts|alerts_test|prometheus)\.yml|grafana/dashboards/grantd\.json|nginx/grantd\.conf|caddy/Caddyfile|systemd/[a-z@]+\.service|helm/.*|import/(from-(coder|nango|vault)|import)\.sh)$`)
+// checked are the files that the tests of this package, or those of cmd/grantd and of the module in deploy/helm, judge.
+var checked = regexp.MustCompile(`^deploy/(prometheus/(alerts|alerts_test|prometheus)\.yml|grafana/dashboards/grantd\.json|nginx/grantd\.conf|caddy/Caddyfile|systemd/[a-z@]+\.service|compose/issuers\.json|helm/.*|import/(from-(coder|nango|vault)|import)\.sh)$`)
 
 // No file comes into deploy/ unchecked without being named as such.
 func TestEveryFileIsChecked(t *testing.T) {

@@ -53,3 +53,19 @@ func TestDeploymentFilesNameSettingsThatExist(t *testing.T) {
 		}
 	}
 }
+
+// Every service of the composition finds the issuers' file, which grantd takes.
+func TestTheCompositionTrustsIssuers(t *testing.T) {
+	t.Parallel()
+	compose, err := os.ReadFile("../../docker-compose.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(compose), "GRANTD_ISSUERS: /issuers/issuers.json\n") ||
+		strings.Count(string(compose), "- ./deploy/compose:/issuers:ro\n") != strings.Count(string(compose), "- keyset:/data") {
+		t.Error("GRANTD_ISSUERS is not where the services mount deploy/compose")
+	}
+	if all, err := (&Config{Issuers: "../../deploy/compose/issuers.json"}).trustedIssuers(); err != nil || len(all) != 0 {
+		t.Errorf("deploy/compose/issuers.json is read as %v (%v), want none: whoever deploys grantd decides whom it trusts", all, err)
+	}
+}

@@ -5,7 +5,9 @@ package check
 
 import (
 	"bytes"
+	"encoding/json"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -80,10 +82,18 @@ func decode[T any](t *testing.T, documents map[string][]byte, name string) T {
 	return v
 }
 
+// serviceAccount is where Kubernetes puts what a pod reaches the cluster's API with.
+const serviceAccount = "/var/run/secrets/kubernetes.io/serviceaccount/"
+
 var everything = map[string]any{
 	"settings": map[string]any{"GRANTD_REDIRECT_ALLOW": "https://app.example.com"},
 	"api":      map[string]any{"ingress": map[string]any{"enabled": true, "className": "nginx", "tlsSecret": "grantd-tls"}},
 	"worker":   map[string]any{"autoscaling": map[string]any{"enabled": true}},
+	"issuers": []any{map[string]any{"name": "prod", "issuer": "https://kubernetes.default.svc.cluster.local",
+		"jwksUrl": "https://kubernetes.default.svc/openid/v1/jwks", "caFile": serviceAccount + "ca.crt", "tokenFile": serviceAccount + "token",
+		"audience": "https://grantd.example.com", "organisation": "acme", "role": "service", "providers": []any{"github"},
+		"rules": []any{map[string]any{"claim": "sub", "equals": "system:serviceaccount:web:backend"}}}},
+	"clusterIssuer": true,
 }
 
 func TestTheChartIsWhatKubernetesTakes(t *testing.T) {
@@ -98,6 +108,7 @@ func TestTheChartIsWhatKubernetesTakes(t *testing.T) {
 	decode[policyv1.PodDisruptionBudget](t, documents, "PodDisruptionBudget/prod-api")
 	decode[policyv1.PodDisruptionBudget](t, documents, "PodDisruptionBudget/prod-worker")
 	account := decode[corev1.ServiceAccount](t, documents, "ServiceAccount/prod")
+	issuers := decode[corev1.ConfigMap](t, documents, "ConfigMap/prod-issuers")
 	if len(documents) > 0 {
 		t.Errorf("nothing looks at %v", slices.Sorted(maps.Keys(documents)))
 	}
@@ -137,6 +148,7 @@ func TestTheChartIsWhatKubernetesTakes(t *testing.T) {
 			}
 		}
 	}
+	trusts(t, api.Spec.Template, issuers)
 	if worker.Spec.Replicas != nil {
 		t.Error("the number of workers is set beside the autoscaler")
 	}
@@ -151,6 +163,30 @@ func TestTheChartIsWhatKubernetesTakes(t *testing.T) {
 	}
 }
 
+// trusts fails the test unless the API reads the issuers from the file, with what the cluster's keys are read with.
+func trusts(t *testing.T, api corev1.PodTemplateSpec, issuers corev1.ConfigMap) {
+	t.Helper()
+	c := api.Spec.Containers[0]
+	mount := slices.IndexFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == "issuers" })
+	volume := slices.IndexFunc(api.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == "issuers" })
+	if mount < 0 || volume < 0 || api.Spec.Volumes[volume].ConfigMap == nil || api.Spec.Volumes[volume].ConfigMap.Name != issuers.Name {
+		t.Fatalf("the API does not mount the issuers: %v", api.Spec.Volumes)
+	}
+	for name := range issuers.Data {
+		file := c.VolumeMounts[mount].MountPath + "/" + name
+		if !slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "GRANTD_ISSUERS" && e.Value == file }) {
+			t.Errorf("GRANTD_ISSUERS is not %s", file)
+		}
+	}
+	if api.Annotations["checksum/issuers"] == "" {
+		t.Error("the API does not start again when its issuers change")
+	}
+	var read map[string]any
+	if err := json.Unmarshal([]byte(issuers.Data["issuers.json"]), &read); err != nil || !reflect.DeepEqual(read["issuers"], everything["issuers"]) {
+		t.Errorf("the file has %s (%v)", issuers.Data["issuers.json"], err)
+	}
+}
+
 func hardened(t *testing.T, name string, pod corev1.PodSpec) {
 	t.Helper()
 	p, c := pod.SecurityContext, pod.Containers[0].SecurityContext
@@ -161,8 +197,8 @@ func hardened(t *testing.T, name string, pod corev1.PodSpec) {
 		c.AllowPrivilegeEscalation == nil || *c.AllowPrivilegeEscalation, !slices.Equal(c.Capabilities.Drop, []corev1.Capability{"ALL"}):
 		t.Errorf("%s may do too much: %v, %v", name, p, c)
 	}
-	if pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken {
-		t.Errorf("%s has a token of Kubernetes, which it does not need", name)
+	if mounts := pod.AutomountServiceAccountToken; mounts == nil || *mounts != (name == "api") { // with which the API reads the cluster's keys
+		t.Errorf("%s has a token of Kubernetes: %v", name, mounts)
 	}
 }
 
@@ -172,8 +208,12 @@ func TestWhatIsSwitchedOffIsNotThere(t *testing.T) {
 	if worker.Spec.Replicas == nil || *worker.Spec.Replicas != 2 {
 		t.Errorf("there are %v workers", worker.Spec.Replicas)
 	}
+	api := decode[appsv1.Deployment](t, documents, "Deployment/prod-api")
+	if mounts := api.Spec.Template.Spec.AutomountServiceAccountToken; mounts == nil || *mounts {
+		t.Error("the API has a token of Kubernetes, which it does not need")
+	}
 	for name := range documents {
-		for _, kind := range []string{"Ingress/", "HorizontalPodAutoscaler/", "NetworkPolicy/", "PodDisruptionBudget/"} {
+		for _, kind := range []string{"ConfigMap/", "Ingress/", "HorizontalPodAutoscaler/", "NetworkPolicy/", "PodDisruptionBudget/"} {
 			if strings.HasPrefix(name, kind) {
 				t.Errorf("%s is there", name)
 			}

@@ -19,8 +19,9 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{/* The pod of a command: a list of the root, the command, its resources and whether it serves. */}}
 {{- define "grantd.pod" -}}
 {{- $root := index . 0 -}}{{- $command := index . 1 -}}{{- $resources := index . 2 -}}{{- $serves := index . 3 -}}
+{{- $issuers := and (eq $command "api") $root.Values.issuers }}
 serviceAccountName: {{ include "grantd.name" $root }}
-automountServiceAccountToken: false
+automountServiceAccountToken: {{ and (eq $command "api") $root.Values.clusterIssuer }}
 {{- if $serves }}
 # A stop waits for token calls in flight, whose answers cannot be had again.
 terminationGracePeriodSeconds: 60
@@ -73,6 +74,10 @@ containers:
           secretKeyRef:
             name: {{ $root.Values.connections.secret }}
             key: {{ $root.Values.connections.redisKey }}
+      {{- if $issuers }}
+      - name: GRANTD_ISSUERS
+        value: /issuers/issuers.json
+      {{- end }}
       {{- range $name, $value := $root.Values.settings }}
       - name: {{ $name }}
         value: {{ $value | quote }}
@@ -103,9 +108,19 @@ containers:
       - name: keyset
         mountPath: /keys
         readOnly: true
+      {{- if $issuers }}
+      - name: issuers
+        mountPath: /issuers
+        readOnly: true
+      {{- end }}
 volumes:
   - name: keyset
     secret:
       secretName: {{ $root.Values.keyset.secret }}
       defaultMode: 0440
+  {{- if $issuers }}
+  - name: issuers
+    configMap:
+      name: {{ include "grantd.name" $root }}-issuers
+  {{- end }}
 {{- end -}}
