@@ -39,7 +39,7 @@ func StartDjango(t testing.TB) *Django {
 					"CLIENT_SECRET=" + ClientSecret, "PUBLIC_CLIENT_ID=" + PublicClientID},
 			}
 		},
-		Ready: answers("/test/living"),
+		Ready: "/test/living",
 	}, "/o/userinfo/")}
 }
 

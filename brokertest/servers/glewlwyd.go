@@ -61,7 +61,7 @@ func StartGlewlwyd(t testing.TB) *Glewlwyd {
 			}
 			return services.Command{Path: glewlwydProgram, Args: []string{"-c", config}}
 		},
-		Ready: answers("/config/"),
+		Ready: "/config/",
 	}, "/api/oidc/userinfo")}
 	g.database = brokertest.SQL(t, "sqlite:"+filepath.Join(g.Folder, "glewlwyd.db"))
 	g.configure(t)

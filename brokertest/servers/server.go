@@ -1,7 +1,6 @@
 package servers
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -78,19 +77,7 @@ func start(t testing.TB, p services.Program, userInfo string) running {
 	t.Helper()
 	ctx, cancel := brokertest.WithPatience(t.Context(), readyWithin)
 	defer cancel()
-	server, err := services.StartProgram(ctx, p)
-	if err != nil {
-		t.Fatalf("%v", err) // with the end of its log
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the end of the log of %s:\n%s", p.Name, server.Log())
-		}
-		if err := server.Close(); err != nil {
-			t.Errorf("ending %s: %v", p.Name, err)
-		}
-	})
-	return running{Server: server, userInfo: userInfo}
+	return running{Server: services.RunProgram(ctx, t, p), userInfo: userInfo}
 }
 
 func (r running) Addr() string { return r.Server.Addr }
@@ -126,21 +113,6 @@ func (r running) Living(t testing.TB) (held Living) {
 		t.Fatalf("%v: %s", err, shown)
 	}
 	return held
-}
-
-// answers is whether a path of a server is there.
-func answers(path string) func(context.Context, string) bool {
-	return func(ctx context.Context, addr string) bool {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+path, nil)
-		if err != nil {
-			return false
-		}
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			return false
-		}
-		return response.Body.Close() == nil && response.StatusCode == http.StatusOK
-	}
 }
 
 // needs makes sure that a server is installed, by one of its files.

@@ -62,7 +62,7 @@ func StartZitadel(t testing.TB) *Zitadel {
 			return services.Command{Path: filepath.Join(folder, "zitadel"), Env: []string{fmt.Sprint("ADDRESS=127.0.0.1:", port), "REDIRECT_URI=" + RedirectURI,
 				"CLIENT_ID=" + ClientID, "CLIENT_SECRET=" + ClientSecret, "PUBLIC_CLIENT_ID=" + PublicClientID}}
 		},
-		Ready: answers("/test/living"),
+		Ready: "/test/living",
 	}, "/userinfo")}
 }
 

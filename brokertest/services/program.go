@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"syscall"
+	"testing"
 )
 
 // Program is a server of any kind that a test wants to have for itself.
@@ -14,7 +16,7 @@ type Program struct {
 	Name    string
 	Prepare func(ctx context.Context, folder string) error // once, before the first start
 	Command func(folder string, port int) Command
-	Ready   func(ctx context.Context, addr string) bool // whether it answers
+	Ready   string // a path that it answers with 200 once it is ready
 }
 
 // Command is what to run.
@@ -24,11 +26,30 @@ type Command struct {
 	Env  []string // beside our own
 }
 
-// StartProgram starts a server on a free loopback port, with a temporary folder for its
+// RunProgram runs a server until the test ends, as startProgram does. A test that fails shows the
+// end of its log.
+func RunProgram(ctx context.Context, t testing.TB, p Program) *Server {
+	t.Helper()
+	server, err := startProgram(ctx, p)
+	if err != nil {
+		t.Fatalf("%v", err) // with the end of its log
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the end of the log of %s:\n%s", p.Name, server.Log())
+		}
+		if err := server.Close(); err != nil {
+			t.Errorf("ending %s: %v", p.Name, err)
+		}
+	})
+	return server
+}
+
+// startProgram starts a server on a free loopback port, with a temporary folder for its
 // data and its log, and returns when it is ready. Its URL is http. Where we are root it
 // runs as nobody, who then owns the folder. Like all servers here it ends with the
 // process that started it.
-func StartProgram(ctx context.Context, p Program) (*Server, error) {
+func startProgram(ctx context.Context, p Program) (*Server, error) {
 	who, err := unprivileged("nobody")
 	if err != nil {
 		return nil, err
@@ -43,12 +64,25 @@ func StartProgram(ctx context.Context, p Program) (*Server, error) {
 			return command{path: c.Path, args: c.Args, env: c.Env, dir: folder, user: who}
 		},
 		ready: func(ctx context.Context, _ string, port, _ int) bool {
-			return p.Ready(ctx, loopback(port))
+			return answers(ctx, "http://"+loopback(port)+p.Ready)
 		},
 		stop:   syscall.SIGTERM,
 		orphan: syscall.SIGKILL,
 		url:    func(addr string) string { return "http://" + addr },
 	})
+}
+
+// answers reports whether an address is answered with 200.
+func answers(ctx context.Context, url string) bool {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return false
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return false
+	}
+	return response.Body.Close() == nil && response.StatusCode == http.StatusOK
 }
 
 // handOver makes who the owner of a folder and of what is in it.

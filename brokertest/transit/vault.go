@@ -34,7 +34,7 @@ func startVault(t testing.TB, path string) (*vault, string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), readyWithin)
 	defer cancel()
-	server, err := services.StartProgram(ctx, services.Program{
+	server := services.RunProgram(ctx, t, services.Program{
 		Name: "Vault",
 		Prepare: func(_ context.Context, folder string) error {
 			content, err := os.ReadFile(path)
@@ -51,28 +51,7 @@ func startVault(t testing.TB, path string) (*vault, string) {
 			}
 			return services.Command{Path: filepath.Join(folder, "vault"), Args: []string{"server", "-config=" + settings}}
 		},
-		Ready: func(ctx context.Context, addr string) bool {
-			request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/v1/sys/seal-status", nil)
-			if err != nil {
-				return false
-			}
-			response, err := http.DefaultClient.Do(request)
-			if err != nil {
-				return false
-			}
-			return response.Body.Close() == nil && response.StatusCode == http.StatusOK
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the end of the log of Vault:\n%s", server.Log())
-		}
-		if err := server.Close(); err != nil {
-			t.Errorf("ending Vault: %v", err)
-		}
+		Ready: "/v1/sys/seal-status",
 	})
 	behind, err := url.Parse(server.URL)
 	if err != nil {
