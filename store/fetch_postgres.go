@@ -21,11 +21,12 @@ import (
 // postgresFetches runs the hot query on pgx itself, on connections that nothing else
 // can take: however many refreshes wait for one of the others, a fresh token is read.
 type postgresFetches struct {
-	pool    connections
+	take    takeConnection
 	one     string // the query for one id
 	many    string // the query for a list of ids
 	named   string // the query for lists of organisations, users and providers
 	readers sync.Pool
+	close   func() error // of connections that are its own
 }
 
 // MaxFetchConns bounds the connections of the hot query: with more of them each query
@@ -45,52 +46,42 @@ func openPostgresFetches(ctx context.Context, c *pgxpool.Config, conns int) (*po
 	if err != nil {
 		return nil, errors.New("the postgres:// URL cannot be used")
 	}
-	return newPostgresFetches(ownConnections{pool}), nil
+	f := newPostgresFetches(func(ctx context.Context) (*pgx.Conn, func(), error) {
+		c, err := pool.Acquire(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		return c.Conn(), c.Release, nil
+	})
+	f.close = func() error { pool.Close(); return nil }
+	return f, nil
 }
 
-// connections are those that the hot query may take.
-type connections interface {
-	// take waits for one, which is the caller's until release is called.
-	take(ctx context.Context) (c *pgx.Conn, release func(), err error)
-	Close()
-}
-
-// ownConnections are a pool that nothing else uses.
-type ownConnections struct{ *pgxpool.Pool }
-
-func (p ownConnections) take(ctx context.Context) (*pgx.Conn, func(), error) {
-	c, err := p.Acquire(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	return c.Conn(), c.Release, nil
-}
+// takeConnection waits for a connection, which is the caller's until release is called.
+type takeConnection func(ctx context.Context) (c *pgx.Conn, release func(), err error)
 
 // sharedConnections are those of all other statements. Whoever takes one waits in the same line
 // as they do: database/sql hands a connection on to the next in its line, and gives it back to
 // the pool below only while nobody waits.
-type sharedConnections struct{ *sql.DB }
-
-func (s sharedConnections) take(ctx context.Context) (*pgx.Conn, func(), error) {
-	c, err := s.Conn(ctx)
-	if err != nil {
-		return nil, nil, err
+func sharedConnections(db *sql.DB) takeConnection {
+	return func(ctx context.Context) (taken *pgx.Conn, release func(), err error) {
+		c, err := db.Conn(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		release = func() { _ = c.Close() } // it can only have been given back before
+		if err := c.Raw(func(under any) error { taken = under.(*stdlib.Conn).Conn(); return nil }); err != nil {
+			release()
+			return nil, nil, err
+		}
+		return taken, release, nil
 	}
-	release := func() { _ = c.Close() } // it can only have been given back before
-	var taken *pgx.Conn
-	if err := c.Raw(func(under any) error { taken = under.(*stdlib.Conn).Conn(); return nil }); err != nil {
-		release()
-		return nil, nil, err
-	}
-	return taken, release, nil
 }
 
-func (s sharedConnections) Close() {} // by the store
-
-func newPostgresFetches(pool connections) *postgresFetches {
+func newPostgresFetches(take takeConnection) *postgresFetches {
 	columns := append(fetchColumns(new(models.Linked)), fetchColumn{name: "statement_timestamp()"})
 	return &postgresFetches{
-		pool: pool,
+		take: take,
 		one:  fetchQuery(columns, "a.id = $1"),
 		many: fetchQuery(columns, "a.id = ANY($1)"),
 		named: strings.Replace(fetchQuery(append(columns, fetchColumn{name: "k.name"}), "true"), "FROM authorizations a",
@@ -154,7 +145,7 @@ func (f *postgresFetches) run(ctx context.Context, n int, key func(pgx.Rows, *mo
 		return nil, err
 	}
 	deadline, _ := ctx.Deadline()
-	conn, release, err := f.pool.take(ctx)
+	conn, release, err := f.take(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -181,11 +172,6 @@ func (f *postgresFetches) run(ctx context.Context, n int, key func(pgx.Rows, *mo
 		found[key(rows, l)] = l
 	}
 	return found, rows.Err()
-}
-
-func (f *postgresFetches) close() error {
-	f.pool.Close()
-	return nil
 }
 
 // postgresValues are in the formats that pgx asks PostgreSQL for: texts and JSON as text,

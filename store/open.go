@@ -219,7 +219,7 @@ func (s *Store) openPostgres(ctx context.Context, o Options) error {
 	s.named = &batches{load: reads.loadNamed, most: fetchConns}
 	db := stdlib.OpenDBFromPool(s.pool)
 	db.SetMaxOpenConns(int(config.MaxConns))
-	s.claims = &batches{load: newPostgresFetches(sharedConnections{db}).load}
+	s.claims = &batches{load: newPostgresFetches(sharedConnections(db)).load}
 	return s.use(db, postgresDialect, postgres.New(postgres.Config{Conn: db}))
 }
 

@@ -23,13 +23,13 @@ type PoolStats struct {
 
 // PoolStats tells how the connections are used.
 func (s *Store) PoolStats() PoolStats {
-	if s.pool != nil {
+	line := s.sql.Stats() // who waits for a connection does so there
+	stats := PoolStats{Max: int64(line.MaxOpenConnections), Used: int64(line.InUse), Idle: int64(line.Idle), Waits: line.WaitCount, Waited: line.WaitDuration}
+	if s.pool != nil { // which has the connections
 		p := s.pool.Stat()
-		line := s.sql.Stats() // who waits does so there
-		return PoolStats{Max: int64(p.MaxConns()), Used: int64(p.AcquiredConns()), Idle: int64(p.IdleConns()), Waits: line.WaitCount, Waited: line.WaitDuration}
+		stats.Max, stats.Used, stats.Idle = int64(p.MaxConns()), int64(p.AcquiredConns()), int64(p.IdleConns())
 	}
-	p := s.sql.Stats()
-	return PoolStats{Max: int64(p.MaxOpenConnections), Used: int64(p.InUse), Idle: int64(p.Idle), Waits: p.WaitCount, Waited: p.WaitDuration}
+	return stats
 }
 
 // OpenJobs is how many jobs of a type and status have not ended, and the age of the oldest.
