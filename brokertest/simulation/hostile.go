@@ -9,14 +9,6 @@ import (
 	"github.com/grantd/grantd/models"
 )
 
-// wrongFor is how long an upstream knows a client by another secret.
-func (w *world) wrongFor() time.Duration {
-	if w.postgres != nil {
-		return realWrong
-	}
-	return time.Hour
-}
-
 // moveWrongClient has somebody change a client's secret at the upstream, and change it back
 // after some time.
 func (w *world) moveWrongClient() bool {
@@ -27,7 +19,7 @@ func (w *world) moveWrongClient() bool {
 	p := w.image.places[i]
 	w.logf("the upstream knows the client of %s by another secret now", p.name)
 	w.faults["wrong client"]++
-	w.wrongUntil[i] = time.Now().Add(w.wrongFor())
+	w.wrongUntil[i] = time.Now().Add(w.wrongFor)
 	w.idp.SetSecret(p.client, "another-secret")
 	return true
 }

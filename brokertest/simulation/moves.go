@@ -44,13 +44,9 @@ var faultTable = []fault{
 
 // chooseFaults picks what may go wrong in this play. Kills are moves.
 func (w *world) chooseFaults() {
-	table := faultTable
-	if w.postgres != nil {
-		table = faultsOnPostgres
-		w.allowed = append(w.allowed, slowRefresh)
-	}
-	for _, i := range w.rng.Perm(len(table))[:1+w.rng.IntN(3)] {
-		w.allowed = append(w.allowed, table[i])
+	w.allowed = slices.Clone(w.always)
+	for _, i := range w.rng.Perm(len(w.mayFail))[:1+w.rng.IntN(3)] {
+		w.allowed = append(w.allowed, w.mayFail[i])
 	}
 }
 
@@ -106,10 +102,7 @@ func (w *world) move() error {
 	if err := w.restart(); err != nil {
 		return err
 	}
-	all, sum := moves(), 0
-	if w.postgres != nil {
-		all = movesOnPostgres()
-	}
+	all, sum := slices.Clone(w.canMove), 0
 	if w.seed%7 == 0 {
 		all = append(all, rareMoves()...)
 	}

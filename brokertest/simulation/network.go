@@ -96,7 +96,7 @@ func (n network) answer(r *http.Request, body []byte, c *call, v verdict) *http.
 	defer n.w.mu.Unlock()
 	switch v {
 	case throttled:
-		return page(r, http.StatusTooManyRequests, `{"error":"slow_down"}`, http.Header{"Retry-After": {n.w.retryAfter()}})
+		return page(r, http.StatusTooManyRequests, `{"error":"slow_down"}`, http.Header{"Retry-After": {n.w.retryAfter}})
 	case broken:
 		return page(r, http.StatusServiceUnavailable, "out of order", nil)
 	default:
@@ -126,14 +126,6 @@ func (n network) mixedUp(r *http.Request, body []byte, c *call) (*http.Request, 
 		}
 	}
 	return r, body
-}
-
-// retryAfter is what a 429 says, in seconds.
-func (w *world) retryAfter() string {
-	if w.postgres != nil {
-		return "1"
-	}
-	return "30"
 }
 
 func page(r *http.Request, status int, text string, header http.Header) *http.Response {

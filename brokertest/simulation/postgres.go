@@ -116,8 +116,8 @@ func PlayOnPostgres(t *testing.T, seed uint64, o Options) Result {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.Background())
-	w := newWorldAt(&imageOnPostgres, seed, o)
-	w.most, w.metrics = realMost, metrics.New("")
+	w := newWorldAt(&imageOnPostgres, terms{movesOnPostgres(), faultsOnPostgres, []fault{slowRefresh}, realMost, realWrong, "1"}, seed, o)
+	w.metrics = metrics.New("")
 	w.postgres = &postgres{url: dbURL, conn: conn, luck: rand.New(rand.NewPCG(seed, 3)), leasedAt: map[looked]time.Time{}}
 	w.mu.Lock()
 	defer w.mu.Unlock()

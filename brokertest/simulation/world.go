@@ -149,6 +149,7 @@ func (s *Stage) within(seed uint64, o Options, happen func(*world) error) {
 // the mutex belongs to who holds it: the goroutine that makes moves, one that passes a gate, or
 // one whose request the upstream answers.
 type world struct {
+	terms
 	image    *image
 	shared   *shared      // nil on PostgreSQL
 	postgres *postgres    // nil in a bubble
@@ -168,7 +169,6 @@ type world struct {
 
 	mu     sync.Mutex
 	step   int
-	most   int // operations under way at which nobody asks for more tokens
 	calm   bool
 	closed bool
 
@@ -223,17 +223,27 @@ type world struct {
 // looked is who looked at which authorization.
 type looked struct{ replica, actor, authorization string }
 
+// terms are what may happen in a play, and how much of it.
+type terms struct {
+	canMove    []move        // in every play; what is rare comes on top
+	mayFail    []fault       // of which a seed plays with a few
+	always     []fault       // with which every seed plays
+	most       int           // operations under way at which nobody asks for more tokens
+	wrongFor   time.Duration // how long an upstream knows a client by another secret
+	retryAfter string        // what a 429 says, in seconds
+}
+
 func newWorld(im *image, sh *shared, seed uint64, o Options) *world {
-	w := newWorldAt(im, seed, o)
+	w := newWorldAt(im, terms{canMove: moves(), mayFail: faultTable, most: 8, wrongFor: time.Hour, retryAfter: "30"}, seed, o)
 	w.shared, w.tables, w.metrics = sh, sh.look, sh.metrics
 	return w
 }
 
 // newWorldAt makes a world without a database.
-func newWorldAt(im *image, seed uint64, o Options) *world {
+func newWorldAt(im *image, on terms, seed uint64, o Options) *world {
 	source := rand.NewPCG(seed, 1)
 	w := &world{
-		image: im, most: 8, seed: seed, options: o, source: source, rng: rand.New(source), jitters: rand.New(rand.NewPCG(seed, 2)),
+		image: im, terms: on, seed: seed, options: o, source: source, rng: rand.New(source), jitters: rand.New(rand.NewPCG(seed, 2)),
 		lookedAt: map[looked]int{}, holders: map[string]string{}, hurtAt: map[string]int{}, exchanges: map[string]int{}, stolen: map[string]row{}, mismatchedAt: map[string]int{}, names: map[string]string{}, dead: map[int]bool{}, gone: map[int]bool{}, rows: map[string]row{}, providers: map[string]models.ProviderStatus{}, jobs: map[string]jobRow{},
 		wrongUntil: map[int]time.Time{}, organisations: map[string]string{}, deletions: map[string]bool{}, trouble: map[string]bool{}, followed: map[string]*followed{}, working: map[worker]string{},
 		faults: map[string]int{}, moves: map[string]int{}, reached: map[string]int{}, people: slices.Clone(im.people), began: time.Now(),
