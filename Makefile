@@ -43,11 +43,14 @@ ALL := $(filter ./...,$(PKG))
 plain:
 	@echo $(PLAIN)
 
+# Memory is cheaper than time.
+check test: export GOGC ?= 400
+
 # Building the race runtime is the honest probe: it needs cgo, a C compiler and its headers, as the tests will.
 # What the tests need is compiled first, on all processors; make check vets it. The timeout is the last resort: tests have limits
-# of their own, which count in the machine's speed. Memory is cheaper than time: GOGC. Without symbols tests link faster.
+# of their own, which count in the machine's speed. Without symbols tests link faster.
 test: $(OIDC)/node_modules/.package-lock.json $(AXE)/node_modules/.package-lock.json $(TYPESCRIPT)/node_modules/.package-lock.json ## Run all tests, on SQLite and on PostgreSQL + Redis where those are installed
-	@race=; plain='$(if $(ALL),$(PLAIN))'; raced='$(PKG)'; export GOGC=$${GOGC:-400}; \
+	@race=; plain='$(if $(ALL),$(PLAIN))'; raced='$(PKG)'; \
 	if go build -race runtime/race runtime/cgo 2>/dev/null; then race='$(RACE)'; \
 	elif [ "$$GRANTD_TEST_REQUIRE_SERVICES" = 1 ]; then echo 'the race detector cannot run: it needs a C compiler and CGO_ENABLED=1' >&2; exit 1; \
 	else echo 'left out: the race detector, which needs a C compiler and CGO_ENABLED=1'; plain=; fi; \
@@ -71,7 +74,6 @@ test: $(OIDC)/node_modules/.package-lock.json $(AXE)/node_modules/.package-lock.
 # What people wrote: without what npm, Redoc and Pico bring along.
 SPELLED := '*.go' '*.md' '*.html' '*.sql' '*.yml' '*.yaml' Makefile ':!*/redoc/*'
 
-check: export GOGC ?= 400
 check: ## Formatting, vet, lint, spelling, the import ladder, go.mod: everything but the tests
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt (make fmt) would change:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
