@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/store"
@@ -131,7 +132,7 @@ func (s *Service) finishDeletion(ctx context.Context, tx *store.Store, j models.
 		j.Total = settled
 	}
 	if j.Failed > 0 {
-		return s.failDeletion(ctx, tx, p, j, fmt.Sprintf("%d of %d authorizations could not be revoked. Send DELETE again to retry them, or DELETE ?force=true to give up on them.", j.Failed, j.Total))
+		return s.failDeletion(ctx, tx, p, j, couldNotRevoke(j.Failed, j.Total)+resumeDeletion)
 	}
 	if j.Force {
 		if err := abandonKept(ctx, tx, p.ID, ""); err != nil {
@@ -150,6 +151,27 @@ func (s *Service) finishDeletion(ctx context.Context, tx *store.Store, j models.
 		return err
 	}
 	return tx.DeleteProvider(ctx, p.ID)
+}
+
+// The ends of a failure: what to send to the API to go on with the job.
+const (
+	resumeDeletion   = " Send DELETE again to retry them, or DELETE ?force=true to give up on them."
+	resumeWithSecret = " Correct clientSecret and send DELETE again, or give up with DELETE ?force=true."
+	repeatRevocation = " Send the same DELETE again to retry them."
+)
+
+func couldNotRevoke(failed, total int64) string {
+	return fmt.Sprintf("%d of %d authorizations could not be revoked.", failed, total)
+}
+
+// Cause returns why a job ended with an error, "" if it did not: its failure, without what to
+// send to the API next, for a page that offers to go on with the job.
+func Cause(j models.Job) string {
+	cause := j.Failure
+	for _, next := range []string{resumeDeletion, resumeWithSecret, repeatRevocation} {
+		cause = strings.TrimSuffix(cause, next)
+	}
+	return cause
 }
 
 // stopDeletion stops a deletion in ERROR with its items pending.

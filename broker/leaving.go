@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/store"
@@ -92,7 +91,7 @@ func (s *Service) finishUser(ctx context.Context, tx *store.Store, j models.Job)
 	status, why := models.JobCompleted, ""
 	if j.Failed > 0 {
 		status = models.JobError
-		why = fmt.Sprintf("%d of %d authorizations could not be revoked. Send the same DELETE again to retry them.", j.Failed, j.Settled())
+		why = couldNotRevoke(j.Failed, j.Settled()) + repeatRevocation
 	}
 	_, err = tx.FinishJob(ctx, j.ID, status, why, nil)
 	return err

@@ -46,8 +46,7 @@ func (s *Service) RunRevocation(ctx context.Context, id string) error {
 	wait, err := s.slice(ctx, j)
 	ctx = context.WithoutCancel(ctx) // what was begun is handed on, even at shutdown
 	if errors.Is(err, errClientRefused) {
-		return s.stopDeletion(ctx, j,
-			"The provider refuses this OAuth client, so nothing more can be revoked. Correct clientSecret and send DELETE again, or give up with DELETE ?force=true.")
+		return s.stopDeletion(ctx, j, "The provider refuses this OAuth client, so nothing more can be revoked."+resumeWithSecret)
 	}
 	if err != nil {
 		return fmt.Errorf("job %s: %w", id, err)

@@ -188,7 +188,7 @@ func inTrouble(p models.Provider, now time.Time) error {
 	switch p.Trouble {
 	case models.TroubleClient:
 	case models.TroubleRefused:
-		e.Detail = p.TroubleCode[strings.LastIndex(p.TroubleCode, ":")+1:]
+		e.Detail = p.TroubleAnswer().Code
 		e.Message = "The provider refuses to refresh the tokens of several people alike. An admin should look at the provider's settings there; it is asked again every few minutes, and nobody needs to authorize again."
 	case models.TroubleUnreadable:
 		e.Detail = "unreadable_response"

@@ -1,6 +1,9 @@
 package models
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // ProviderStatus is where a provider stands.
 type ProviderStatus string
@@ -50,7 +53,7 @@ type Provider struct {
 	// Trouble is what is wrong with the client or the token endpoint as a whole, as the
 	// answers since TroubleSince show; "" for nothing. See InTrouble.
 	Trouble        Trouble    `json:"-"`
-	TroubleCode    string     `json:"-"` // what the upstream said, a code
+	TroubleCode    string     `json:"-"` // what the upstream said, such as client:401:invalid_client
 	TroubleVersion int64      `json:"-"` // of the client secret
 	TroubleSince   *time.Time `json:"-"`
 	ProbeAt        *time.Time `json:"-"` // from then on one authorization may ask
@@ -128,6 +131,21 @@ func (p Provider) InTrouble() Trouble {
 		return ""
 	}
 	return p.Trouble
+}
+
+// Answered is what an upstream answered, in codes alone.
+type Answered struct {
+	Status string // of HTTP, "" where it is not known
+	Code   string // of the error, may be empty
+}
+
+// TroubleAnswer returns the last answer that showed what is wrong with the provider.
+func (p Provider) TroubleAnswer() Answered {
+	parts := strings.SplitN(p.TroubleCode, ":", 3)
+	if len(parts) < 3 {
+		return Answered{Code: p.TroubleCode}
+	}
+	return Answered{Status: parts[1], Code: parts[2]}
 }
 
 // EndTrouble forgets what was wrong.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"html/template"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -29,8 +28,7 @@ func functions(script string) template.FuncMap {
 		"webhookOff":       func(reason string) string { return word(webhookReasons, reason) },
 		"deliveryStatus":   func(s models.DeliveryStatus) string { return word(deliveryStatuses, s) },
 		"attemptResult":    func(result string) string { return word(attemptResults, result) },
-		"failure":          failure,
-		"answered":         answered,
+		"cause":            broker.Cause,
 		"pauseOf":          func(class string) string { return word(pauses, class) },
 		"detail":           detail,
 		"pager":            pager,
@@ -77,23 +75,6 @@ func linkStatus(l models.ConnectLink) string {
 		return "Not connected: " + word(linkFailures, l.Error)
 	}
 	return word(linkStatuses, l.Status)
-}
-
-// requests are the sentences of a failure that tell which requests to the API go on with the job.
-var requests = regexp.MustCompile(`[^.]*\bDELETE\b.*$`)
-
-// failure tells why a job ended with an error. What to do about it, the pages offer.
-func failure(j models.Job) string { return strings.TrimSpace(requests.ReplaceAllString(j.Failure, "")) }
-
-// answer is what a provider answered: an HTTP status, and the error's code, which may be empty.
-type answer struct{ Status, Code string }
-
-// answered reads it from a provider's TroubleCode, "client:401:invalid_client"; it is nil where that tells of no such answer.
-func answered(troubleCode string) *answer {
-	if parts := strings.SplitN(troubleCode, ":", 3); len(parts) == 3 {
-		return &answer{parts[1], parts[2]}
-	}
-	return nil
 }
 
 // hostOf is the host of an address, "" where it has none.

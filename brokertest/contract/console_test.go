@@ -201,7 +201,7 @@ func TestTheOverviewTellsWhatDoesNotWork(t *testing.T) {
 		}
 		job := startStats(t, h)
 		ended(t, h, job)
-		change(t, h, "UPDATE jobs SET status = 'ERROR', failure = 'It broke. Send DELETE again to retry, or DELETE ?force=true.'")
+		change(t, h, "UPDATE jobs SET status = 'ERROR', failure = 'It broke. Send DELETE again to retry them, or DELETE ?force=true to give up on them.'")
 
 		got := s.get("/console/")
 		wantPage(t, got, 200, "What does not work now", `id="trouble-`+p+`"`, "An admin must correct its clientSecret", "The provider answered 401 with <code>invalid_client</code>.", h.IdPURL+"/settings/developers",
