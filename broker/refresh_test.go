@@ -217,6 +217,34 @@ func TestR5_ANewSecretEndsInvalidOAuthClient(t *testing.T) {
 	}
 }
 
+// R5: who waits for a refresh that was begun with a former secret gets one with the new secret. A
+// sweep's refresh was refused as an admin set the right secret, and a caller was told of that.
+func TestR5_ARefusalOfAFormerSecretIsNotTold(t *testing.T) {
+	each(t, func(t *testing.T, h *brokertest.Instance) {
+		p := h.Provider(t, "test")
+		a := h.Consent(t, h.User, p, "ada")
+		stale(t, h, a)
+		h.IdP.SetSecret(brokertest.ClientID, "rotated")
+		release := hold(h, "ada")
+		defer release()
+		var all sync.WaitGroup
+		all.Go(func() {
+			if _, err := h.Service.Token(ctx, h.User.Caller, a.ID, 0); err != nil {
+				t.Errorf("a caller that waited got %v", err)
+			}
+		})
+		brokertest.Eventually(t, "the upstream is asked", func() bool { return h.IdP.Stats().Calls[testidp.Refresh] == 1 })
+		if err := secretTo(p, "rotated")(h); err != nil {
+			t.Fatal(err)
+		}
+		release()
+		all.Wait()
+		if n := h.IdP.Stats().Calls[testidp.Refresh]; n != 2 {
+			t.Errorf("the upstream was asked %d times, want once with each secret", n)
+		}
+	})
+}
+
 // R6: every answer with an access token is kept, whatever else is odd about it.
 func TestR6_OddAnswersAreSaved(t *testing.T) {
 	for _, expiry := range []string{`"3600"`, `0`, `-5`, `null`, `99999999999999999999`, `"soon"`} {

@@ -51,33 +51,44 @@ func (s *Service) freshest(ctx context.Context, c models.Caller, id string, minT
 	}
 	patience, cancel := context.WithTimeout(ctx, s.timing.CallerWait) // R2
 	defer cancel()
-	var refreshErr error
-	if l.Served() {
-		one := s.refreshBeside(ctx, l, due, minTTL)
-		if one == nil {
-			return l, nil
+	for {
+		var asked models.Linked
+		var refreshErr error
+		if l.Served() {
+			one := s.refreshBeside(ctx, l, due, minTTL)
+			if one == nil {
+				return l, nil
+			}
+			asked, refreshErr = await(patience, one)
+		} else {
+			asked, refreshErr = s.refresh(patience, c, l, due)
 		}
-		l, refreshErr = await(patience, one)
-	} else {
-		l, refreshErr = s.refresh(patience, c, l, due)
+		// What may be seen is decided by what the row says after the save (R9). It was
+		// read then, once for all who waited in this process.
+		if refreshErr == nil {
+			l = asked
+			err = usable(c, l)
+		} else {
+			l, err = s.usable(ctx, c, id)
+		}
+		switch {
+		case err != nil:
+			return l, err
+		case l.Served():
+			return l, nil
+		case refreshErr == nil:
+			return l, tokenUnavailable(l)
+		case !withFormerSecret(asked, l) || !due(l):
+			return l, refreshErr
+		}
 	}
-	// What may be seen is decided by what the row says after the save (R9). It was
-	// read then, once for all who waited in this process.
-	if refreshErr == nil {
-		err = usable(c, l)
-	} else {
-		l, err = s.usable(ctx, c, id)
-	}
-	if err != nil {
-		return l, err
-	}
-	if l.Served() {
-		return l, nil
-	}
-	if refreshErr != nil {
-		return l, refreshErr
-	}
-	return l, tokenUnavailable(l)
+}
+
+// withFormerSecret reports whether the client secret was changed since a refresh that failed
+// was begun, by whomever: its failure says nothing of the secret that there is now (R5).
+func withFormerSecret(asked, now models.Linked) bool {
+	version := asked.Provider.SecretVersion // 0 where nothing was asked
+	return version != 0 && version < now.Provider.SecretVersion
 }
 
 // refreshBeside begins the refresh of a token that is due and still valid. It returns the
