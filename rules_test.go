@@ -98,14 +98,14 @@ func TestTheTableOfRulesNamesPlacesThatExist(t *testing.T) {
 	}
 }
 
-// answers are the rows of "Where do I change …?" in CONTRIBUTING.md.
+// answers are the rows of "Where do I change …?" in README.md.
 var answers = regexp.MustCompile(`(?m)^\| \*\*(.+?)\*\* \| (.*) \|$`)
 
 // placeAndNames is a file and, right behind it, the names to look for in it.
 var placeAndNames = regexp.MustCompile("`([^`]+)`((?: [A-Za-z_]+)*)(?:;|,|$)")
 
-func TestTheTableOfContributingNamesPlacesThatExist(t *testing.T) {
-	page, err := os.ReadFile("CONTRIBUTING.md")
+func TestWhereDoIChangeNamesPlacesThatExist(t *testing.T) {
+	page, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
