@@ -249,8 +249,8 @@ func (b *batch) giveBack(ctx context.Context, l models.Linked, r ruling) error {
 	})
 }
 
-// settle writes outcomes and audits them, in one transaction, and returns the
-// items it really settled.
+// settle writes outcomes, tells and audits them and counts them in the job, in one
+// transaction, and returns the items it really settled.
 func (b *batch) settle(ctx context.Context, ended []store.Settled) (map[string]bool, error) {
 	done := map[string]bool{}
 	if len(ended) == 0 {
@@ -260,46 +260,47 @@ func (b *batch) settle(ctx context.Context, ended []store.Settled) (map[string]b
 	if b.job != nil {
 		jobID = &b.job.ID
 	}
-	outcomes := map[string]models.Outcome{}
-	for _, e := range ended {
-		outcomes[e.ID] = e.Outcome
-	}
 	return done, b.s.store.Tx(ctx, func(tx *store.Store) error {
 		clear(done)
-		ids, err := tx.SettleItems(ctx, b.lease, jobID, ended)
+		settled, err := tx.SettleItems(ctx, b.lease, jobID, ended)
 		if err != nil {
 			return err
 		}
-		var events []models.AuditEvent
-		for _, id := range ids {
-			done[id] = true
+		outcomes := map[string]models.Outcome{}
+		for _, i := range settled {
+			done[i.ID], outcomes[i.ID] = true, i.Outcome
 		}
+		var told []models.Event
+		var audited []models.AuditEvent
 		for _, l := range b.items {
 			a := l.Authorization
 			if !done[a.ID] {
 				continue
 			}
-			if err := b.tell(ctx, tx, a, outcomes[a.ID]); err != nil {
-				return err
+			if a.WasLinked() {
+				told = append(told, b.disconnected(a, outcomes[a.ID]))
 			}
 			e := ownEvent(a.OrgID, models.ActionRevoked).provider(a.ProviderID).authorization(a.ID).code(string(outcomes[a.ID]))
 			if jobID != nil {
 				e = e.job(*jobID)
 			}
-			events = append(events, e.done())
+			audited = append(audited, e.done())
 		}
-		return tx.Audit(ctx, events...)
+		if err := tx.Tell(ctx, told...); err != nil {
+			return err
+		}
+		if err := tx.Audit(ctx, audited...); err != nil || jobID == nil {
+			return err
+		}
+		return tx.CountSettled(ctx, *jobID, settled)
 	})
 }
 
-// tell tells how the revocation of what was a connection ended.
-func (b *batch) tell(ctx context.Context, tx *store.Store, a models.Authorization, o models.Outcome) error {
-	if !a.WasLinked() {
-		return nil
-	}
+// disconnected tells how the revocation of what was a connection ended.
+func (b *batch) disconnected(a models.Authorization, o models.Outcome) models.Event {
 	e := a.Event(models.EventConnectionDisconnected, string(o))
 	if b.job != nil {
 		e.JobID = b.job.ID
 	}
-	return tx.Tell(ctx, e)
+	return e
 }

@@ -3,6 +3,8 @@ package broker
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/grantd/grantd/models"
 	"github.com/grantd/grantd/secrets"
@@ -65,20 +67,27 @@ func supersededOwner(k models.SupersededPair) secrets.Owner {
 // of which no authorization of the organisation is left. The leases on the grants are
 // the batch's, so that no other provider takes them up, and none becomes live.
 func (b *batch) takeUp(ctx context.Context, items []models.Linked) error {
-	done := map[string]bool{}
+	byOrg := map[string]map[string]models.Linked{} // the first item of each grant
 	for _, l := range items {
 		a := l.Authorization
 		own, _ := b.live.Of(a.GrantKey, a.OrgID)
-		if a.GrantKey == "" || own || done[a.GrantKey] || !b.leased[a.GrantKey] {
+		if a.GrantKey == "" || own || !b.leased[a.GrantKey] {
 			continue
 		}
-		done[a.GrantKey] = true
-		kept, err := b.s.store.SupersededPairs(ctx, a.OrgID, a.GrantKey)
+		if byOrg[a.OrgID] == nil {
+			byOrg[a.OrgID] = map[string]models.Linked{}
+		}
+		if _, known := byOrg[a.OrgID][a.GrantKey]; !known {
+			byOrg[a.OrgID][a.GrantKey] = l
+		}
+	}
+	for org, first := range byOrg {
+		kept, err := b.s.store.SupersededPairs(ctx, org, slices.Sorted(maps.Keys(first)))
 		if err != nil {
 			return err
 		}
 		for _, k := range kept {
-			if err := b.s.takeUpPair(ctx, l, k, b.job); err != nil {
+			if err := b.s.takeUpPair(ctx, first[k.GrantKey], k, b.job); err != nil {
 				return fmt.Errorf("taking up a superseded pair of tokens: %w", err)
 			}
 		}

@@ -155,7 +155,7 @@ const byteOrderMark = "\xEF\xBB\xBF"
 
 // withoutBOM is the body less a byte order mark at its beginning.
 func withoutBOM(body io.ReadCloser) io.ReadCloser {
-	return &bomless{ReadCloser: body, rest: bufio.NewReader(body)}
+	return &bomless{ReadCloser: body, rest: bufio.NewReaderSize(body, len(byteOrderMark))}
 }
 
 type bomless struct {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,26 +16,43 @@ import (
 // followed its stream once and has no webhook.
 const FeedLife = 7 * 24 * time.Hour
 
-// Tell writes events into the outbox; within a transaction they stand or fall with the change. Nothing is written for an
-// organisation that has no webhook and has not followed its events lately.
+// Tell writes events into the outbox, in their order; within a transaction they stand or fall with the change. Nothing is
+// written for an organisation that has no webhook and has not followed its events lately.
 func (s *Store) Tell(ctx context.Context, events ...models.Event) error {
-	for _, e := range events {
-		e.ID = uuid.Must(uuid.NewV7()).String()
-		e.Subject = cmp.Or(e.WebhookID, e.AuthorizationID, e.ProviderID, e.JobID)
-		r := s.db.WithContext(ctx).Exec(`INSERT INTO outbox (event_id, org_id, webhook_id, type, subject, provider_id, authorization_id, user_id, job_id, code, at)
-			SELECT CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), ?
-			WHERE EXISTS (SELECT 1 FROM webhooks WHERE org_id = ? AND (off_at IS NULL OR off_at > ?))
-			OR EXISTS (SELECT 1 FROM event_feeds WHERE org_id = ? AND followed_until > ?)`,
-			e.ID, e.OrgID, e.WebhookID, e.Type, e.Subject, e.ProviderID, e.AuthorizationID, e.UserID, e.JobID, e.Code, s.now(),
-			e.OrgID, s.in(-FeedLife), e.OrgID, s.now())
-		if r.Error != nil {
-			return r.Error
+	for len(events) > 0 {
+		n := 1
+		for n < len(events) && events[n].OrgID == events[0].OrgID {
+			n++
 		}
-		if f := s.observer.Told; f != nil && r.RowsAffected > 0 {
-			s.committed(f)
+		if err := s.tellOrg(ctx, events[:n]); err != nil {
+			return err
 		}
+		events = events[n:]
 	}
 	return nil
+}
+
+// tellOrg writes events of one organisation, in one statement.
+func (s *Store) tellOrg(ctx context.Context, events []models.Event) error {
+	const row = "(CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), ?)"
+	rows := make([]string, len(events))
+	var args []any
+	for i, e := range events {
+		e.ID = uuid.Must(uuid.NewV7()).String()
+		e.Subject = cmp.Or(e.WebhookID, e.AuthorizationID, e.ProviderID, e.JobID)
+		rows[i] = row
+		args = append(args, e.ID, e.OrgID, e.WebhookID, e.Type, e.Subject, e.ProviderID, e.AuthorizationID, e.UserID, e.JobID, e.Code, s.now())
+	}
+	org := events[0].OrgID
+	r := s.db.WithContext(ctx).Exec(`INSERT INTO outbox (event_id, org_id, webhook_id, type, subject, provider_id, authorization_id, user_id, job_id, code, at)
+		SELECT * FROM (VALUES `+strings.Join(rows, ", ")+`) AS told
+		WHERE EXISTS (SELECT 1 FROM webhooks WHERE org_id = ? AND (off_at IS NULL OR off_at > ?))
+		OR EXISTS (SELECT 1 FROM event_feeds WHERE org_id = ? AND followed_until > ?)`,
+		append(args, org, s.in(-FeedLife), org, s.now())...)
+	if f := s.observer.Told; f != nil && r.RowsAffected > 0 {
+		s.committed(f)
+	}
+	return r.Error
 }
 
 // Unnumbered returns organisations that have events without a number, at most limit.

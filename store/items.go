@@ -89,13 +89,13 @@ type Settled struct {
 	Spared     bool                   // of its grant, because of another organisation (D1)
 }
 
-// SettleItems writes the outcomes of items under a lease, once each, wipes what
-// is no longer needed, and counts them in the job (none for a single
-// disconnect). It returns those it really settled: an item whose lease has gone
-// to somebody else is not among them, nor one whose credential has newer tokens,
-// which must be revoked in turn (R9).
-func (s *Store) SettleItems(ctx context.Context, lease string, job *string, settled []Settled) ([]string, error) {
-	var done []string
+// SettleItems writes the outcomes of items under a lease, once each, and wipes what
+// is no longer needed; job is whose items they are, none for a single disconnect. It
+// returns those it really settled: an item whose lease has gone to somebody else is not
+// among them, nor one whose credential has newer tokens, which must be revoked in turn
+// (R9). CountSettled counts them, in the same transaction.
+func (s *Store) SettleItems(ctx context.Context, lease string, job *string, settled []Settled) ([]Settled, error) {
+	var done []Settled
 	err := s.Tx(ctx, func(tx *Store) error {
 		done = done[:0]
 		groups := map[[2]string][]Settled{}
@@ -108,11 +108,39 @@ func (s *Store) SettleItems(ctx context.Context, lease string, job *string, sett
 			if err != nil {
 				return err
 			}
-			done = append(done, ids...)
+			written := set(ids)
+			for _, i := range group {
+				if written[i.ID] {
+					done = append(done, i)
+				}
+			}
 		}
-		return tx.keepSuperseded(job, set(done), settled)
+		return tx.keepSuperseded(done)
 	})
 	return done, err
+}
+
+// CountSettled adds items that were settled to the counts of their job. It comes last in
+// the transaction that settles them, since nobody else counts in the job until that ends.
+func (s *Store) CountSettled(ctx context.Context, job string, done []Settled) error {
+	counts := map[string]int{}
+	for _, i := range done {
+		counts[string(i.Outcome)]++
+		if i.Keep != nil {
+			counts["kept"]++
+		}
+		if i.Spared {
+			counts["spared"]++
+		}
+	}
+	if len(counts) == 0 {
+		return nil
+	}
+	added := map[string]any{}
+	for column, n := range counts {
+		added[column] = gorm.Expr(column+" + ?", n)
+	}
+	return s.db.WithContext(ctx).Model(&models.Job{}).Where("id = ?", job).Updates(added).Error
 }
 
 // wiped is what an authorization does not keep once it is revoked (P1).
@@ -151,12 +179,7 @@ func (s *Store) settleGroup(lease string, job *string, o models.Outcome, reason 
 	if f := s.observer.Revoked; f != nil {
 		s.committed(func() { f(o, len(ids)) })
 	}
-	if job == nil {
-		return ids, nil
-	}
-	column := string(o)
-	return ids, s.db.Model(&models.Job{}).Where("id = ?", *job).
-		Update(column, gorm.Expr(column+" + ?", len(ids))).Error
+	return ids, nil
 }
 
 // AnyPending reports whether any item has no outcome yet.
@@ -231,13 +254,15 @@ func (s *Store) AbandonTombstones(ctx context.Context, retention time.Duration, 
 			return err
 		}
 		var ids []string
+		var told []models.Event
 		for _, a := range gone {
 			ids = append(ids, a.ID)
 			if a.WasLinked() {
-				if err := tx.Tell(ctx, a.Event(models.EventConnectionDisconnected, string(models.OutcomeAbandoned))); err != nil {
-					return err
-				}
+				told = append(told, a.Event(models.EventConnectionDisconnected, string(models.OutcomeAbandoned)))
 			}
+		}
+		if err := tx.Tell(ctx, told...); err != nil {
+			return err
 		}
 		return tx.db.Exec("DELETE FROM credentials WHERE authorization_id IN ?", ids).Error
 	})

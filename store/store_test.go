@@ -391,6 +391,9 @@ func TestD6_ItemsAreClaimedAndSettledOnce(t *testing.T) {
 					if err != nil || int64(len(done)) != n {
 						t.Errorf("settled %d of %d: %v", len(done), n, err)
 					}
+					if err := f.CountSettled(ctx, job.ID, done); err != nil {
+						t.Errorf("counting: %v", err)
+					}
 					if again, err := f.SettleItems(ctx, lease, &job.ID, settled); err != nil || len(again) != 0 {
 						t.Errorf("%d outcomes were written twice: %v", len(again), err)
 					}

@@ -4,15 +4,13 @@ import (
 	"context"
 	"time"
 
-	"gorm.io/gorm"
-
 	"github.com/grantd/grantd/models"
 )
 
-// SupersededPairs returns the pairs of tokens that an organisation keeps of a grant.
-func (s *Store) SupersededPairs(ctx context.Context, org, grantKey string) ([]models.SupersededPair, error) {
+// SupersededPairs returns the pairs of tokens that an organisation keeps of any of the grants.
+func (s *Store) SupersededPairs(ctx context.Context, org string, grantKeys []string) ([]models.SupersededPair, error) {
 	var all []models.SupersededPair
-	return all, s.db.WithContext(ctx).Order("id").Find(&all, "org_id = ? AND grant_key = ?", org, grantKey).Error
+	return all, s.db.WithContext(ctx).Where("org_id = ?", org).Where("grant_key IN "+s.dialect.list, listed(grantKeys)).Order("id").Find(&all).Error
 }
 
 // DropSuperseded forgets one pair, and reports whether it was there.
@@ -57,30 +55,16 @@ func (s *Store) dropSuperseded(ctx context.Context, which string, args ...any) (
 	return gone, s.db.WithContext(ctx).Raw("DELETE FROM superseded_pairs WHERE "+which+" RETURNING "+s.columns("superseded_pairs", models.SupersededPair{}), args...).Scan(&gone).Error
 }
 
-// keepSuperseded keeps what settled items leave, and counts in their job what was kept
-// and what was spared.
-func (s *Store) keepSuperseded(job *string, done map[string]bool, settled []Settled) error {
+// keepSuperseded keeps what settled items leave.
+func (s *Store) keepSuperseded(done []Settled) error {
 	var kept []models.SupersededPair
-	var spared int64
-	for _, i := range settled {
-		if !done[i.ID] {
-			continue
-		}
+	for _, i := range done {
 		if i.Keep != nil {
 			kept = append(kept, *i.Keep)
 		}
-		if i.Spared {
-			spared++
-		}
 	}
-	if len(kept) > 0 {
-		if err := s.db.Create(&kept).Error; err != nil {
-			return err
-		}
-	}
-	if job == nil || len(kept) == 0 && spared == 0 {
+	if len(kept) == 0 {
 		return nil
 	}
-	return s.db.Model(&models.Job{}).Where("id = ?", *job).
-		Updates(map[string]any{"kept": gorm.Expr("kept + ?", len(kept)), "spared": gorm.Expr("spared + ?", spared)}).Error
+	return s.db.Create(&kept).Error
 }

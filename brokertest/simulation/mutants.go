@@ -102,8 +102,8 @@ var mutants = []mutant{
 		}`, 0, ""},
 	{"an outcome is written no matter which process has the lease", "store/items.go", "Store.settleGroup",
 		`WHERE item_lease = ? AND outcome IS NULL AND id IN `, `WHERE (item_lease = ? OR ` + "`+map[bool]string{true: \"TRUE\", false: \"FALSE\"}[ON]+`" + `) AND outcome IS NULL AND id IN `, 0, ""},
-	{"an outcome is counted twice", "store/items.go", "Store.settleGroup",
-		`gorm.Expr(column+" + ?", len(ids))`, `gorm.Expr(column+" + ?", len(ids)*map[bool]int{true: 2, false: 1}[ON])`, 0, ""},
+	{"an outcome is counted twice", "store/items.go", "Store.CountSettled",
+		`gorm.Expr(column+" + ?", n)`, `gorm.Expr(column+" + ?", n*map[bool]int{true: 2, false: 1}[ON])`, 0, ""},
 	{"a refused revocation is revoked", "broker/revoke.go", "batch.judge",
 		`if err != nil {`, `if ON && err != nil {
 		return settled(models.OutcomeRevoked, "")
