@@ -66,10 +66,11 @@ func (s *Store) Linked(ctx context.Context, authorization string) (models.Linked
 	targets := linkedTargets(&l)
 	if s.dialect.name == migrations.Postgres {
 		targets = append(targets, &l.Now)
-	} else {
-		l.Now = s.clock()
 	}
 	err := scanRow(s.db.WithContext(ctx).Raw(linkedQuery(s.dialect), authorization), targets...)
+	if s.dialect.name == migrations.SQLite { // not before: the query may have waited for a connection
+		l.Now = s.clock()
+	}
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return models.Linked{}, NotFound("OAuth provider authorization")

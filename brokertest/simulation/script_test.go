@@ -195,6 +195,41 @@ func (w *world) untilOf(r *replica, words string) (*gate, error) {
 	return nil, fmt.Errorf("%s is not about to do: %s", r.name, words)
 }
 
+// TestR7_ATokenIsJudgedByTheTimeWhenItWasRead: after a save the row was read again, which had to wait for a connection. It was
+// judged by the time before that, and whoever joined the refresh meanwhile was served an access token
+// whose time was over (seed 51665).
+func TestR7_ATokenIsJudgedByTheTimeWhenItWasRead(t *testing.T) {
+	script(t, 1, accessLife-20*time.Second, func(w *world) error {
+		w.calm = true
+		r := w.replicas[0]
+		w.fetch(r, 0)
+		if _, err := w.until(1, "UPDATE authorizations (missing_scopes"); err != nil {
+			return err
+		}
+		read, err := w.until(1, "SELECT from authorizations")
+		if err != nil {
+			return err
+		}
+		time.Sleep(accessLife + time.Minute)
+		w.fetch(r, 0)
+		for range mostCalmSteps {
+			if err := w.settle(); err != nil {
+				return err
+			}
+			others := slices.DeleteFunc(w.passable(), func(g *gate) bool { return g == read })
+			if len(others) == 0 {
+				break
+			}
+			w.letOn(others[0])
+		}
+		if err := w.drain(); err != nil {
+			return err
+		}
+		w.judged(t)
+		return nil
+	})
+}
+
 // TestR12_ARefreshUnderWayUndoesNoMismatch: a refresh was under way when a check found that the
 // tokens are another account's. Its save ended that verdict like any other, and the
 // authorization was in use again without a consent (seed 57).
