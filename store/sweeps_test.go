@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -84,6 +85,36 @@ func TestT4_WhatMayNotBeRefreshedIsPassedOver(t *testing.T) {
 		must(db.Exec("UPDATE credentials SET verdict = NULL, sweep_at = saved_at"))(t)
 		if ids, err := f.IdleAndLapsing(ctx, time.Minute, limit); err != nil || len(ids) != limit {
 			t.Errorf("%d of those that were passed over are taken up once they may be refreshed, want %d: %v", len(ids), limit, err)
+		}
+	})
+}
+
+// R5, T4: the sweep puts off what may not be refreshed because its provider is in trouble. It put
+// that off again and again, a little longer than the provider waited for its next probe, and where
+// nothing else of the provider was due nobody ever asked whether the trouble is over (seed 51863).
+func TestR5_WhatIsPutOffInTroubleMayProbe(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		db := brokertest.SQL(t, f.url)
+		id := f.authorization(t, "ada", time.Hour).ID
+		const next, limit = 10 * time.Second, 10
+		for state, sweep := range map[string]func(context.Context, time.Duration, int) ([]string, error){
+			"attempt_id = 'lost', lease_until = saved_at":                     f.AmbiguousAndOver,
+			"attempt_id = NULL, lease_until = NULL, keep_alive_at = saved_at": f.IdleAndLapsing,
+		} {
+			must(db.Exec("UPDATE providers SET trouble = 'client', trouble_version = secret_version, trouble_since = created_at, probe_at = created_at"))(t)
+			must(db.Exec("UPDATE credentials SET sweep_at = NULL, refresh_after = saved_at, " + state))(t)
+			if ids, err := sweep(ctx, next, limit); err != nil || len(ids) != 0 {
+				t.Fatalf("with %s the sweep takes up %v of a provider in trouble: %v", state, ids, err)
+			}
+			if putOff := brokertest.Column[int](t, db, "SELECT count(*) FROM credentials WHERE sweep_at > saved_at"); putOff[0] != 1 {
+				t.Errorf("with %s it is not put off", state)
+			}
+			if ids, err := f.Probes(ctx, next, limit); err != nil || !slices.Equal(ids, []string{id}) {
+				t.Errorf("with %s %v may probe, want %s: %v", state, ids, id, err)
+			}
+			if ids, err := f.Probes(ctx, next, limit); err != nil || len(ids) != 0 {
+				t.Errorf("with %s %v may probe as well: %v", state, ids, err)
+			}
 		}
 	})
 }

@@ -189,17 +189,19 @@ const noProbe = time.Minute
 
 // claimProbe claims the authorization of a provider that is to ask, and reports whether
 // there is one: first those that had no turn yet since the trouble began, the one that asked
-// last at the end. id is "" where another process was faster.
+// last at the end. Those that the sweep put off because of the trouble are among them: they have a
+// later time than any claim. id is "" where another process was faster.
 func (s *Store) claimProbe(ctx context.Context, p models.Provider, next time.Duration) (id string, found bool, err error) {
 	const beside, notYet = "a.id <> ?", " AND (c.sweep_at IS NULL OR c.sweep_at < p.trouble_since)"
+	const unclaimed = "(sweep_at IS NULL OR sweep_at <= ? OR sweep_at > ?)"
 	for _, turn := range [][2]string{{beside, notYet}, {beside, ""}, {"a.id = ?", ""}} {
 		var due []string
 		// As a condition of its own EXISTS is a join, and PostgreSQL may make it before it
 		// looks for the one row that is wanted.
 		err := s.db.WithContext(ctx).Raw(`SELECT a.id FROM authorizations a WHERE a.provider_id = ? AND `+linked("a")+` AND `+turn[0]+`
 			AND CASE WHEN EXISTS (SELECT 1 FROM credentials c JOIN providers p ON p.id = a.provider_id WHERE c.authorization_id = a.id
-				AND c.refresh_after <= ? AND (c.sweep_at IS NULL OR c.sweep_at <= ?)`+turn[1]+refreshable+`) THEN TRUE ELSE FALSE END LIMIT 1`,
-			p.ID, p.ProbedBy, s.now(), s.now(), s.now(), s.now(), s.now()).Scan(&due).Error
+				AND c.refresh_after <= ? AND `+unclaimed+turn[1]+refreshable+`) THEN TRUE ELSE FALSE END LIMIT 1`,
+			p.ID, p.ProbedBy, s.now(), s.now(), s.in(next), s.now(), s.now(), s.now()).Scan(&due).Error
 		if err != nil {
 			return "", false, err
 		}
@@ -207,7 +209,7 @@ func (s *Store) claimProbe(ctx context.Context, p models.Provider, next time.Dur
 			continue
 		}
 		claimed, err := changed(s.db.WithContext(ctx).Exec(`UPDATE credentials SET sweep_at = ?
-			WHERE authorization_id = ? AND (sweep_at IS NULL OR sweep_at <= ?)`, s.in(next), due[0], s.now()))
+			WHERE authorization_id = ? AND `+unclaimed, s.in(next), due[0], s.now(), s.in(next)))
 		if err != nil || !claimed {
 			return "", true, err
 		}

@@ -209,7 +209,7 @@ func (w *world) countLostByKill(r *replica) {
 	defer w.ledger.mu.Unlock()
 	for _, c := range w.ledger.calls {
 		if c.replica == r {
-			w.ledger.lose(c)
+			w.ledger.lose(c, 0)
 		}
 	}
 }

@@ -144,7 +144,7 @@ func (w *world) followItem(l *protocol.Log, was, is row) {
 
 // lapse tells that a lease has run out, where the next event shows that it has.
 func (w *world) lapse(l *protocol.Log, was row) {
-	if holder := l.Running(); holder != "" && !w.now().Before(was.lease.until) {
+	if holder := l.Running(); holder != "" && !w.latest().Before(was.lease.until) {
 		w.happens(was.ID, protocol.LeaseRunsOut, holder, "")
 	}
 }

@@ -65,6 +65,12 @@ type gates struct {
 	open    *transaction  // the only transaction that has begun and not ended
 }
 
+func (g *gates) inTransaction() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.open != nil
+}
+
 // pass waits for the scheduler. A goroutine of a replica that was killed ends here.
 // Where leave is given, it returns false as soon as that is closed.
 func (w *world) pass(g *gate, leave <-chan struct{}) (verdict, bool) {

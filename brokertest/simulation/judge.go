@@ -278,8 +278,8 @@ func (w *world) judgeRow(was, is row) {
 	if was.outcome != "" && was.outcome != is.outcome && (was.outcome != string(models.OutcomeFailed) || is.outcome != "" && w.postgres == nil) { // a failed one is tried again (D5)
 		w.violate("I4", "%s has the outcome %s after it had %s", name, is.outcome, was.outcome)
 	}
-	if w.postgres == nil && was.lease.owner != "" && is.lease.owner != "" && was.lease.owner != is.lease.owner && w.now().Truncate(time.Millisecond).Before(was.lease.until) {
-		w.violate("I2", "the lease of %s was taken from its holder %s before it ran out", name, was.lease.until.Sub(w.now()))
+	if w.postgres == nil && was.lease.owner != "" && is.lease.owner != "" && was.lease.owner != is.lease.owner && w.latest().Truncate(time.Millisecond).Before(was.lease.until) {
+		w.violate("I2", "the lease of %s was taken from its holder %s before it ran out", name, was.lease.until.Sub(w.latest()))
 	}
 	if was.attempt != is.attempt && is.attempt != "" {
 		w.reached["attempt begins"]++
@@ -370,8 +370,8 @@ func (w *world) judgeArrival(c *call) {
 		w.violate("I1", "%s is sent again by %s (%s) after the tokens that it brought were saved", w.ledger.tokens[c.presented].name, c.replica.name, c.actor)
 	}
 	for _, before := range w.ledger.calls { // one that took longer than its lease to be saved
-		if before.presented == c.presented && before.refreshes() {
-			w.ledger.lose(before)
+		if before.presented == c.presented {
+			w.ledger.lose(before, w.lookedAt[by])
 		}
 	}
 	if other := w.ledger.running(c); other != nil && c.owner != "" && other.presented == c.presented {

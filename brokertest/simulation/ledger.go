@@ -124,12 +124,16 @@ func (l *ledger) effects(c *call) (text string) {
 func (l *ledger) lost(c *call) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.lose(c)
+	l.lose(c, 0)
 }
 
-// lose counts a refresh whose tokens were lost. The ledger is locked.
-func (l *ledger) lose(c *call) {
-	if c.refreshes() && c.brought.Access != "" && l.tokens[c.brought.Access].savedAt == 0 && !c.lost {
+// lose counts a refresh whose tokens were lost: they were not saved, or not yet when whoever sends
+// its refresh token again looked at the row, at a step other than 0. The ledger is locked.
+func (l *ledger) lose(c *call, looked int) {
+	if !c.refreshes() || c.brought.Access == "" || c.lost {
+		return
+	}
+	if saved := l.tokens[c.brought.Access].savedAt; saved == 0 || looked != 0 && saved > looked {
 		c.lost = true
 		l.w.lostAnswers++
 	}

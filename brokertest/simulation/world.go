@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -172,17 +173,18 @@ type world struct {
 	calm   bool
 	closed bool
 
-	gates    gates
-	replicas []*replica
-	every    []*replica // those that were killed too
-	starts   int
-	tasks    []queued
-	namesMu  sync.Mutex // the scheduler names what is new while goroutines are on their way to a gate
-	names    map[string]string
-	holders  map[string]string // authorizations by their own ids and by those of their credentials; under namesMu
-	idp      *testidp.Server
-	ledger   *ledger
-	clock    atomic.Int64 // what the database's clock is ahead of the bubble's
+	gates       gates
+	replicas    []*replica
+	every       []*replica // those that were killed too
+	starts      int
+	tasks       []queued
+	namesMu     sync.Mutex // the scheduler names what is new while goroutines are on their way to a gate
+	names       map[string]string
+	holders     map[string]string // authorizations by their own ids and by those of their credentials; under namesMu
+	idp         *testidp.Server
+	ledger      *ledger
+	clock       atomic.Int64 // what the database's clock is ahead of the bubble's
+	aheadBefore int64        // the most that it was ahead before it was stepped during a transaction
 
 	operations []*operation
 	finished   []*operation // since the scheduler looked; under the mutex of the gates
@@ -278,6 +280,12 @@ func (w *world) authorizationOf(id string) string {
 
 // now is the database's clock.
 func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.clock.Load())) }
+
+// latest is the database's clock, or what it would be had it not been stepped back during the
+// transaction whose changes are looked at: they may have been decided before.
+func (w *world) latest() time.Time {
+	return time.Now().Add(time.Duration(max(w.clock.Load(), w.aheadBefore)))
+}
 
 func (w *world) jitter(n int64) int64 {
 	w.jitterMu.Lock()
@@ -395,6 +403,9 @@ func (w *world) settle() error {
 		if err := w.see(); err != nil {
 			return err
 		}
+	}
+	if !w.gates.inTransaction() {
+		w.aheadBefore = math.MinInt64
 	}
 	w.rightClients(false)
 	w.noteFinished(w.takeFinished())
