@@ -97,8 +97,8 @@ check: ## Formatting, vet, lint, spelling, the import ladder, go.mod: everything
 # A server that tests run, in a module of its own for the same reason.
 	cd $(ZITADEL) && go vet ./... && go mod verify && go mod tidy -diff
 
-bench: ## Measure what the README promises, against a bare handler in the same run, and write docs/benchmarks.md; takes about ten minutes
-	go run ./brokertest/services/with go run ./brokertest/bench -write docs/benchmarks.md $(ARGS)
+bench: ## Measure what the README promises, against a bare handler in the same run, and write docs/benchmarks.md; takes up to fifteen minutes
+	go run ./brokertest/services/with go run ./brokertest/bench -write docs/benchmarks.md -histograms docs/histograms $(ARGS)
 
 bench-million: ## Measure what depends on how many authorizations are stored, with a million of them, and add it to docs/benchmarks.md; takes about ten minutes
 	go run ./brokertest/services/with go run ./brokertest/bench -only statuses -write docs/benchmarks.md $(ARGS)

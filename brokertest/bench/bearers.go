@@ -35,7 +35,7 @@ func (b *bench) bearers(ctx context.Context, r *report) error {
 		return err
 	}
 	r.bearers(w, b.options)
-	return nil
+	return b.openAtMost(ctx, r, "bearers", "of people for a service", w.apiToken, w.jwt, w.exchange)
 }
 
 // ways are the contenders: services that ask for the same people's tokens in several ways.
@@ -86,7 +86,7 @@ func (h *instance) serve(ctx context.Context, n int) (w ways, err error) {
 		return requests
 	}
 	contender := func(name string, requests [][]byte) *contender {
-		return &contender{name: name, pid: api.PID(), base: api.URL, requests: requests}
+		return &contender{name: name, short: strings.ToLower(strings.ReplaceAll(name, " ", "-")), pid: api.PID(), base: api.URL, requests: requests}
 	}
 	audience := people.provider.Slug
 	w.apiToken = contender("API token", route(token.Reveal()))

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/grantd/grantd/brokertest"
@@ -44,30 +42,12 @@ func (b *bench) herd(ctx context.Context, r *report) error {
 	if err != nil {
 		return err
 	}
-	load := loadAverage()
-	token := h.token.Reveal()
 	half, quarter := due.copies/2, due.copies/4
-	others := &openLoop{base: api.URL, perSecond: freshRate, requests: fresh.ask(b.authorizations, token, fresh.authorization, tokenPath)}
-	alone := &openLoop{base: api.URL, perSecond: herdRate, requests: others.requests}
-	if err := together(ctx, b.herdFor, others, alone); err != nil {
+	l, err := b.herdLoads(ctx, h, api.URL, fresh, due, half)
+	if err != nil {
 		return err
 	}
-	before := others.summary()
-
-	if err := h.expire(ctx, due, 0, due.copies, 10*time.Minute); err != nil {
-		return err
-	}
-	of := &openLoop{base: api.URL, perSecond: herdRate}
-	for i := range half {
-		of.requests = append(of.requests, request("POST", tokenPath(due.authorization(i)), token))
-	}
-	others.reset()
-	refreshed := h.refreshes()
-	if err := together(ctx, b.herdFor, others, of); err != nil {
-		return err
-	}
-	meanwhile := float64(h.refreshes()-refreshed) / b.herdFor.Seconds()
-	b.progress("  %d due: fresh ones %s; due ones %s; %.0f refreshes/s", due.copies, others.summary(), of.summary(), meanwhile)
+	b.progress("  %d due: fresh ones %s; due ones %s; %.0f refreshes/s", due.copies, l.fresh.summary(), l.due.summary(), l.refreshes)
 
 	if err := h.expire(ctx, due, half, half+quarter, -time.Second); err != nil {
 		return err
@@ -85,8 +65,54 @@ func (b *bench) herd(ctx context.Context, r *report) error {
 		return err
 	}
 	b.progress("  nobody asks: %.0f refreshes/s", ahead)
-	r.herd(before, others.summary(), of.summary(), meanwhile, can, ahead, load, b.options)
+	r.herd(l, can, ahead, b.options)
 	return nil
+}
+
+// herdLoads are open loops, of two that ran side by side the one that is looked at.
+type herdLoads struct {
+	bare, before *openLoop // without due tokens, of the bare handler and of grantd
+	fresh, due   *openLoop // while many are due
+	refreshes    float64   // per second, meanwhile
+}
+
+// herdLoads asks for fresh tokens, of the bare handler and of grantd, and then again while a half of those that are due is
+// asked for.
+func (b *bench) herdLoads(ctx context.Context, h *instance, base string, fresh, due *shelf, half int) (l herdLoads, err error) {
+	bareBase, _, stop, err := startBare(ctx, h)
+	if err != nil {
+		return l, err
+	}
+	defer stop()
+	token := h.token.Reveal()
+	loop := func(name, base string, perSecond float64, requests [][]byte) *openLoop {
+		return &openLoop{name: "herd-" + name, base: base, perSecond: perSecond, most: int(perSecond * openPatience.Seconds()), requests: requests}
+	}
+	side := func(looked, beside *openLoop, d time.Duration) error {
+		defer looked.close()
+		defer beside.close()
+		return together(ctx, d, looked, beside)
+	}
+	bareFresh, ourFresh := fresh.ask(b.authorizations, "", fresh.authorization, barePath("/row/")), fresh.ask(b.authorizations, token, fresh.authorization, tokenPath)
+	l.bare, l.before, l.fresh = loop("bare", bareBase, freshRate, bareFresh), loop("before", base, freshRate, ourFresh), loop("fresh", base, freshRate, ourFresh)
+	if err := side(l.bare, loop("", bareBase, herdRate, bareFresh), b.openFor); err != nil {
+		return l, err
+	}
+	if err := side(l.before, loop("", base, herdRate, ourFresh), b.openFor); err != nil {
+		return l, err
+	}
+	if err := h.expire(ctx, due, 0, due.copies, 10*time.Minute); err != nil {
+		return l, err
+	}
+	var asked [][]byte
+	for i := range half {
+		asked = append(asked, request("POST", tokenPath(due.authorization(i)), token))
+	}
+	l.due = loop("due", base, herdRate, asked)
+	refreshed := h.refreshes()
+	err = side(l.fresh, l.due, b.herdFor)
+	l.refreshes = float64(h.refreshes()-refreshed) / b.herdFor.Seconds()
+	return l, err
 }
 
 // refreshes is how often the upstream was asked for one.
@@ -98,8 +124,14 @@ func (h *instance) expire(ctx context.Context, s *shelf, from, to int, left time
 	for i := from; i < to; i++ {
 		ids = append(ids, s.authorization(i))
 	}
-	return h.exec(ctx, `UPDATE credentials SET expires_at = now() + $2::interval, refresh_after = now() - interval '1 second', ahead_after = NULL
-		WHERE authorization_id = ANY($1)`, ids, left)
+	if err := h.exec(ctx, `UPDATE credentials SET expires_at = now() + $2::interval, refresh_after = now() - interval '1 second'
+		WHERE authorization_id = ANY($1)`, ids, left); err != nil {
+		return err
+	}
+	if h.Binary != h.bench.binary { // an older schema may not have what follows
+		return nil
+	}
+	return h.exec(ctx, "UPDATE credentials SET ahead_after = NULL WHERE authorization_id = ANY($1) AND ahead_after IS NOT NULL", ids)
 }
 
 // refreshAll has callers fetch expired tokens for a while, each another one, and returns how many
@@ -171,117 +203,19 @@ func (b *bench) refreshAhead(ctx context.Context, h *instance, s *shelf, from, t
 	return float64(done()) / time.Since(begin).Seconds(), ctx.Err()
 }
 
-// openLoop sends requests at their times, whether or not those before were answered, and
-// counts from when each was to be sent.
-type openLoop struct {
-	base      string
-	perSecond int
-	requests  [][]byte
-
-	mu       sync.Mutex
-	idle     []*callers // of one connection each
-	sent     int
-	answered []time.Duration
-}
-
-// herdPatience is how long an answer may take to count.
-const herdPatience = 10 * time.Second
-
-// together runs several loops for a while, and then waits for their answers.
-func together(ctx context.Context, d time.Duration, loops ...*openLoop) error {
-	var all sync.WaitGroup
-	for _, l := range loops {
-		all.Go(func() { l.run(ctx, d) })
-	}
-	all.Wait()
-	return ctx.Err()
-}
-
-func (l *openLoop) run(ctx context.Context, d time.Duration) {
-	var all sync.WaitGroup
-	begin := time.Now()
-	for n := range int(d.Seconds() * float64(l.perSecond)) {
-		at := begin.Add(time.Duration(n) * time.Second / time.Duration(l.perSecond))
-		time.Sleep(time.Until(at))
-		if ctx.Err() != nil {
-			break
-		}
-		l.sent++
-		all.Go(func() { l.send(ctx, l.requests[n%len(l.requests)], at) })
-	}
-	all.Wait()
-	for _, c := range l.idle {
-		c.close()
-	}
-	l.idle = nil
-}
-
-func (l *openLoop) send(ctx context.Context, request []byte, at time.Time) {
-	c := l.connection(ctx)
-	if c == nil {
-		return
-	}
-	if err := c.conns[0].SetDeadline(at.Add(herdPatience)); err != nil {
-		return
-	}
-	err := c.conns[0].exchange(request)
-	took := time.Since(at)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err != nil { // what is left of the answer is still to be read
-		c.close()
-		return
-	}
-	l.idle, l.answered = append(l.idle, c), append(l.answered, took)
-}
-
-// connection is one that nobody uses, or a new one.
-func (l *openLoop) connection(ctx context.Context) *callers {
-	l.mu.Lock()
-	if n := len(l.idle); n > 0 {
-		c := l.idle[n-1]
-		l.idle = l.idle[:n-1]
-		l.mu.Unlock()
-		return c
-	}
-	l.mu.Unlock()
-	c, err := newCallers(ctx, 1, l.base, nil)
-	if err != nil {
-		return nil
-	}
-	return c
-}
-
-func (l *openLoop) reset() { l.sent, l.answered = 0, nil }
-
-// answers are how many of the requests were answered with a token, and how fast.
-type answers struct {
-	share    float64 // of those sent
-	p50, p99 time.Duration
-}
-
-func (a answers) String() string {
-	return fmt.Sprintf("%s answered, p50 %s, p99 %s", percent(a.share), ms(a.p50), ms(a.p99))
-}
-
-func (l *openLoop) summary() answers {
-	if len(l.answered) == 0 {
-		return answers{}
-	}
-	sorted := slices.Sorted(slices.Values(l.answered))
-	return answers{float64(len(sorted)) / float64(l.sent), percentile(sorted, 50), percentile(sorted, 99)}
-}
-
-func percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
-
-func (r *report) herd(before, fresh, due answers, meanwhile, can, ahead, load float64, o options) {
+func (r *report) herd(l herdLoads, can, ahead float64, o options) {
+	bare, before, fresh, due := l.bare.summary(), l.before.summary(), l.fresh.summary(), l.due.summary()
 	r.add(row{what: fmt.Sprintf("fresh tokens while %d are due and %d/s of those are fetched: answered", o.herded, herdRate), ours: percent(fresh.share), bare: percent(before.share)}.
 		judge("= 100 %", fresh.share == 1),
-		row{what: "– p99, against the same load without due tokens", bare: ms(before.p99)}.within(fresh.p99, mostHerdTail).compared(ratio(fresh.p99, max(1, before.p99))),
+		row{what: "– p99, against the bare handler with nothing else to do", bare: ms(bare.p99)}.within(fresh.p99, mostHerdTail).compared(ratio(fresh.p99, max(1, bare.p99))),
+		row{what: "– p99, against the same load without due tokens", ours: ms(fresh.p99), bare: ms(before.p99)}.compared(ratio(fresh.p99, max(1, before.p99))),
 		row{what: "– the due ones: answered", ours: percent(due.share)}.judge("= 100 %", due.share == 1),
 		row{what: "– their p99", ours: ms(due.p99)},
-		row{what: "– refreshes meanwhile", ours: fmt.Sprintf("%.0f/s", meanwhile)},
+		row{what: "– refreshes meanwhile", ours: fmt.Sprintf("%.0f/s", l.refreshes)},
 		row{what: fmt.Sprintf("refreshed ahead when nobody asks, against %d callers of expired tokens", herdCallers),
-			ours: fmt.Sprintf("%.0f/s", ahead), bare: fmt.Sprintf("%.0f/s", can)}.atLeast(ahead/max(1, can), leastAhead),
-		row{what: "– load average of the machine before", ours: fmt.Sprintf("%.1f", load)})
+			ours: fmt.Sprintf("%.0f/s", ahead), bare: fmt.Sprintf("%.0f/s", can)}.atLeast(ahead/max(1, can), leastAhead))
+	r.opened("the bare handler, fresh tokens", l.bare, nil)
+	r.opened("grantd, the same", l.before, l.bare)
+	r.opened(fmt.Sprintf("grantd, the same while %d others are due", o.herded), l.fresh, l.bare)
+	r.opened("grantd, those that are due", l.due, nil)
 }

@@ -3,19 +3,17 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"time"
 )
 
 // idle measures what processes use of a core while nobody asks for anything: one
 // that serves on its own, and an API and a worker on PostgreSQL and Redis.
 func (b *bench) idle(ctx context.Context, r *report) error {
-	embedded, err := b.open(ctx)
+	embedded, err := b.embedded(ctx, b.binary)
 	if err != nil {
 		return err
 	}
 	defer embedded.close()
-	embedded.DatabaseURL, embedded.RedisURL = "sqlite:"+filepath.Join(filepath.Dir(embedded.Keyset), "grantd.db"), "memory:"
 	alone, err := embedded.Start(ctx, "serve")
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@ const user = "root"
 // instance is a grantd on an empty database, with an admin's token.
 type instance struct {
 	*processes.Grantd
+	bench   *bench
 	token   models.Secret
 	running []*processes.Process // by open, in the order of its roles
 	release func()
@@ -29,15 +30,29 @@ func (b *bench) open(ctx context.Context, roles ...string) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
+	return h, h.run(ctx, roles...)
+}
+
+// run starts a process in each of the roles. After an error, all is closed.
+func (h *instance) run(ctx context.Context, roles ...string) error {
 	for _, role := range roles {
 		p, err := h.Start(ctx, role)
 		if err != nil {
 			h.close()
-			return nil, err
+			return err
 		}
 		h.running = append(h.running, p)
 	}
-	return h, nil
+	return nil
+}
+
+// Start starts a process whose collections of garbage are counted.
+func (h *instance) Start(ctx context.Context, args ...string) (*processes.Process, error) {
+	p, err := h.Grantd.Start(ctx, args...)
+	if err == nil {
+		h.bench.observer.watch(p)
+	}
+	return p, err
 }
 
 // close kills what open started, and takes the instance down.
@@ -59,13 +74,23 @@ func (b *bench) build(ctx context.Context, binary string) (*instance, error) {
 		drop()
 		return nil, err
 	}
-	folder, err := os.MkdirTemp(b.folder, "instance-")
-	upstream := processes.StartUpstream()
-	h := &instance{
-		Grantd: &processes.Grantd{Binary: binary, DatabaseURL: database, RedisURL: redis,
-			Keyset: filepath.Join(folder, "keyset.json"), Upstream: upstream},
-		release: func() { upstream.Close(); empty(); drop() },
+	return b.prepare(ctx, &processes.Grantd{Binary: binary, DatabaseURL: database, RedisURL: redis}, func() { empty(); drop() })
+}
+
+// embedded makes an instance of a binary on SQLite, in which nothing runs yet.
+func (b *bench) embedded(ctx context.Context, binary string) (*instance, error) {
+	folder, err := os.MkdirTemp(b.folder, "embedded-")
+	if err != nil {
+		return nil, err
 	}
+	return b.prepare(ctx, &processes.Grantd{Binary: binary, DatabaseURL: "sqlite:" + filepath.Join(folder, "grantd.db"), RedisURL: "memory:"}, func() {})
+}
+
+// prepare makes keyset, schema and the admin's token by the instance's own binary.
+func (b *bench) prepare(ctx context.Context, g *processes.Grantd, release func()) (*instance, error) {
+	folder, err := os.MkdirTemp(b.folder, "instance-")
+	g.Upstream, g.Keyset, g.Env = processes.StartUpstream(), filepath.Join(folder, "keyset.json"), []string{traceCollections}
+	h := &instance{Grantd: g, bench: b, release: func() { g.Upstream.Close(); release() }}
 	if err == nil {
 		err = h.Prepare(ctx)
 	}

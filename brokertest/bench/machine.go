@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"runtime"
@@ -34,16 +33,8 @@ func loadAverage() float64 {
 	return average
 }
 
-// cpuTime is how much CPU time a process has used. It reads the 14th and 15th
-// word of /proc/N/stat, in hundredths of a second; the second word is in
-// parentheses and may hold blanks. 0 where there is no /proc.
+// cpuTime is how much CPU time a process has used. 0 where there is no /proc.
 func cpuTime(pid int) time.Duration {
-	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	words := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if len(words) < 13 {
-		return 0
-	}
-	user, _ := strconv.Atoi(words[11])
-	system, _ := strconv.Atoi(words[12])
-	return time.Duration(user+system) * 10 * time.Millisecond
+	p, _ := readProcess(pid)
+	return time.Duration(p.times) * 10 * time.Millisecond
 }

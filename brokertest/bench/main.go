@@ -9,7 +9,9 @@
 //
 //	memory.go       what an idle process holds
 //	idle.go         what idle processes use of a core
-//	token.go        fetching fresh tokens, beside a bare handler (bare.go, load.go)
+//	token.go        fetching fresh tokens, beside a bare handler (bare.go, load.go); tokenrows.go what is told of it
+//	sqlite.go       the same in one process on SQLite
+//	openloop.go     requests at their times, whatever the answers do
 //	bearers.go      the same by an API token, a JWT of a trusted issuer, and the exchange
 //	pages.go        pages far behind in a list
 //	firstpage.go    what people see first, beside a running load
@@ -23,7 +25,7 @@
 //	growth.go       what a process holds while it deletes
 //	stored.go       authorizations in large numbers; million.go the instance full of them
 //	profile.go      where the time of a token fetch goes (-profile)
-//	instance.go     a grantd on an empty database; machine.go what it runs on
+//	instance.go     a grantd on an empty database; machine.go what it runs on; conditions.go what else goes on meanwhile
 //	report.go       the targets and the table; markdown.go the page
 package main
 
@@ -95,21 +97,37 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		return err
 	}
 	b := &bench{options: o, set: set, folder: folder, binary: binary}
+	if b.observer, err = newObserver(ctx, set.PostgresURL, set.RedisURL); err != nil {
+		return fmt.Errorf("looking at the machine: %w", err)
+	}
 	defer func() { b.filled.end() }()
 	for _, p := range b.parts() {
 		if !o.measures(p.name) || p.name == apart && o.only == "" && !o.small {
 			continue
 		}
-		begin := time.Now()
-		if err := p.measure(ctx, r); err != nil {
+		if err := b.measure(ctx, p, r); err != nil {
 			return fmt.Errorf("measuring %s: %w", p.name, err)
 		}
-		b.progress("%s took %s", p.name, time.Since(begin).Round(time.Second))
 	}
 	if err := b.profiles(ctx, r); err != nil {
 		return fmt.Errorf("profiling: %w", err)
 	}
 	return r.finish(o, out)
+}
+
+// measure measures one part, and looks at what else goes on meanwhile.
+func (b *bench) measure(ctx context.Context, p part, r *report) error {
+	if err := b.observer.begin(ctx); err != nil {
+		return err
+	}
+	from := len(r.rows)
+	if err := p.measure(ctx, r); err != nil {
+		return err
+	}
+	c, err := b.observer.end(ctx, p.name)
+	r.under(c, from)
+	b.progress("%s took %s; others used %s of the processors", p.name, c.took.Round(time.Second), percent(c.foreign))
+	return err
 }
 
 // part is one measurement. They run in this order: what uses the crowded instance comes
@@ -126,7 +144,7 @@ const apart = "statuses"
 func (b *bench) parts() []part {
 	return []part{
 		{"memory", b.memory}, {"idle", b.idle}, {"growth", b.growth},
-		{"tokens", b.tokens}, {"bearers", b.bearers}, {"pages", b.pages}, {"asked", b.asked},
+		{"tokens", b.tokens}, {"sqlite", b.tokensOnSQLite}, {"bearers", b.bearers}, {"pages", b.pages}, {"asked", b.asked},
 		{apart, b.statuses}, {"first-pages", b.firstPages}, {"deletions", b.deletions}, {"revocations", b.revocations}, {"flock", b.flock}, {"refreshes", b.refreshRates}, {"herd", b.herd},
 	}
 }
@@ -138,6 +156,8 @@ type bench struct {
 	folder string
 	binary string
 	filled *million // nil until it is needed
+
+	observer *observer
 }
 
 // progress is shown to the person who waits.

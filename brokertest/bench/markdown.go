@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -10,8 +12,8 @@ import (
 func (r *report) markdown(o options) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Benchmarks\n\n%s", r.circumstances("`make bench`"))
-	r.table(&b)
-	fmt.Fprintf(&b, notes, concurrency, o.rounds, o.round, o.wide)
+	r.tablesOf(&b, o)
+	fmt.Fprintf(&b, notes, o.rounds, o.round, o.wide, openConnections, o.openFor, 100*mostForeign)
 	b.WriteString(bearerNotes)
 	r.whereTimeGoes(&b, "##")
 	return b.String()
@@ -21,7 +23,7 @@ func (r *report) markdown(o options) string {
 func (r *report) section(o options) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "## Measured later: %s\n\n%s", o.only, r.circumstances(fmt.Sprintf("`make bench ARGS='-only %s -rounds %d -round %s'`", o.only, o.rounds, o.round)))
-	r.table(&b)
+	r.tablesOf(&b, o)
 	if o.measures("bearers") {
 		b.WriteString("\n" + bearerNotes)
 	}
@@ -52,13 +54,35 @@ began: %.1f.
 `, by, time.Now().UTC().Format(time.DateOnly), machine(), r.load)
 }
 
-func (r *report) table(b *strings.Builder) {
+// tablesOf has the tables, and where the histograms are.
+func (r *report) tablesOf(b *strings.Builder, o options) {
 	line := func(cells []string) { fmt.Fprintf(b, "| %s |\n", strings.Join(cells, " | ")) }
-	line(head)
-	line([]string{"---", "--:", "--:", "--:", "--:", "---"})
-	for _, row := range r.rows {
-		line(row.cells())
+	for i, t := range r.tables() {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		line(t.head)
+		line(append([]string{"---"}, slices.Repeat([]string{"--:"}, len(t.head)-1)...))
+		for _, cells := range t.rows {
+			line(cells)
+		}
 	}
+	if len(r.open) > 0 && o.histograms != "" {
+		b.WriteString("\nHistograms of the open loops, in milliseconds:")
+		for i, row := range r.open {
+			fmt.Fprintf(b, "%s [%s](%s)", map[bool]string{true: ","}[i > 0], row.loop.name, filepath.ToSlash(r.from(o, row.loop.file())))
+		}
+		b.WriteString(".\n")
+	}
+}
+
+// from is the way from the page to a histogram.
+func (r *report) from(o options, file string) string {
+	way, err := filepath.Rel(filepath.Dir(o.write), filepath.Join(o.histograms, file))
+	if err != nil {
+		return file
+	}
+	return way
 }
 
 func (r *report) whereTimeGoes(b *strings.Builder, heading string) {
@@ -82,15 +106,27 @@ const notes = `
   Redis are not in it.
 - *The same row*: an Echo handler that reads the row grantd reads, authorization, provider and credential, on a pgx pool,
   opens the same ciphertext with Tink, and answers with the token: no caller, no policy, no check of freshness, no
-  metrics, a short body. It is a process of its own with as many connections to PostgreSQL as grantd. Under the same %d
-  kept connections all take turns, %d times %s each after a warm-up; throughput is the median of the turns, a ratio the
-  median of what the two have in the same round, percentiles are of all answers.
+  metrics, a short body. It is a process of its own with as many connections to PostgreSQL as grantd. Under as many kept
+  connections as there are callers all take turns, %d times %s each after a warm-up; throughput is the median of the turns, a
+  ratio the median of what the two have in the same round, percentiles are of all answers.
 - *The credential alone*: the same handler reads only the sealed credential and the ids it is bound to, by primary key.
   The difference is what permission, provider and freshness cost in PostgreSQL.
 - *Stored*: rows like those of a real consent, each sealed to its own owner, written into the tables; of those fetched,
   as many as are stored in the small database, from all over the table. *%d different ones* shows what the counting of
   fetches and the caches of PostgreSQL (shared_buffers 64 MB) make of it when nearly every call is for another one.
+- *SQLite*: one process of grantd serve, with nothing else. Its authorizations are of real consents.
+- *Asked at fixed times*: requests are sent at their times whether or not earlier ones were answered, on at most %d connections,
+  for %s after a warm-up. Each counts from when it was to be sent, with what it waited for a connection. *Capacity* is the most
+  that grantd did in a closed loop in this run. Ratios are to the first of those that had the same load.
+- What is not answered within 10 s does not count as answered, and counts as 10 s. A timer may wake the load up to a millisecond
+  late, which counts as well, for all alike.
+- *Foreign CPU* is what processes other than the bench, what it started, PostgreSQL and Redis used of all processors. Targets in
+  milliseconds, and in percent of a core, are judged in parts where that is less than %.0f %%; where it says *not judged*, the
+  ratio to the bare handler is what counts, where there is one.
+- *Garbage collections* are of all grantd processes of the part, as the runtime tells them (GODEBUG=gctrace=1); pauses are of its
+  two phases that stop the process. *Asked for* are the checkpoints that the bench asks PostgreSQL for after it has stored much.
 - The load is written by hand on plain connections: prepared bytes out, and of the answer only status and length read.
+  [Why it is not vegeta](decisions/0065-the-load-is-our-own.md).
 - *Pages* take turns on one connection.
 - *First pages* take turns on a connection each, with the session of an admin who has all of the stored authorizations,
   while others fetch tokens of the same process. The bare handler is that of *the same row*.
@@ -105,8 +141,7 @@ const notes = `
 - *Refreshes of one process*: an API process, upstream without latency, and PostgreSQL with fsync on, which all other rows do
   without. CPU time is that of the process. The upstream, the callers and PostgreSQL share the machine with it.
 - *While … are due*: tokens that are due and valid for ten more minutes, at an upstream without latency whose refresh
-  invalidates the old token. Requests are sent at their times whether or not earlier ones were answered, and each is timed from
-  when it was to be sent; one that is not answered with a token within 10 s counts as not answered. *Without due tokens*:
-  the same rates of fresh tokens before.
+  invalidates the old token, asked for at fixed times. *Without due tokens*, and for *the bare handler*: the same rates of fresh
+  tokens before.
 - *Refreshed ahead*: a worker alone, from its first refresh. What it is compared with is an API process alone.
 `

@@ -34,7 +34,10 @@ type options struct {
 	flocks, birds  int
 	refreshLatency time.Duration
 
-	beside string
+	beside, besideIs string
+
+	openFor    time.Duration
+	histograms string
 
 	herded  int
 	herdFor time.Duration
@@ -51,9 +54,9 @@ func (o *options) flags(f *flag.FlagSet) {
 	f.DurationVar(&o.idling, "idling", time.Minute, "idle: how long nobody asks for anything")
 	f.IntVar(&o.grown, "grown", 100_000, "growth: how many authorizations are deleted")
 
-	f.IntVar(&o.rounds, "rounds", 8, "tokens: how often all take turns")
-	f.DurationVar(&o.round, "round", 2*time.Second, "tokens: how long a turn lasts")
-	f.IntVar(&o.authorizations, "authorizations", 1000, "tokens: how many authorizations are stored, and fetched of")
+	f.IntVar(&o.rounds, "rounds", 6, "tokens, sqlite, bearers, refreshes: how often all take turns")
+	f.DurationVar(&o.round, "round", 2*time.Second, "tokens, sqlite, bearers, refreshes: how long a turn lasts")
+	f.IntVar(&o.authorizations, "authorizations", 1000, "tokens, sqlite, bearers: how many authorizations are stored, and fetched of")
 	f.IntVar(&o.stored, "stored", 1_000_000, "tokens, pages, asked, statuses: how many authorizations are stored in the crowded instance")
 	f.IntVar(&o.wide, "wide", 50_000, "tokens: of how many of these tokens are fetched, beside as many as are fetched of few")
 
@@ -73,7 +76,11 @@ func (o *options) flags(f *flag.FlagSet) {
 	f.IntVar(&o.birds, "birds", 1000, "flock: how many callers there are")
 	f.DurationVar(&o.refreshLatency, "refresh-latency", 300*time.Millisecond, "flock: how long the upstream takes to refresh")
 
-	f.StringVar(&o.beside, "beside", "", "refreshes: another `binary` of grantd to take turns with")
+	f.StringVar(&o.beside, "beside", "", "tokens, sqlite, refreshes: another `binary` of grantd to take turns with, each on a database of its own")
+	f.StringVar(&o.besideIs, "beside-is", "the other binary", "what the report calls it, such as the commit that it is of")
+
+	f.DurationVar(&o.openFor, "open-for", 6*time.Second, "tokens, sqlite, bearers, herd: how long each open loop lasts")
+	f.StringVar(&o.histograms, "histograms", "", "keep the histograms of open loops in this `folder`, as HdrHistogram prints percentiles")
 
 	f.IntVar(&o.herded, "herded", 100_000, "herd: how many tokens are due")
 	f.DurationVar(&o.herdFor, "herd-for", 15*time.Second, "herd: how long each of its loads lasts")
@@ -89,6 +96,7 @@ func (o *options) shrink() {
 	o.revoked, o.latency = 300, 20*time.Millisecond
 	o.flocks, o.birds = 2, 60
 	o.herded, o.herdFor = 800, time.Second
+	o.openFor = 500 * time.Millisecond
 }
 
 // partNames are what can be measured.

@@ -61,7 +61,7 @@ func (b *bench) refreshRates(ctx context.Context, r *report) error {
 			}
 		}
 	}
-	r.refreshRates(sides)
+	r.refreshRates(sides, b.options)
 	return nil
 }
 
@@ -120,7 +120,7 @@ func (side *refreshing) rate() float64 {
 
 func (side *refreshing) cpu() time.Duration { return side.spent / time.Duration(max(1, side.times)) }
 
-func (r *report) refreshRates(sides []*refreshing) {
+func (r *report) refreshRates(sides []*refreshing, o options) {
 	ours := row{what: fmt.Sprintf("refreshes, %d callers of expired tokens of one process", herdCallers), ours: fmt.Sprintf("%.0f/s", sides[0].rate())}
 	cpu := row{what: "– CPU time of the server", ours: us(sides[0].cpu())}
 	if len(sides) > 1 {
@@ -129,6 +129,7 @@ func (r *report) refreshRates(sides []*refreshing) {
 			ratios = append(ratios, rate/max(1, sides[1].shares[i]))
 		}
 		slices.Sort(ratios)
+		ours.what += ", against " + o.besideIs
 		ours.bare, cpu.bare = fmt.Sprintf("%.0f/s", sides[1].rate()), us(sides[1].cpu())
 		ours = ours.atLeast(ratios[len(ratios)/2], leastRefreshes)
 		cpu = cpu.compared(ratio(sides[0].cpu(), max(1, sides[1].cpu())))

@@ -103,7 +103,9 @@ func (s *shelf) copyAuthorizations(ctx context.Context, conn *pgx.Conn, first st
 func (s *shelf) copyCredentials(ctx context.Context, conn *pgx.Conn, first models.Authorization, keys *secrets.Keyring, of draw) error {
 	return copies(ctx, conn, "credentials", "authorization_id", first.ID, s.copies, func(i int, row map[string]any) (err error) {
 		row["id"], row["authorization_id"] = s.credential(i), s.authorization(i)
-		row["made_at"] = row["made_at"].(time.Time).Add(time.Duration(i) * time.Millisecond) // as of its authorization
+		if made, ok := row["made_at"].(time.Time); ok { // older schemas have none
+			row["made_at"] = made.Add(time.Duration(i) * time.Millisecond) // as of its authorization
+		}
 		access, refresh := of(i)
 		if refresh == "" {
 			row["has_refresh_token"], row["refresh_after"], row["refresh_expires_at"], row["keep_alive_at"] = false, nil, nil, nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -8,29 +9,86 @@ import (
 	"time"
 )
 
-// concurrency is how many callers fetch tokens at once.
+// concurrency is how many callers fetch tokens at once where nothing else is said.
 const concurrency = 32
+
+// sizes are all numbers of callers that are tried.
+var sizes = []int{1, concurrency, openConnections}
 
 // contender is one of the servers that are compared, with what it is asked.
 type contender struct {
 	name     string
+	short    string // in the name of a file
 	pid      int
 	base     string
 	requests [][]byte
+	size     int // how many callers, 0 for the usual number
 
 	callers *callers
 	rounds  [][]time.Duration
 	cpu     time.Duration // that its process used in all rounds
 }
 
-// race are the contenders of the token fetch.
+// by is the same with another number of callers.
+func (c *contender) by(size int) *contender {
+	return &contender{name: fmt.Sprintf("%s by %d", c.name, size), short: c.short, pid: c.pid, base: c.base, requests: c.requests, size: size}
+}
+
+// sized are the contenders with one number of callers. Others may be missing.
+type sized struct {
+	callers           int
+	ours, row, beside *contender
+}
+
+func (s sized) all() (all []*contender) {
+	for _, c := range []*contender{s.row, s.ours, s.beside} {
+		if c != nil {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// bySize has the contenders compete with each number of callers. row and beside may be nil.
+func bySize(ours, row, beside *contender) (all []sized) {
+	for _, n := range sizes {
+		s := sized{callers: n, ours: ours.by(n)}
+		if row != nil {
+			s.row = row.by(n)
+		}
+		if beside != nil {
+			s.beside = beside.by(n)
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// capacity is the most that ours did, with any number of callers.
+func capacity(all []sized, d time.Duration) (most float64) {
+	for _, s := range all {
+		most = max(most, s.ours.figures(d).perSecond)
+	}
+	return most
+}
+
+// race are the contenders of the token fetch on PostgreSQL.
 type race struct {
-	ours, row, least        *contender // with few authorizations stored
+	few                     []sized    // with few authorizations stored
+	least                   *contender // the same, by the usual number
 	many, manyRow, manyWide *contender // with very many
 }
 
-func (r race) all() []*contender {
-	return []*contender{r.row, r.ours, r.many, r.manyRow, r.manyWide, r.least}
+func (r race) all() (all []*contender) {
+	for _, s := range r.few {
+		all = append(all, s.all()...)
+	}
+	return append(all, r.many, r.manyRow, r.manyWide, r.least)
+}
+
+// usual are those with the usual number of callers.
+func (r race) usual() sized {
+	return r.few[slices.IndexFunc(r.few, func(s sized) bool { return s.callers == concurrency })]
 }
 
 // tokens compares fetching a fresh token from a grantd API with the bare limit, and
@@ -51,8 +109,7 @@ func (b *bench) tokens(ctx context.Context, r *report) error {
 		return err
 	}
 	defer h.close()
-	api := h.running[0]
-	few, err := h.store(ctx, api.URL, b.authorizations, madeUp)
+	few, ours, err := b.fetching(ctx, h)
 	if err != nil {
 		return err
 	}
@@ -61,20 +118,48 @@ func (b *bench) tokens(ctx context.Context, r *report) error {
 		return err
 	}
 	defer stop()
+	var beside *contender
+	if b.beside != "" {
+		other, err := b.build(ctx, b.beside)
+		if err != nil {
+			return err
+		}
+		defer other.close()
+		if err := other.run(ctx, "api"); err != nil {
+			return err
+		}
+		if _, beside, err = b.fetching(ctx, other); err != nil {
+			return err
+		}
+		beside.name, beside.short = b.besideIs, "beside"
+	}
 
-	n, token, manyToken := b.authorizations, h.token.Reveal(), m.token.Reveal()
-	var in race
-	in.ours = &contender{name: "grantd", pid: api.PID(), base: api.URL, requests: few.ask(n, token, few.authorization, tokenPath)}
-	in.row = &contender{name: "bare, same row", pid: fewPID, base: fewBase, requests: few.ask(n, token, few.authorization, barePath("/row/"))}
-	in.least = &contender{name: "bare, credential", pid: fewPID, base: fewBase, requests: few.ask(n, token, few.credential, barePath("/pgx/"))}
-	in.many = &contender{name: "grantd, crowded", pid: m.api.PID(), base: m.api.URL, requests: m.shelf.ask(n, manyToken, m.shelf.authorization, tokenPath)}
-	in.manyRow = &contender{name: "bare, same row, crowded", pid: manyPID, base: manyBase, requests: m.shelf.ask(n, manyToken, m.shelf.authorization, barePath("/row/"))}
-	in.manyWide = &contender{name: "grantd, crowded, wide", pid: m.api.PID(), base: m.api.URL, requests: m.shelf.ask(b.wide, manyToken, m.shelf.authorization, tokenPath)}
+	n, manyToken := b.authorizations, m.token.Reveal()
+	row := &contender{name: "bare, same row", short: "bare", pid: fewPID, base: fewBase, requests: few.ask(n, "", few.authorization, barePath("/row/"))}
+	in := race{few: bySize(ours, row, beside)}
+	in.least = &contender{name: "bare, credential", pid: fewPID, base: fewBase, requests: few.ask(n, "", few.credential, barePath("/pgx/"))}
+	in.many = &contender{name: "grantd", short: "grantd", pid: m.api.PID(), base: m.api.URL, requests: m.shelf.ask(n, manyToken, m.shelf.authorization, tokenPath)}
+	in.manyRow = &contender{name: "bare, same row", short: "bare", pid: manyPID, base: manyBase, requests: m.shelf.ask(n, "", m.shelf.authorization, barePath("/row/"))}
+	in.manyWide = &contender{name: "grantd, wide", short: "wide", pid: m.api.PID(), base: m.api.URL, requests: m.shelf.ask(b.wide, manyToken, m.shelf.authorization, tokenPath)}
 	if err := b.compare(ctx, in.all()...); err != nil {
 		return err
 	}
 	r.tokens(in, b.options)
-	return nil
+	if err := b.openParts(ctx, r, capacity(in.few, b.round), "postgres", "PostgreSQL", row, ours); err != nil {
+		return err
+	}
+	return b.openAtMost(ctx, r, "crowded", fmt.Sprintf("%d stored", b.stored), in.manyRow, in.many, in.manyWide)
+}
+
+// fetching stores a few authorizations in an instance with an API, and prepares what it is asked.
+func (b *bench) fetching(ctx context.Context, h *instance) (*shelf, *contender, error) {
+	api := h.running[0]
+	few, err := h.store(ctx, api.URL, b.authorizations, madeUp)
+	if err != nil {
+		return nil, nil, err
+	}
+	return few, &contender{name: "grantd", short: "grantd", pid: api.PID(), base: api.URL,
+		requests: few.ask(b.authorizations, h.token.Reveal(), few.authorization, tokenPath)}, nil
 }
 
 func barePath(kind string) func(string) string { return func(id string) string { return kind + id } }
@@ -121,7 +206,7 @@ func (b *bench) warmUp(ctx context.Context, c *contender) error {
 		return err
 	}
 	b.progress("%s answers with %d bytes", c.name, len(answer))
-	if c.callers, err = newCallers(ctx, concurrency, c.base, c.requests); err != nil {
+	if c.callers, err = newCallers(ctx, cmp.Or(c.size, concurrency), c.base, c.requests); err != nil {
 		return err
 	}
 	_, err = c.callers.load(ctx, b.round)
@@ -147,33 +232,4 @@ func (c *contender) against(other *contender) float64 {
 	}
 	slices.Sort(ratios)
 	return ratios[len(ratios)/2]
-}
-
-// tokens judges against the bare handler that reads the same row; the one that reads
-// the credential alone shows what permission, provider and freshness cost.
-func (r *report) tokens(in race, o options) {
-	f := map[*contender]figures{}
-	for _, c := range in.all() {
-		f[c] = c.figures(o.round)
-	}
-	against := func(what string, a, b *contender) row {
-		return row{what: what, ours: perSecond(f[a]), bare: perSecond(f[b])}
-	}
-	ours, same, many, wide := f[in.ours], f[in.row], f[in.many], f[in.manyWide]
-	r.missedTokens = in.ours.against(in.row) < leastRatio
-	r.add(
-		against(fmt.Sprintf("fresh token, %d callers, %d stored, against the same row", concurrency, o.authorizations), in.ours, in.row).
-			atLeast(in.ours.against(in.row), leastRatio),
-		row{what: "– p50", ours: ms(ours.p50), bare: ms(same.p50)}.compared(ratio(ours.p50, same.p50)),
-		row{what: "– p99", ours: ms(ours.p99), bare: ms(same.p99)}.atMost(ratio(ours.p99, same.p99), mostTail),
-		row{what: "– CPU time of the server", ours: us(ours.cpu), bare: us(same.cpu)}.compared(ratio(ours.cpu, same.cpu)),
-		against("– against the credential alone", in.ours, in.least).compared(in.ours.against(in.least)),
-		against(fmt.Sprintf("– %d stored, against %d stored", o.stored, o.authorizations), in.many, in.ours).
-			atLeast(in.many.against(in.ours), leastCrowded),
-		row{what: "– its p99", ours: ms(many.p99), bare: ms(ours.p99)}.compared(ratio(many.p99, ours.p99)),
-		against("– the same, of the bare handler", in.manyRow, in.row).compared(in.manyRow.against(in.row)),
-		against(fmt.Sprintf("– %d different ones of %d fetched", len(in.manyWide.requests), o.stored), in.manyWide, in.ours).
-			compared(in.manyWide.against(in.ours)),
-		row{what: "– its p99", ours: ms(wide.p99), bare: ms(ours.p99)}.compared(ratio(wide.p99, ours.p99)),
-	)
 }
