@@ -329,7 +329,11 @@ func (s *Service) lostRace(ctx context.Context, tx *store.Store, l models.Linked
 	if err != nil && !store.IsNotFound(err) {
 		return err
 	}
-	return s.keepOrphaned(ctx, tx, l.Authorization, e, models.Credential{})
+	var was models.Credential
+	if again { // what an earlier try saved may have been refreshed before its authorization went
+		was.AttemptID = &attempt
+	}
+	return s.keepOrphaned(ctx, tx, l.Authorization, e, was)
 }
 
 // backoff doubles with every failure, up to a minute, with jitter so that

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/grantd/grantd/models"
 )
 
 // script is a play without chance: a test says who goes on.
@@ -373,6 +375,41 @@ func TestD6_AnOutcomeIsWrittenUnderItsClaimOnly(t *testing.T) {
 		}
 		if err := w.drain(); err != nil {
 			return err
+		}
+		w.judged(t)
+		return nil
+	})
+}
+
+// TestR3_TokensThatMayHaveBeenSavedAreNotRefreshedAgain: the acknowledgement of a save was lost. Before
+// it was tried again, another replica refreshed the saved tokens to revoke them, and the authorization
+// went. Taken for tokens that belong to nobody, they were refreshed once more to be revoked (seed 53662).
+func TestR3_TokensThatMayHaveBeenSavedAreNotRefreshedAgain(t *testing.T) {
+	script(t, 2, accessLife-20*time.Second, func(w *world) error {
+		w.calm = true
+		slow, other := w.replicas[0], w.replicas[1]
+		w.fetch(slow, ofHub)
+		if _, err := w.until(1, "UPDATE credentials (access_mac"); err != nil {
+			return err
+		}
+		commit, err := w.until(1, "COMMIT")
+		if err != nil {
+			return err
+		}
+		w.tell(commit, loses)
+		time.Sleep(accessLife + time.Minute)
+		w.disconnect(other, ofHub)
+		if _, err := w.untilOf(other, "nothing"); err == nil {
+			return fmt.Errorf("the disconnect does not end")
+		}
+		if outcome := w.rows[w.people[ofHub].authorization].outcome; outcome != string(models.OutcomeRevoked) {
+			return fmt.Errorf("the outcome of the disconnect is %q", outcome)
+		}
+		if err := w.calmDown(); err != nil {
+			return err
+		}
+		if len(w.rows) != len(w.people)+1 {
+			t.Errorf("%d rows, and none for the tokens that may not have been saved", len(w.rows))
 		}
 		w.judged(t)
 		return nil
