@@ -13,14 +13,11 @@ import (
 // done at all, and how long it takes at least.
 type outlook struct{ paused, least time.Duration }
 
-// outlook looks at the provider of a deletion, or at all whose authorizations a
+// outlook looks at the provider of a deletion, or at those whose authorizations a
 // leaving user had. The job waits only while all of them do.
 func (s *Service) outlook(ctx context.Context, j models.Job) (outlook, error) {
-	pendingBy := map[string]int64{}
-	var err error
-	if j.ProviderID != nil {
-		pendingBy[*j.ProviderID] = pending(j)
-	} else if pendingBy, err = s.store.PendingByProvider(ctx, j.ID); err != nil {
+	pendingBy, err := s.pendingBy(ctx, j)
+	if err != nil {
 		return outlook{}, err
 	}
 	var all outlook
@@ -39,6 +36,25 @@ func (s *Service) outlook(ctx context.Context, j models.Job) (outlook, error) {
 		all.least, first = max(all.least, o.least), false
 	}
 	return all, nil
+}
+
+// pendingBy is how many items of a job each provider has. Where a leaving user had very many, it is estimated from those
+// that are due first.
+func (s *Service) pendingBy(ctx context.Context, j models.Job) (map[string]int64, error) {
+	if j.ProviderID != nil {
+		return map[string]int64{*j.ProviderID: pending(j)}, nil
+	}
+	all, err := s.store.PendingByProvider(ctx, j.ID)
+	var seen int64
+	for _, n := range all {
+		seen += n
+	}
+	if seen == store.PendingSample {
+		for id, n := range all {
+			all[id] = max(n, n*pending(j)/seen)
+		}
+	}
+	return all, err
 }
 
 // outlookAt is the outlook of n items of one provider, which are among the job's.

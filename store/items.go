@@ -219,10 +219,15 @@ func (s *Store) untilFirst(ctx context.Context, query *gorm.DB, column string) (
 	return max(0, due[0].Sub(now)), true, err
 }
 
-// PendingByProvider counts the items of a job that have no outcome yet.
+// PendingSample is how many items of a job PendingByProvider looks at.
+const PendingSample = 2000
+
+// PendingByProvider counts, of the items of a job that have no outcome yet, those that are due first, at most
+// PendingSample.
 func (s *Store) PendingByProvider(ctx context.Context, job string) (map[string]int64, error) {
-	return counted[string](s.db.WithContext(ctx).Raw(`SELECT provider_id AS name, count(*) AS n FROM authorizations
-		WHERE job_id = ? AND outcome IS NULL GROUP BY provider_id`, job))
+	return counted[string](s.db.WithContext(ctx).Raw(`SELECT provider_id AS name, count(*) AS n FROM
+		(SELECT provider_id FROM authorizations WHERE job_id = ? AND outcome IS NULL ORDER BY item_due_at LIMIT `+strconv.Itoa(PendingSample)+`) AS due
+		GROUP BY provider_id`, job))
 }
 
 // DueTombstones returns unlinked authorizations of providers that are not being

@@ -177,6 +177,39 @@ func TestASweepReadsOnlyWhatIsDue(t *testing.T) {
 	})
 }
 
+// What each look at a job that revokes a user asks, and each batch of its items, read all of its items, or those that share a
+// grant. It does not depend on how many there are, whatever PostgreSQL knows of the parameters.
+func TestAJobDoesNotReadAllOfItsItems(t *testing.T) {
+	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
+		h := brokertest.New(t, &brokertest.Options{Backend: b, WithoutWorker: true})
+		p := planted{T: t, DB: brokertest.SQL(t, h.DatabaseURL), postgres: b == brokertest.Servers, base: time.Now().UTC()}
+		a := h.Consent(t, h.User, h.Provider(t, "test"), "ada")
+		p.copies("authorizations", "o.id = '"+a.ID+"'", 50_000, values{"id": "'item-' || i", "credential_id": "'none-' || i", "sub": "'item-' || i",
+			"unlinked_at": p.at(-time.Hour), "job_id": "'job'", "item_due_at": p.at(-time.Hour)})
+		p.exec("ANALYZE")
+		p.exec("UPDATE authorizations SET item_lease = 'lease' WHERE id IN ('item-1', 'item-2', 'item-3')")
+		type asked struct {
+			sql  string
+			args []any
+		}
+		var all []asked
+		if err := store.OnStatement(h.Store, func(sql string, args []any) { all = append(all, asked{sql, args}) }); err != nil {
+			t.Fatal(err)
+		}
+		if n := must(h.Store.PendingByProvider(ctx, "job"))(t)[a.ProviderID]; n != store.PendingSample {
+			t.Errorf("%d items are counted, want %d", n, store.PendingSample)
+		}
+		if live := must(h.Store.LiveGrants(ctx, "lease"))(t); len(live) != 1 {
+			t.Errorf("%v use the grant of the items, want the one that is linked", live)
+		}
+		for i, limit := range []int{store.PendingSample, 3} {
+			for _, wrong := range p.explain(all[i].sql, all[i].args, limit) {
+				t.Errorf("%s in\n%s", wrong, plain(all[i].sql))
+			}
+		}
+	})
+}
+
 // endsUseOnce has all tokens out of use and due (finding S-C): sweeps see to each of them
 // once, at least as many in each as they delete, and then read none.
 func (p planted) endsUseOnce(h *brokertest.Instance) {
