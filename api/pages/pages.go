@@ -114,7 +114,7 @@ func (p *Pages) Mount(e *echo.Echo, version string) {
 	docs := serve("text/html; charset=utf-8", docsPage(p.prefix, p.document, p.brand.Name))
 	e.GET("/docs", docs)
 	e.GET("/docs/", docs)
-	e.GET(docsScriptPath, serve("text/javascript; charset=utf-8", docsScript))
+	e.GET(docsScriptPath, serveDocsScript)
 	e.GET("/docs/LICENSE", serve("text/plain; charset=utf-8", docsLicense))
 }
 

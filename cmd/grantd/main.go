@@ -178,11 +178,11 @@ func chosen(err error) string {
 
 // tuneMemory collects garbage less often than Go's default: the heap of a fetching
 // server is a few megabytes, so that collecting it each time it has doubled costs a
-// tenth of the processor and saves nothing. The soft limit takes over where a lot
+// tenth of the processor and saves little. The soft limit takes over where a lot
 // is alive. GOGC and GOMEMLIMIT win.
 func tuneMemory() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
+		debug.SetGCPercent(250)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(128 << 20)
