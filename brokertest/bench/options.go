@@ -55,7 +55,7 @@ func (o *options) flags(f *flag.FlagSet) {
 	f.IntVar(&o.grown, "grown", 100_000, "growth: how many authorizations are deleted")
 
 	f.IntVar(&o.rounds, "rounds", 6, "tokens, sqlite, bearers, refreshes: how often all take turns")
-	f.DurationVar(&o.round, "round", 2*time.Second, "tokens, sqlite, bearers, refreshes: how long a turn lasts")
+	f.DurationVar(&o.round, "round", 1500*time.Millisecond, "tokens, sqlite, bearers, refreshes: how long a turn lasts")
 	f.IntVar(&o.authorizations, "authorizations", 1000, "tokens, sqlite, bearers: how many authorizations are stored, and fetched of")
 	f.IntVar(&o.stored, "stored", 1_000_000, "tokens, pages, asked, statuses: how many authorizations are stored in the crowded instance")
 	f.IntVar(&o.wide, "wide", 50_000, "tokens: of how many of these tokens are fetched, beside as many as are fetched of few")
