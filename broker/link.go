@@ -326,13 +326,14 @@ func (s *Service) retire(ctx context.Context, tx *store.Store, l models.Linked, 
 	if l.Mismatched() { // it may be another account's
 		of.GrantKey, of.GrantKeyV1 = "", ""
 	}
-	return s.keepOrphaned(ctx, tx, of, exchanged{pair: old}, l.Credential)
+	spent := l.Credential.AttemptID != nil || l.HasVerdict(models.VerdictExpired) && !l.Mismatched()
+	return s.keepOrphaned(ctx, tx, of, exchanged{pair: old}, former{l.Credential.ExpiresAt, spent})
 }
 
 // keepOrphaned keeps tokens that belong to no authorization any more as an item of
 // revocation, and counts it in a deletion that is running. Without a provider nothing is
 // left that could revoke them.
-func (s *Service) keepOrphaned(ctx context.Context, tx *store.Store, of models.Authorization, e exchanged, was models.Credential) error {
+func (s *Service) keepOrphaned(ctx context.Context, tx *store.Store, of models.Authorization, e exchanged, was former) error {
 	p, err := tx.LockProvider(ctx, of.ProviderID)
 	if store.IsNotFound(err) {
 		return nil
@@ -348,11 +349,15 @@ func (s *Service) keepOrphaned(ctx context.Context, tx *store.Store, of models.A
 	return addToDeletion(ctx, tx, p)
 }
 
+// former is what is known of tokens from the credential that they come from.
+type former struct {
+	expiresAt *time.Time // of the access token, nil when unknown
+	spent     bool       // an attempt may have spent the refresh token, or may be about to, or was told that it is no good
+}
+
 // insertTombstone keeps tokens as an authorization that is only there to be revoked, alone
-// where the type can. was is the credential that they come from, as far as there was one:
-// when they expire, and whether an attempt may have spent the refresh token, or may be about
-// to. Then it is not used to refresh again (R3).
-func (s *Service) insertTombstone(ctx context.Context, tx *store.Store, t *models.Authorization, e exchanged, was models.Credential) error {
+// where the type can. A refresh token that may be spent is not used to refresh again (R3).
+func (s *Service) insertTombstone(ctx context.Context, tx *store.Store, t *models.Authorization, e exchanged, was former) error {
 	now, err := tx.Now(ctx)
 	if err != nil {
 		return err
@@ -365,10 +370,10 @@ func (s *Service) insertTombstone(ctx context.Context, tx *store.Store, t *model
 		return err
 	}
 	save := s.newSave(newID(), sealed, e, now)
-	if was.ExpiresAt != nil {
-		save.Known, save.ExpiresIn = true, was.ExpiresAt.Sub(now)
+	if was.expiresAt != nil {
+		save.Known, save.ExpiresIn = true, was.expiresAt.Sub(now)
 	}
-	if was.AttemptID != nil {
+	if was.spent {
 		save.HasRefreshToken = false
 	}
 	return tx.InsertAuthorization(ctx, t, save)

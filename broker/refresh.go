@@ -329,11 +329,8 @@ func (s *Service) lostRace(ctx context.Context, tx *store.Store, l models.Linked
 	if err != nil && !store.IsNotFound(err) {
 		return err
 	}
-	var was models.Credential
-	if again { // what an earlier try saved may have been refreshed before its authorization went
-		was.AttemptID = &attempt
-	}
-	return s.keepOrphaned(ctx, tx, l.Authorization, e, was)
+	// What an earlier try saved may have been refreshed before its authorization went.
+	return s.keepOrphaned(ctx, tx, l.Authorization, e, former{spent: again})
 }
 
 // backoff doubles with every failure, up to a minute, with jitter so that

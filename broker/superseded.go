@@ -112,7 +112,7 @@ func (s *Service) takeUpPair(ctx context.Context, l models.Linked, k models.Supe
 		}
 		item := l.Authorization
 		item.ID, item.UserID, item.Login, item.Email, item.Picture = newID(), k.UserID, "", "", ""
-		if err := s.insertTombstone(ctx, tx, &item, exchanged{pair: p}, models.Credential{ExpiresAt: k.ExpiresAt}); err != nil {
+		if err := s.insertTombstone(ctx, tx, &item, exchanged{pair: p}, former{expiresAt: k.ExpiresAt}); err != nil {
 			return err
 		}
 		if j != nil && j.Type == models.JobRevokeUser {

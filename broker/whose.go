@@ -89,7 +89,7 @@ func (s *Service) mismatchedTokens(ctx context.Context, l models.Linked, attempt
 					return err
 				}
 			}
-			if err := s.keepOrphaned(ctx, tx, of, e, models.Credential{}); err != nil {
+			if err := s.keepOrphaned(ctx, tx, of, e, former{}); err != nil {
 				return err
 			}
 			return s.auditMismatch(ctx, tx, l)

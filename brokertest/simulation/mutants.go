@@ -52,7 +52,7 @@ var mutants = []mutant{
 	{"tokens are given up when they cannot be saved at once", "broker/complete.go", "Service.untilSaved",
 		`if err == nil || ruled(err) {`, `if err == nil || ruled(err) || ON {`, 0, ""},
 	{"a replaced pair is refreshed, whoever spends it", "broker/link.go", "Service.insertTombstone",
-		`if was.AttemptID != nil {`, `if was.AttemptID != nil && !ON {`, 0, ""},
+		`if was.spent {`, `if was.spent && !ON {`, 0, ""},
 	{"a failure that passes ends the grant", "broker/verdicts.go", "Service.judged",
 		`t := c.judge(said, s.timing)`, `t := c.judge(said, s.timing)
 	if ON && said == saysNotNow {

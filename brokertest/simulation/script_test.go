@@ -416,6 +416,48 @@ func TestR3_TokensThatMayHaveBeenSavedAreNotRefreshedAgain(t *testing.T) {
 	})
 }
 
+// TestR3_ARefusedRefreshTokenIsNotSentAgain: the upstream had refused a refresh token, and the person
+// consented again. To revoke the access token beside it, the replaced pair was refreshed with that refresh
+// token once more (seed 200375).
+func TestR3_ARefusedRefreshTokenIsNotSentAgain(t *testing.T) {
+	script(t, 1, accessLife+time.Second, func(w *world) error {
+		w.calm = true
+		r := w.replicas[0]
+		w.fetch(r, ofHub)
+		answer, err := w.until(1, "the answer to refresh")
+		if err != nil {
+			return err
+		}
+		w.tell(answer, loses)
+		if err := w.drain(); err != nil {
+			return err
+		}
+		time.Sleep(time.Minute)
+		w.fetch(r, ofHub) // the replay, which is refused
+		if err := w.drain(); err != nil {
+			return err
+		}
+		if verdict := w.rows[w.people[ofHub].authorization].verdict; verdict != string(models.VerdictExpired) {
+			return fmt.Errorf("after the replay the verdict is %q", verdict)
+		}
+		w.consentAgain(r, ofHub)
+		if err := w.drain(); err != nil {
+			return err
+		}
+		sent := len(w.ledger.calls)
+		if err := w.calmDown(); err != nil {
+			return err
+		}
+		for _, c := range w.ledger.calls[sent:] {
+			if c.refreshes() && w.ledger.nameOf(c.presented) == "refresh token 1 of ada at hub" {
+				t.Error("the refresh token that was refused is sent again")
+			}
+		}
+		w.judged(t)
+		return nil
+	})
+}
+
 // TestR1_ALateSaveReplacesNoNewerConsent: tokens that a refresh brought come after those of a
 // consent, which stay.
 func TestR1_ALateSaveReplacesNoNewerConsent(t *testing.T) {
