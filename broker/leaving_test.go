@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -110,6 +111,74 @@ func TestEverythingOfAUserIsUnlinkedAtOnceDuringAnUpgrade(t *testing.T) {
 		must(db.Exec("UPDATE upgrades SET began_at = $1", ago(25)))(t)
 		if n := unlinked(); n != 1 {
 			t.Errorf("%d are unlinked after the day, want as many as before", n)
+		}
+	})
+}
+
+// Finding S-J, with as much as a user may have: none of 50,000 authorizations is served from the answer on, before, while and
+// after they are unlinked in batches, and the person's new consent is, all the time.
+func TestD2_NoneOf50000IsServedWhileTheyAreUnlinked(t *testing.T) {
+	const many, batch = 50_000, 2000
+	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
+		if b != brokertest.Servers {
+			t.Skip("so many are kept on PostgreSQL")
+		}
+		h := brokertest.New(t, &brokertest.Options{Backend: b, WithoutWorker: true})
+		db, p := brokertest.SQL(t, h.DatabaseURL), h.Provider(t, "test")
+		var ids []string
+		for i := range 8 {
+			ids = append(ids, h.Consent(t, h.User, p, fmt.Sprint("ada's account ", i)).ID)
+		}
+		copies := func(table, of, changed string) {
+			must(db.Exec(fmt.Sprintf(`INSERT INTO %[1]s SELECT made.* FROM %[1]s o, generate_series(1, %[2]d) i,
+				LATERAL jsonb_populate_record(o, jsonb_build_object(%[3]s)) AS made WHERE o.%[4]s = $1`, table, many, changed, of), ids[0]))(t)
+		}
+		copies("authorizations", "id", `'id', 'copy-' || i, 'credential_id', 'credential-' || i, 'sub', 'copy-' || i, 'grant_key_v2', 'copy-' || i`)
+		copies("credentials", "authorization_id", `'id', 'credential-' || i, 'authorization_id', 'copy-' || i, 'access_mac', NULL`)
+		must(db.Exec("ANALYZE"))(t)
+
+		var revoked, over atomic.Bool
+		var load, served sync.WaitGroup
+		served.Add(len(ids))
+		for n, id := range ids {
+			load.Go(func() {
+				waiting := true
+				for i := n; !over.Load(); i += len(ids) {
+					before := revoked.Load()
+					for _, one := range []string{id, fmt.Sprint("copy-", 1+i%many)} {
+						_, err := h.Service.Token(ctx, h.User.Caller, one, 0)
+						if before && models.CodeOf(err) != models.CodeNotFound {
+							t.Errorf("%s is fetched after the answer, which gives %v", one, err)
+							return
+						}
+						if waiting && one == id && err == nil {
+							waiting = false
+							served.Done()
+						}
+					}
+				}
+			})
+		}
+		served.Wait()
+		j := must(h.Service.RevokeUser(ctx, h.Admin.Caller, "ada"))(t)
+		revoked.Store(true)
+		again := h.Consent(t, h.User, p, "ada's account 0")
+		batches := 0
+		for ; must(h.Store.TakesItems(ctx, j.ID))(t); batches++ {
+			if err := h.Store.TakeItemsOfUser(ctx, j.ID, batch); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := h.Service.Token(ctx, h.User.Caller, again.ID, 0); err != nil {
+				t.Fatalf("after %d batches the new consent gives %v", batches, err)
+			}
+		}
+		over.Store(true)
+		load.Wait()
+		if batches < many/batch {
+			t.Errorf("all were unlinked in %d batches: this shows less than it should", batches)
+		}
+		if left := brokertest.Column[string](t, db, "SELECT id FROM authorizations WHERE unlinked_at IS NULL"); len(left) != 1 || left[0] != again.ID {
+			t.Errorf("%d are linked, want the new one alone", len(left))
 		}
 	})
 }
