@@ -54,7 +54,9 @@ func openBrowser(t *testing.T, prepare ...chromedp.Action[chromedp.Void]) *brows
 	if err := chromedp.Listen(tab, b.note); err != nil {
 		t.Fatalf("opening a window: %v", err)
 	}
-	b.do(t, prepare...)
+	if err := chromedp.Do(tab, prepare...); err != nil { // there may be none: then it only opens the window
+		t.Fatalf("opening a window: %v", err)
+	}
 	return b
 }
 
