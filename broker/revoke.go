@@ -75,8 +75,8 @@ func (b *batch) judge(ctx context.Context, l models.Linked, outcome models.Outco
 	if err != nil {
 		return b.notRevoked(ctx, l, err)
 	}
-	if outcome == models.OutcomeAlreadyRevoked && (!l.Alive() || l.HasVerdict(models.VerdictExpired) || l.Credential.AttemptID != nil) {
-		// By our own record the token was invalid: its rejection proves nothing.
+	if outcome == models.OutcomeAlreadyRevoked && (!surelyAlive(l) || l.HasVerdict(models.VerdictExpired) || l.Credential.AttemptID != nil) {
+		// By our own record the token was invalid, or may have been: its rejection proves nothing.
 		return settled(models.OutcomeNoLiveToken, "")
 	}
 	return settled(outcome, "")
@@ -250,15 +250,23 @@ func (s *Service) noProofYet(l models.Linked, err error) *ruling {
 	return r
 }
 
-// wantsProof reports that the access token is no longer valid and a refresh may bring one.
+// surelyAlive reports whether the upstream's clock, too, must say that the access token is not
+// over, as far as is known.
+func surelyAlive(l models.Linked) bool {
+	e := l.Credential.ExpiresAt
+	return e == nil || e.Sub(l.Now) >= min(proofMargin, e.Sub(l.Credential.SavedAt)/2)
+}
+
+// wantsProof reports that the access token is no longer valid, or almost over, and a refresh may
+// bring one.
 func wantsProof(l models.Linked) bool {
-	return !l.Alive() && l.MayRefresh()
+	return !l.Alive() && l.MayRefresh() || l.EndsWithin(proofMargin)
 }
 
 // needsProof reports that a refresh comes before the revocation.
 func (s *Service) needsProof(l models.Linked) bool {
 	t, ok := s.at(l.Provider).Traits()
-	return ok && t.RevokeNeedsAccess && !l.Alive() && l.Credential.HasRefreshToken && !l.HasVerdict(models.VerdictExpired)
+	return ok && t.RevokeNeedsAccess && (!l.Alive() || l.EndsWithin(proofMargin)) && l.Credential.HasRefreshToken && !l.HasVerdict(models.VerdictExpired)
 }
 
 // RevokeOne takes one unlinked authorization back upstream, unless somebody is at

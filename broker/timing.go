@@ -111,6 +111,9 @@ const (
 	// checkLife is how long the answer of a check is remembered, so that a loop of checks
 	// uses up nobody's rate limit at the upstream.
 	checkLife = 10 * time.Second
+	// proofMargin is how long an access token must live yet whose rejection by a revocation is to
+	// mean something: clocks differ, and the call takes its time (D4).
+	proofMargin = 30 * time.Second
 	// longestBackoff and longestRefusalBackoff are the longest pauses of an authorization
 	// after failures that may pass, and after refusals.
 	longestBackoff        = time.Minute

@@ -458,6 +458,31 @@ func TestR3_ARefusedRefreshTokenIsNotSentAgain(t *testing.T) {
 	})
 }
 
+// TestD4_ATokenThatIsAlmostOverProvesNothing: by the database's clock an access token lived for two seconds
+// more, and by the upstream's it was over. The revocation with it was answered 404, which was taken for
+// already revoked, and the grant lived on (seed 303207).
+func TestD4_ATokenThatIsAlmostOverProvesNothing(t *testing.T) {
+	script(t, 1, accessLife+time.Second, func(w *world) error {
+		w.calm = true
+		w.clock.Store(int64(-3 * time.Second))
+		w.disconnect(w.replicas[0], ofHub)
+		if err := w.drain(); err != nil {
+			return err
+		}
+		r := w.rows[w.people[ofHub].authorization]
+		if r.outcome != string(models.OutcomeRevoked) {
+			t.Errorf("the outcome is %q", r.outcome)
+		}
+		for _, known := range w.ledger.tokens {
+			if strings.HasSuffix(known.owner, w.people[ofHub].name) && strings.HasPrefix(known.name, "refresh") && known.ended.IsZero() {
+				t.Errorf("the upstream accepts %s", known.name)
+			}
+		}
+		w.judged(t)
+		return nil
+	})
+}
+
 // TestR1_ALateSaveReplacesNoNewerConsent: tokens that a refresh brought come after those of a
 // consent, which stay.
 func TestR1_ALateSaveReplacesNoNewerConsent(t *testing.T) {
