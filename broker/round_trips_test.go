@@ -161,9 +161,8 @@ func (t *countedTx) Rollback() error {
 	return t.ConnPool.(gorm.TxCommitter).Rollback()
 }
 
-// A batch of revocations asked twice for each of its items, once while it kept every other batch of the
-// job from counting, and 100,000 revocations took a third longer. What it asks does not depend on how many items it
-// has, and it counts in the job last of all.
+// A batch of revocations asked twice for each of its items, the second time while it kept every other batch of the job from
+// counting. What it asks does not depend on how many items it has, and it counts in the job last of all.
 func TestABatchOfRevocationsTakesAsManyRoundTripsAsOneItem(t *testing.T) {
 	brokertest.Each(t, func(t *testing.T, b brokertest.Backend) {
 		var seen roundTrips
