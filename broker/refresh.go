@@ -27,7 +27,13 @@ func (s *Service) refresh(ctx context.Context, c models.Caller, l models.Linked,
 		if !errors.Is(err, errLeaseOver) {
 			return now, err
 		}
-		l = now
+		l, err = s.store.Fetchable(ctx, l.Authorization.ID) // the lease in what was read before is over
+		switch {
+		case ctx.Err() != nil:
+			return l, slowUpstream
+		case err != nil:
+			return l, err
+		}
 	}
 }
 
@@ -94,7 +100,7 @@ func (s *Service) follow(ctx context.Context, id string, due func(models.Linked)
 	if err != nil || ended {
 		return s.takeOutcome(ctx, id, err)
 	}
-	return l, errLeaseOver
+	return models.Linked{}, errLeaseOver
 }
 
 // refreshOnce calls the upstream, or takes what another process's call brings. Where the row is

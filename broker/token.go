@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/grantd/grantd/models"
@@ -78,6 +79,7 @@ func (s *Service) freshest(ctx context.Context, c models.Caller, id string, minT
 			return l, nil
 		case refreshErr == nil:
 			return l, tokenUnavailable(l)
+		case errors.Is(refreshErr, errLeaseOver): // of a refresh beside a token whose time is over now
 		case !withFormerSecret(asked, l) || !due(l):
 			return l, refreshErr
 		}
