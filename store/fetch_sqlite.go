@@ -18,9 +18,10 @@ import (
 // sqliteFetches runs the hot query on a connection of its own that can only read: it does
 // not wait for the one that writes, and the query is prepared once.
 type sqliteFetches struct {
-	path   string
-	shared *sql.DB // its connection is used where there is one: see Between
-	clock  func() time.Time
+	path          string
+	shared        *sql.DB                                   // its connection is used where there is one: see Between
+	prepareShared func(query string) (*sqlite3.Stmt, error) // on it
+	clock         func() time.Time
 
 	mu     sync.Mutex
 	closed bool
@@ -42,7 +43,7 @@ func (f *sqliteFetches) load(ctx context.Context, ids []string) (map[string]*mod
 func (f *sqliteFetches) loadNamed(ctx context.Context, names []string) (map[string]*models.Linked, error) {
 	return f.each(ctx, names, func(name string) (_ *models.Linked, err error) {
 		if f.named == nil {
-			if f.named, _, err = f.conn.PrepareFlags(fetchQuery(f.reader.columns, "a.id = ("+fmt.Sprintf(newestOf, "?1", "?2", "?3")+")"), sqlite3.PREPARE_PERSISTENT); err != nil {
+			if f.named, err = f.prepare(fetchQuery(f.reader.columns, "a.id = ("+fmt.Sprintf(newestOf, "?1", "?2", "?3")+")")); err != nil {
 				return nil, fmt.Errorf("preparing the hot query by name: %w", err)
 			}
 		}
@@ -119,11 +120,19 @@ func (f *sqliteFetches) connect() (err error) {
 	}{
 		{"SAVEPOINT fetch", &f.begin}, {"RELEASE fetch", &f.end}, {fetchQuery(f.reader.columns, "a.id = ?"), &f.query},
 	} {
-		if *s.to, _, err = f.conn.PrepareFlags(s.text, sqlite3.PREPARE_PERSISTENT); err != nil {
+		if *s.to, err = f.prepare(s.text); err != nil {
 			return fmt.Errorf("preparing the hot query: %w", err)
 		}
 	}
 	return nil
+}
+
+func (f *sqliteFetches) prepare(query string) (s *sqlite3.Stmt, err error) {
+	if f.shared != nil {
+		return f.prepareShared(query)
+	}
+	s, _, err = f.conn.PrepareFlags(query, sqlite3.PREPARE_PERSISTENT)
+	return s, err
 }
 
 func (f *sqliteFetches) open() (*sqlite3.Conn, error) {
@@ -143,10 +152,9 @@ func (f *sqliteFetches) open() (*sqlite3.Conn, error) {
 }
 
 // disconnect may be called with any part of a connection.
-func (f *sqliteFetches) disconnect() error {
-	err := errors.Join(f.begin.Close(), f.end.Close(), f.query.Close(), f.named.Close())
+func (f *sqliteFetches) disconnect() (err error) {
 	if f.shared == nil {
-		err = errors.Join(err, f.conn.Close())
+		err = errors.Join(f.begin.Close(), f.end.Close(), f.query.Close(), f.named.Close(), f.conn.Close())
 	}
 	f.conn, f.begin, f.end, f.query, f.named = nil, nil, nil, nil, nil
 	return err

@@ -65,6 +65,9 @@ type Between struct {
 	// SQLite is one connection that several stores use for everything, the hot query
 	// included, in the place of connections of their own. It is left open. Nil for none.
 	SQLite *sql.DB
+	// Prepare prepares a statement of the hot query on that connection, or returns the one that it prepared before. It is
+	// left open too.
+	Prepare func(query string) (*sqlite3.Stmt, error)
 	// Like is a store on the same connection, from which this one has what gorm knows of the
 	// types of rows. Nil for none.
 	Like *Store
@@ -150,7 +153,7 @@ func (s *Store) fetch(reads *sqliteFetches) {
 
 // useShared uses the connection of others.
 func (s *Store) useShared(db *sql.DB, like *Store) error {
-	s.fetch(&sqliteFetches{shared: db, clock: s.clock})
+	s.fetch(&sqliteFetches{shared: db, prepareShared: s.between.Prepare, clock: s.clock})
 	if like == nil {
 		return s.use(db, sqliteDialect, gormlite.OpenDB(db))
 	}

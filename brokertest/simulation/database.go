@@ -73,7 +73,7 @@ func (w *world) between(r *replica) *store.Between {
 		},
 	}
 	if w.shared != nil {
-		between.SQLite, between.Like = w.shared.db, w.like
+		between.SQLite, between.Prepare, between.Like = w.shared.db, w.shared.prepareHot, w.like
 	}
 	return between
 }

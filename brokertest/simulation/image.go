@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -105,7 +106,7 @@ func (im *image) fill(ctx context.Context, dbURL string, people []person) (err e
 		return err
 	}
 	s, err := broker.New(ctx, broker.Options{Store: db, Upstream: upstream, Keys: im.keys, PublicURL: publicURL, AnyRedirect: true,
-		Bell: jobs.NewBellFor(func(context.Context, jobs.Task) error { return nil })})
+		Random: rand.New(rand.NewPCG(0, 0)).Int64N, Bell: jobs.NewBellFor(func(context.Context, jobs.Task) error { return nil })})
 	if err != nil {
 		return err
 	}

@@ -55,48 +55,65 @@ type sight struct {
 	exchanges map[string]int // by provider, consents whose code is being exchanged
 }
 
-// see looks at the tables, and judges what has changed.
-func (w *world) see() error {
-	s, err := w.look(w.tables)
+// see looks at those tables that were written to, where a row has changed, and judges what has.
+func (w *world) see(of parts) error {
+	n := w.shared.Raw().TotalChanges()
+	if n == w.seenAt {
+		return nil
+	}
+	w.seenAt = n
+	s, err := w.look(w.tables, of, w.seen)
 	if err != nil {
 		return err
 	}
+	w.seen = s
 	return w.take(s)
 }
 
-// look reads the tables.
-func (w *world) look(t tables) (sight, error) {
-	s := sight{rows: map[string]row{}, providers: map[string]providerRow{}, exchanges: map[string]int{}}
-	err := t.each(lookAtRows, func(c record) error {
-		r, err := w.readRow(c)
-		s.rows[r.ID] = r
-		s.order = append(s.order, r.ID)
-		return err
-	})
-	if err != nil {
-		return s, fmt.Errorf("looking at the authorizations: %w", err)
+// look reads parts of the tables; the others are as they were seen before.
+func (w *world) look(t tables, of parts, s sight) (sight, error) {
+	if of&theRows != 0 {
+		s.rows, s.order = make(map[string]row, len(s.rows)+1), s.order[:0]
+		err := t.each(lookAtRows, func(c record) error {
+			r, err := w.readRow(c)
+			s.rows[r.ID] = r
+			s.order = append(s.order, r.ID)
+			return err
+		})
+		if err != nil {
+			return s, fmt.Errorf("looking at the authorizations: %w", err)
+		}
 	}
-	err = t.each(lookAtProviders, func(c record) error {
-		s.providers[c.ColumnText(0)] = providerRow{models.ProviderStatus(c.ColumnText(1)), c.ColumnBool(2), c.ColumnBool(3)}
-		return nil
-	})
-	if err != nil {
-		return s, fmt.Errorf("looking at the providers: %w", err)
+	if of&theProviders != 0 {
+		s.providers = map[string]providerRow{}
+		err := t.each(lookAtProviders, func(c record) error {
+			s.providers[c.ColumnText(0)] = providerRow{models.ProviderStatus(c.ColumnText(1)), c.ColumnBool(2), c.ColumnBool(3)}
+			return nil
+		})
+		if err != nil {
+			return s, fmt.Errorf("looking at the providers: %w", err)
+		}
 	}
-	err = t.each(lookAtJobs, func(c record) error {
-		s.jobs = append(s.jobs, jobRow{id: c.ColumnText(0), typ: c.ColumnText(1), status: c.ColumnText(2), provider: c.ColumnText(3), user: c.ColumnText(4),
-			total: c.ColumnInt64(5), settled: c.ColumnInt64(6), items: c.ColumnInt64(7)})
-		return nil
-	})
-	if err != nil {
-		return s, fmt.Errorf("looking at the jobs: %w", err)
+	if of&theJobs != 0 {
+		s.jobs = s.jobs[:0]
+		err := t.each(lookAtJobs, func(c record) error {
+			s.jobs = append(s.jobs, jobRow{id: c.ColumnText(0), typ: c.ColumnText(1), status: c.ColumnText(2), provider: c.ColumnText(3), user: c.ColumnText(4),
+				total: c.ColumnInt64(5), settled: c.ColumnInt64(6), items: c.ColumnInt64(7)})
+			return nil
+		})
+		if err != nil {
+			return s, fmt.Errorf("looking at the jobs: %w", err)
+		}
 	}
-	err = t.each(lookAtExchanges, func(c record) error {
-		s.exchanges[c.ColumnText(0)] = int(c.ColumnInt64(1))
-		return nil
-	})
-	if err != nil {
-		return s, fmt.Errorf("looking at the consents: %w", err)
+	if of&theExchanges != 0 {
+		s.exchanges = map[string]int{}
+		err := t.each(lookAtExchanges, func(c record) error {
+			s.exchanges[c.ColumnText(0)] = int(c.ColumnInt64(1))
+			return nil
+		})
+		if err != nil {
+			return s, fmt.Errorf("looking at the consents: %w", err)
+		}
 	}
 	return s, nil
 }

@@ -69,12 +69,24 @@ func (l lookout) each(query string, f func(record) error) (err error) {
 	return errors.Join(err, s.Err(), s.Reset())
 }
 
+// parts are those of the tables that are looked at.
+type parts uint32
+
+const (
+	theRows parts = 1 << iota
+	theProviders
+	theJobs
+	theExchanges
+	everything = theRows | theProviders | theJobs | theExchanges
+)
+
+// partsOf are those that a table is read for; a flow goes with its provider.
+var partsOf = map[string]parts{"credentials": theRows, "authorizations": theRows | theJobs, "user_revocations": theRows,
+	"providers": theProviders | theExchanges, "jobs": theJobs, "flows": theExchanges}
+
 // changes notes that tables were written to.
 func (w *world) changes(tables ...string) {
 	for _, t := range tables {
-		switch t {
-		case "credentials", "authorizations", "providers", "jobs", "flows", "user_revocations":
-			w.changed.Store(true)
-		}
+		w.changed.Or(uint32(partsOf[t]))
 	}
 }

@@ -293,7 +293,7 @@ func (w *world) lookInRealTime() (s sight, err error) {
 		return s, err
 	}
 	defer tx.Rollback(context.Background())
-	return w.look(snapshot{tx})
+	return w.look(snapshot{tx}, everything, sight{})
 }
 
 // snapshot is the tables of PostgreSQL as a transaction sees them.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ncruces/go-sqlite3"
 	sqlite "github.com/ncruces/go-sqlite3/driver"
 	"gorm.io/gorm"
 
@@ -25,13 +26,14 @@ type shared struct {
 	opened  *store.Store     // its connection this is
 	held    *sql.Conn
 	db      *sql.DB
-	idle    map[string]driver.Stmt // those that are prepared, and not in use
+	idle    map[string]driver.Stmt   // those that are prepared, and not in use
+	hot     map[string]*sqlite3.Stmt // those of the hot query
 }
 
 // share opens the image as a store does.
 func share(path string) (*shared, error) {
 	ctx := context.Background()
-	s := &shared{idle: map[string]driver.Stmt{}, look: lookout{}, metrics: metrics.New("")}
+	s := &shared{idle: map[string]driver.Stmt{}, hot: map[string]*sqlite3.Stmt{}, look: lookout{}, metrics: metrics.New("")}
 	var own *sql.DB
 	var err error
 	s.opened, err = store.Open(ctx, store.Options{URL: "sqlite:" + path, Between: &store.Between{
@@ -53,13 +55,28 @@ func (s *shared) take(ctx context.Context, own *sql.DB) (err error) {
 	}
 	return s.held.Raw(func(c any) error {
 		s.Conn = c.(sqlite.Conn)
-		err := s.Raw().Exec("PRAGMA temp_store = memory; PRAGMA cache_size = -65536; PRAGMA cache_spill = off")
-		return errors.Join(err, s.look.open(s.Raw()))
+		err1 := s.Raw().Exec("PRAGMA temp_store = memory; PRAGMA cache_size = -65536; PRAGMA cache_spill = off")
+		// A plan depends on no value, so that no other value has a statement prepared again.
+		_, err2 := s.Raw().Config(sqlite3.DBCONFIG_ENABLE_QPSG, true)
+		return errors.Join(err1, err2, s.look.open(s.Raw()))
 	})
 }
 
-func (s *shared) close() error {
-	return errors.Join(s.look.close(), s.db.Close(), s.held.Close(), s.opened.Close())
+func (s *shared) close() (err error) {
+	for _, p := range s.hot {
+		err = errors.Join(err, p.Close())
+	}
+	return errors.Join(err, s.look.close(), s.db.Close(), s.held.Close(), s.opened.Close())
+}
+
+// prepareHot prepares a statement of the hot query, once.
+func (s *shared) prepareHot(query string) (p *sqlite3.Stmt, err error) {
+	if p = s.hot[query]; p == nil {
+		if p, _, err = s.Raw().PrepareFlags(query, sqlite3.PREPARE_PERSISTENT); err == nil {
+			s.hot[query] = p
+		}
+	}
+	return p, err
 }
 
 // begin begins a play.

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/cryptotest"
 	"time"
 
 	"github.com/grantd/grantd/brokertest/protocol"
@@ -71,6 +73,32 @@ func TestASeedIsPlayedTheSameWayTwice(t *testing.T) {
 		played++
 	}
 	t.Logf("%d seeds were played twice", played)
+}
+
+// TestEveryImageIsTheSame: another process, which has an image of its own, plays a seed the same way.
+func TestEveryImageIsTheSame(t *testing.T) {
+	var images [2]string
+	for i := range images {
+		cryptotest.SetGlobalRandom(t, 0)
+		path := filepath.Join(t.TempDir(), "image.db")
+		newImage(t, path)
+		s, err := share(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, _, err := s.Raw().Prepare("SELECT ahead_after, refresh_after, expires_at FROM credentials ORDER BY id")
+		for err == nil && rows.Step() {
+			for column := range rows.ColumnCount() {
+				images[i] += fmt.Sprintf("%s: %q\n", rows.ColumnName(column), rows.ColumnText(column))
+			}
+		}
+		if err := errors.Join(err, rows.Err(), rows.Close(), s.close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if images[0] == "" || images[0] != images[1] {
+		t.Errorf("two images part here:\n%s", parting(images[0], images[1]))
+	}
 }
 
 // TestEverySeedKeepsThePromises plays seeds for as long as it may. GRANTD_SEED=n plays one

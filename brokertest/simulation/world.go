@@ -163,8 +163,6 @@ type world struct {
 	rng      *rand.Rand // of the scheduler, begun anew for each of its decisions
 	decided  int        // how many those are
 	made     []Decision
-	jitterMu sync.Mutex
-	jitters  *rand.Rand // of the broker
 	began    time.Time
 	calmed   time.Time // on PostgreSQL
 
@@ -197,7 +195,9 @@ type world struct {
 	stolen        map[string]row // by who was told that their tokens are somebody else's
 	mismatchedAt  map[string]int // the step at which an authorization was found to be somebody else's
 	lookedAt      map[looked]int // the step at which somebody last read or leased an authorization
-	changed       atomic.Bool    // the tables, since they were looked at
+	changed       atomic.Uint32  // the parts of the tables that were written to since they were looked at
+	seen          sight          // when they were looked at last
+	seenAt        int64          // how many rows had changed on the connection then
 	rows          map[string]row // by authorization
 	providers     map[string]models.ProviderStatus
 	jobs          map[string]jobRow
@@ -237,7 +237,7 @@ type terms struct {
 
 func newWorld(im *image, sh *shared, seed uint64, o Options) *world {
 	w := newWorldAt(im, terms{canMove: moves(), mayFail: faultTable, most: 8, wrongFor: time.Hour, retryAfter: "30"}, seed, o)
-	w.shared, w.tables, w.metrics = sh, sh.look, sh.metrics
+	w.shared, w.tables, w.metrics, w.seenAt = sh, sh.look, sh.metrics, -1
 	return w
 }
 
@@ -245,7 +245,7 @@ func newWorld(im *image, sh *shared, seed uint64, o Options) *world {
 func newWorldAt(im *image, on terms, seed uint64, o Options) *world {
 	source := rand.NewPCG(seed, 1)
 	w := &world{
-		image: im, terms: on, seed: seed, options: o, source: source, rng: rand.New(source), jitters: rand.New(rand.NewPCG(seed, 2)),
+		image: im, terms: on, seed: seed, options: o, source: source, rng: rand.New(source),
 		lookedAt: map[looked]int{}, holders: map[string]string{}, hurtAt: map[string]int{}, exchanges: map[string]int{}, stolen: map[string]row{}, mismatchedAt: map[string]int{}, names: map[string]string{}, dead: map[int]bool{}, gone: map[int]bool{}, rows: map[string]row{}, providers: map[string]models.ProviderStatus{}, jobs: map[string]jobRow{},
 		wrongUntil: map[int]time.Time{}, organisations: map[string]string{}, deletions: map[string]bool{}, trouble: map[string]bool{}, followed: map[string]*followed{}, working: map[worker]string{},
 		faults: map[string]int{}, moves: map[string]int{}, reached: map[string]int{}, people: slices.Clone(im.people), began: time.Now(),
@@ -287,10 +287,9 @@ func (w *world) latest() time.Time {
 	return time.Now().Add(time.Duration(max(w.clock.Load(), w.aheadBefore)))
 }
 
+// jitter is the broker's randomness: of the moment, and not of who draws first of those whose time comes at once.
 func (w *world) jitter(n int64) int64 {
-	w.jitterMu.Lock()
-	defer w.jitterMu.Unlock()
-	return w.jitters.Int64N(n)
+	return rand.New(rand.NewPCG(w.seed, uint64(time.Now().UnixNano()))).Int64N(n)
 }
 
 func (w *world) named(id string) (string, bool) {
@@ -378,7 +377,7 @@ func (w *world) play() error {
 
 // open starts the replicas, some time after everybody had consented.
 func (w *world) open(replicas int, after time.Duration) error {
-	if err := w.see(); err != nil {
+	if err := w.see(everything); err != nil {
 		return err
 	}
 	time.Sleep(after)
@@ -399,8 +398,8 @@ func (w *world) settle() error {
 	case <-w.gates.arrived:
 	default:
 	}
-	if w.changed.Swap(false) {
-		if err := w.see(); err != nil {
+	if of := parts(w.changed.Swap(0)); of != 0 {
+		if err := w.see(of); err != nil {
 			return err
 		}
 	}
