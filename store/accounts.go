@@ -32,7 +32,8 @@ func (s *Store) Mismatch(ctx context.Context, l models.Linked, attempt, reason s
 	if attempt != "" {
 		q = q.Where("attempt_id = ?", attempt)
 		row["last_attempt"], row["last_error"] = attempt, reason
-		row["attempt_id"], row["lease_owner"], row["lease_until"] = nil, nil, nil
+		row["attempt_id"] = nil
+		s.endLease(row, attempt, nil, nil)
 	}
 	ended, err := changed(q.Updates(row))
 	if ended {

@@ -34,7 +34,8 @@ type Refused struct {
 }
 
 // SaveFailure writes how an attempt over generation g failed. A definite outcome
-// ends the attempt; an ambiguous one keeps it, and its lease, on the row (R3). A
+// ends the attempt; an ambiguous one keeps it, and its lease, on the row (R3). The lease of
+// somebody who has taken it since, such as a revocation, stays as it is (R9). A
 // verdict carries the generation and the secret it was reached under (R5).
 func (s *Store) SaveFailure(ctx context.Context, credential string, g int64, f Failed) (bool, error) {
 	row := map[string]any{"last_attempt": f.Attempt, "last_error": f.Error, "failures": gorm.Expr("failures + 1")}
@@ -45,9 +46,10 @@ func (s *Store) SaveFailure(ctx context.Context, credential string, g int64, f F
 		}
 	}
 	if f.Ambiguous {
-		row["lease_until"] = s.in(f.LeaseFor)
+		s.endLease(row, f.Attempt, f.Attempt, s.in(f.LeaseFor))
 	} else {
-		row["attempt_id"], row["lease_owner"], row["lease_until"], row["lost_answers"] = nil, nil, nil, 0
+		s.endLease(row, f.Attempt, nil, nil)
+		row["attempt_id"], row["lost_answers"] = nil, 0
 	}
 	if f.Lost {
 		row["lost_answers"] = gorm.Expr("lost_answers + 1")
@@ -66,6 +68,14 @@ func (s *Store) SaveFailure(ctx context.Context, credential string, g int64, f F
 		s.expired(f.Reason)
 	}
 	return saved, err
+}
+
+// endLease adds to a row whose lease it is after an attempt, and until when. One that somebody
+// else holds by now stays as it is.
+func (s *Store) endLease(row map[string]any, attempt string, owner, until any) {
+	for column, value := range map[string]any{"lease_owner": owner, "lease_until": until} {
+		row[column] = gorm.Expr("CASE WHEN lease_owner <> ? AND lease_until > ? THEN "+column+" ELSE ? END", attempt, s.now(), value)
+	}
 }
 
 // judge adds a verdict to a row, with what it was reached under (R5).

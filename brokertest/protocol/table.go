@@ -197,13 +197,13 @@ var Table = []Row{
 	{Refreshing, answered, LeavesTokens, "(gone || gen != my.gen) && job != DONE", idle, "left[my.got] = 1; lefts = lefts + 1; my.got = 0"},
 	{Refreshing, answered, DropsTokens, "job == DONE", idle, "my.got = 0"},
 	{Refreshing, answered, FindsAnother, "!gone && gen == my.gen && attempt == me", idle,
-		"expired = 1; chain[my.got] = my.got; left[my.got] = 1; lefts = lefts + 1; my.got = 0; attempt = 0; holder = 0; running = 0"},
-	{Refreshing, refused, SavesVerdict, "!gone && gen == my.gen && attempt == me", idle, "expired = 1; attempt = 0; holder = 0; running = 0"},
-	{Refreshing, denied, SavesFailure, "!gone && gen == my.gen && attempt == me", idle, "attempt = 0; holder = 0; running = 0"},
-	{Refreshing, denied, SavesUnknown, "!gone && gen == my.gen && attempt == me && my.before != 0", idle, "running = 0"},
-	{Refreshing, failed, SavesFailure, "!gone && gen == my.gen && attempt == me && my.before == 0", idle, "attempt = 0; holder = 0; running = 0"},
-	{Refreshing, failed, SavesUnknown, "!gone && gen == my.gen && attempt == me && my.before != 0", idle, "running = 0"},
-	{Refreshing, unknown, SavesUnknown, "!gone && gen == my.gen && attempt == me", idle, "running = 1"},
+		"expired = 1; chain[my.got] = my.got; left[my.got] = 1; lefts = lefts + 1; my.got = 0; attempt = 0; " + endsLease},
+	{Refreshing, refused, SavesVerdict, "!gone && gen == my.gen && attempt == me", idle, "expired = 1; attempt = 0; " + endsLease},
+	{Refreshing, denied, SavesFailure, "!gone && gen == my.gen && attempt == me", idle, "attempt = 0; " + endsLease},
+	{Refreshing, denied, SavesUnknown, "!gone && gen == my.gen && attempt == me && my.before != 0", idle, keepsLease + "running = (holder == me -> 0 : running)"},
+	{Refreshing, failed, SavesFailure, "!gone && gen == my.gen && attempt == me && my.before == 0", idle, "attempt = 0; " + endsLease},
+	{Refreshing, failed, SavesUnknown, "!gone && gen == my.gen && attempt == me && my.before != 0", idle, keepsLease + "running = (holder == me -> 0 : running)"},
+	{Refreshing, unknown, SavesUnknown, "!gone && gen == my.gen && attempt == me", idle, keepsLease + "running = 1"},
 	{Refreshing, refused + or + denied + or + failed + or + unknown, FailureIsStale, "gone || gen != my.gen || attempt != me", idle, ""},
 
 	{Revoking, idle, Claims, "item == TO_REVOKE && !claiming", claimed, "claim = me; claiming = 1; my.time = 1"},
@@ -244,6 +244,13 @@ var Table = []Row{
 
 // or stands between states of which a row is about any.
 const or = ", "
+
+// What becomes of a lease where an attempt ends without tokens: one that somebody else holds by
+// now stays.
+const (
+	endsLease  = "holder = (running && holder != me -> holder : 0); running = (holder == 0 -> 0 : running)"
+	keepsLease = "holder = (running && holder != me -> holder : me); "
+)
 
 // String names a row by its part, its state and its event.
 func (r Row) String() string {

@@ -20,7 +20,7 @@ func (w *world) calmDown() error {
 	w.logf("from now on nothing goes wrong")
 	w.calm = true
 	w.source.Seed(w.seed, 1)
-	w.clock.Store(0)
+	w.setClock(0)
 	w.rightClients(true)
 	for round, d := range calmPauses {
 		if err := w.restart(); err != nil {

@@ -501,9 +501,7 @@ const mostAhead = 4 * time.Second
 // moveClock steps the database's clock.
 func (w *world) moveClock() bool {
 	d := time.Duration(w.rng.Int64N(int64(2*mostAhead))) - mostAhead
-	if before := w.clock.Swap(int64(d)); w.gates.inTransaction() {
-		w.aheadBefore = max(w.aheadBefore, before)
-	}
+	w.setClock(d)
 	w.faults["clock step"]++
 	w.logf("the database's clock is now off by %s", d.Truncate(time.Millisecond))
 	return true

@@ -281,6 +281,12 @@ func (w *world) authorizationOf(id string) string {
 // now is the database's clock.
 func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.clock.Load())) }
 
+func (w *world) setClock(ahead time.Duration) {
+	if before := w.clock.Swap(int64(ahead)); w.gates.inTransaction() {
+		w.aheadBefore = max(w.aheadBefore, before)
+	}
+}
+
 // latest is the database's clock, or what it would be had it not been stepped back during the
 // transaction whose changes are looked at: they may have been decided before.
 func (w *world) latest() time.Time {
