@@ -26,25 +26,32 @@ func (s *Service) link(ctx context.Context, c models.Caller, at upstream, f mode
 			s.log.Warn("releasing a grant lease failed; it will expire", "error", err)
 		}
 	}()
-	if err := s.leaseGrants(ctx, keys, owner, s.timing.LeaseMargin); err != nil {
-		return err
-	}
-	revoked, err := s.store.GrantRevokedSince(ctx, keys, e.SentAt)
-	if err != nil {
-		return err
-	}
-	if revoked { // the whole grant, since the code was sent: these tokens may have gone with it
-		again, err := at.UserInfo(ctx, models.Secret(e.Access))
-		at.learnAPI(ctx, store.Gate{}, err)
-		if err == nil && again.Sub != user.Sub {
-			err = &providers.Error{Kind: providers.KindProtocol, Code: identityMismatch}
+	for {
+		if err := s.leaseGrants(ctx, keys, owner, s.timing.LeaseMargin); err != nil {
+			return err
 		}
+		revoked, err := s.store.GrantRevokedSince(ctx, keys, e.SentAt)
 		if err != nil {
 			return err
 		}
+		if revoked { // the whole grant, since the code was sent: these tokens may have gone with it
+			again, err := at.UserInfo(ctx, models.Secret(e.Access))
+			at.learnAPI(ctx, store.Gate{}, err)
+			if err == nil && again.Sub != user.Sub {
+				err = &providers.Error{Kind: providers.KindProtocol, Code: identityMismatch}
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if err := s.linkHeld(ctx, c, at, f, e, user, idTokenAccount, keys, owner); !errors.Is(err, errGrantLeaseOver) {
+			return err
+		}
 	}
-	return s.linkHeld(ctx, c, at, f, e, user, idTokenAccount)
 }
+
+// errGrantLeaseOver says that the lease on a grant ran out before what it was taken for was done.
+var errGrantLeaseOver = errors.New("the lease on the grant is over")
 
 // leaseGrants takes the leases on all keys of a grant, one after the other.
 func (s *Service) leaseGrants(ctx context.Context, keys []string, owner string, lease time.Duration) error {
@@ -75,15 +82,22 @@ func (s *Service) leaseGrant(ctx context.Context, key, owner string, lease time.
 }
 
 // linkHeld makes the authorization live, in one transaction that holds the
-// provider (D2): the account's authorization continues with new tokens, or is
+// provider (D2) and the owner's lease on the grant, which may have run out meanwhile (D1): the account's authorization continues with new tokens, or is
 // made; and if the provider is no longer active, what was granted is kept only to
 // be revoked.
-func (s *Service) linkHeld(ctx context.Context, c models.Caller, at upstream, f models.Flow, e exchanged, user models.User, idTokenAccount string) error {
+func (s *Service) linkHeld(ctx context.Context, c models.Caller, at upstream, f models.Flow, e exchanged, user models.User, idTokenAccount string, keys []string, owner string) error {
 	var off bool
 	err := s.store.Tx(ctx, func(tx *store.Store) error {
 		p, err := tx.LockProvider(ctx, f.ProviderID)
 		if err != nil {
 			return err
+		}
+		held, err := tx.KeepGrants(ctx, keys, owner, s.timing.LeaseMargin)
+		if err != nil {
+			return err
+		}
+		if !held {
+			return errGrantLeaseOver
 		}
 		a := s.newAuthorization(at, f, e, user)
 		a.IDTokenAccount = idTokenAccount

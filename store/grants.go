@@ -22,6 +22,17 @@ func (s *Store) LeaseGrant(ctx context.Context, key, owner string, lease time.Du
 		WHERE grant_leases.until <= ? OR grant_leases.owner = excluded.owner`, key, owner, s.in(lease), s.now()))
 }
 
+// KeepGrants makes leases on grants that owner has last for so long from now, and holds them until the
+// transaction ends. It reports whether owner has all of them, and none has run out.
+func (s *Store) KeepGrants(ctx context.Context, keys []string, owner string, lease time.Duration) (bool, error) {
+	if len(keys) == 0 {
+		return true, nil
+	}
+	kept := s.db.WithContext(ctx).Model(&grantLease{}).Where("grant_key IN ? AND owner = ? AND until > ?", keys, owner, s.now()).
+		Update("until", s.in(lease))
+	return kept.RowsAffected == int64(len(keys)), kept.Error
+}
+
 // LeaseItemGrants takes the leases on the grants of the items that a lease holds, except those
 // that somebody else decides about, and returns the keys it has. Always in the
 // order of the keys, and with v1 those of the first version before the others: two

@@ -113,11 +113,11 @@ var mutants = []mutant{
 		`if own || other {`, `if (own || other) && !ON {`, 0, "1m, 2026-11-30"},
 	{"a grant is revoked without its lease", "broker/revoke.go", "batch.scopeOf",
 		`if !b.leased[key] {`, `if !b.leased[key] && !ON {`, 0, ""},
-	{"a consent becomes live without the lease of its grant", "broker/link.go", "Service.leaseGrants",
-		`for _, key := range keys {`, `if ON {
-		return nil
-	}
-	for _, key := range keys {`, 0, "1m, 2026-11-30"},
+	{"a consent becomes live without the lease of its grant", "broker/link.go", "Service.link",
+		`keys, owner := s.grantKeys(grant), newID()`, `keys, owner := s.grantKeys(grant), newID()
+	if ON {
+		keys = nil
+	}`, 0, "1m, 2026-11-30"},
 	{"a revocation is sent after its lease", "broker/revoke.go", "batch.revoke",
 		`if time.Until(b.until) < b.s.timing.RevokeCall {`, `if time.Until(b.until) < b.s.timing.RevokeCall && !ON {`, 0, "1m, 2026-11-30"},
 	{"a user who leaves keeps the links", "store/user_revocations.go", "Store.RevokeUser",

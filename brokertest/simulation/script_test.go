@@ -483,6 +483,40 @@ func TestD4_ATokenThatIsAlmostOverProvesNothing(t *testing.T) {
 	})
 }
 
+// TestD1_AConsentWhoseLeaseRanOutIsNotLive: a process took the lease on a grant to make a consent live, and
+// paused for longer than it lasts. Another began to revoke the whole grant meanwhile. The consent
+// became live all the same, and went with the grant (seed 309528).
+func TestD1_AConsentWhoseLeaseRanOutIsNotLive(t *testing.T) {
+	script(t, 2, time.Second, func(w *world) error {
+		w.calm = true
+		slow, other := w.replicas[0], w.replicas[1]
+		w.consentAgain(slow, ofHub)
+		leased, err := w.untilOf(slow, "INSERT INTO grant_leases")
+		if err != nil {
+			return err
+		}
+		w.letOn(leased)
+		if _, err := w.untilOf(slow, "BEGIN"); err != nil {
+			return err
+		}
+		time.Sleep(15 * time.Second)
+		w.disconnect(other, ofHub)
+		revokes, err := w.untilOf(other, "DELETE /api/v3/applications")
+		if err != nil {
+			return err
+		}
+		if err := w.aloneFor(slow, time.Second); err != nil {
+			return err
+		}
+		w.letOn(revokes)
+		if err := w.calmDown(); err != nil {
+			return err
+		}
+		w.judged(t)
+		return nil
+	})
+}
+
 // TestR1_ALateSaveReplacesNoNewerConsent: tokens that a refresh brought come after those of a
 // consent, which stay.
 func TestR1_ALateSaveReplacesNoNewerConsent(t *testing.T) {
