@@ -111,7 +111,7 @@ func saveTokens(credential string, g int64, row map[string]any) (string, []any) 
 // refreshed are the columns of a save that no consent is behind: that the tokens are another
 // account's ends with a consent only (R12).
 func (v Save) refreshed(s *Store) map[string]any {
-	const foreign = "CASE WHEN verdict = 'expired' AND verdict_generation = generation AND verdict_secret_version = 0 THEN "
+	const foreign = "CASE WHEN " + isForeign + " THEN "
 	row := v.columns(s)
 	row["verdict"], row["verdict_reason"] = gorm.Expr(foreign+"verdict END"), gorm.Expr(foreign+"verdict_reason ELSE '' END")
 	row["verdict_generation"] = gorm.Expr(foreign + "generation + 1 ELSE 0 END")

@@ -78,11 +78,21 @@ func (s *Store) endLease(row map[string]any, attempt string, owner, until any) {
 	}
 }
 
-// judge adds a verdict to a row, with what it was reached under (R5).
+// judge adds a verdict to a row, with what it was reached under (R5). That the tokens are another
+// account's, which is of secret version 0, is not replaced by any other (R12).
 func judge(row map[string]any, v models.Verdict, reason string, generation, secretVersion int64) {
 	row["verdict"], row["verdict_reason"] = v, reason
 	row["verdict_generation"], row["verdict_secret_version"] = generation, secretVersion
+	if secretVersion == 0 {
+		return
+	}
+	for _, column := range []string{"verdict", "verdict_reason", "verdict_generation", "verdict_secret_version"} {
+		row[column] = gorm.Expr("CASE WHEN "+isForeign+" THEN "+column+" ELSE ? END", row[column])
+	}
 }
+
+// isForeign says in SQL that a credential's tokens were found to be another account's.
+const isForeign = "verdict = 'expired' AND verdict_generation = generation AND verdict_secret_version = 0"
 
 // verdictHolds says in SQL that a credential c of provider p has a verdict that is not
 // void: the tokens and the client secret are still those it was reached with (R5). One

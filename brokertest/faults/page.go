@@ -31,7 +31,7 @@ const found = `
 ## Found by seeds
 
 What ` + "`" + `make simulate` + "`" + ` found ([proof](proof.md)), and what came of it. A seed plays something else once the code has changed. 1, 39, 57,
-186, 1115, 51665, 53662, 200375, 303207, 309528 and the row that says so have become tests with a script. 1002 and 1542 have mutants, which are noticed within a minute of seeds or less. The
+186, 1115, 51665, 53662, 200375, 303207, 309528, 501638 and the row that says so have become tests with a script. 1002 and 1542 have mutants, which are noticed within a minute of seeds or less. The
 row of the model has become part of the statement that takes a lease.
 
 | seed | what happened | what was mended |
@@ -51,6 +51,7 @@ row of the model has become part of the statement that takes a lease.
 | 303207 | By the database's clock an access token lived a little longer, and by the upstream's it was over. The upstream did not know it, which was taken for already revoked, and the grant lived on. | A token that is over within 30 s is refreshed before it is used to revoke a grant, and its rejection proves nothing. |
 | 308397 | A refresh that was slow to learn that it had failed noted that after its lease had run out, and ended the lease that the revocation of a token had taken since. Another refresh could begin beside that. | The lease of somebody else stays as it is. |
 | 309528 | A process took the lease on a grant to make a consent live, and paused for longer than it lasts. Another began to revoke the whole grant. The consent became live all the same, and went with the grant. | The transaction that makes it live holds the lease, or takes it anew. |
+| 501638 | A check found that the tokens are another account's while a refresh was under way that the upstream refused. That verdict was replaced by the refusal's, which a new client secret ends. | No other verdict replaces that one. |
 | (scripted) | After slow statements between the lease and its call, the call outlived the lease, and another replica sent the same refresh token meanwhile. | The time of a call counts from when its lease was asked for. |
 | (model) | A save that was accepted after its lease had run out ended the lease of the next attempt. That one did not notice, and sent a refresh token that a third attempt was sending. | An attempt that reads the row again and does not find itself there gives up. |
 `

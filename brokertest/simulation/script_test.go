@@ -268,6 +268,47 @@ func TestR12_ARefreshUnderWayUndoesNoMismatch(t *testing.T) {
 	})
 }
 
+// TestR12_ARefusalUndoesNoMismatch: a check found that the tokens are another account's while a refresh was
+// under way that the upstream refused. That verdict was replaced by the refusal's, which a new client
+// secret ends (seed 501638).
+func TestR12_ARefusalUndoesNoMismatch(t *testing.T) {
+	script(t, 2, accessLife+time.Second, func(w *world) error {
+		w.calm = true
+		r, other := w.replicas[0], w.replicas[1]
+		w.fetch(r, ofHub)
+		answer, err := w.until(1, "the answer to refresh")
+		if err != nil {
+			return err
+		}
+		w.tell(answer, loses)
+		if err := w.drain(); err != nil {
+			return err
+		}
+		time.Sleep(time.Minute)
+		w.fetch(r, ofHub) // the replay, which is refused
+		if _, err := w.untilOf(r, "the answer to refresh"); err != nil {
+			return err
+		}
+		w.check(other, ofHub)
+		check, err := w.untilOf(other, "POST /api/v3/applications")
+		if err != nil {
+			return err
+		}
+		w.tell(check, stolen)
+		if _, err := w.untilOf(other, "nothing"); err == nil {
+			return fmt.Errorf("the check does not end")
+		}
+		if err := w.drain(); err != nil {
+			return err
+		}
+		if is := w.rows[w.people[ofHub].authorization]; !is.mismatched() || is.last == "" || is.attempt != "" {
+			t.Errorf("after the refusal the verdict is %q for %q", is.verdict, is.reason)
+		}
+		w.judged(t)
+		return nil
+	})
+}
+
 // judged fails the test for each promise that a script broke.
 func (w *world) judged(t *testing.T) {
 	t.Helper()
