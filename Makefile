@@ -106,14 +106,17 @@ bench-million: ## Measure what depends on how many authorizations are stored, wi
 faults: ## Kill, freeze and starve grantd and what it stands on, and write docs/faults.md; takes about ten minutes
 	go run ./brokertest/services/with go run ./brokertest/faults -write docs/faults.md $(ARGS)
 
-# How long, and from which seed on: make simulate FOR=1h SEED=1000000. With SEED alone that seed tells its story.
+# How long, or how many, and from which seed on: make simulate FOR=1h SEED=1000000, or SEEDS=100000 PROCESSES=2, which divides
+# them among two processes. With SEED alone that seed tells its story.
 # ON=postgres plays the same moves on PostgreSQL, in real time.
 FOR ?=
 SEED ?=
+SEEDS ?=
+PROCESSES ?=
 ON ?=
 
-simulate: ## Play interleavings of replicas, each from a seed, and judge each by the promises; FOR=10m SEED=1 ON=postgres
-	GRANTD_SIMULATE='$(if $(SEED),$(FOR),$(or $(FOR),10m))' GRANTD_SEED='$(SEED)' GRANTD_ONLY='$(ONLY)' go test -count=1 -timeout 0 -v -run $(if $(filter postgres,$(ON)),OnPostgres,EverySeed) $(ARGS) ./brokertest/simulation
+simulate: ## Play interleavings of replicas, each from a seed, and judge each by the promises; FOR=10m SEED=1 SEEDS=1000 ON=postgres
+	GRANTD_SIMULATE='$(if $(SEED)$(SEEDS),$(FOR),$(or $(FOR),10m))' GRANTD_SEED='$(SEED)' GRANTD_SEEDS='$(SEEDS)' GRANTD_PROCESSES='$(PROCESSES)' GRANTD_ONLY='$(ONLY)' go test -count=1 -timeout 0 -v -run $(if $(filter postgres,$(ON)),OnPostgres,EverySeed) $(ARGS) ./brokertest/simulation
 
 pictures: ## Draw the pictures of the pages in docs/images anew; needs Chromium
 	GRANTD_PICTURES='$(CURDIR)/docs/images' go test -count=1 -run TestTheMainPagesArePictured ./brokertest/contract

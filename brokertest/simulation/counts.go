@@ -32,11 +32,9 @@ func NewCounts(from uint64) *Counts {
 func (c *Counts) Add(r Result) {
 	c.Seeds++
 	c.Gates += r.Gates
-	for _, table := range []struct{ to, more map[string]int }{{c.Faults, r.Faults}, {c.Moves, r.Moves}, {c.Rows, r.Rows}} {
-		for name, n := range table.more {
-			table.to[name] += n
-		}
-	}
+	addTo(c.Faults, r.Faults)
+	addTo(c.Moves, r.Moves)
+	addTo(c.Rows, r.Rows)
 	kinds := slices.Sorted(maps.Keys(r.Faults))
 	for i, a := range kinds {
 		for _, b := range kinds[i+1:] {
@@ -45,6 +43,28 @@ func (c *Counts) Add(r Result) {
 	}
 	for _, v := range r.Violations {
 		c.Failed = append(c.Failed, fmt.Sprintf("seed %d: %s", r.Seed, v))
+	}
+}
+
+// Join adds what the seeds that follow met, as another process counted it.
+func (c *Counts) Join(next *Counts) error {
+	if next.From != c.From+c.Seeds {
+		return fmt.Errorf("the seeds from %d on do not follow %d", next.From, c.From+c.Seeds-1)
+	}
+	c.Seeds += next.Seeds
+	c.Gates += next.Gates
+	c.Seconds += next.Seconds
+	c.Failed = append(c.Failed, next.Failed...)
+	addTo(c.Faults, next.Faults)
+	addTo(c.Pairs, next.Pairs)
+	addTo(c.Moves, next.Moves)
+	addTo(c.Rows, next.Rows)
+	return nil
+}
+
+func addTo(to, more map[string]int) {
+	for name, n := range more {
+		to[name] += n
 	}
 }
 

@@ -667,6 +667,42 @@ func TestR3_ASaveAfterItsLeaseIsALostAnswer(t *testing.T) {
 	})
 }
 
+// TestR3_AnUnknownOutcomeLeavesTheLeaseOfAnother: the lease of a refresh was over before it was written that its outcome is
+// unknown. That ended the lease which a revocation of the token had taken meanwhile (seed 308397).
+func TestR3_AnUnknownOutcomeLeavesTheLeaseOfAnother(t *testing.T) {
+	script(t, 2, accessLife-20*time.Second, func(w *world) error {
+		w.calm = true
+		slow, other := w.replicas[0], w.replicas[1]
+		w.fetch(slow, ofHub)
+		answer, err := w.untilOf(slow, "the answer to refresh")
+		if err != nil {
+			return err
+		}
+		w.tell(answer, loses)
+		if _, err := w.untilOf(slow, "BEGIN"); err != nil {
+			return err
+		}
+		time.Sleep(45 * time.Second)
+		w.revokeToken(other, ofHub)
+		if _, err := w.untilOf(other, "DELETE /api/v3/applications"); err != nil {
+			return err
+		}
+		id := w.people[ofHub].authorization
+		taken := w.rows[id].lease
+		if err := w.aloneFor(slow, 5*time.Second); err != nil {
+			return err
+		}
+		if r := w.rows[id]; r.last == "" || r.attempt == "" || r.lease != taken {
+			t.Errorf("the lease %v is %v after the attempt %q", taken, r.lease, r.last)
+		}
+		if err := w.drain(); err != nil {
+			return err
+		}
+		w.judged(t)
+		return nil
+	})
+}
+
 // aloneFor lets one replica alone go on for some time.
 func (w *world) aloneFor(r *replica, d time.Duration) error {
 	for end := time.Now().Add(d); ; {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/cryptotest"
@@ -55,7 +56,21 @@ func firstSeed(t *testing.T) (seed uint64, alone bool) {
 	if err != nil {
 		t.Fatalf("GRANTD_SEED must be a number: %v", err)
 	}
-	return seed, os.Getenv("GRANTD_SIMULATE") == ""
+	return seed, os.Getenv("GRANTD_SIMULATE") == "" && os.Getenv("GRANTD_SEEDS") == ""
+}
+
+// number is what a variable of the environment says, 0 where it says nothing.
+func number(t *testing.T, variable string) uint64 {
+	t.Helper()
+	text := os.Getenv(variable)
+	if text == "" {
+		return 0
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s must be a number: %v", variable, err)
+	}
+	return n
 }
 
 // TestASeedIsPlayedTheSameWayTwice is what makes a seed worth writing down.
@@ -102,10 +117,17 @@ func TestEveryImageIsTheSame(t *testing.T) {
 }
 
 // TestEverySeedKeepsThePromises plays seeds for as long as it may. GRANTD_SEED=n plays one
-// of them and tells its story.
+// of them and tells its story. GRANTD_SEEDS=n plays so many, and GRANTD_PROCESSES=p divides them among p processes.
 func TestEverySeedKeepsThePromises(t *testing.T) {
-	s, until := NewStage(t), time.Now().Add(budget(t, 20*time.Second))
 	seed, alone := firstSeed(t)
+	seeds := number(t, "GRANTD_SEEDS")
+	if processes := number(t, "GRANTD_PROCESSES"); processes > 1 {
+		if err := playSideBySide(t, seed, seeds, processes, os.Getenv("GRANTD_COUNTS")); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	s, until := NewStage(t), time.Now().Add(budget(t, 20*time.Second))
 	mutant := os.Getenv("GRANTD_MUTANT") != "" // see TestEveryMutantIsNoticed
 	if known, err := strconv.ParseUint(os.Getenv("GRANTD_MUTANT_SEED"), 10, 64); err == nil && known > 0 {
 		for _, v := range s.Play(known, Options{}).Violations {
@@ -119,6 +141,9 @@ func TestEverySeedKeepsThePromises(t *testing.T) {
 	if os.Getenv("GRANTD_SIMULATE") != "" {
 		last = math.MaxUint64
 	}
+	if seeds > 0 {
+		last, until = seed+seeds, time.Now().Add(math.MaxInt64)
+	}
 	for ; seed < last && (played < 10 || time.Now().Before(until)); seed++ {
 		r := s.First(seed)
 		if text := os.Getenv("GRANTD_ONLY"); alone && text != "" {
@@ -130,7 +155,7 @@ func TestEverySeedKeepsThePromises(t *testing.T) {
 		}
 		played++
 		total.Add(r)
-		if kept != "" && (played%100 == 0 || !time.Now().Before(until)) {
+		if kept != "" && (played%100 == 0 || seed+1 == last || !time.Now().Before(until)) {
 			total.Seconds = (processorTime(t) - began).Seconds()
 			if err := total.Save(kept); err != nil {
 				t.Fatal(err)
@@ -166,6 +191,75 @@ func TestEverySeedKeepsThePromises(t *testing.T) {
 		for _, name := range slices.Sorted(maps.Keys(table)) {
 			t.Logf("%7d  %s", table[name], name)
 		}
+	}
+}
+
+// playSideBySide plays seeds in several processes, each its part of them, and writes what all of them met into the file
+// kept, if there is one.
+func playSideBySide(t *testing.T, from, seeds, processes uint64, kept string) error {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	var plays sync.WaitGroup
+	var parts []string
+	for i := range processes {
+		begins, ends := from+seeds*i/processes, from+seeds*(i+1)/processes
+		part := filepath.Join(t.TempDir(), "counts.json")
+		parts = append(parts, part)
+		c := exec.CommandContext(t.Context(), self, "-test.run", "^TestEverySeedKeepsThePromises$", "-test.timeout", "0")
+		c.Env = append(os.Environ(), "GRANTD_PROCESSES=", fmt.Sprintf("GRANTD_SEED=%d", begins), fmt.Sprintf("GRANTD_SEEDS=%d", ends-begins), "GRANTD_COUNTS="+part)
+		plays.Go(func() {
+			if said, err := c.CombinedOutput(); err != nil {
+				t.Errorf("the seeds %d to %d: %v\n%s", begins, ends-1, err, said)
+			}
+		})
+	}
+	plays.Wait()
+	total, err := LoadCounts(parts[0])
+	for _, part := range parts[1:] {
+		var c *Counts
+		if err == nil {
+			c, err = LoadCounts(part)
+		}
+		if err == nil {
+			err = total.Join(c)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	t.Logf("%d seeds, %d gates passed", total.Seeds, total.Gates)
+	if kept != "" {
+		err = total.Save(kept)
+	}
+	return err
+}
+
+// TestCountsOfSeveralProcessesAreThoseOfOne plays the same seeds in both ways.
+func TestCountsOfSeveralProcessesAreThoseOfOne(t *testing.T) {
+	if os.Getenv("GRANTD_MUTANT") != "" {
+		t.Skip("a mutant's seeds need not be counted")
+	}
+	s, one := NewStage(t), NewCounts(1)
+	for seed := range uint64(5) {
+		one.Add(s.First(seed + 1))
+	}
+	kept := filepath.Join(t.TempDir(), "counts.json")
+	if err := playSideBySide(t, 1, 5, 2, kept); err != nil {
+		t.Fatal(err)
+	}
+	several, err := LoadCounts(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	several.Seconds = one.Seconds
+	if fmt.Sprint(*several) != fmt.Sprint(*one) {
+		t.Errorf("of two processes: %v\nof one: %v", *several, *one)
+	}
+	if err := several.Join(one); err == nil {
+		t.Error("seeds that were counted are counted twice")
 	}
 }
 
@@ -267,7 +361,7 @@ func processorTime(t *testing.T) time.Duration {
 }
 
 // TestTheProofSaysWhatTheLongRunMet holds docs/proof.md to the counts of the last long run:
-// GRANTD_COUNTS=file make simulate FOR=1h makes them, and GRANTD_WRITE=1 writes the page.
+// GRANTD_COUNTS=file make simulate SEEDS=100000 PROCESSES=2 makes them, and GRANTD_WRITE=1 writes the page.
 func TestTheProofSaysWhatTheLongRunMet(t *testing.T) {
 	c, err := LoadCounts("longrun.json")
 	if err != nil {
