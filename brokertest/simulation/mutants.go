@@ -32,7 +32,7 @@ var mutants = []mutant{
 	{"a refresh does not wait for the lease of another", "store/credentials.go", "Store.LeaseForRefresh",
 		`(c.lease_until IS NULL OR `, "(c.lease_until IS NULL OR `+map[bool]string{true: \"TRUE\", false: \"FALSE\"}[ON]+` OR ", 0, ""},
 	{"a lease for a refresh is over at once", "store/credentials.go", "Store.LeaseForRefresh",
-		`s.in(lease)`, `s.in(map[bool]time.Duration{true: 0, false: lease}[ON])`, 0, "1m, 2026-11-30"},
+		`s.in(lease)`, `s.in(map[bool]time.Duration{true: 0, false: lease}[ON])`, 6, ""},
 	{"a revocation takes the credential from a refresh", "store/credentials.go", "Store.LeaseForRevocation",
 		`lease_until <= ? OR lease_owner = ?", s.now(), owner`, `lease_until <= ? OR lease_owner = ? OR ?", s.now(), owner, ON`, 0, ""},
 	{"the items of a job take their credentials from refreshes", "store/items.go", "Store.LeaseItemCredentials",
@@ -41,14 +41,14 @@ var mutants = []mutant{
 		`return gorm.Expr(`, `if ON {
 		return gorm.Expr("NULL")
 	}
-	return gorm.Expr(`, 0, "1m, 2026-11-30"},
+	return gorm.Expr(`, 100, ""},
 	{"a call has all of its time from when it is sent", "broker/refresh.go", "Service.callRefresh",
 		`left := s.timing.TokenCall - time.Since(asked)`, `left := s.timing.TokenCall - time.Since(asked)
 	if ON {
 		left = s.timing.TokenCall
 	}`, 0, ""},
 	{"a save that is tried again knows nothing of the first try", "broker/refresh.go", "Service.lostRace",
-		`now.SavedBy == attempt || again`, `now.SavedBy == attempt && !ON || again && !ON`, 0, "1m, 2026-11-30"},
+		`now.SavedBy == attempt || again`, `now.SavedBy == attempt && !ON || again && !ON`, 44, ""},
 	{"tokens are given up when they cannot be saved at once", "broker/complete.go", "Service.untilSaved",
 		`if err == nil || ruled(err) {`, `if err == nil || ruled(err) || ON {`, 0, ""},
 	{"a replaced pair is refreshed, whoever spends it", "broker/link.go", "Service.insertTombstone",
@@ -81,7 +81,7 @@ var mutants = []mutant{
 	{"who waited for a refresh is not judged again", "broker/token.go", "Service.freshest",
 		`err = usable(c, l)`, `if err = usable(c, l); ON {
 			err = nil
-		}`, 0, "1m, 2026-11-30"},
+		}`, 8, ""},
 	{"a token is served whether or not it lives", "broker/token.go", "Service.freshest",
 		`if !due(l) {`, `if ON || !due(l) {`, 0, ""},
 	{"a living token is served while its refresh runs", "broker/token.go", "Service.refreshKillsAccess",
@@ -108,18 +108,18 @@ var mutants = []mutant{
 		`if err != nil {`, `if ON && err != nil {
 		return settled(models.OutcomeRevoked, "")
 	}
-	if err != nil {`, 0, "1m, 2026-11-30"},
+	if err != nil {`, 194, "1m, 2026-11-30"},
 	{"nobody looks whether a newer consent lives on the grant", "broker/revoke.go", "batch.scopeOf",
-		`if own || other {`, `if (own || other) && !ON {`, 0, "1m, 2026-11-30"},
+		`if own || other {`, `if (own || other) && !ON {`, 47, ""},
 	{"a grant is revoked without its lease", "broker/revoke.go", "batch.scopeOf",
 		`if !b.leased[key] {`, `if !b.leased[key] && !ON {`, 0, ""},
 	{"a consent becomes live without the lease of its grant", "broker/link.go", "Service.link",
 		`keys, owner := s.grantKeys(grant), newID()`, `keys, owner := s.grantKeys(grant), newID()
 	if ON {
 		keys = nil
-	}`, 0, "1m, 2026-11-30"},
+	}`, 0, ""},
 	{"a revocation is sent after its lease", "broker/revoke.go", "batch.revoke",
-		`if time.Until(b.until) < b.s.timing.RevokeCall {`, `if time.Until(b.until) < b.s.timing.RevokeCall && !ON {`, 0, "1m, 2026-11-30"},
+		`if time.Until(b.until) < b.s.timing.RevokeCall {`, `if time.Until(b.until) < b.s.timing.RevokeCall && !ON {`, 8, ""},
 	{"a user who leaves keeps the links", "store/user_revocations.go", "Store.RevokeUser",
 		`// Not before what is there`, `if ON {
 			return nil
