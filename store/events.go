@@ -45,7 +45,7 @@ func (s *Store) tellOrg(ctx context.Context, events []models.Event) error {
 	}
 	org := events[0].OrgID
 	r := s.db.WithContext(ctx).Exec(`INSERT INTO outbox (event_id, org_id, webhook_id, type, subject, provider_id, authorization_id, user_id, job_id, code, at)
-		SELECT * FROM (VALUES `+strings.Join(rows, ", ")+`) AS told
+		SELECT column1, column2, column3, column4, column5, column6, column7, column8, column9, column10, column11 FROM (VALUES `+strings.Join(rows, ", ")+`) AS told
 		WHERE EXISTS (SELECT 1 FROM webhooks WHERE org_id = ? AND (off_at IS NULL OR off_at > ?))
 		OR EXISTS (SELECT 1 FROM event_feeds WHERE org_id = ? AND followed_until > ?)`,
 		append(args, org, s.in(-FeedLife), org, s.now())...)
