@@ -55,7 +55,7 @@ func (w *world) between(r *replica) *store.Between {
 	between := &store.Between{
 		Pool: func(next gorm.ConnPool) gorm.ConnPool { return &pool{runner{w: w, replica: r, next: next}} },
 		Asks: func(ctx context.Context, id string) {
-			w.pass(&gate{kind: gateAsk, replica: r, actor: actorOf(ctx), what: "ask for " + w.nameOf(id)}, ctx.Done())
+			w.pass(&gate{kind: gateAsk, replica: r, actor: actorOf(ctx), what: "ask for " + w.nameOf(id), about: []string{id}}, ctx.Done())
 		},
 		Answered: func(ctx context.Context, id string) {
 			w.pass(&gate{kind: gateAsk, replica: r, actor: actorOf(ctx), what: "take the answer for " + w.nameOf(id)}, ctx.Done())

@@ -234,6 +234,10 @@ func (w *world) followAnswered(c *call) {
 		for _, id := range w.order {
 			f := w.followed[id]
 			process := w.claimOf(c.replica, c.actor, id)
+			refresh := w.ledger.tokens[w.rows[id].pair.Refresh]
+			if c.status == http.StatusNotFound && refresh != nil && refresh.ended.IsZero() { // it did nothing
+				continue
+			}
 			if process != "" && f.log.May(protocol.UpstreamRevokes, process) && w.rows[id].pair.holds(c.presented) {
 				w.happens(id, protocol.UpstreamRevokes, process, "")
 			}

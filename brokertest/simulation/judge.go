@@ -516,7 +516,11 @@ func (w *world) judgeServed(o *operation) {
 	if t.owner != o.who {
 		w.violate("R12", "%s was served %s", o.who, t.name)
 	}
-	read := max(o.begun, w.lookedAt[looked{o.replica.name, o.String(), o.of}]) // what it was served was read then, or later
+	by := looked{o.replica.name, o.String(), o.of}
+	read := max(o.begun, w.lookedAt[by])      // what it was served was read then, or later
+	if again := w.askedAgain[by]; again > 0 { // it waited no longer for its refresh, which may go on, and read the row itself
+		read = max(o.begun, again)
+	}
 	for _, d := range w.operations {
 		if d.done && !d.lost && d.err == nil && d.ended < read && w.covers(d, o.of) {
 			w.violate("I3", "%s was served a token, asked for at step %d and read at step %d, after the %s was answered at step %d", o.who, o.begun, read, d, d.ended)

@@ -195,6 +195,7 @@ type world struct {
 	stolen        map[string]row // by who was told that their tokens are somebody else's
 	mismatchedAt  map[string]int // the step at which an authorization was found to be somebody else's
 	lookedAt      map[looked]int // the step at which somebody last read or leased an authorization
+	askedAgain    map[looked]int // the step at which a fetch last asked the hot query, where that was not for the first time; 0 for once
 	changed       atomic.Uint32  // the parts of the tables that were written to since they were looked at
 	seen          sight          // when they were looked at last
 	seenAt        int64          // how many rows had changed on the connection then
@@ -246,7 +247,7 @@ func newWorldAt(im *image, on terms, seed uint64, o Options) *world {
 	source := rand.NewPCG(seed, 1)
 	w := &world{
 		image: im, terms: on, seed: seed, options: o, source: source, rng: rand.New(source),
-		lookedAt: map[looked]int{}, holders: map[string]string{}, hurtAt: map[string]int{}, exchanges: map[string]int{}, stolen: map[string]row{}, mismatchedAt: map[string]int{}, names: map[string]string{}, dead: map[int]bool{}, gone: map[int]bool{}, rows: map[string]row{}, providers: map[string]models.ProviderStatus{}, jobs: map[string]jobRow{},
+		lookedAt: map[looked]int{}, askedAgain: map[looked]int{}, holders: map[string]string{}, hurtAt: map[string]int{}, exchanges: map[string]int{}, stolen: map[string]row{}, mismatchedAt: map[string]int{}, names: map[string]string{}, dead: map[int]bool{}, gone: map[int]bool{}, rows: map[string]row{}, providers: map[string]models.ProviderStatus{}, jobs: map[string]jobRow{},
 		wrongUntil: map[int]time.Time{}, organisations: map[string]string{}, deletions: map[string]bool{}, trouble: map[string]bool{}, followed: map[string]*followed{}, working: map[worker]string{},
 		faults: map[string]int{}, moves: map[string]int{}, reached: map[string]int{}, people: slices.Clone(im.people), began: time.Now(),
 	}
@@ -469,6 +470,14 @@ func (w *world) note(g *gate, v verdict) {
 	if g.kind == gateRead && strings.HasPrefix(g.what, "SELECT from authorizations") || g.kind == gateWrite && strings.HasPrefix(g.what, "UPDATE credentials (") {
 		for _, id := range g.about {
 			w.lookedAt[looked{g.replica.name, g.actor, id}] = w.step
+		}
+	}
+	if g.kind == gateAsk && len(g.about) > 0 {
+		by := looked{g.replica.name, g.actor, g.about[0]}
+		if _, before := w.askedAgain[by]; before {
+			w.askedAgain[by] = w.step
+		} else {
+			w.askedAgain[by] = 0
 		}
 	}
 	if v == goOn {
