@@ -428,7 +428,7 @@ func (w *world) judgeNeeded(c *call) {
 		return
 	}
 	access := w.ledger.tokens[r.pair.Access]
-	if access == nil || !access.ended.IsZero() || access.savedAt == 0 || access.expires.Sub(w.now()) < needless {
+	if access == nil || !access.ended.IsZero() || access.savedAt == 0 || time.Until(access.expires) < needless { // by the upstream's own clock
 		return
 	}
 	for _, o := range w.operations {
@@ -436,7 +436,7 @@ func (w *world) judgeNeeded(c *call) {
 			return // under suspicion
 		}
 	}
-	w.violate("R7", "%s (%s) refreshes %s, which lives for %s", c.replica.name, c.actor, access.name, access.expires.Sub(w.now()))
+	w.violate("R7", "%s (%s) refreshes %s, which lives for %s", c.replica.name, c.actor, access.name, time.Until(access.expires))
 }
 
 // judgeEnded judges what a request did at the upstream. The ledger is locked.
