@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/grantd/grantd/broker"
 	"github.com/grantd/grantd/models"
 )
 
@@ -417,9 +418,10 @@ func (w *world) judgeRevoking(c *call) {
 	}
 }
 
-// needless is how much longer a token lives than when a refresh is due, and how far clocks
-// are off: it is not refreshed for a caller who only wants a token (R7).
-const needless = time.Minute + 2*mostAhead
+// needless is how much longer a token lives than when a refresh is due, how far clocks are off, and how
+// long the call may have taken that brought it, since its life counts from before that: it is not
+// refreshed for a caller who only wants a token (R7).
+var needless = time.Minute + 2*mostAhead + broker.DefaultTiming.TokenCall
 
 // judgeNeeded judges a refresh that a fetch begins. The ledger is locked.
 func (w *world) judgeNeeded(c *call) {
