@@ -13,7 +13,7 @@ var calmPauses = []time.Duration{time.Second, 3 * time.Second, 11 * time.Second,
 	61 * time.Minute, 61 * time.Minute, 61 * time.Minute, 61 * time.Minute}
 
 // mostCalmSteps bounds a round of the end.
-const mostCalmSteps = 4000
+const mostCalmSteps = 20_000 // where several wait for a lease, they look whether it is over every 50 ms
 
 // calmDown ends the faults, and plays on until all work has ended (L1).
 func (w *world) calmDown() error {
