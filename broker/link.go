@@ -82,9 +82,9 @@ func (s *Service) leaseGrant(ctx context.Context, key, owner string, lease time.
 }
 
 // linkHeld makes the authorization live, in one transaction that holds the
-// provider (D2) and the owner's lease on the grant, which may have run out meanwhile (D1): the account's authorization continues with new tokens, or is
-// made; and if the provider is no longer active, what was granted is kept only to
-// be revoked.
+// provider (D2) and the owner's lease on the grant, which may have run out meanwhile
+// (D1): the account's authorization continues with new tokens, or is made; and if the
+// provider is no longer active, what was granted is kept only to be revoked.
 func (s *Service) linkHeld(ctx context.Context, c models.Caller, at upstream, f models.Flow, e exchanged, user models.User, idTokenAccount string, keys []string, owner string) error {
 	var off bool
 	err := s.store.Tx(ctx, func(tx *store.Store) error {

@@ -257,16 +257,17 @@ func surelyAlive(l models.Linked) bool {
 	return e == nil || e.Sub(l.Now) >= min(proofMargin, e.Sub(l.Credential.SavedAt)/2)
 }
 
-// wantsProof reports that the access token is no longer valid, or almost over, and a refresh may
+// almostOver reports whether the access token is no longer valid, or almost so and a refresh may
 // bring one.
-func wantsProof(l models.Linked) bool {
-	return !l.Alive() && l.MayRefresh() || l.EndsWithin(proofMargin)
-}
+func almostOver(l models.Linked) bool { return !l.Alive() || l.EndsWithin(proofMargin) }
+
+// wantsProof reports that the access token is almost over and a refresh may bring one.
+func wantsProof(l models.Linked) bool { return almostOver(l) && l.MayRefresh() }
 
 // needsProof reports that a refresh comes before the revocation.
 func (s *Service) needsProof(l models.Linked) bool {
 	t, ok := s.at(l.Provider).Traits()
-	return ok && t.RevokeNeedsAccess && (!l.Alive() || l.EndsWithin(proofMargin)) && l.Credential.HasRefreshToken && !l.HasVerdict(models.VerdictExpired)
+	return ok && t.RevokeNeedsAccess && almostOver(l) && l.Credential.HasRefreshToken && !l.HasVerdict(models.VerdictExpired)
 }
 
 // RevokeOne takes one unlinked authorization back upstream, unless somebody is at
