@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,7 +11,7 @@ import (
 	"github.com/grantd/grantd/models"
 )
 
-// script is a play without chance: a test says who goes on.
+// script is a play without chance: a test says who goes on. No promise may be broken in it.
 func script(t *testing.T, replicas int, after time.Duration, play func(w *world) error) {
 	t.Helper()
 	NewStage(t).within(0, Options{}, func(w *world) error {
@@ -20,31 +21,79 @@ func script(t *testing.T, replicas int, after time.Duration, play func(w *world)
 		if err := w.drain(); err != nil {
 			return err
 		}
+		w.calm = true
 		if err := play(w); err != nil {
 			return fmt.Errorf("%w\n%s", err, w.log.String())
+		}
+		for _, v := range w.violations {
+			t.Error(v)
 		}
 		return w.close()
 	})
 }
 
-// until lets everybody go on until somebody is about to do what the words say, the nth time.
-func (w *world) until(nth int, words string) (*gate, error) {
+// advance lets those go on that which is true of, one after the other, until one is about to do
+// what stop is true of, and returns that one; nil once none of them is left.
+func (w *world) advance(which, stop func(*gate) bool) (*gate, error) {
 	for range mostCalmSteps {
 		if err := w.settle(); err != nil {
 			return nil, err
 		}
-		ready := w.passable()
+		ready := slices.DeleteFunc(w.passable(), func(g *gate) bool { return !which(g) })
 		if len(ready) == 0 {
-			break
+			return nil, nil
 		}
-		if strings.Contains(ready[0].what, words) {
-			if nth--; nth == 0 {
-				return ready[0], nil
-			}
+		if stop(ready[0]) {
+			return ready[0], nil
 		}
 		w.letOn(ready[0])
 	}
-	return nil, fmt.Errorf("nobody is about to do: %s", words)
+	return nil, errors.New("those who go on come to no end")
+}
+
+func anybody(*gate) bool { return true }
+
+func never(*gate) bool { return false }
+
+func at(r *replica) func(*gate) bool { return func(g *gate) bool { return g.replica == r } }
+
+func does(words string) func(*gate) bool {
+	return func(g *gate) bool { return strings.Contains(g.what, words) }
+}
+
+// until lets everybody go on until somebody is about to do what the words say.
+func (w *world) until(words string) (*gate, error) {
+	return found(words)(w.advance(anybody, does(words)))
+}
+
+// untilOf lets one replica alone go on until it is about to do what the words say.
+func (w *world) untilOf(r *replica, words string) (*gate, error) {
+	return found(words)(w.advance(at(r), does(words)))
+}
+
+// found has a script fail where nobody is about to do what the words say.
+func found(words string) func(*gate, error) (*gate, error) {
+	return func(g *gate, err error) (*gate, error) {
+		if g == nil && err == nil {
+			err = fmt.Errorf("nobody is about to do: %s", words)
+		}
+		return g, err
+	}
+}
+
+// alone lets one replica alone go on until it waits for something, or for nothing any more.
+func (w *world) alone(r *replica) error {
+	_, err := w.advance(at(r), never)
+	return err
+}
+
+// aloneFor does so for some time.
+func (w *world) aloneFor(r *replica, d time.Duration) error {
+	for end := time.Now().Add(d); ; time.Sleep(100 * time.Millisecond) {
+		if err := w.alone(r); err != nil || !time.Now().Before(end) {
+			return err
+		}
+	}
 }
 
 // TestR3_ALeaseIsOnlyTakenTogetherWithTheRow: after the lease was taken, the read of the row
@@ -53,12 +102,11 @@ func (w *world) until(nth int, words string) (*gate, error) {
 // nothing.
 func TestR3_ALeaseIsOnlyTakenTogetherWithTheRow(t *testing.T) {
 	script(t, 1, accessLife-20*time.Second, func(w *world) error {
-		w.calm = true
 		w.fetch(w.replicas[0], 0)
-		if _, err := w.until(1, "UPDATE credentials (attempt_id"); err != nil {
+		if _, err := w.until("UPDATE credentials (attempt_id"); err != nil {
 			return err
 		}
-		row, err := w.until(1, "SELECT from authorizations")
+		row, err := w.until("SELECT from authorizations")
 		if err != nil {
 			return err
 		}
@@ -78,10 +126,9 @@ func TestR3_ALeaseIsOnlyTakenTogetherWithTheRow(t *testing.T) {
 // taken over. Without the time of a lease no sweep found the attempt any more (seed 186).
 func TestR3_AnUnknownOutcomeIsFoundAfterTheTokenWasRevoked(t *testing.T) {
 	script(t, 1, accessLife-20*time.Second, func(w *world) error {
-		w.calm = true
 		r := w.replicas[0]
 		w.fetch(r, 0)
-		answer, err := w.until(1, "the answer to refresh")
+		answer, err := w.until("the answer to refresh")
 		if err != nil {
 			return err
 		}
@@ -114,16 +161,15 @@ func TestR3_AnUnknownOutcomeIsFoundAfterTheTokenWasRevoked(t *testing.T) {
 // sent the same refresh token meanwhile.
 func TestR2_ACallEndsBeforeItsLease(t *testing.T) {
 	script(t, 2, accessLife+time.Second, func(w *world) error {
-		w.calm = true
 		w.fetch(w.replicas[0], 0)
-		secret, err := w.until(1, "SELECT from secure_configs")
+		secret, err := w.until("SELECT from secure_configs")
 		if err != nil {
 			return err
 		}
 		time.Sleep(14 * time.Second)
 		w.tell(secret, goOn)
 		for range 2 { // the request, which arrives, and its answer, which does not
-			if _, err := w.until(1, "refresh with"); err != nil {
+			if _, err := w.until("refresh with"); err != nil {
 				return err
 			}
 			ready := w.passable()
@@ -134,19 +180,8 @@ func TestR2_ACallEndsBeforeItsLease(t *testing.T) {
 		}
 		time.Sleep(27 * time.Second)
 		w.fetch(w.replicas[1], 0)
-		for range 400 {
-			if err := w.settle(); err != nil {
-				return err
-			}
-			ready := w.passable()
-			ready = slices.DeleteFunc(ready, func(g *gate) bool { return g.replica == w.replicas[0] && g.kind == gateAnswer })
-			if len(ready) == 0 {
-				break
-			}
-			w.letOn(ready[0])
-		}
-		for _, v := range w.violations {
-			t.Error(v)
+		if _, err := w.advance(func(g *gate) bool { return g.replica != w.replicas[0] || g.kind != gateAnswer }, never); err != nil {
+			return err
 		}
 		return w.drain()
 	})
@@ -156,15 +191,14 @@ func TestR2_ACallEndsBeforeItsLease(t *testing.T) {
 // time. The upstream replaced the refresh token, and its answer came too late.
 func TestR3_ACallThatWouldBeCutOffIsNotBegun(t *testing.T) {
 	script(t, 1, accessLife+time.Second, func(w *world) error {
-		w.calm = true
 		w.fetch(w.replicas[0], 0)
-		secret, err := w.until(1, "SELECT from secure_configs")
+		secret, err := w.until("SELECT from secure_configs")
 		if err != nil {
 			return err
 		}
 		time.Sleep(20 * time.Second)
 		w.tell(secret, goOn)
-		if request, err := w.until(1, "refresh with"); err == nil {
+		if request, err := w.until("refresh with"); err == nil {
 			t.Errorf("it was sent all the same: %s", request.what)
 		}
 		r := w.rows[w.people[0].authorization]
@@ -172,29 +206,11 @@ func TestR3_ACallThatWouldBeCutOffIsNotBegun(t *testing.T) {
 			t.Errorf("the lease of %q and the attempt %q are left", r.lease.owner, r.attempt)
 		}
 		w.fetch(w.replicas[0], 0)
-		if _, err := w.until(1, "the answer to refresh"); err != nil {
+		if _, err := w.until("the answer to refresh"); err != nil {
 			return err
 		}
 		return w.drain()
 	})
-}
-
-// untilOf lets one replica alone go on until it is about to do what the words say.
-func (w *world) untilOf(r *replica, words string) (*gate, error) {
-	for range mostCalmSteps {
-		if err := w.settle(); err != nil {
-			return nil, err
-		}
-		mine := slices.DeleteFunc(w.passable(), func(g *gate) bool { return g.replica != r })
-		if len(mine) == 0 {
-			break
-		}
-		if strings.Contains(mine[0].what, words) {
-			return mine[0], nil
-		}
-		w.letOn(mine[0])
-	}
-	return nil, fmt.Errorf("%s is not about to do: %s", r.name, words)
 }
 
 // TestR7_ATokenIsJudgedByTheTimeWhenItWasRead: after a save the row was read again, which had to wait for a connection. It was
@@ -202,33 +218,21 @@ func (w *world) untilOf(r *replica, words string) (*gate, error) {
 // whose time was over (seed 51665).
 func TestR7_ATokenIsJudgedByTheTimeWhenItWasRead(t *testing.T) {
 	script(t, 1, accessLife-20*time.Second, func(w *world) error {
-		w.calm = true
 		r := w.replicas[0]
 		w.fetch(r, 0)
-		if _, err := w.until(1, "UPDATE authorizations (missing_scopes"); err != nil {
+		if _, err := w.until("UPDATE authorizations (missing_scopes"); err != nil {
 			return err
 		}
-		read, err := w.until(1, "SELECT from authorizations")
+		read, err := w.until("SELECT from authorizations")
 		if err != nil {
 			return err
 		}
 		time.Sleep(accessLife + time.Minute)
 		w.fetch(r, 0)
-		for range mostCalmSteps {
-			if err := w.settle(); err != nil {
-				return err
-			}
-			others := slices.DeleteFunc(w.passable(), func(g *gate) bool { return g == read })
-			if len(others) == 0 {
-				break
-			}
-			w.letOn(others[0])
-		}
-		if err := w.drain(); err != nil {
+		if _, err := w.advance(func(g *gate) bool { return g != read }, never); err != nil {
 			return err
 		}
-		w.judged(t)
-		return nil
+		return w.drain()
 	})
 }
 
@@ -237,9 +241,8 @@ func TestR7_ATokenIsJudgedByTheTimeWhenItWasRead(t *testing.T) {
 // authorization was in use again without a consent (seed 57).
 func TestR12_ARefreshUnderWayUndoesNoMismatch(t *testing.T) {
 	script(t, 2, accessLife-20*time.Second, func(w *world) error {
-		w.calm = true
 		w.fetch(w.replicas[0], ofHub)
-		if _, err := w.until(1, "the answer to refresh"); err != nil {
+		if _, err := w.until("the answer to refresh"); err != nil {
 			return err
 		}
 		w.check(w.replicas[1], ofHub)
@@ -248,8 +251,8 @@ func TestR12_ARefreshUnderWayUndoesNoMismatch(t *testing.T) {
 			return err
 		}
 		w.tell(check, stolen)
-		if _, err := w.untilOf(w.replicas[1], "nothing"); err == nil {
-			return fmt.Errorf("the check does not end")
+		if err := w.alone(w.replicas[1]); err != nil {
+			return err
 		}
 		id := w.people[ofHub].authorization
 		if !w.rows[id].mismatched() {
@@ -261,9 +264,6 @@ func TestR12_ARefreshUnderWayUndoesNoMismatch(t *testing.T) {
 		if r := w.rows[id]; !r.mismatched() || r.generation == 1 {
 			t.Errorf("at generation %d the verdict is %q for %q", r.generation, r.verdict, r.reason)
 		}
-		for _, v := range w.violations {
-			t.Error(v)
-		}
 		return nil
 	})
 }
@@ -273,10 +273,9 @@ func TestR12_ARefreshUnderWayUndoesNoMismatch(t *testing.T) {
 // secret ends (seed 501638).
 func TestR12_ARefusalUndoesNoMismatch(t *testing.T) {
 	script(t, 2, accessLife+time.Second, func(w *world) error {
-		w.calm = true
 		r, other := w.replicas[0], w.replicas[1]
 		w.fetch(r, ofHub)
-		answer, err := w.until(1, "the answer to refresh")
+		answer, err := w.until("the answer to refresh")
 		if err != nil {
 			return err
 		}
@@ -295,8 +294,8 @@ func TestR12_ARefusalUndoesNoMismatch(t *testing.T) {
 			return err
 		}
 		w.tell(check, stolen)
-		if _, err := w.untilOf(other, "nothing"); err == nil {
-			return fmt.Errorf("the check does not end")
+		if err := w.alone(other); err != nil {
+			return err
 		}
 		if err := w.drain(); err != nil {
 			return err
@@ -304,32 +303,22 @@ func TestR12_ARefusalUndoesNoMismatch(t *testing.T) {
 		if is := w.rows[w.people[ofHub].authorization]; !is.mismatched() || is.last == "" || is.attempt != "" {
 			t.Errorf("after the refusal the verdict is %q for %q", is.verdict, is.reason)
 		}
-		w.judged(t)
 		return nil
 	})
-}
-
-// judged fails the test for each promise that a script broke.
-func (w *world) judged(t *testing.T) {
-	t.Helper()
-	for _, v := range w.violations {
-		t.Error(v)
-	}
 }
 
 // TestD4_ADeletionCountsWhatItSettled: a disconnect that was under way settled an authorization
 // which a deletion had counted. The outcomes added up to less than the total for ever (seed 39).
 func TestD4_ADeletionCountsWhatItSettled(t *testing.T) {
 	script(t, 2, time.Second, func(w *world) error {
-		w.calm = true
 		w.disconnect(w.replicas[0], 1)
 		if _, err := w.untilOf(w.replicas[0], "the answer to POST /revoke"); err != nil {
 			return err
 		}
 		other := w.replicas[1]
 		w.deleteAt(other, 0, false)
-		if _, err := w.untilOf(other, "nothing"); err == nil {
-			return fmt.Errorf("the deletion does not end")
+		if err := w.alone(other); err != nil {
+			return err
 		}
 		for i, q := range w.tasks {
 			if strings.Contains(q.name, "delete_provider") {
@@ -340,11 +329,7 @@ func TestD4_ADeletionCountsWhatItSettled(t *testing.T) {
 		if err := w.aloneFor(other, time.Second); err != nil { // it counts
 			return err
 		}
-		if err := w.calmDown(); err != nil {
-			return err
-		}
-		w.judged(t)
-		return nil
+		return w.calmDown()
 	})
 }
 
@@ -353,7 +338,6 @@ func TestD4_ADeletionCountsWhatItSettled(t *testing.T) {
 // token again (seed 1115).
 func TestD1_AReplacedPairIsNotRefreshed(t *testing.T) {
 	script(t, 2, accessLife-20*time.Second, func(w *world) error {
-		w.calm = true
 		w.fetch(w.replicas[0], ofHub)
 		if _, err := w.untilOf(w.replicas[0], "the answer to refresh"); err != nil {
 			return err
@@ -376,7 +360,6 @@ func TestD1_AReplacedPairIsNotRefreshed(t *testing.T) {
 		if err := w.aloneFor(other, 5*time.Second); err != nil {
 			return err
 		}
-		w.judged(t)
 		return w.drain()
 	})
 }
@@ -386,7 +369,6 @@ func TestD1_AReplacedPairIsNotRefreshed(t *testing.T) {
 // item meanwhile.
 func TestD6_AnOutcomeIsWrittenUnderItsClaimOnly(t *testing.T) {
 	script(t, 2, time.Second, func(w *world) error {
-		w.calm = true
 		slow, other := w.replicas[0], w.replicas[1]
 		w.disconnect(slow, 1)
 		answer, err := w.untilOf(slow, "the answer to POST /revoke about access")
@@ -408,17 +390,13 @@ func TestD6_AnOutcomeIsWrittenUnderItsClaimOnly(t *testing.T) {
 		if _, err := w.untilOf(other, "POST /revoke"); err != nil {
 			return err
 		}
-		if _, err := w.untilOf(slow, "nothing"); err == nil {
-			return fmt.Errorf("the slow process does not end")
+		if err := w.alone(slow); err != nil {
+			return err
 		}
 		if outcome := w.rows[w.people[1].authorization].outcome; outcome != "" {
 			t.Errorf("the outcome %q was written without the claim", outcome)
 		}
-		if err := w.drain(); err != nil {
-			return err
-		}
-		w.judged(t)
-		return nil
+		return w.drain()
 	})
 }
 
@@ -427,21 +405,20 @@ func TestD6_AnOutcomeIsWrittenUnderItsClaimOnly(t *testing.T) {
 // went. Taken for tokens that belong to nobody, they were refreshed once more to be revoked (seed 53662).
 func TestR3_TokensThatMayHaveBeenSavedAreNotRefreshedAgain(t *testing.T) {
 	script(t, 2, accessLife-20*time.Second, func(w *world) error {
-		w.calm = true
 		slow, other := w.replicas[0], w.replicas[1]
 		w.fetch(slow, ofHub)
-		if _, err := w.until(1, "UPDATE credentials (access_mac"); err != nil {
+		if _, err := w.until("UPDATE credentials (access_mac"); err != nil {
 			return err
 		}
-		commit, err := w.until(1, "COMMIT")
+		commit, err := w.until("COMMIT")
 		if err != nil {
 			return err
 		}
 		w.tell(commit, loses)
 		time.Sleep(accessLife + time.Minute)
 		w.disconnect(other, ofHub)
-		if _, err := w.untilOf(other, "nothing"); err == nil {
-			return fmt.Errorf("the disconnect does not end")
+		if err := w.alone(other); err != nil {
+			return err
 		}
 		if outcome := w.rows[w.people[ofHub].authorization].outcome; outcome != string(models.OutcomeRevoked) {
 			return fmt.Errorf("the outcome of the disconnect is %q", outcome)
@@ -452,7 +429,6 @@ func TestR3_TokensThatMayHaveBeenSavedAreNotRefreshedAgain(t *testing.T) {
 		if len(w.rows) != len(w.people)+1 {
 			t.Errorf("%d rows, and none for the tokens that may not have been saved", len(w.rows))
 		}
-		w.judged(t)
 		return nil
 	})
 }
@@ -462,10 +438,9 @@ func TestR3_TokensThatMayHaveBeenSavedAreNotRefreshedAgain(t *testing.T) {
 // token once more (seed 200375).
 func TestR3_ARefusedRefreshTokenIsNotSentAgain(t *testing.T) {
 	script(t, 1, accessLife+time.Second, func(w *world) error {
-		w.calm = true
 		r := w.replicas[0]
 		w.fetch(r, ofHub)
-		answer, err := w.until(1, "the answer to refresh")
+		answer, err := w.until("the answer to refresh")
 		if err != nil {
 			return err
 		}
@@ -494,7 +469,6 @@ func TestR3_ARefusedRefreshTokenIsNotSentAgain(t *testing.T) {
 				t.Error("the refresh token that was refused is sent again")
 			}
 		}
-		w.judged(t)
 		return nil
 	})
 }
@@ -504,8 +478,7 @@ func TestR3_ARefusedRefreshTokenIsNotSentAgain(t *testing.T) {
 // already revoked, and the grant lived on (seed 303207).
 func TestD4_ATokenThatIsAlmostOverProvesNothing(t *testing.T) {
 	script(t, 1, accessLife+time.Second, func(w *world) error {
-		w.calm = true
-		w.clock.Store(int64(-3 * time.Second))
+		w.setClock(-3 * time.Second)
 		w.disconnect(w.replicas[0], ofHub)
 		if err := w.drain(); err != nil {
 			return err
@@ -519,7 +492,6 @@ func TestD4_ATokenThatIsAlmostOverProvesNothing(t *testing.T) {
 				t.Errorf("the upstream accepts %s", known.name)
 			}
 		}
-		w.judged(t)
 		return nil
 	})
 }
@@ -529,7 +501,6 @@ func TestD4_ATokenThatIsAlmostOverProvesNothing(t *testing.T) {
 // became live all the same, and went with the grant (seed 309528).
 func TestD1_AConsentWhoseLeaseRanOutIsNotLive(t *testing.T) {
 	script(t, 2, time.Second, func(w *world) error {
-		w.calm = true
 		slow, other := w.replicas[0], w.replicas[1]
 		w.consentAgain(slow, ofHub)
 		leased, err := w.untilOf(slow, "INSERT INTO grant_leases")
@@ -550,11 +521,7 @@ func TestD1_AConsentWhoseLeaseRanOutIsNotLive(t *testing.T) {
 			return err
 		}
 		w.letOn(revokes)
-		if err := w.calmDown(); err != nil {
-			return err
-		}
-		w.judged(t)
-		return nil
+		return w.calmDown()
 	})
 }
 
@@ -562,7 +529,6 @@ func TestD1_AConsentWhoseLeaseRanOutIsNotLive(t *testing.T) {
 // consent, which stay.
 func TestR1_ALateSaveReplacesNoNewerConsent(t *testing.T) {
 	script(t, 2, accessLife-20*time.Second, func(w *world) error {
-		w.calm = true
 		w.fetch(w.replicas[0], 0)
 		if _, err := w.untilOf(w.replicas[0], "the answer to refresh"); err != nil {
 			return err
@@ -578,7 +544,6 @@ func TestR1_ALateSaveReplacesNoNewerConsent(t *testing.T) {
 		if r := w.rows[w.people[0].authorization]; r.pair != consented {
 			t.Error("the tokens of the consent were replaced by older ones")
 		}
-		w.judged(t)
 		return nil
 	})
 }
@@ -586,9 +551,8 @@ func TestR1_ALateSaveReplacesNoNewerConsent(t *testing.T) {
 // TestR1_ASaveThatFailsIsTriedAgain: tokens that cannot be saved at once are saved later.
 func TestR1_ASaveThatFailsIsTriedAgain(t *testing.T) {
 	script(t, 1, accessLife-20*time.Second, func(w *world) error {
-		w.calm = true
 		w.fetch(w.replicas[0], 0)
-		save, err := w.until(1, "UPDATE credentials (access_mac")
+		save, err := w.until("UPDATE credentials (access_mac")
 		if err != nil {
 			return err
 		}
@@ -599,7 +563,6 @@ func TestR1_ASaveThatFailsIsTriedAgain(t *testing.T) {
 		if w.rows[w.people[0].authorization].generation == 1 {
 			t.Error("the tokens were given up")
 		}
-		w.judged(t)
 		return nil
 	})
 }
@@ -608,7 +571,6 @@ func TestR1_ASaveThatFailsIsTriedAgain(t *testing.T) {
 // that was killed was over too, and the caller was told of an internal error.
 func TestR3_WhoWaitsForALostRefreshBesideALivingTokenRefreshes(t *testing.T) {
 	script(t, 2, accessLife-38*time.Second, func(w *world) error {
-		w.calm = true
 		w.fetch(w.replicas[0], 0)
 		if _, err := w.untilOf(w.replicas[0], "refresh with"); err != nil {
 			return err
@@ -623,7 +585,6 @@ func TestR3_WhoWaitsForALostRefreshBesideALivingTokenRefreshes(t *testing.T) {
 		if !fetch.done || fetch.err != nil {
 			t.Errorf("the fetch ends: %v", fetch.err)
 		}
-		w.judged(t)
 		return nil
 	})
 }
@@ -632,7 +593,6 @@ func TestR3_WhoWaitsForALostRefreshBesideALivingTokenRefreshes(t *testing.T) {
 // consent again, as after an answer that never came. The judge counted no lost answer (seed 1058).
 func TestR3_ASaveAfterItsLeaseIsALostAnswer(t *testing.T) {
 	script(t, 2, accessLife-20*time.Second, func(w *world) error {
-		w.calm = true
 		slow, other := w.replicas[0], w.replicas[1]
 		w.fetch(slow, 0)
 		answer, err := w.untilOf(slow, "the answer to refresh")
@@ -662,7 +622,6 @@ func TestR3_ASaveAfterItsLeaseIsALostAnswer(t *testing.T) {
 		if w.lostAnswers != 1 {
 			t.Errorf("%d answers were lost, want 1", w.lostAnswers)
 		}
-		w.judged(t)
 		return nil
 	})
 }
@@ -671,7 +630,6 @@ func TestR3_ASaveAfterItsLeaseIsALostAnswer(t *testing.T) {
 // unknown. That ended the lease which a revocation of the token had taken meanwhile (seed 308397).
 func TestR3_AnUnknownOutcomeLeavesTheLeaseOfAnother(t *testing.T) {
 	script(t, 2, accessLife-20*time.Second, func(w *world) error {
-		w.calm = true
 		slow, other := w.replicas[0], w.replicas[1]
 		w.fetch(slow, ofHub)
 		answer, err := w.untilOf(slow, "the answer to refresh")
@@ -695,20 +653,6 @@ func TestR3_AnUnknownOutcomeLeavesTheLeaseOfAnother(t *testing.T) {
 		if r := w.rows[id]; r.last == "" || r.attempt == "" || r.lease != taken {
 			t.Errorf("the lease %v is %v after the attempt %q", taken, r.lease, r.last)
 		}
-		if err := w.drain(); err != nil {
-			return err
-		}
-		w.judged(t)
-		return nil
+		return w.drain()
 	})
-}
-
-// aloneFor lets one replica alone go on for some time.
-func (w *world) aloneFor(r *replica, d time.Duration) error {
-	for end := time.Now().Add(d); ; {
-		if _, err := w.untilOf(r, "nothing"); err == nil || !time.Now().Before(end) {
-			return nil
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
 }
