@@ -5,7 +5,10 @@
 // from its number. Time is that of a testing/synctest bubble.
 //
 //	gates.go     where goroutines stop, and how one is told to go on
+//	stage.go     what plays are begun with, and what came of one
 //	world.go     what a seed plays with: replicas, people, upstreams, and the scheduler
+//	operation.go what somebody has asked for, from its beginning to its end
+//	clock.go     the database's clock, which is stepped
 //	image.go     the database and the grants that every play begins with
 //	shared.go    the connection to SQLite that all plays share, each in a transaction of its own
 //	database.go  the gate before SQL, and what is seen of the tables behind it

@@ -493,16 +493,3 @@ func (w *world) check(r *replica, i int) {
 		return err
 	})
 }
-
-// mostAhead bounds how far the database's clock may be off: leases outlive the calls that
-// they are for by a margin of ten seconds.
-const mostAhead = 4 * time.Second
-
-// moveClock steps the database's clock.
-func (w *world) moveClock() bool {
-	d := time.Duration(w.rng.Int64N(int64(2*mostAhead))) - mostAhead
-	w.setClock(d)
-	w.faults["clock step"]++
-	w.logf("the database's clock is now off by %s", d.Truncate(time.Millisecond))
-	return true
-}

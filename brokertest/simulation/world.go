@@ -1,21 +1,13 @@
 package simulation
 
 import (
-	"cmp"
-	"context"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"testing"
-	"testing/cryptotest"
 	"testing/synctest"
 	"time"
 
@@ -25,124 +17,6 @@ import (
 	"github.com/grantd/grantd/store"
 	"github.com/grantd/grantd/testidp"
 )
-
-// Options are how long a play is.
-type Options struct {
-	Moves    int        // 0 means 60
-	Replicas int        // 0 means 2 or 3, as the seed decides
-	Only     []Decision // the only moves and faults, in their order; nil for any: see Minimise
-}
-
-// Result is how a play went.
-type Result struct {
-	Seed       uint64
-	Log        string
-	Violations []Violation
-	Faults     map[string]int
-	Moves      map[string]int
-	Rows       map[string]int // how often each row of a table of states was reached
-	Logs       []*protocol.Log
-	Gates      int
-	Decisions  []Decision // the moves and the faults
-}
-
-// Violation is a promise that was broken.
-type Violation struct {
-	Invariant string // such as "I1"
-	Text      string
-}
-
-func (v Violation) String() string { return v.Invariant + ": " + v.Text }
-
-// Stage plays seeds, all from the same image. It is not safe for concurrent use: the
-// randomness of a play is that of the whole process.
-type Stage struct {
-	t      *testing.T
-	image  *image
-	shared *shared
-	played map[uint64]Result // see First
-}
-
-// stage is that of the process, nil until it is needed.
-var stage *Stage
-
-// NewStage returns a stage, with an image that is made once for a process. Close ends it.
-func NewStage(t *testing.T) *Stage {
-	t.Helper()
-	collected := debug.SetGCPercent(400) // a play leaves nothing behind, and takes little memory
-	t.Cleanup(func() { debug.SetGCPercent(collected) })
-	if stage != nil {
-		return &Stage{t, stage.image, stage.shared, stage.played}
-	}
-	cryptotest.SetGlobalRandom(t, 0)
-	folder, err := os.MkdirTemp("", "grantd-simulation-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(folder, "image.db")
-	made := &Stage{t, newImage(t, path), nil, map[uint64]Result{}}
-	if made.shared, err = share(path); err != nil {
-		t.Fatal(err)
-	}
-	made.shared.folder = folder
-	stage = made
-	return made
-}
-
-// Close ends what NewStage has begun.
-func Close() error {
-	if stage == nil {
-		return nil
-	}
-	return errors.Join(stage.shared.close(), os.RemoveAll(stage.shared.folder))
-}
-
-// mostKept bounds whose results are kept.
-const mostKept = 300
-
-// First is Play, but for the results of the first seeds, which are kept: tests share them.
-func (s *Stage) First(seed uint64) Result {
-	s.t.Helper()
-	r, ok := s.played[seed]
-	if !ok {
-		r = s.Play(seed, Options{})
-		if seed <= mostKept {
-			s.played[seed] = r
-		}
-	}
-	return r
-}
-
-// Play plays a seed. What it returns depends on the seed and the options alone.
-func (s *Stage) Play(seed uint64, o Options) Result {
-	s.t.Helper()
-	var r Result
-	s.within(seed, o, func(w *world) error {
-		defer func() { r = w.result() }()
-		return w.play()
-	})
-	return r
-}
-
-// within makes a world in a bubble of its own, and has something happen there.
-func (s *Stage) within(seed uint64, o Options, happen func(*world) error) {
-	s.t.Helper()
-	if err := s.shared.begin(); err != nil {
-		s.t.Fatal(err)
-	}
-	defer func() {
-		if err := s.shared.end(); err != nil {
-			s.t.Fatal(err)
-		}
-	}()
-	cryptotest.SetGlobalRandom(s.t, seed)
-	synctest.Test(s.t, func(t *testing.T) {
-		w := newWorld(s.image, s.shared, seed, o)
-		if err := happen(w); err != nil {
-			t.Errorf("seed %d: %v", seed, errors.Join(err, w.close()))
-		}
-	})
-}
 
 // world is one play.
 //
@@ -277,21 +151,6 @@ func (w *world) authorizationOf(id string) string {
 	w.namesMu.Lock()
 	defer w.namesMu.Unlock()
 	return w.holders[id]
-}
-
-// now is the database's clock.
-func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.clock.Load())) }
-
-func (w *world) setClock(ahead time.Duration) {
-	if before := w.clock.Swap(int64(ahead)); w.gates.inTransaction() {
-		w.aheadBefore = max(w.aheadBefore, before)
-	}
-}
-
-// latest is the database's clock, or what it would be had it not been stepped back during the
-// transaction whose changes are looked at: they may have been decided before.
-func (w *world) latest() time.Time {
-	return time.Now().Add(time.Duration(max(w.clock.Load(), w.aheadBefore)))
 }
 
 // jitter is the broker's randomness: of the moment, and not of who draws first of those whose time comes at once.
@@ -526,89 +385,4 @@ func (w *world) close() error {
 		}
 	}
 	return nil
-}
-
-// operation is something that somebody asked of a replica.
-type operation struct {
-	number  int
-	kind    string
-	who     string
-	person  int    // index, -1 for none
-	place   int    // index, -1 for none
-	of      string // the authorization that it is about
-	replica *replica
-
-	begun, ended   int // steps
-	began, endedAt time.Time
-	result         string
-	token          string
-	attempt        string // a fetch's: the refresh that ran when it began, "" for none
-	err            error
-	done, lost     bool // lost: the process was killed
-}
-
-func (o *operation) String() string {
-	return fmt.Sprintf("%s %d of %s", o.kind, o.number, o.who)
-}
-
-// begin has a replica do something in a goroutine of its own.
-func (w *world) begin(o *operation, do func(ctx context.Context) (string, error)) {
-	o.number, o.begun, o.began = len(w.operations)+1, w.tick(), time.Now()
-	w.operations = append(w.operations, o)
-	w.organisations[o.String()] = w.organisationOf(o)
-	ctx := as(o.replica.ctx, o.String())
-	go func() {
-		ended := false
-		defer func() {
-			if w.postgres != nil {
-				w.mu.Lock()
-				defer w.mu.Unlock()
-				o.ended = w.tick()
-			}
-			w.gates.mu.Lock()
-			defer w.gates.mu.Unlock()
-			o.lost = !ended
-			w.finished = append(w.finished, o)
-		}()
-		o.result, o.err = do(ctx)
-		o.endedAt = time.Now()
-		ended = true
-	}()
-}
-
-// tick is the number of this step. In real time each is one of its own, so that they tell what
-// came first.
-func (w *world) tick() int {
-	if w.postgres != nil {
-		w.step++
-	}
-	return w.step
-}
-
-// takeFinished returns what has ended, in an order that is the same in every play.
-func (w *world) takeFinished() []*operation {
-	w.gates.mu.Lock()
-	defer w.gates.mu.Unlock()
-	done := w.finished
-	w.finished = nil
-	slices.SortFunc(done, func(a, b *operation) int { return a.number - b.number })
-	return done
-}
-
-// noteFinished tells what has ended, and judges it.
-func (w *world) noteFinished(done []*operation) {
-	for _, o := range done {
-		o.done, o.ended = true, cmp.Or(o.ended, w.step)
-		if o.lost || o.replica.dead {
-			o.lost = true
-			continue
-		}
-		switch {
-		case o.err != nil:
-			w.logf("%s ends: %s", o, models.CodeOf(o.err))
-		default:
-			w.logf("%s ends%s", o, o.result)
-		}
-		w.judgeOperation(o)
-	}
 }
