@@ -75,6 +75,7 @@ func (s *Service) freshest(ctx context.Context, c models.Caller, id string, minT
 		switch {
 		case err != nil:
 			return l, err
+		case refreshErr != nil && l.Served() && l.Leased() && due(l) && s.refreshKillsAccess(l) && patience.Err() == nil: // another one runs (R7)
 		case l.Served():
 			return l, nil
 		case refreshErr == nil:

@@ -31,7 +31,7 @@ const found = `
 ## Found by seeds
 
 What ` + "`" + `make simulate` + "`" + ` found ([proof](proof.md)), and what came of it. A seed plays something else once the code has changed. 1, 39, 57,
-186, 1115, 51665, 53662, 200375, 303207, 308397, 309528, 501638 and the row that says so have become tests with a script. 1002 and 1542 have mutants, which are noticed within a minute of seeds or less. The
+186, 1115, 42124, 98454, 51665, 53662, 200375, 303207, 308397, 309528, 501638 and the row that says so have become tests with a script. 1002 and 1542 have mutants, which are noticed within a minute of seeds or less. The
 row of the model has become part of the statement that takes a lease.
 
 | seed | what happened | what was mended |
@@ -44,6 +44,7 @@ row of the model has become part of the statement that takes a lease.
 | 1002 | The acknowledgement of a save was lost, and another replica had refreshed the saved tokens before the save was tried again. The second try took its tokens for those of a lost race and had them revoked, although the tokens in use descend from them. | A save that is tried again and finds tokens two generations on revokes nothing. |
 | 57 | A refresh was under way when a check found that the tokens are another account's. Its save ended that verdict, and the authorization was in use again without a consent. | A save that no consent is behind keeps that verdict. |
 | 58 | A check that found a token rejected, and took long, wrote that it had expired just now, although its time was over long before: the token's expiry and its refresh moved to later. | Neither is moved to later. |
+| 42124, 98454 | A caller's refresh failed in its own database after another process had begun one that ends the access token. The caller was served that token at once. | The caller waits for the other refresh as well, as long as it would have waited for its own. |
 | 51863 | A provider was in trouble while the only authorization of it that was due had a refresh with an unknown outcome. Each sweep put that off, a little longer than the provider waited for its next probe, so that nobody ever asked whether the trouble was over. The same for tokens that lie idle. | What was put off because of the trouble may probe. |
 | 51665 | On SQLite a row was judged by the time before it was read. Who joined a refresh whose last read waited for a connection was served a token whose time was over. | It is judged by the time after. |
 | 53662 | The acknowledgement of a save was lost. Before it was tried again, another replica refreshed the saved tokens to revoke them, and the authorization went. The second try took its tokens for those of nobody, and they were refreshed once more to be revoked. | Tokens that an earlier try may have saved are revoked without a refresh. |

@@ -551,7 +551,8 @@ func (w *world) judgePatience(o *operation, t *issued) {
 	if !ok || o.attempt == "" || r.attempt != o.attempt || r.last == o.attempt || !w.now().Before(r.lease.until) || w.hurtAt[o.replica.name] >= o.begun {
 		return
 	}
-	if o.endedAt.Sub(o.began) < callerWaits && t.expires.Add(-time.Minute+2*mostAhead).Before(o.began) {
+	due := o.began.After(t.expires.Add(-time.Minute+2*mostAhead)) && o.began.After(r.next.Add(2*mostAhead)) // by every clock
+	if due && o.endedAt.Sub(o.began) < callerWaits {
 		w.violate("R7", "%s was served %s after %s, while a refresh of it ran", o.who, t.name, o.endedAt.Sub(o.began))
 	}
 }

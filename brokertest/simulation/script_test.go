@@ -236,6 +236,38 @@ func TestR7_ATokenIsJudgedByTheTimeWhenItWasRead(t *testing.T) {
 	})
 }
 
+// TestR7_WhoseRefreshFailsWaitsForAnothers: the refresh of a caller failed in its own database, while another process had begun
+// one. The caller was served the token that the other refresh was about to end (seeds 42124, 98454).
+func TestR7_WhoseRefreshFailsWaitsForAnothers(t *testing.T) {
+	script(t, 2, accessLife-20*time.Second, func(w *world) error {
+		own, other := w.replicas[0], w.replicas[1]
+		w.fetch(own, 0)
+		fetch := w.operations[len(w.operations)-1]
+		lease, err := w.untilOf(own, "BEGIN")
+		if err != nil {
+			return err
+		}
+		w.fetch(other, 0)
+		if _, err := w.untilOf(other, "refresh with"); err != nil {
+			return err
+		}
+		w.tell(lease, fails)
+		if err := w.aloneFor(own, 2*time.Second); err != nil {
+			return err
+		}
+		if fetch.done {
+			t.Errorf("the fetch ends with %q, %v while the refresh of another process runs", fetch.token, fetch.err)
+		}
+		if err := w.drain(); err != nil {
+			return err
+		}
+		if saved := w.rows[w.people[0].authorization].pair.Access; fetch.err != nil || fetch.token != saved {
+			t.Errorf("the fetch ends with %q, %v; want the token that the refresh brought", fetch.token, fetch.err)
+		}
+		return nil
+	})
+}
+
 // TestR12_ARefreshUnderWayUndoesNoMismatch: a refresh was under way when a check found that the
 // tokens are another account's. Its save ended that verdict like any other, and the
 // authorization was in use again without a consent (seed 57).
