@@ -26,8 +26,8 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			ctx, k.span = s.traces.Request(ctx, r.Header)
 		}
 		c.SetRequest(r.WithContext(withCall(ctx, k)))
-		c.Response().Header().Set(echo.HeaderXRequestID, k.id)
-		c.Response().Header().Set(echo.HeaderXContentTypeOptions, "nosniff")
+		h := c.Response().Header()
+		h[echo.HeaderXRequestID], h[echo.HeaderXContentTypeOptions] = []string{k.id}, nosniff
 		defer s.finish(c, k, time.Now())
 		if err := s.admit(c, next); err != nil {
 			s.answerEchoError(err, c)
@@ -35,6 +35,9 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		return nil
 	}
 }
+
+// nosniff is the same list for all answers, because Header.Set would make one for each.
+var nosniff = []string{"nosniff"}
 
 // probe reports whether a path is asked for every few seconds by what watches the process.
 func probe(path string) bool {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
 
 	"github.com/grantd/grantd/models"
 )
@@ -45,12 +46,16 @@ func sendToken(t *Token) (*huma.StreamResponse, error) {
 		return nil, err
 	}
 	return &huma.StreamResponse{Body: func(out huma.Context) {
-		out.SetHeader("Content-Type", "application/json")
-		out.SetHeader("Cache-Control", noStore)
-		out.SetStatus(http.StatusCreated)
-		_, _ = out.BodyWriter().Write(body) // the client is gone; there is nobody to tell
+		response := humaecho.UnwrapV4(out).Response()
+		h := response.Header()
+		h["Content-Type"], h["Cache-Control"] = plainJSON, notStored
+		response.WriteHeader(http.StatusCreated)
+		_, _ = response.Write(body) // the client is gone; there is nobody to tell
 	}}, nil
 }
+
+// The same lists for all answers, because Header.Set would make one for each.
+var plainJSON, notStored = []string{"application/json"}, []string{noStore}
 
 // documentTokens describes the answers that Huma does not write.
 func (s *Server) documentTokens() {

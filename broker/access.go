@@ -68,19 +68,19 @@ func within(c models.Caller, all []models.Provider) []models.Provider {
 // much of it as handing out a token takes.
 func (s *Service) visibleAuthorization(ctx context.Context, c models.Caller, id string) (models.Linked, error) {
 	l, err := s.store.Fetchable(ctx, id)
-	if err == nil && !maySee(c, l.Authorization) {
+	if err == nil && !maySee(c, &l.Authorization) {
 		err = store.NotFound("OAuth provider authorization")
 	}
 	return l, err
 }
 
-func maySee(c models.Caller, a models.Authorization) bool {
+func maySee(c models.Caller, a *models.Authorization) bool {
 	return a.UnlinkedAt == nil && a.OrgID == c.OrgID && c.MayUse(a.ProviderID) && (c.IsAdmin() || a.UserID == c.UserID)
 }
 
 // mayHave is nil when the authorization's tokens are the caller's to have: only
 // those of its own.
-func mayHave(c models.Caller, a models.Authorization) error {
+func mayHave(c models.Caller, a *models.Authorization) error {
 	switch {
 	case !maySee(c, a):
 		return store.NotFound("OAuth provider authorization")

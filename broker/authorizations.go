@@ -44,14 +44,14 @@ func (s *Service) Authorizations(ctx context.Context, c models.Caller, q Authori
 	page := cut(rows, limit, after,
 		func(l models.Linked) store.Position {
 			return store.Position{CreatedAt: l.Authorization.CreatedAt, ID: l.Authorization.ID}
-		}, models.Linked.Detailed)
+		}, func(l models.Linked) models.Authorization { return l.Detailed() })
 	return page, s.addLastFetches(ctx, page.Data)
 }
 
 // Authorization returns one authorization, for its owner and for admins.
 func (s *Service) Authorization(ctx context.Context, c models.Caller, id string) (models.Authorization, error) {
 	l, err := s.store.Linked(ctx, id)
-	if err == nil && !maySee(c, l.Authorization) {
+	if err == nil && !maySee(c, &l.Authorization) {
 		err = store.NotFound("OAuth provider authorization")
 	}
 	if err != nil {

@@ -77,13 +77,13 @@ func (s *Service) askOnceMore(ctx context.Context, c models.Caller, l models.Lin
 // not (A6).
 func (s *Service) manageable(ctx context.Context, c models.Caller, id string) (models.Linked, error) {
 	l, err := s.store.Linked(ctx, id)
-	if err == nil && !maySee(c, l.Authorization) {
+	if err == nil && !maySee(c, &l.Authorization) {
 		err = store.NotFound("OAuth provider authorization")
 	}
 	if err != nil {
 		return l, err
 	}
-	return l, inForce(l)
+	return l, inForce(&l)
 }
 
 func checkedAs(l models.Linked) Checked {

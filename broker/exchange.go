@@ -144,9 +144,9 @@ func (s *Service) Exchange(ctx context.Context, e Exchanger, x Exchange) (Exchan
 		}
 	}
 	var t Token
-	if err = usable(e.Caller, l); err == nil && !l.RefreshDue() && l.Served() {
-		s.metrics.TokenFetched(l, nil) // Token counts those that it fetches
-		t, err = s.handOut(e.Caller, l)
+	if err = usable(e.Caller, &l); err == nil && !l.RefreshDue() && l.Served() {
+		s.metrics.TokenFetched(&l, nil) // Token counts those that it fetches
+		t, err = s.handOut(e.Caller, &l)
 	} else if err == nil {
 		t, err = s.Token(ctx, e.Caller, l.Authorization.ID, 0)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 // nothing. A process that is killed loses the counts of the last second (H2).
 type fetchCounter struct {
 	mu     sync.Mutex
-	counts map[fetchKey]int64
+	counts map[fetchKey]*int64
 }
 
 type fetchKey struct {
@@ -28,27 +29,37 @@ func (f *fetchCounter) add(authorization string, c models.Caller, now time.Time)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.counts == nil {
-		f.counts = map[fetchKey]int64{}
+		f.counts = map[fetchKey]*int64{}
 	}
-	f.counts[fetchKey{authorization, c.OrgID, c.UserID, c.TokenID, now.Unix() / 60}]++
+	k := fetchKey{authorization, c.OrgID, c.UserID, c.TokenID, now.Unix() / 60}
+	if n := f.counts[k]; n != nil {
+		*n++
+		return
+	}
+	k.authorization = strings.Clone(authorization) // which is part of a longer text
+	f.counts[k] = new(int64(1))
 }
 
-func (f *fetchCounter) take() map[fetchKey]int64 {
+func (f *fetchCounter) take() map[fetchKey]*int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	counts := f.counts
-	f.counts = make(map[fetchKey]int64, len(counts)) // the next second is much like the last
+	f.counts = make(map[fetchKey]*int64, len(counts)) // the next second is much like the last
 	return counts
 }
 
-func (f *fetchCounter) giveBack(counts map[fetchKey]int64) {
+func (f *fetchCounter) giveBack(counts map[fetchKey]*int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.counts == nil {
-		f.counts = map[fetchKey]int64{}
+		f.counts = map[fetchKey]*int64{}
 	}
 	for k, n := range counts {
-		f.counts[k] += n
+		if now := f.counts[k]; now != nil {
+			*now += *n
+		} else {
+			f.counts[k] = n
+		}
 	}
 }
 
@@ -65,7 +76,7 @@ func (s *Service) flushCounts(ctx context.Context) error {
 	}
 	rows := make([]store.Fetches, 0, len(counts))
 	for k, n := range counts {
-		rows = append(rows, store.Fetches{AuthorizationID: k.authorization, Caller: models.Caller{OrgID: k.org, UserID: k.user, TokenID: k.token}, Minute: time.Unix(k.minute*60, 0), N: n})
+		rows = append(rows, store.Fetches{AuthorizationID: k.authorization, Caller: models.Caller{OrgID: k.org, UserID: k.user, TokenID: k.token}, Minute: time.Unix(k.minute*60, 0), N: *n})
 	}
 	err := s.store.AddFetches(ctx, rows)
 	switch {

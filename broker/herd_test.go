@@ -136,7 +136,10 @@ func TestR7_ARefreshOfAnotherProcessIsWaitedFor(t *testing.T) {
 				defer release()
 				var callers sync.WaitGroup
 				waits(t, h, a, &callers, 0)
-				brokertest.Eventually(t, "the lease is taken", func() bool { return must(h.Store.Linked(ctx, a.ID))(t).Leased() })
+				brokertest.Eventually(t, "the lease is taken", func() bool {
+					l := must(h.Store.Linked(ctx, a.ID))(t)
+					return l.Leased()
+				})
 				must(brokertest.SQL(t, h.DatabaseURL).Exec(`UPDATE credentials SET expires_at = lease_until`))(t) // it lives after all
 				if !kills {
 					if got := accessOf(t, other, a); got != old {

@@ -53,13 +53,13 @@ func (s *Service) Introspect(ctx context.Context, c models.Caller, token models.
 // activeFor reports whether a token is active for a service, and until when.
 func (s *Service) activeFor(c models.Caller, l models.Linked, shown store.Shown, token models.Secret) (*time.Time, bool) {
 	a := l.Authorization
-	if !c.IsService() || a.OrgID != c.OrgID || a.UnlinkedAt != nil || !c.MayUse(a.ProviderID) || inForce(l) != nil || l.Suspected() {
+	if !c.IsService() || a.OrgID != c.OrgID || a.UnlinkedAt != nil || !c.MayUse(a.ProviderID) || inForce(&l) != nil || l.Suspected() {
 		return nil, false
 	}
 	if shown.PreviousUntil != nil {
 		return shown.PreviousUntil, true
 	}
-	p, err := s.openPair(l) // a process of the release before may have saved another token since
+	p, err := s.openPair(&l) // a process of the release before may have saved another token since
 	if err != nil || subtle.ConstantTimeCompare([]byte(p.Access), []byte(token.Reveal())) != 1 {
 		return nil, false
 	}

@@ -318,7 +318,7 @@ func (s *Service) lastingRefresh(l models.Linked) string {
 	if !ok || t.Rotates || l.HasVerdict(models.VerdictExpired) {
 		return ""
 	}
-	old, err := s.openPair(l)
+	old, err := s.openPair(&l)
 	if err != nil {
 		return "" // retire tells
 	}
@@ -328,7 +328,7 @@ func (s *Service) lastingRefresh(l models.Linked) string {
 // retire keeps a pair of tokens that was replaced, so that it is revoked: alone
 // where the type can, else when no newer consent would go along with it.
 func (s *Service) retire(ctx context.Context, tx *store.Store, l models.Linked, successor pair) error {
-	old, err := s.openPair(l)
+	old, err := s.openPair(&l)
 	if err != nil {
 		s.log.Error("a replaced pair of tokens cannot be opened, and is not revoked", "authorization", l.Authorization.ID, "error", err)
 		return nil

@@ -194,7 +194,7 @@ func (s *Service) takeOutcome(ctx context.Context, id string, err error) (models
 	if err != nil {
 		return l, err
 	}
-	return l, tokenUnavailable(l)
+	return l, tokenUnavailable(&l)
 }
 
 // callRefresh is the holder of the lease at work. before is an attempt whose

@@ -51,7 +51,7 @@ func (s *Service) newToken(ctx context.Context, c models.Caller, id string) (Tok
 	if l.Authorization.UserID != c.UserID {
 		return Token{ExpiresAt: l.Credential.ExpiresAt, Authorization: l.Shown()}, nil
 	}
-	return s.handOut(c, l)
+	return s.handOut(c, &l)
 }
 
 // resettable says why a token cannot be reset, nil when it can.
@@ -67,7 +67,7 @@ func (s *Service) resettable(l models.Linked) error {
 	case !ok || !t.ResetsInPlace:
 		return models.Errorf(models.CodeInvalid, "The provider granted no refresh token and cannot reset an access token. Revoke the token, or disconnect; the user then authorizes again.%s", settingsHint(l.Provider))
 	case !l.Alive():
-		return tokenUnavailable(l)
+		return tokenUnavailable(&l)
 	}
 	return nil
 }
@@ -180,7 +180,7 @@ func isRejected(ctx context.Context, at upstream, old models.Secret) (bool, erro
 // the upstream says whether the old token is still good. What it says is on the row.
 func (s *Service) settleReset(ctx context.Context, id string) (models.Linked, error) {
 	l, err := s.store.Linked(ctx, id)
-	if err != nil || !l.ResetLost() || inForce(l) != nil {
+	if err != nil || !l.ResetLost() || inForce(&l) != nil {
 		return l, err
 	}
 	return s.checkNewest(ctx, id)

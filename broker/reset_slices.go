@@ -145,7 +145,7 @@ func (s *Service) itemAsItIs(ctx context.Context, item store.ResetItem) (models.
 		return l, over(models.OutcomeReset, oldTokenMayLive)
 	case !l.Provider.Usable(): // the slice will see
 		return l, &ruling{reason: "provider_off", after: s.timing.Backoff}
-	case inForce(l) != nil:
+	case inForce(&l) != nil:
 		return l, over(models.OutcomeImpossible, "provider_changed")
 	}
 	switch models.CodeOf(s.resettable(l)) {

@@ -34,7 +34,7 @@ func settled(o models.Outcome, reason string) ruling { return ruling{outcome: o,
 // and of its grant are the batch's, so that no refresh runs meanwhile (R9) and no
 // newer consent becomes live (D1).
 func (b *batch) revoke(ctx context.Context, l models.Linked, at upstream) ruling {
-	p, err := b.s.openPair(l)
+	p, err := b.s.openPair(&l)
 	if err != nil {
 		return settled(models.OutcomeFailed, "undecryptable")
 	}
@@ -203,7 +203,7 @@ func (s *Service) readyItem(ctx context.Context, l models.Linked, lease string) 
 func (s *Service) fetchProof(ctx context.Context, l models.Linked, lease string) (models.Linked, *ruling) {
 	database := &ruling{reason: "database", after: s.timing.Backoff}
 	if l.BackingOff() {
-		if clientNotAccepted(l) {
+		if clientNotAccepted(&l) {
 			return l, &ruling{reason: "client_refused", after: l.BackOff(), attempt: true, refused: true, clientRefused: true}
 		}
 		return l, &ruling{reason: "no_proof_yet", after: l.BackOff()}

@@ -168,7 +168,7 @@ func (r *tokenRevocation) suspect(ctx context.Context, id string) (models.Linked
 
 func (r *tokenRevocation) ask(ctx context.Context, l models.Linked) (models.Outcome, error) {
 	ctx = providers.WithAnswers(ctx)
-	old, err := r.s.openPair(l)
+	old, err := r.s.openPair(&l)
 	if err != nil {
 		return "", err
 	}

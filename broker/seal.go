@@ -1,12 +1,12 @@
 package broker
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/grantd/grantd/models"
@@ -44,36 +44,37 @@ func (s *Service) sealPair(a models.Authorization, p pair) ([]byte, error) {
 	return s.sealJSON(credentialOwner(a), p)
 }
 
-func (s *Service) openPair(l models.Linked) (pair, error) {
+func (s *Service) openPair(l *models.Linked) (pair, error) {
 	plain, err := s.keys.Open(credentialOwner(l.Authorization), l.Credential.Sealed)
 	if err != nil {
 		s.metrics.Undecryptable()
 		return pair{}, unopened(err)
 	}
-	p, plainly := readPair(plain)
-	if !plainly {
-		err = json.Unmarshal(plain, &p)
+	if p, plainly := readPair(string(plain)); plainly {
+		return p, nil
 	}
+	var p pair
+	err = json.Unmarshal(plain, &p)
 	return p, unopened(err)
 }
 
 // readPair reads what sealPair wrote, if the tokens have nothing that JSON escapes:
 // hardly any has, and each that is given out is read. It reports whether that was so.
-func readPair(plain []byte) (p pair, ok bool) {
-	rest, ok := bytes.CutPrefix(plain, []byte(`{"a":"`))
-	if !ok || bytes.IndexByte(rest, '\\') >= 0 {
+func readPair(plain string) (p pair, ok bool) {
+	rest, ok := strings.CutPrefix(plain, `{"a":"`)
+	if !ok || strings.IndexByte(rest, '\\') >= 0 {
 		return pair{}, false
 	}
-	access, rest, _ := bytes.Cut(rest, []byte(`"`))
-	if string(rest) == "}" {
-		return pair{Access: string(access)}, true
+	access, rest, _ := strings.Cut(rest, `"`)
+	if rest == "}" {
+		return pair{Access: access}, true
 	}
-	rest, begins := bytes.CutPrefix(rest, []byte(`,"r":"`))
-	refresh, rest, _ := bytes.Cut(rest, []byte(`"`))
-	if !begins || string(rest) != "}" {
+	rest, begins := strings.CutPrefix(rest, `,"r":"`)
+	refresh, rest, _ := strings.Cut(rest, `"`)
+	if !begins || rest != "}" {
 		return pair{}, false
 	}
-	return pair{string(access), string(refresh)}, true
+	return pair{access, refresh}, true
 }
 
 // request is what an open flow keeps to itself until the code is exchanged. The

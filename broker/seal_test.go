@@ -19,19 +19,19 @@ func TestPairsAreReadAsEncodingJSONWould(t *testing.T) {
 			if err := json.Unmarshal(plain, &want); err != nil {
 				t.Fatal(err)
 			}
-			if got, ok := readPair(plain); ok && got != want {
+			if got, ok := readPair(string(plain)); ok && got != want {
 				t.Errorf("%s is read as %q, want %q", plain, got, want)
 			}
 		}
 	}
-	if got, ok := readPair([]byte(`{"a":"tia_A","r":"tir_B"}`)); !ok || got != (pair{"tia_A", "tir_B"}) {
+	if got, ok := readPair(`{"a":"tia_A","r":"tir_B"}`); !ok || got != (pair{"tia_A", "tir_B"}) {
 		t.Errorf("a plain pair is read as %q, %t", got, ok)
 	}
-	if got, ok := readPair([]byte(`{"a":"tia_A"}`)); !ok || got != (pair{Access: "tia_A"}) {
+	if got, ok := readPair(`{"a":"tia_A"}`); !ok || got != (pair{Access: "tia_A"}) {
 		t.Errorf("a token alone is read as %q, %t", got, ok)
 	}
 	for _, strange := range []string{``, `{}`, `{"a":"`, `{"a":"x"`, `{"a":"x","r":"y"`, `{"a":"x","r":"y"},`, `{"a":"x","z":"y"}`, `{"r":"y"}`, `{"a": "x"}`} {
-		if got, ok := readPair([]byte(strange)); ok {
+		if got, ok := readPair(strange); ok {
 			t.Errorf("%q is taken for a pair: %q", strange, got)
 		}
 	}

@@ -22,15 +22,15 @@ type Token struct {
 // can be had; 0 asks for nothing.
 func (s *Service) Token(ctx context.Context, c models.Caller, id string, minTTL time.Duration) (Token, error) {
 	l, err := s.freshest(ctx, c, id, minTTL)
-	s.metrics.TokenFetched(l, err)
+	s.metrics.TokenFetched(&l, err)
 	if err != nil {
 		return Token{}, err
 	}
-	return s.handOut(c, l)
+	return s.handOut(c, &l)
 }
 
 // handOut gives a token to its owner, and counts that.
-func (s *Service) handOut(c models.Caller, l models.Linked) (Token, error) {
+func (s *Service) handOut(c models.Caller, l *models.Linked) (Token, error) {
 	p, err := s.openPair(l)
 	if err != nil {
 		return Token{}, err
@@ -46,10 +46,10 @@ func (s *Service) freshest(ctx context.Context, c models.Caller, id string, minT
 	if err != nil {
 		return l, err
 	}
-	due := func(l models.Linked) bool { return l.RefreshDue() || l.EndsWithin(minTTL) }
-	if !due(l) {
-		return l, tokenUnavailable(l)
+	if !l.RefreshDue() && !l.EndsWithin(minTTL) {
+		return l, tokenUnavailable(&l)
 	}
+	due := func(l models.Linked) bool { return l.RefreshDue() || l.EndsWithin(minTTL) }
 	patience, cancel := context.WithTimeout(ctx, s.timing.CallerWait) // R2
 	defer cancel()
 	for {
@@ -68,7 +68,7 @@ func (s *Service) freshest(ctx context.Context, c models.Caller, id string, minT
 		// read then, once for all who waited in this process.
 		if refreshErr == nil {
 			l = asked
-			err = usable(c, l)
+			err = usable(c, &l)
 		} else {
 			l, err = s.usable(ctx, c, id)
 		}
@@ -79,7 +79,7 @@ func (s *Service) freshest(ctx context.Context, c models.Caller, id string, minT
 		case l.Served():
 			return l, nil
 		case refreshErr == nil:
-			return l, tokenUnavailable(l)
+			return l, tokenUnavailable(&l)
 		case errors.Is(refreshErr, errLeaseOver): // of a refresh beside a token whose time is over now
 		case !withFormerSecret(asked, l) || !due(l):
 			return l, refreshErr
@@ -114,14 +114,14 @@ func (s *Service) refreshBeside(ctx context.Context, l models.Linked, due func(m
 func (s *Service) usable(ctx context.Context, c models.Caller, id string) (models.Linked, error) {
 	l, err := s.store.Fetchable(ctx, id)
 	if err == nil {
-		err = usable(c, l)
+		err = usable(c, &l)
 	}
 	return l, err
 }
 
 // usable is nil when the caller may have the authorization's tokens now.
-func usable(c models.Caller, l models.Linked) error {
-	err := mayHave(c, l.Authorization)
+func usable(c models.Caller, l *models.Linked) error {
+	err := mayHave(c, &l.Authorization)
 	if err == nil {
 		err = inForce(l)
 	}
@@ -130,7 +130,7 @@ func usable(c models.Caller, l models.Linked) error {
 
 // inForce refuses an authorization of a provider that is off, or that is no longer
 // the client which the tokens were minted for: they are sent nowhere (A4).
-func inForce(l models.Linked) error {
+func inForce(l *models.Linked) error {
 	switch {
 	case l.Status() != models.AuthorizationInvalidProviderState:
 		return nil
@@ -141,7 +141,7 @@ func inForce(l models.Linked) error {
 }
 
 // tokenUnavailable says why the access token cannot be had, nil while it lives.
-func tokenUnavailable(l models.Linked) error {
+func tokenUnavailable(l *models.Linked) error {
 	switch {
 	case l.Served():
 		return nil

@@ -47,7 +47,7 @@ func (s *Service) opened(ctx context.Context, l models.Linked) (upstream, pair, 
 	if err != nil {
 		return at, pair{}, err
 	}
-	p, err := s.openPair(l)
+	p, err := s.openPair(&l)
 	return at, p, err
 }
 
@@ -60,7 +60,7 @@ func (s *Service) openedWith(l models.Linked, config models.SecureConfig) (upstr
 	if err != nil {
 		return upstream{}, pair{}, err
 	}
-	p, err := s.openPair(l)
+	p, err := s.openPair(&l)
 	return s.withSecret(l.Provider, secret), p, err
 }
 

@@ -307,7 +307,7 @@ func mayPass(status string) bool {
 
 // clientNotAccepted reports whether the last attempt ended because the upstream did not
 // accept the client for this token.
-func clientNotAccepted(l models.Linked) bool {
+func clientNotAccepted(l *models.Linked) bool {
 	return strings.HasPrefix(l.Credential.LastError, string(saysClient)+":")
 }
 

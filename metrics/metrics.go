@@ -132,7 +132,7 @@ func (m *Metrics) RequestTimes(route, method string) prometheus.Observer {
 }
 
 // TokenFetched counts a fetch of an access token: l is what was served, err why nothing was.
-func (m *Metrics) TokenFetched(l models.Linked, err error) {
+func (m *Metrics) TokenFetched(l *models.Linked, err error) {
 	f := fetch{served, Fresh}
 	switch {
 	case err != nil:

@@ -92,7 +92,7 @@ func (a Authorization) WasLinked() bool {
 }
 
 // Event tells something about a connection.
-func (l Linked) Event(t EventType, code string) Event { return l.Authorization.Event(t, code) }
+func (l *Linked) Event(t EventType, code string) Event { return l.Authorization.Event(t, code) }
 
 // Event tells something about a provider.
 func (p Provider) Event(t EventType, code string) Event {

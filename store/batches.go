@@ -21,6 +21,9 @@ type batches struct {
 	mu       sync.Mutex
 	waiting  []*fetch
 	underWay int
+	seen     map[string]bool // what take has seen, kept because it is needed again
+
+	answered sync.Pool // of *fetch, which can be used again
 }
 
 // loadFunc runs the hot query for all of the ids, and returns those that it found.
@@ -51,7 +54,11 @@ type fetched struct {
 // query goes on for the others. The query of a caller who met none under way runs in the
 // caller's goroutine where it has no deadline to keep, and is not cancelled with it either.
 func (b *batches) get(ctx context.Context, id string) (models.Linked, error) {
-	f := &fetch{ctx, id, make(chan fetched, 1)}
+	f, used := b.answered.Get().(*fetch)
+	if !used {
+		f = &fetch{answer: make(chan fetched, 1)}
+	}
+	f.ctx, f.id = ctx, id
 	b.mu.Lock()
 	b.waiting = append(b.waiting, f)
 	starts := b.underWay < b.most
@@ -66,19 +73,34 @@ func (b *batches) get(ctx context.Context, id string) (models.Linked, error) {
 		// it for fetchTime at most. Two goroutines fewer wake up.
 		b.query()
 	}
-	var a fetched
-	select {
-	case a = <-f.answer:
-	case <-ctx.Done():
-		a.err = ctx.Err()
+	a, err := f.await()
+	if err == nil { // nobody else has it any more
+		f.ctx = nil
+		b.answered.Put(f)
+		err = a.err
 	}
 	switch {
-	case a.err != nil:
-		return models.Linked{}, fmt.Errorf("loading authorization %s: %w", id, translate(a.err))
+	case err != nil:
+		return models.Linked{}, fmt.Errorf("loading authorization %s: %w", id, translate(err))
 	case a.row == nil:
 		return models.Linked{}, NotFound("OAuth provider authorization")
 	}
 	return *a.row, nil
+}
+
+// await returns the answer, or fails when the caller leaves.
+func (f *fetch) await() (fetched, error) {
+	select {
+	case a := <-f.answer: // it is there where the caller ran the query itself
+		return a, nil
+	default:
+	}
+	select {
+	case a := <-f.answer:
+		return a, nil
+	case <-f.ctx.Done():
+		return fetched{}, f.ctx.Err()
+	}
 }
 
 // query answers those who wait, as many as fit. The next query runs in a goroutine of
@@ -87,7 +109,7 @@ func (b *batches) query() {
 	b.mu.Lock()
 	ids, asked := b.take()
 	b.mu.Unlock()
-	answers := b.ask(ids)
+	rows, errs := b.ask(ids)
 	b.mu.Lock()
 	if len(b.waiting) > 0 {
 		go b.query()
@@ -96,21 +118,24 @@ func (b *batches) query() {
 	}
 	b.mu.Unlock()
 	for _, f := range asked {
-		f.answer <- answers[f.id]
+		f.answer <- fetched{rows[f.id], errs[f.id]}
 	}
 }
 
 // take returns who is answered next, and their ids, each once. Who has left is dropped.
 func (b *batches) take() (ids []string, asked []*fetch) {
-	seen := map[string]bool{}
+	if b.seen == nil {
+		b.seen = make(map[string]bool, mostFetched)
+	}
+	clear(b.seen)
 	taken := 0
 	for _, f := range b.waiting {
 		left := f.ctx.Err() != nil
-		if !left && !seen[f.id] {
+		if !left && !b.seen[f.id] {
 			if len(ids) == mostFetched {
 				break
 			}
-			seen[f.id] = true
+			b.seen[f.id] = true
 			ids = append(ids, f.id)
 		}
 		if !left {
@@ -129,20 +154,24 @@ func (b *batches) take() (ids []string, asked []*fetch) {
 // ask runs the query. Where it fails, each id is asked for alone and once more: one which
 // the database cannot take is no failure of the others', and a connection that was cut off
 // is nobody's. Where the database is away, that is found out once and not for each.
-func (b *batches) ask(ids []string) map[string]fetched {
-	answers := make(map[string]fetched, len(ids))
+func (b *batches) ask(ids []string) (rows map[string]*models.Linked, errs map[string]error) {
 	ctx, cancel := context.WithTimeout(context.Background(), fetchTime)
 	defer cancel()
 	rows, err := b.run(ctx, ids)
-	alone := err != nil
+	if err == nil {
+		return rows, nil
+	}
+	rows, errs = map[string]*models.Linked{}, map[string]error{}
+	alone := true
 	for _, id := range ids {
 		if alone {
-			rows, err = b.run(ctx, []string{id})
-			alone = !IsUnavailable(err)
+			var row map[string]*models.Linked
+			row, err = b.run(ctx, []string{id})
+			rows[id], alone = row[id], !IsUnavailable(err)
 		}
-		answers[id] = fetched{rows[id], err}
+		errs[id] = err
 	}
-	return answers
+	return rows, errs
 }
 
 // run is load, in which a panic is an error: it is no caller's goroutine that it runs in.

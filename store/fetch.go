@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -170,26 +171,101 @@ func fetchQuery(columns []fetchColumn, condition string) string {
 // fetchReader reads one row after the other into the same Linked, so that where the
 // columns go is looked up once and not for each row.
 type fetchReader struct {
-	row     models.Linked
-	columns []fetchColumn
+	row       models.Linked
+	columns   []fetchColumn
+	provider  int // where the provider's columns begin
+	after     int // and what comes after them
+	providers map[string]readProvider
+	text      []byte // of the columns that are being read
+	ends      []int
 }
 
+// readProvider is a provider as it was read, and what its columns said. Many rows have the
+// same one, and it takes less time to see that than to read it.
+type readProvider struct {
+	provider models.Provider
+	said     []string
+}
+
+// mostReadProviders bounds what is kept of providers: about 1 kB of each.
+const mostReadProviders = 200
+
 func newFetchReader() *fetchReader {
-	r := &fetchReader{}
+	r := &fetchReader{providers: map[string]readProvider{}}
 	r.columns = fetchColumns(&r.row)
+	ofProvider := func(c fetchColumn) bool { return strings.HasPrefix(c.name, "p.") }
+	r.provider = slices.IndexFunc(r.columns, ofProvider)
+	r.after = r.provider + slices.IndexFunc(r.columns[r.provider:], func(c fetchColumn) bool { return !ofProvider(c) })
 	return r
 }
 
 // read returns the row as a Linked of its own.
 func (r *fetchReader) read(from values) (*models.Linked, error) {
 	r.row = models.Linked{}
-	for i, c := range r.columns {
-		if err := scan(c.to, from, i); err != nil {
-			return nil, fmt.Errorf("reading %s: %w", c.name, err)
-		}
+	err := r.scan(from, 0, r.provider)
+	if err == nil {
+		err = r.readProvider(from)
+	}
+	if err == nil {
+		err = r.scan(from, r.after, len(r.columns))
+	}
+	if err != nil {
+		return nil, err
 	}
 	l := r.row
 	return &l, nil
+}
+
+// readProvider reads the columns of the provider, whose id comes first.
+func (r *fetchReader) readProvider(from values) error {
+	if known, ok := r.providers[string(from.raw(r.provider))]; ok && known.is(from, r.provider) {
+		r.row.Provider = known.provider
+		return nil
+	}
+	said := make([]string, r.after-r.provider)
+	for i := range said {
+		said[i] = string(from.raw(r.provider + i))
+	}
+	if err := r.scan(from, r.provider, r.after); err != nil {
+		return err
+	}
+	if len(r.providers) == mostReadProviders {
+		clear(r.providers)
+	}
+	r.providers[said[0]] = readProvider{r.row.Provider, said}
+	return nil
+}
+
+// is reports whether the columns from first on say the same again. No column of a provider
+// means something else by an empty text than by null.
+func (p readProvider) is(from values, first int) bool {
+	for i, said := range p.said {
+		if string(from.raw(first+i)) != said {
+			return false
+		}
+	}
+	return true
+}
+
+// scan reads the columns from first to the one before end. What is text becomes one string,
+// of which the columns are parts: one for each would be most of what a fetch allocates.
+func (r *fetchReader) scan(from values, first, end int) error {
+	r.text, r.ends = r.text[:0], r.ends[:0]
+	for i, c := range r.columns[first:end] {
+		if _, text := c.to.(*string); text {
+			r.text = append(r.text, from.raw(first+i)...)
+			r.ends = append(r.ends, len(r.text))
+		} else if err := scan(c.to, from, first+i); err != nil {
+			return fmt.Errorf("reading %s: %w", c.name, err)
+		}
+	}
+	all, begin, ends := string(r.text), 0, r.ends
+	for _, c := range r.columns[first:end] {
+		if to, text := c.to.(*string); text {
+			*to, begin, ends = all[begin:ends[0]], ends[0], ends[1:]
+		}
+	}
+	return nil
 }
 
 // values are those of one row, in the format that the database gives them in.
@@ -201,12 +277,10 @@ type values interface {
 	time(i int) (time.Time, error)
 }
 
-// scan reads one value. database/sql would find out for each how to convert it, which
+// scan reads one value that is no text. database/sql would find out for each how to convert it, which
 // takes longer than the reading.
 func scan(to any, from values, i int) (err error) {
 	switch v := to.(type) {
-	case *string:
-		*v = string(from.raw(i))
 	case **string:
 		if !from.null(i) {
 			*v = new(string(from.raw(i)))

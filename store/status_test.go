@@ -43,7 +43,8 @@ func TestTheStatusInSQLIsThatOfARowThatWasRead(t *testing.T) {
 			t.Helper()
 			byRow := map[models.AuthorizationStatus][]string{}
 			for _, id := range ids {
-				status := f.linked(t, id).Status()
+				l := f.linked(t, id)
+				status := l.Status()
 				byRow[status], seen[status] = append(byRow[status], id), true
 			}
 			for _, status := range []models.AuthorizationStatus{models.AuthorizationActive, models.AuthorizationExpired,

@@ -156,6 +156,38 @@ func TestAFetchReadsWhatLinkedReads(t *testing.T) {
 	})
 }
 
+// TestEveryChangeOfAProviderIsFetched: a provider is kept as it was read, for rows in which its columns say the same.
+func TestEveryChangeOfAProviderIsFetched(t *testing.T) {
+	each(t, func(t *testing.T, f fixture) {
+		a := f.authorization(t, "1", time.Hour)
+		later := "created_at = '2031-02-03 04:05:06.789'"
+		changes := map[string]string{
+			"p.org_id": "org_id = 'b'", "p.name": "name = 'c'", "p.slug": "slug = 'd'", "p.type": "type = 'gitlab'", "p.status": "status = 'deleted'",
+			"p.client_id": "client_id = 'e'", "p.secure_config_id": "secure_config_id = 'n'", "p.skip_consent": "skip_consent = NOT skip_consent",
+			"p.host": "host = 'f'", "p.settings_url": "settings_url = 'g'", "p.scopes": `scopes = '["h"]'`, "p.redirect_uris": `redirect_uris = '["i"]'`,
+			"p.config": `config = '{"j":1}'`, "p.fingerprint": "fingerprint = 'k'", "p.fingerprint_v2": "fingerprint_v2 = 'l'",
+			"p.secret_version": "secret_version = 77", "p.trouble": "trouble = 'client'", "p.trouble_code": "trouble_code = 'm'",
+			"p.trouble_version": "trouble_version = 78", "p.probe_at": strings.Replace(later, "created_at", "probe_at", 1),
+			"p.created_at": later, "p.updated_at": strings.Replace(later, "created_at", "updated_at", 1),
+		}
+		db := brokertest.SQL(t, f.url)
+		for _, column := range store.FetchColumns() {
+			if !strings.HasPrefix(column, "p.") || column == "p.id" {
+				continue
+			}
+			before := must(f.Fetchable(ctx, a.ID))(t)
+			must(db.Exec("UPDATE providers SET " + changes[column]))(t)
+			linked, fetched := f.linked(t, a.ID), must(f.Fetchable(ctx, a.ID))(t)
+			if diff := cmp.Diff(store.FetchValues(&linked), store.FetchValues(&fetched)); diff != "" {
+				t.Errorf("after a change of %s a fetch reads otherwise (-want +got):\n%s", column, diff)
+			}
+			if cmp.Equal(store.FetchValues(&before)[column], store.FetchValues(&fetched)[column]) {
+				t.Errorf("%s stays as it was", column)
+			}
+		}
+	})
+}
+
 // lease reports whether the attempt gets the right to refresh what was read.
 func lease(t *testing.T, f fixture, l models.Linked, attempt string) bool {
 	t.Helper()

@@ -79,11 +79,11 @@ var mutants = []mutant{
 	{"tokens of an authorization that was unlinked are served", "broker/access.go", "mayHave",
 		`case !maySee(c, a):`, `case !ON && !maySee(c, a):`, 0, ""},
 	{"who waited for a refresh is not judged again", "broker/token.go", "Service.freshest",
-		`err = usable(c, l)`, `if err = usable(c, l); ON {
+		`err = usable(c, &l)`, `if err = usable(c, &l); ON {
 			err = nil
 		}`, 8, ""},
 	{"a token is served whether or not it lives", "broker/token.go", "Service.freshest",
-		`if !due(l) {`, `if ON || !due(l) {`, 0, ""},
+		`if !l.RefreshDue() && !l.EndsWithin(minTTL) {`, `if ON || !l.RefreshDue() && !l.EndsWithin(minTTL) {`, 0, ""},
 	{"a living token is served while its refresh runs", "broker/token.go", "Service.refreshKillsAccess",
 		`return !ok || t.RefreshKillsAccess`, `return (!ok || t.RefreshKillsAccess) && !ON`, 0, ""},
 	{"a deletion leaves the provider active", "broker/deletion.go", "Service.deletionJob",
@@ -127,7 +127,7 @@ var mutants = []mutant{
 		// Not before what is there`, 0, ""},
 	{"what another process has refreshed is refreshed again", "broker/refresh.go", "Service.flightOf",
 		`return s.refreshOnce(own, seen, due, paid)`, `if ON {
-			due = models.Linked.MayRefresh
+			due = func(l models.Linked) bool { return l.MayRefresh() }
 		}
 		return s.refreshOnce(own, seen, due, paid)`, 0, ""},
 	{"tokens of somebody else are kept", "broker/check.go", "Service.noteCheck",
