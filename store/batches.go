@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -106,6 +107,7 @@ func (f *fetch) await() (fetched, error) {
 // query answers those who wait, as many as fit. The next query runs in a goroutine of
 // its own, so that it is on its way while this one's answers are handed out.
 func (b *batches) query() {
+	runtime.Gosched() // callers who are about to ask, and only have to be run, are in this query then
 	b.mu.Lock()
 	ids, asked := b.take()
 	b.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"runtime/debug"
 
 	"github.com/grantd/grantd/broker"
 )
@@ -60,6 +61,7 @@ func serve(ctx context.Context, c console, cfg *Config, r roles) error {
 	}
 	cfg.warn(r, log)
 	in.announce(ctx, cfg)
+	debug.FreeOSMemory() // of what only the start needed
 	select {
 	case <-ctx.Done():
 		log.Info("stopping: requests and token calls in progress are finished first; a second signal ends the process at once")
