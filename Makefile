@@ -101,7 +101,7 @@ bench: ## Measure what the README promises, against a bare handler in the same r
 	go run ./brokertest/services/with go run ./brokertest/bench -write docs/benchmarks.md -histograms docs/histograms $(ARGS)
 
 bench-million: ## Measure what depends on how many authorizations are stored, with a million of them, and add it to docs/benchmarks.md; takes about ten minutes
-	go run ./brokertest/services/with go run ./brokertest/bench -only statuses -write docs/benchmarks.md $(ARGS)
+	go run ./brokertest/services/with go run ./brokertest/bench -only statuses,sweeps -write docs/benchmarks.md $(ARGS)
 
 faults: ## Kill, freeze and starve grantd and what it stands on, and write docs/faults.md; takes about ten minutes
 	go run ./brokertest/services/with go run ./brokertest/faults -write docs/faults.md $(ARGS)

@@ -16,6 +16,7 @@
 //	pages.go        pages far behind in a list
 //	firstpage.go    what people see first, beside a running load
 //	statuses.go     what would look at every authorization; only where -only names it, or -small
+//	sweeps.go       what an idle worker's statements take; as statuses
 //	asked.go        the answer to DELETE for a crowded provider, and its job
 //	deletion.go     from the answer to DELETE until the job runs
 //	revocations.go  many revocations at a slow upstream
@@ -102,7 +103,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	}
 	defer func() { b.filled.end() }()
 	for _, p := range b.parts() {
-		if !o.measures(p.name) || p.name == apart && o.only == "" && !o.small {
+		if !o.measures(p.name) || p.apart && o.only == "" && !o.small {
 			continue
 		}
 		if err := b.measure(ctx, p, r); err != nil {
@@ -135,17 +136,16 @@ func (b *bench) measure(ctx context.Context, p part, r *report) error {
 type part struct {
 	name    string
 	measure func(context.Context, *report) error
+	apart   bool // it is measured only where it is named: it stores very many authorizations of its own
 }
-
-// apart is the part that is measured only where it is named: it stores very many authorizations
-// of its own, and changes half of them.
-const apart = "statuses"
 
 func (b *bench) parts() []part {
 	return []part{
-		{"memory", b.memory}, {"idle", b.idle}, {"growth", b.growth},
-		{"tokens", b.tokens}, {"sqlite", b.tokensOnSQLite}, {"bearers", b.bearers}, {"pages", b.pages}, {"asked", b.asked},
-		{apart, b.statuses}, {"first-pages", b.firstPages}, {"deletions", b.deletions}, {"revocations", b.revocations}, {"flock", b.flock}, {"refreshes", b.refreshRates}, {"herd", b.herd},
+		{"memory", b.memory, false}, {"idle", b.idle, false}, {"growth", b.growth, false},
+		{"tokens", b.tokens, false}, {"sqlite", b.tokensOnSQLite, false}, {"bearers", b.bearers, false}, {"pages", b.pages, false}, {"asked", b.asked, false},
+		{"statuses", b.statuses, true}, {"sweeps", b.sweeps, true},
+		{"first-pages", b.firstPages, false}, {"deletions", b.deletions, false}, {"revocations", b.revocations, false}, {"flock", b.flock, false},
+		{"refreshes", b.refreshRates, false}, {"herd", b.herd, false},
 	}
 }
 

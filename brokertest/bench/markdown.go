@@ -27,8 +27,11 @@ func (r *report) section(o options) string {
 	if o.measures("bearers") {
 		b.WriteString("\n" + bearerNotes)
 	}
-	if o.measures(apart) {
+	if o.measures("statuses") {
 		b.WriteString("\n" + statusNotes)
+	}
+	if o.measures("sweeps") {
+		b.WriteString("\n" + sweepNotes)
 	}
 	r.whereTimeGoes(&b, "###")
 	return b.String()
@@ -93,6 +96,10 @@ func (r *report) whereTimeGoes(b *strings.Builder, heading string) {
 
 const statusNotes = `- All authorizations are one user's, who is an admin. Lists are asked for on one connection; times are medians. A worker runs
   while STATS does. *DELETE of a user* is undone in SQL each time, and asked again; nobody works on it. The last one is worked on.
+`
+
+const sweepNotes = `- *The slowest statement*: as PostgreSQL counts it (pg_stat_statements) in a server of its own, on which only the worker runs; authorizations
+  are not due, and consents were completed today.
 `
 
 const bearerNotes = `- *For a service*: an API process of its own, each of whose authorizations belongs to another person. A service asks with its API

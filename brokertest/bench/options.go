@@ -47,17 +47,17 @@ func (o *options) flags(f *flag.FlagSet) {
 	f.BoolVar(&o.strict, "strict", false, "fail when a target is missed")
 	f.BoolVar(&o.small, "small", false, "run every part with little, to see that it works; its figures mean nothing")
 	f.StringVar(&o.write, "write", "", "also write the report to this `file`, as Markdown; with -only it is added to what the file has")
-	f.StringVar(&o.profile, "profile", "", "also write profiles of tokens and bearers into this `folder`; they are made in any case when a target of theirs is missed")
+	f.StringVar(&o.profile, "profile", "", "also write profiles of tokens, bearers and refreshes into this `folder`; they are made in any case when a target of theirs is missed")
 	f.StringVar(&o.only, "only", "", "measure only these, with commas between them: "+strings.Join(partNames(), ", ")+", nothing")
 
-	f.DurationVar(&o.settle, "settle", 10*time.Second, "memory, idle: how long a process idles before it is measured")
-	f.DurationVar(&o.idling, "idling", time.Minute, "idle: how long nobody asks for anything")
+	f.DurationVar(&o.settle, "settle", 10*time.Second, "memory, idle, sweeps: how long a process idles before it is measured")
+	f.DurationVar(&o.idling, "idling", time.Minute, "idle, sweeps: how long nobody asks for anything")
 	f.IntVar(&o.grown, "grown", 100_000, "growth: how many authorizations are deleted")
 
 	f.IntVar(&o.rounds, "rounds", 6, "tokens, sqlite, bearers, refreshes: how often all take turns")
 	f.DurationVar(&o.round, "round", 1500*time.Millisecond, "tokens, sqlite, bearers, refreshes: how long a turn lasts")
 	f.IntVar(&o.authorizations, "authorizations", 1000, "tokens, sqlite, bearers: how many authorizations are stored, and fetched of")
-	f.IntVar(&o.stored, "stored", 1_000_000, "tokens, pages, asked, statuses: how many authorizations are stored in the crowded instance")
+	f.IntVar(&o.stored, "stored", 1_000_000, "tokens, pages, asked, statuses, sweeps: how many authorizations are stored in the crowded instance")
 	f.IntVar(&o.wide, "wide", 50_000, "tokens: of how many of these tokens are fetched, beside as many as are fetched of few")
 
 	f.IntVar(&o.page, "page", 1000, "pages: which page is compared with the first")

@@ -48,23 +48,45 @@ func init() {
 }
 `
 
-// profiles says where the time of fetching tokens goes, of the parts that were measured and whose target was missed, or of
+// keptBusy keeps a server busy for a while.
+type keptBusy func(ctx context.Context, d time.Duration) error
+
+// asking is keptBusy by callers who ask a server, which is prepared for it.
+func asking(prepare func(context.Context, *instance) (*contender, error)) func(context.Context, *instance) (keptBusy, error) {
+	return func(ctx context.Context, h *instance) (keptBusy, error) {
+		asked, err := prepare(ctx, h)
+		if err != nil {
+			return nil, err
+		}
+		load, err := newCallers(ctx, concurrency, asked.base, asked.requests)
+		if err != nil {
+			return nil, err
+		}
+		return func(ctx context.Context, d time.Duration) error {
+			_, err := load.load(ctx, d)
+			return err
+		}, nil
+	}
+}
+
+// profiles says where the time of fetching tokens goes, and of refreshing them, of the parts that were measured and whose target was missed, or of
 // all of them where a folder for profiles was given. Each is a text, under what it is about.
 func (b *bench) profiles(ctx context.Context, r *report) error {
 	for _, p := range []struct {
 		part, about, name string
 		missed            bool
-		prepare           func(context.Context, *instance) (*contender, error)
+		prepare           func(context.Context, *instance) (keptBusy, error)
 	}{
-		{"tokens", "of a token fetch", "token", r.missedTokens, b.fetchesTokens},
-		{"bearers", "of a token fetch by a JWT", "jwt", r.missedJWT, func(ctx context.Context, h *instance) (*contender, error) {
+		{"tokens", "of a token fetch", "token", r.missedTokens, asking(b.fetchesTokens)},
+		{"bearers", "of a token fetch by a JWT", "jwt", r.missedJWT, asking(func(ctx context.Context, h *instance) (*contender, error) {
 			w, err := h.serve(ctx, b.authorizations)
 			return w.jwt, err
-		}},
-		{"bearers", "of an exchange", "exchange", r.missedExchange, func(ctx context.Context, h *instance) (*contender, error) {
+		})},
+		{"bearers", "of an exchange", "exchange", r.missedExchange, asking(func(ctx context.Context, h *instance) (*contender, error) {
 			w, err := h.serve(ctx, b.authorizations)
 			return w.exchange, err
-		}},
+		})},
+		{"refreshes", "of a refresh", "refresh", r.missedRefreshes, b.refreshes},
 	} {
 		if !p.missed && (b.profile == "" || !b.measures(p.part)) {
 			continue
@@ -97,7 +119,7 @@ func (b *bench) fetchesTokens(ctx context.Context, h *instance) (*contender, err
 
 // profileOf profiles a server under load in a binary of its own, so that nothing of it is in what is measured. It returns
 // the heaviest functions, with what they call.
-func (b *bench) profileOf(ctx context.Context, name string, prepare func(context.Context, *instance) (*contender, error)) (string, error) {
+func (b *bench) profileOf(ctx context.Context, name string, prepare func(context.Context, *instance) (keptBusy, error)) (string, error) {
 	binary, err := b.buildProfiled(ctx)
 	if err != nil {
 		return "", err
@@ -109,7 +131,7 @@ func (b *bench) profileOf(ctx context.Context, name string, prepare func(context
 	defer h.close()
 	where := filepath.Join(b.folder, "profiles.url")
 	h.Env = append(h.Env, "BENCH_PROFILES="+where)
-	asked, err := prepare(ctx, h)
+	load, err := prepare(ctx, h)
 	if err != nil {
 		return "", err
 	}
@@ -117,11 +139,6 @@ func (b *bench) profileOf(ctx context.Context, name string, prepare func(context
 	if err != nil {
 		return "", err
 	}
-	load, err := newCallers(ctx, concurrency, asked.base, asked.requests)
-	if err != nil {
-		return "", err
-	}
-	defer load.close()
 	folder := b.profile
 	if folder == "" {
 		folder = filepath.Join(b.folder, "profiles")
@@ -159,19 +176,16 @@ func (b *bench) buildProfiled(ctx context.Context) (string, error) {
 }
 
 // record keeps the callers asking while the server profiles itself.
-func (b *bench) record(ctx context.Context, load *callers, base, folder string) error {
+func (b *bench) record(ctx context.Context, load keptBusy, base, folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	if _, err := load.load(ctx, time.Second); err != nil {
+	if err := load(ctx, time.Second); err != nil {
 		return err
 	}
 	const seconds = 10
 	var group errgroup.Group
-	group.Go(func() error {
-		_, err := load.load(ctx, (seconds+1)*time.Second)
-		return err
-	})
+	group.Go(func() error { return load(ctx, (seconds+1)*time.Second) })
 	for _, kind := range []string{"profile", "allocs"} {
 		group.Go(func() error {
 			return save(ctx, fmt.Sprintf("%s/debug/pprof/%s?seconds=%d", base, kind, seconds), filepath.Join(folder, kind+".pprof"))

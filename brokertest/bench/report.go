@@ -37,6 +37,7 @@ const (
 	mostListed   = 20 * time.Millisecond
 	mostCounting = 300 * time.Millisecond
 	mostLeaving  = 50 * time.Millisecond
+	mostSweeping = 5 * time.Millisecond
 
 	mostAsking = 2.0 // times the answer for a provider with one authorization
 )
@@ -56,7 +57,7 @@ type report struct {
 	load     float64 // of the machine, before anything was measured
 	profiles []profile
 
-	missedTokens, missedJWT, missedExchange bool
+	missedTokens, missedJWT, missedExchange, missedRefreshes bool
 }
 
 func (r *report) add(rows ...row) { r.rows = append(r.rows, rows...) }

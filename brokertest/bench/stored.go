@@ -89,12 +89,16 @@ func (h *instance) storeFor(ctx context.Context, base string, n int, of draw, ow
 	return s, nil
 }
 
+// minted are the scopes that the upstream grants with tokens that it mints.
+var minted = []string{"openid", "profile", "email"}
+
 func (s *shelf) copyAuthorizations(ctx context.Context, conn *pgx.Conn, first string) error {
 	return copies(ctx, conn, "authorizations", "id", first, s.copies, func(i int, row map[string]any) error {
 		sub := fmt.Sprint("person-", i)
 		key := sha256.Sum256([]byte(s.provider.ID + sub))
 		row["id"], row["credential_id"] = s.authorization(i), s.credential(i)
 		row["user_id"], row["sub"], row["login"], row["grant_key_v2"] = s.owner(i), sub, sub, hex.EncodeToString(key[:])
+		row["scopes"] = minted // or each first refresh would write them down
 		row["created_at"] = row["created_at"].(time.Time).Add(time.Duration(i) * time.Millisecond)
 		return nil
 	})
