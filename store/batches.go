@@ -22,7 +22,6 @@ type batches struct {
 	mu       sync.Mutex
 	waiting  []*fetch
 	underWay int
-	seen     map[string]bool // what take has seen, kept because it is needed again
 
 	answered sync.Pool // of *fetch, which can be used again
 }
@@ -126,18 +125,15 @@ func (b *batches) query() {
 
 // take returns who is answered next, and their ids, each once. Who has left is dropped.
 func (b *batches) take() (ids []string, asked []*fetch) {
-	if b.seen == nil {
-		b.seen = make(map[string]bool, mostFetched)
-	}
-	clear(b.seen)
+	seen := make(map[string]bool, min(len(b.waiting), mostFetched))
 	taken := 0
 	for _, f := range b.waiting {
 		left := f.ctx.Err() != nil
-		if !left && !b.seen[f.id] {
+		if !left && !seen[f.id] {
 			if len(ids) == mostFetched {
 				break
 			}
-			b.seen[f.id] = true
+			seen[f.id] = true
 			ids = append(ids, f.id)
 		}
 		if !left {
