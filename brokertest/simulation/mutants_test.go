@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/grantd/grantd/brokertest"
 )
 
 // TestEveryMutantIsNoticed builds grantd once with all mutants in it, and plays seeds with
@@ -35,14 +37,25 @@ func TestEveryMutantIsNoticed(t *testing.T) {
 	if said, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building grantd with its mutants: %v\n%s", err, said)
 	}
+	if os.Getenv("GRANTD_SIMULATE_ON") == "postgres" {
+		everyMutant(t, binary, slices.Concat(mutants, mutantsOnPostgres), 0, "TestOnPostgres", "TestTheSameMoves")
+		return
+	}
+	everyMutant(t, binary, mutants, 0, "Test[RD]", "TestEverySeed")
+	t.Run("on PostgreSQL", func(t *testing.T) {
+		brokertest.Servers.URLs(t) // or it is skipped
+		everyMutant(t, binary, mutantsOnPostgres, len(mutants), "TestOnPostgres")
+	})
+}
+
+// everyMutant has kinds of tests notice mutants, which are numbered from before + 1.
+func everyMutant(t *testing.T, binary string, some []mutant, before int, kinds ...string) {
+	t.Helper()
 	each := budget(t, 20*time.Second)
 	places := make(chan struct{}, 2)
 	var plays sync.WaitGroup
-	all, kinds := mutants, []string{"Test[RD]", "TestEverySeed"}
-	if os.Getenv("GRANTD_SIMULATE_ON") == "postgres" {
-		all, kinds = slices.Concat(mutants, mutantsOnPostgres), []string{"OnPostgres"}
-	}
-	for i, m := range all {
+	for i, m := range some {
+		i += before
 		if only := os.Getenv("GRANTD_ONLY_MUTANT"); only != "" && only != strconv.Itoa(i+1) {
 			continue
 		}
