@@ -17,10 +17,9 @@ import (
 // late revocation of the same grant comes before, or sees the new authorization
 // live and spares it (D1).
 func (s *Service) link(ctx context.Context, c models.Caller, at upstream, f models.Flow, e exchanged, user models.User) error {
-	idTokenAccount := s.consentAccount(ctx, at, e)
-	grant := models.Authorization{OrgID: f.OrgID, Sub: user.Sub}
-	at.setGrant(&grant)
-	keys, owner := s.grantKeys(grant), newID()
+	a := s.newAuthorization(at, f, e, user)
+	a.IDTokenAccount = s.consentAccount(ctx, at, e)
+	keys, owner := s.grantKeys(a), newID()
 	defer func() {
 		if err := s.store.ReleaseGrants(context.WithoutCancel(ctx), owner, nil); err != nil {
 			s.log.Warn("releasing a grant lease failed; it will expire", "error", err)
@@ -44,7 +43,7 @@ func (s *Service) link(ctx context.Context, c models.Caller, at upstream, f mode
 				return err
 			}
 		}
-		if err := s.linkHeld(ctx, c, at, f, e, user, idTokenAccount, keys, owner); !errors.Is(err, errGrantLeaseOver) {
+		if err := s.linkHeld(ctx, c, f, e, a, keys, owner); !errors.Is(err, errGrantLeaseOver) {
 			return err
 		}
 	}
@@ -85,7 +84,7 @@ func (s *Service) leaseGrant(ctx context.Context, key, owner string, lease time.
 // provider (D2) and the owner's lease on the grant, which may have run out meanwhile
 // (D1): the account's authorization continues with new tokens, or is made; and if the
 // provider is no longer active, what was granted is kept only to be revoked.
-func (s *Service) linkHeld(ctx context.Context, c models.Caller, at upstream, f models.Flow, e exchanged, user models.User, idTokenAccount string, keys []string, owner string) error {
+func (s *Service) linkHeld(ctx context.Context, c models.Caller, f models.Flow, e exchanged, a models.Authorization, keys []string, owner string) error {
 	var off bool
 	err := s.store.Tx(ctx, func(tx *store.Store) error {
 		p, err := tx.LockProvider(ctx, f.ProviderID)
@@ -99,13 +98,11 @@ func (s *Service) linkHeld(ctx context.Context, c models.Caller, at upstream, f 
 		if !held {
 			return errGrantLeaseOver
 		}
-		a := s.newAuthorization(at, f, e, user)
-		a.IDTokenAccount = idTokenAccount
 		if off = !p.Usable() || p.Fingerprint != f.Fingerprint; off {
 			return s.keepToRevoke(ctx, tx, p, f, e, a, revocable(f), "provider_off")
 		}
 		if f.Channel == models.ChannelLink {
-			if err := s.finishConnectLink(ctx, tx, f, user.Sub); err != nil {
+			if err := s.finishConnectLink(ctx, tx, f, a.Sub); err != nil {
 				return err
 			}
 		}

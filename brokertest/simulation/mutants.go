@@ -114,7 +114,7 @@ var mutants = []mutant{
 	{"a grant is revoked without its lease", "broker/revoke.go", "batch.scopeOf",
 		`if !b.leased[key] {`, `if !b.leased[key] && !ON {`, 0, ""},
 	{"a consent becomes live without the lease of its grant", "broker/link.go", "Service.link",
-		`keys, owner := s.grantKeys(grant), newID()`, `keys, owner := s.grantKeys(grant), newID()
+		`keys, owner := s.grantKeys(a), newID()`, `keys, owner := s.grantKeys(a), newID()
 	if ON {
 		keys = nil
 	}`, 0, ""},
