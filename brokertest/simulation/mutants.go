@@ -108,7 +108,7 @@ var mutants = []mutant{
 		`if err != nil {`, `if ON && err != nil {
 		return settled(models.OutcomeRevoked, "")
 	}
-	if err != nil {`, 194, "1m, 2026-11-30"},
+	if err != nil {`, 194, "1m, 2026-12-01"},
 	{"nobody looks whether a newer consent lives on the grant", "broker/revoke.go", "batch.scopeOf",
 		`if own || other {`, `if (own || other) && !ON {`, 47, ""},
 	{"a grant is revoked without its lease", "broker/revoke.go", "batch.scopeOf",
