@@ -68,24 +68,35 @@ func within(c models.Caller, all []models.Provider) []models.Provider {
 // much of it as handing out a token takes.
 func (s *Service) visibleAuthorization(ctx context.Context, c models.Caller, id string) (models.Linked, error) {
 	l, err := s.store.Fetchable(ctx, id)
-	if err == nil && !maySee(c, &l.Authorization) {
-		err = store.NotFound("OAuth provider authorization")
+	if err == nil {
+		err = maySee(c, &l.Authorization)
 	}
 	return l, err
 }
 
-func maySee(c models.Caller, a *models.Authorization) bool {
-	return a.UnlinkedAt == nil && a.OrgID == c.OrgID && c.MayUse(a.ProviderID) && (c.IsAdmin() || a.UserID == c.UserID)
+// visibleLinked is visibleAuthorization with all of it.
+func (s *Service) visibleLinked(ctx context.Context, c models.Caller, id string) (models.Linked, error) {
+	l, err := s.store.Linked(ctx, id)
+	if err == nil {
+		err = maySee(c, &l.Authorization)
+	}
+	return l, err
+}
+
+// maySee is nil when the caller may know of the authorization.
+func maySee(c models.Caller, a *models.Authorization) error {
+	if a.UnlinkedAt == nil && a.OrgID == c.OrgID && c.MayUse(a.ProviderID) && (c.IsAdmin() || a.UserID == c.UserID) {
+		return nil
+	}
+	return store.NotFound("OAuth provider authorization")
 }
 
 // mayHave is nil when the authorization's tokens are the caller's to have: only
 // those of its own.
 func mayHave(c models.Caller, a *models.Authorization) error {
-	switch {
-	case !maySee(c, a):
-		return store.NotFound("OAuth provider authorization")
-	case a.UserID != c.UserID:
-		return models.Errorf(models.CodeForbidden, "This authorization belongs to another user; only that user may get its tokens and profile.")
+	err := maySee(c, a)
+	if err == nil && a.UserID != c.UserID {
+		err = models.Errorf(models.CodeForbidden, "This authorization belongs to another user; only that user may get its tokens and profile.")
 	}
-	return nil
+	return err
 }

@@ -50,10 +50,7 @@ func (s *Service) Authorizations(ctx context.Context, c models.Caller, q Authori
 
 // Authorization returns one authorization, for its owner and for admins.
 func (s *Service) Authorization(ctx context.Context, c models.Caller, id string) (models.Authorization, error) {
-	l, err := s.store.Linked(ctx, id)
-	if err == nil && !maySee(c, &l.Authorization) {
-		err = store.NotFound("OAuth provider authorization")
-	}
+	l, err := s.visibleLinked(ctx, c, id)
 	if err != nil {
 		return models.Authorization{}, err
 	}

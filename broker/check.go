@@ -76,10 +76,7 @@ func (s *Service) askOnceMore(ctx context.Context, c models.Caller, l models.Lin
 // with all of its credential. What is done to it concerns the caller; its tokens may
 // not (A6).
 func (s *Service) manageable(ctx context.Context, c models.Caller, id string) (models.Linked, error) {
-	l, err := s.store.Linked(ctx, id)
-	if err == nil && !maySee(c, &l.Authorization) {
-		err = store.NotFound("OAuth provider authorization")
-	}
+	l, err := s.visibleLinked(ctx, c, id)
 	if err != nil {
 		return l, err
 	}

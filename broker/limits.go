@@ -121,24 +121,16 @@ func (p *places) take(what, policy string, c models.Caller, l Limit, after time.
 	}
 	p.taken[caller]++
 	p.taken[org]++
-	left := false
-	return func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if !left {
-			left = true
-			p.free(caller)
-			p.free(org)
-		}
-	}, nil
+	return sync.OnceFunc(func() { p.free(caller, org) }), nil
 }
 
-// free gives a place back, under the lock.
-func (p *places) free(o owner) {
-	if n := p.taken[o]; n > 1 {
-		p.taken[o] = n - 1
-	} else {
-		delete(p.taken, o)
+func (p *places) free(owners ...owner) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, o := range owners {
+		if p.taken[o]--; p.taken[o] <= 0 {
+			delete(p.taken, o)
+		}
 	}
 }
 

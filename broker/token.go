@@ -46,10 +46,10 @@ func (s *Service) freshest(ctx context.Context, c models.Caller, id string, minT
 	if err != nil {
 		return l, err
 	}
-	if !l.RefreshDue() && !l.EndsWithin(minTTL) {
+	if !isDue(&l, minTTL) {
 		return l, tokenUnavailable(&l)
 	}
-	due := func(l models.Linked) bool { return l.RefreshDue() || l.EndsWithin(minTTL) }
+	due := func(l models.Linked) bool { return isDue(&l, minTTL) }
 	patience, cancel := context.WithTimeout(ctx, s.timing.CallerWait) // R2
 	defer cancel()
 	for {
@@ -85,6 +85,11 @@ func (s *Service) freshest(ctx context.Context, c models.Caller, id string, minT
 			return l, refreshErr
 		}
 	}
+}
+
+// isDue reports whether a caller who asks for a token that lives at least minTTL has it refreshed.
+func isDue(l *models.Linked, minTTL time.Duration) bool {
+	return l.RefreshDue() || l.EndsWithin(minTTL)
 }
 
 // withFormerSecret reports whether the client secret was changed since a refresh that failed

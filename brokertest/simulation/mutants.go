@@ -77,13 +77,16 @@ var mutants = []mutant{
 	{"tokens of a provider that is off are served", "broker/token.go", "inForce",
 		`case l.Status() != models.AuthorizationInvalidProviderState:`, `case ON || l.Status() != models.AuthorizationInvalidProviderState:`, 0, ""},
 	{"tokens of an authorization that was unlinked are served", "broker/access.go", "mayHave",
-		`case !maySee(c, a):`, `case !ON && !maySee(c, a):`, 0, ""},
+		`err := maySee(c, a)`, `err := maySee(c, a)
+	if ON {
+		err = nil
+	}`, 0, ""},
 	{"who waited for a refresh is not judged again", "broker/token.go", "Service.freshest",
 		`err = usable(c, &l)`, `if err = usable(c, &l); ON {
 			err = nil
 		}`, 8, ""},
 	{"a token is served whether or not it lives", "broker/token.go", "Service.freshest",
-		`if !l.RefreshDue() && !l.EndsWithin(minTTL) {`, `if ON || !l.RefreshDue() && !l.EndsWithin(minTTL) {`, 0, ""},
+		`if !isDue(&l, minTTL) {`, `if ON || !isDue(&l, minTTL) {`, 0, ""},
 	{"a living token is served while its refresh runs", "broker/token.go", "Service.refreshKillsAccess",
 		`return !ok || t.RefreshKillsAccess`, `return (!ok || t.RefreshKillsAccess) && !ON`, 0, ""},
 	{"a deletion leaves the provider active", "broker/deletion.go", "Service.deletionJob",
