@@ -58,19 +58,20 @@ func asking(prepare func(context.Context, *instance) (*contender, error)) func(c
 		if err != nil {
 			return nil, err
 		}
-		load, err := newCallers(ctx, concurrency, asked.base, asked.requests)
-		if err != nil {
-			return nil, err
-		}
 		return func(ctx context.Context, d time.Duration) error {
-			_, err := load.load(ctx, d)
+			load, err := newCallers(ctx, concurrency, asked.base, asked.requests)
+			if err != nil {
+				return err
+			}
+			defer load.close()
+			_, err = load.load(ctx, d)
 			return err
 		}, nil
 	}
 }
 
-// profiles says where the time of fetching tokens goes, and of refreshing them, of the parts that were measured and whose target was missed, or of
-// all of them where a folder for profiles was given. Each is a text, under what it is about.
+// profiles says where the time of fetching and of refreshing tokens goes, of the parts that were measured and whose
+// target was missed, or of all of them where a folder for profiles was given. Each is a text, under what it is about.
 func (b *bench) profiles(ctx context.Context, r *report) error {
 	for _, p := range []struct {
 		part, about, name string

@@ -45,12 +45,10 @@ func (b *bench) statuses(ctx context.Context, r *report) error {
 func (h *instance) endOne(ctx context.Context, part int) error {
 	err := h.exec(ctx, fmt.Sprintf(`UPDATE credentials SET verdict = 'expired', verdict_reason = 'invalid_grant', verdict_generation = generation,
 		verdict_secret_version = 1 WHERE verdict IS NULL AND hashtext(id) %% %d = 0`, part))
-	for _, settle := range []string{"VACUUM ANALYZE", "CHECKPOINT"} {
-		if err == nil {
-			err = h.exec(ctx, settle)
-		}
+	if err != nil {
+		return err
 	}
-	return err
+	return h.settleTables(ctx)
 }
 
 func (b *bench) listExpired(ctx context.Context, h *instance, base string) (time.Duration, error) {

@@ -78,15 +78,19 @@ func (h *instance) storeFor(ctx context.Context, base string, n int, of draw, ow
 	if err := s.copyCredentials(ctx, conn, first, keys, of); err != nil {
 		return nil, fmt.Errorf("storing credentials: %w", err)
 	}
-	// What was loaded is written out before anything is measured: left to itself,
-	// PostgreSQL spreads that over the next minutes. session_replication_role takes a
-	// superuser already.
-	for _, settle := range []string{"VACUUM ANALYZE", "CHECKPOINT"} {
-		if _, err := conn.Exec(ctx, settle); err != nil {
-			return nil, fmt.Errorf("%s: %w", settle, err)
+	return s, h.settleTables(ctx)
+}
+
+// settleTables has what was stored written out before anything is measured: left to itself,
+// PostgreSQL spreads that over the next minutes. session_replication_role takes a
+// superuser already.
+func (h *instance) settleTables(ctx context.Context) error {
+	for _, statement := range []string{"VACUUM ANALYZE", "CHECKPOINT"} {
+		if err := h.exec(ctx, statement); err != nil {
+			return err
 		}
 	}
-	return s, nil
+	return nil
 }
 
 // minted are the scopes that the upstream grants with tokens that it mints.

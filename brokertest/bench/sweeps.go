@@ -78,12 +78,10 @@ func (b *bench) storeForSweeps(ctx context.Context, h *instance) error {
 		row["id"], row["authorization_id"], row["state_hash"] = s.id("flow", i), s.authorization(i), state[:]
 		return nil
 	})
-	for _, settle := range []string{"VACUUM ANALYZE", "CHECKPOINT"} {
-		if err == nil {
-			err = h.exec(ctx, settle)
-		}
+	if err != nil {
+		return err
 	}
-	return err
+	return h.settleTables(ctx)
 }
 
 // statements are those that ran for a while.
